@@ -1,0 +1,83 @@
+//! Settings of a [`Stack`](crate::Stack). All times in milliseconds.
+
+use serde::{Deserialize, Serialize};
+
+/// Settings; defaults suit a lab network with sub-second failover. RFC names and RFC defaults are in each comment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// RTO.Initial (RFC 9260 section 16: 1,000).
+    pub rto_initial_ms: u64,
+    /// RTO.Min (RFC: 1,000).
+    pub rto_min_ms: u64,
+    /// RTO.Max (RFC: 60,000).
+    pub rto_max_ms: u64,
+    /// Max.Init.Retransmits (RFC: 8).
+    pub max_init_retransmits: u32,
+    /// Association.Max.Retrans (RFC: 10).
+    pub association_max_retrans: u32,
+    /// Path.Max.Retrans (RFC: 5).
+    pub path_max_retrans: u32,
+    /// PotentiallyFailed.Max.Retrans (RFC 7829: 0).
+    pub potentially_failed_max_retrans: u32,
+    /// HB.interval (RFC: 30,000).
+    pub heartbeat_interval_ms: u64,
+    /// An association is `Silent` when nothing was heard for this long while something was outstanding (data or a heartbeat),
+    /// but never sooner than four round trips. 0 switches it off (RFC counters only).
+    pub supervision_ms: u64,
+    /// Valid.Cookie.Life (RFC: 60,000).
+    pub cookie_life_ms: u64,
+    /// How often the key of the state cookie changes; the one before stays valid.
+    pub cookie_key_ms: u64,
+    /// Outbound streams asked for (OS).
+    pub outbound_streams: u16,
+    /// Most inbound streams taken (MIS).
+    pub inbound_streams: u16,
+    /// Advertised receiver window in bytes.
+    pub a_rwnd: u32,
+    /// Largest SCTP packet in bytes (UDP payload).
+    pub mtu: usize,
+    /// Largest user message taken or sent, bytes.
+    pub message_bytes_max: usize,
+    /// Most accepted and unacknowledged messages of an association; `send` refuses past it.
+    pub send_queue_messages_max: usize,
+    /// Most accepted and unacknowledged bytes of an association.
+    pub send_queue_bytes_max: usize,
+    /// Messages handed to the engine at once (the rest waits in our own queue).
+    pub engine_window_messages: usize,
+    /// Most associations of the stack, either direction.
+    pub associations_max: usize,
+    /// Replies to packets out of the blue (RFC 9260 section 8.4) a second.
+    pub out_of_the_blue_per_s: u32,
+    /// Whether ICMP errors count as a sign of death (RFC 6951 section 5.5).
+    pub icmp: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rto_initial_ms: 200,
+            rto_min_ms: 100,
+            rto_max_ms: 1_000,
+            max_init_retransmits: 8,
+            association_max_retrans: 10,
+            path_max_retrans: 5,
+            potentially_failed_max_retrans: 0,
+            heartbeat_interval_ms: 500,
+            supervision_ms: 2_000,
+            cookie_life_ms: 60_000,
+            cookie_key_ms: 3_600_000,
+            outbound_streams: 17,
+            inbound_streams: 64,
+            a_rwnd: 1 << 20,
+            mtu: 1_400,
+            message_bytes_max: 65_535,
+            send_queue_messages_max: 20_000,
+            send_queue_bytes_max: 16 << 20,
+            engine_window_messages: 64,
+            associations_max: 16_384,
+            out_of_the_blue_per_s: 100,
+            icmp: true,
+        }
+    }
+}
