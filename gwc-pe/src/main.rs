@@ -1,3 +1,7 @@
-//! See ARCHITECTURE.md.
+//! The gateway controller as a program of its own.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gwc_pe::daemon::main()
+}
