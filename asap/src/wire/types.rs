@@ -1,0 +1,278 @@
+//! The parameters of RFC 5354 as values.
+
+use bytes::Bytes;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// PE identifier: 32 bits, random (RFC 5354 3.10). 0 is "undetermined".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct PeId(pub u32);
+
+impl fmt::Display for PeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// ENRP server identifier: 32 bits, random, non-zero (RFC 5353 2.1). 0 is "undetermined", or all servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ServerId(pub u32);
+
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+/// Pool handle: an opaque name of 1 to 65,531 bytes (RFC 5354 3.9), often text. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolHandle(Bytes);
+
+impl PoolHandle {
+    /// A handle of these bytes; `max_handle` is enforced where messages are decoded, 65,531 where they are encoded.
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&str> for PoolHandle {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+impl fmt::Display for PoolHandle {
+    /// Printable ASCII as it is, everything else escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl fmt::Debug for PoolHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// Registration life (RFC 5354 3.10): signed seconds on the wire, -1 is infinite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RegistrationLife {
+    /// Until deregistration or failure.
+    Infinite,
+    /// Seconds, at most `i32::MAX`.
+    Seconds(u32),
+}
+
+impl RegistrationLife {
+    /// None when infinite.
+    #[must_use]
+    pub fn duration(self) -> Option<Duration> {
+        match self {
+            RegistrationLife::Infinite => None,
+            RegistrationLife::Seconds(seconds) => Some(Duration::from_secs(u64::from(seconds))),
+        }
+    }
+}
+
+/// Transport Use field of an SCTP transport (RFC 5354 3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransportUse {
+    /// 0x0000: user data only.
+    DataOnly,
+    /// 0x0001: user data and ASAP control (cookies, business cards) on one association.
+    DataAndControl,
+}
+
+/// SCTP Transport (RFC 5354 3.4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SctpTransport {
+    /// SCTP port.
+    pub port: u16,
+    /// What it is for.
+    pub transport_use: TransportUse,
+    /// One or more addresses, v4 and v6 mixed.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// TCP, UDP or UDP-Lite Transport (RFC 5354 3.5 to 3.7): data only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IpTransport {
+    /// Port.
+    pub port: u16,
+    /// The one address.
+    pub address: IpAddr,
+}
+
+/// DCCP Transport (RFC 5354 3.3): data only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DccpTransport {
+    /// DCCP port.
+    pub port: u16,
+    /// DCCP service code.
+    pub service_code: u32,
+    /// The one address.
+    pub address: IpAddr,
+}
+
+/// A user transport (RFC 5354 3.3 to 3.7, 3.16).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// 0x0003.
+    Dccp(DccpTransport),
+    /// 0x0004.
+    Sctp(SctpTransport),
+    /// 0x0005.
+    Tcp(IpTransport),
+    /// 0x0006.
+    Udp(IpTransport),
+    /// 0x0007.
+    UdpLite(IpTransport),
+    /// 0x0010: meaning known to the application only.
+    Opaque(Bytes),
+}
+
+/// Pool Member Selection Policy (RFC 5354 3.8, RFC 5356): type and the element's values. 0xffffffff is 100 %.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// 0x00000001, the default.
+    RoundRobin,
+    /// 0x00000002.
+    WeightedRoundRobin {
+        /// Share; 0: not to be used.
+        weight: u32,
+    },
+    /// 0x00000003.
+    Random,
+    /// 0x00000004.
+    WeightedRandom {
+        /// Share; 0: not to be used.
+        weight: u32,
+    },
+    /// 0x00000005.
+    Priority {
+        /// Larger is preferred.
+        priority: u32,
+    },
+    /// 0x40000001.
+    LeastUsed {
+        /// Current load.
+        load: u32,
+    },
+    /// 0x40000002.
+    LeastUsedDegradation {
+        /// Current load.
+        load: u32,
+        /// Load a new request adds.
+        degradation: u32,
+    },
+    /// 0x40000003.
+    PriorityLeastUsed {
+        /// Current load.
+        load: u32,
+        /// Load a new request adds.
+        degradation: u32,
+    },
+    /// 0x40000004.
+    RandomizedLeastUsed {
+        /// Current load.
+        load: u32,
+    },
+    /// Any other type; carried, compared, and selected like round robin.
+    Other {
+        /// Policy type.
+        policy_type: u32,
+        /// What follows the type.
+        data: Bytes,
+    },
+}
+
+/// Pool Element (RFC 5354 3.10).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolElement {
+    /// PE identifier.
+    pub id: PeId,
+    /// Home ENRP server; 0 when the element registers and does not know it.
+    pub home: ServerId,
+    /// Registration life.
+    pub life: RegistrationLife,
+    /// Where pool users reach it.
+    pub user_transport: Transport,
+    /// Its policy values.
+    pub policy: Policy,
+    /// Where its home server reaches it; filled in by the home server, present in ENRP.
+    pub asap_transport: Option<SctpTransport>,
+}
+
+/// Server Information (RFC 5354 3.11).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerInformation {
+    /// Server identifier.
+    pub id: ServerId,
+    /// Its ENRP transport.
+    pub transport: SctpTransport,
+}
+
+/// Operation Error (RFC 5354 3.12): one or more causes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OperationError {
+    /// The causes, in order.
+    pub causes: Vec<ErrorCause>,
+}
+
+impl From<ErrorCause> for OperationError {
+    fn from(cause: ErrorCause) -> Self {
+        Self {
+            causes: vec![cause],
+        }
+    }
+}
+
+/// One error cause (RFC 5354 3.12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrorCause {
+    /// 0x0.
+    Unspecified,
+    /// 0x1 with the whole parameter.
+    UnrecognizedParameter(Bytes),
+    /// 0x2 with the whole message.
+    UnrecognizedMessage(Bytes),
+    /// 0x3 with the offending parameter.
+    InvalidValues(Bytes),
+    /// 0x4.
+    NonUniquePeId,
+    /// 0x5 with the pool's policy (rsplib leaves it out).
+    InconsistentPolicy(Option<Policy>),
+    /// 0x6.
+    LackOfResources,
+    /// 0x7 with the pool's transport.
+    InconsistentTransportType(Option<Transport>),
+    /// 0x8.
+    InconsistentDataControl,
+    /// 0x9.
+    UnknownPoolHandle,
+    /// 0xa.
+    Security,
+    /// Any other code, or a known code with information that does not fit it.
+    Other {
+        /// Cause code.
+        code: u16,
+        /// Cause information.
+        info: Bytes,
+    },
+}
+
+impl SctpTransport {
+    /// True when `address` is one of its addresses.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address)
+    }
+}
