@@ -1,1 +1,13 @@
-//! See ARCHITECTURE.md.
+//! `sigpool`: runs scenarios with real processes, replays captures, and checks the records of a run.
+//!
+//! Way of a run: [`scenario`] (a TOML file) -> [`runner`] (configuration files, processes, faults) with [`network`] (the load) ->
+//! records on disk -> [`checker`] (reads only those) -> [`results`] (`results.json`, the verdict table).
+
+pub mod capture;
+pub mod checker;
+pub mod cli;
+pub mod network;
+pub mod replay;
+pub mod results;
+pub mod runner;
+pub mod scenario;

@@ -1,3 +1,7 @@
-//! See ARCHITECTURE.md.
+//! The command `sigpool`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scenarios::cli::main()
+}

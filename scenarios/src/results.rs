@@ -1,0 +1,1 @@
+//! `results.json`, `events.jsonl` and the verdict table.
