@@ -1,1 +1,8 @@
-//! See ARCHITECTURE.md.
+//! The signaling gateway: an M3UA SGP with an embedded ENRP server and an ASAP pool user.
+//!
+//! See ARCHITECTURE.md, "The SG-GWC session, exactly".
+
+pub mod config;
+pub mod daemon;
+
+pub use config::Config;

@@ -1,3 +1,7 @@
-//! See ARCHITECTURE.md.
+//! The signaling gateway.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sg::daemon::main()
+}

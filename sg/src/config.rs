@@ -1,0 +1,384 @@
+//! Settings of a signaling gateway. One TOML file; unknown keys are refused; every time is in milliseconds.
+
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// What `--print-config` shows: every key with its default and what it means.
+pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
+
+/// All settings of one gateway.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The process itself.
+    pub node: Node,
+    /// SCTP (RFC 9260).
+    pub sctp: sctp::Config,
+    /// Name server: inside this process, or elsewhere.
+    pub enrp: Enrp,
+    /// Application servers toward the pools, in the order in which they are looked at.
+    #[serde(rename = "as")]
+    pub application_servers: Vec<As>,
+    /// The side of the SS7 network: who attaches as M3UA ASP on port 2905.
+    pub network: Network,
+    /// How fast a controller is given up, and when its groups may move.
+    pub failover: Failover,
+}
+
+/// The process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// Name in logs and in the admin state.
+    pub name: String,
+    /// Gateway number, 0 to 15: the four high bits of every Correlation Id, and the number in the record's file name.
+    pub gateway: u8,
+    /// Boot epoch, 0 to 255: must differ from that of the run before. Absent: taken from the clock at start.
+    pub epoch: Option<u8>,
+    /// Own IP addresses; each gets a UDP socket.
+    pub addresses: Vec<IpAddr>,
+    /// UDP encapsulation port (RFC 6951: 9899), ours and the peers'.
+    pub udp_port: u16,
+    /// Where the admin HTTP server listens (`/state`, `/metrics`, `/healthz`). Absent: none.
+    pub admin: Option<SocketAddr>,
+    /// Directory for the record `sg-<gateway>.csv`. Absent: no record.
+    pub records: Option<PathBuf>,
+    /// File for the packet capture (pcapng). Absent: no capture.
+    pub capture: Option<PathBuf>,
+}
+
+/// The name server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Enrp {
+    /// Run the ENRP server in this process (listening on SCTP port 3863).
+    pub embedded: bool,
+    /// Server Identifier of the embedded server, not 0 (RFC 5353 section 3.2.1). Absent: chosen at random.
+    pub server_id: Option<u32>,
+    /// Outside servers, asked in this order, when `embedded = false`: IP address and UDP encapsulation port.
+    pub servers: Vec<SocketAddr>,
+}
+
+/// Traffic Mode Type (RFC 4666 section 3.7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrafficMode {
+    /// All active ASPs share the traffic; a circuit group stays with one.
+    Loadshare,
+    /// One active ASP carries all the traffic; the next one to become active takes over.
+    Override,
+}
+
+/// One application server: a routing key, and the pool that serves it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct As {
+    /// Pool handle.
+    pub pool: String,
+    /// Routing Context toward the pool; unique among the application servers.
+    pub routing_context: u32,
+    /// Network Appearance put into DATA. Absent: none.
+    pub network_appearance: Option<u32>,
+    /// Destination point codes of the routing key; at least one.
+    pub dpc: Vec<u32>,
+    /// How many low bits of each DPC are not looked at (RFC 4666 section 3.4.1 mask), 0 to 24.
+    pub dpc_mask: u8,
+    /// Originating point codes; empty means any.
+    pub opc: Vec<u32>,
+    /// Service indicators; empty means any.
+    pub si: Vec<u8>,
+    /// Traffic mode the ASPs must ask for.
+    pub traffic_mode: TrafficMode,
+    /// The controllers send cookies (transactions). False: output passes at once, barriers alone confirm.
+    pub transactions: bool,
+    /// Resolve the pool and open associations at start; false waits for the first message.
+    pub resolve_at_start: bool,
+    /// T(r), RFC 4666 section 4.3.2: how long messages wait while no ASP is active.
+    pub t_r_ms: u64,
+    /// Most messages waiting or unconfirmed.
+    pub queue_messages_max: usize,
+    /// Most bytes waiting or unconfirmed.
+    pub queue_bytes_max: usize,
+    /// Most groups (circuit groups, or OPC-DPC-SLS) remembered.
+    pub groups_max: usize,
+    /// Most output messages of one group held until its cookie comes.
+    pub held_messages_max: usize,
+    /// Longest session cookie stored, bytes.
+    pub cookie_bytes_max: usize,
+    /// Most associations to the pool's elements kept up.
+    pub associations_max: usize,
+}
+
+/// The network side.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// SCTP port the peers connect to (M3UA: 2905).
+    pub port: u16,
+    /// Routing Context of the network side.
+    pub routing_context: u32,
+    /// Network Appearance put into DATA toward the network. Absent: none.
+    pub network_appearance: Option<u32>,
+    /// Point codes reached through the attached peers; empty means all that no application server has.
+    pub point_codes: Vec<u32>,
+    /// Addresses from which peers may attach; empty means any.
+    pub allowed_addresses: Vec<IpAddr>,
+    /// ASP Identifiers that may attach; empty means any, and none is needed.
+    pub allowed_asp_ids: Vec<u32>,
+    /// Most attached peers.
+    pub peers_max: usize,
+    /// How long messages toward the network wait while no peer is active.
+    pub t_r_ms: u64,
+    /// Most messages waiting for a peer.
+    pub queue_messages_max: usize,
+    /// Most bytes waiting for a peer.
+    pub queue_bytes_max: usize,
+}
+
+/// Supervision and takeover.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Failover {
+    /// Interval of the liveness BEAT while something is unconfirmed or asked.
+    pub beat_ms: u64,
+    /// A controller is dead when its M3UA layer said nothing for this long while something was asked; never under 4 round trips.
+    pub dead_ms: u64,
+    /// Interval of the liveness BEAT toward an idle controller.
+    pub idle_beat_ms: u64,
+    /// Age at which an unconfirmed message makes the gateway send a barrier BEAT (with `transactions = true`, where cookies
+    /// normally confirm first; else a barrier follows each batch).
+    pub barrier_ms: u64,
+    /// A controller that answers liveness BEATs but confirms nothing for this long is given up.
+    pub confirm_ms: u64,
+    /// How long a new association may take to ASPUP and ASPAC.
+    pub asp_up_ms: u64,
+    /// How long after the end of an association a registered element is tried again.
+    pub reconnect_ms: u64,
+    /// Safety added to the end of a controller's lease before its groups move.
+    pub fence_margin_ms: u64,
+    /// Longest lease granted to a controller; a longer one is not echoed.
+    pub lease_ms_max: u64,
+    /// How long a controller that said ASPIA or ASPDN has to confirm what it was sent.
+    pub drain_ms: u64,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            name: "sg".into(),
+            gateway: 1,
+            epoch: None,
+            addresses: vec![IpAddr::from([127, 0, 0, 1])],
+            udp_port: 9899,
+            admin: None,
+            records: None,
+            capture: None,
+        }
+    }
+}
+
+impl Default for Enrp {
+    fn default() -> Self {
+        Self { embedded: true, server_id: None, servers: Vec::new() }
+    }
+}
+
+impl Default for As {
+    fn default() -> Self {
+        Self {
+            pool: "GatewayPool".into(),
+            routing_context: 1,
+            network_appearance: None,
+            dpc: Vec::new(),
+            dpc_mask: 0,
+            opc: Vec::new(),
+            si: Vec::new(),
+            traffic_mode: TrafficMode::Loadshare,
+            transactions: true,
+            resolve_at_start: true,
+            t_r_ms: 2_000,
+            queue_messages_max: 10_000,
+            queue_bytes_max: 8 << 20,
+            groups_max: 65_536,
+            held_messages_max: 1_000,
+            cookie_bytes_max: 16_384,
+            associations_max: 64,
+        }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            port: 2905,
+            routing_context: 100,
+            network_appearance: None,
+            point_codes: Vec::new(),
+            allowed_addresses: Vec::new(),
+            allowed_asp_ids: Vec::new(),
+            peers_max: 64,
+            t_r_ms: 2_000,
+            queue_messages_max: 10_000,
+            queue_bytes_max: 8 << 20,
+        }
+    }
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            beat_ms: 50,
+            dead_ms: 320,
+            idle_beat_ms: 1_000,
+            barrier_ms: 20,
+            confirm_ms: 2_000,
+            asp_up_ms: 2_000,
+            reconnect_ms: 100,
+            fence_margin_ms: 20,
+            lease_ms_max: 5_000,
+            drain_ms: 320,
+        }
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct ConfigError {
+    /// The key, with its table.
+    pub key: String,
+    /// What is wrong and what is expected.
+    pub problem: String,
+}
+
+/// Most bits a point code has on the wire of a routing key (RFC 4666 section 3.6.1: 24).
+const POINT_CODE_MAX: u32 = 0x00ff_ffff;
+
+impl Config {
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// The first key whose value cannot work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.node.validate()?;
+        self.enrp.validate()?;
+        self.network.validate()?;
+        self.failover.validate()?;
+        need(!self.application_servers.is_empty(), "as", "at least one [[as]] table is needed: a routing key and its pool")?;
+        for (i, entry) in self.application_servers.iter().enumerate() {
+            entry.validate(i)?;
+            let twice = self.application_servers[..i].iter().any(|other| other.routing_context == entry.routing_context);
+            need(!twice, &format!("as[{i}].routing_context"), "another [[as]] has this Routing Context; each needs its own")?;
+            let same_pool = self.application_servers[..i].iter().any(|other| other.pool == entry.pool);
+            need(!same_pool, &format!("as[{i}].pool"), "another [[as]] has this pool; one pool serves one application server")?;
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    fn validate(&self) -> Result<(), ConfigError> {
+        need(self.gateway < 16, "node.gateway", "0 to 15 (four bits of the Correlation Id)")?;
+        need(!self.addresses.is_empty(), "node.addresses", "at least one own IP address")?;
+        let wildcard = self.addresses.iter().any(IpAddr::is_unspecified);
+        need(!wildcard, "node.addresses", "name each own address; 0.0.0.0 and :: cannot be put into SCTP")?;
+        need(self.udp_port != 0, "node.udp_port", "a port, normally 9899 (RFC 6951)")
+    }
+}
+
+impl Enrp {
+    fn validate(&self) -> Result<(), ConfigError> {
+        need(self.server_id != Some(0), "enrp.server_id", "not 0 (RFC 5353 section 2.1); leave it out for a random one")?;
+        let outside = self.embedded || !self.servers.is_empty();
+        need(outside, "enrp.servers", "at least one \"address:port\" when embedded = false")
+    }
+}
+
+impl As {
+    fn validate(&self, index: usize) -> Result<(), ConfigError> {
+        let key = |name: &str| format!("as[{index}].{name}");
+        need(!self.pool.is_empty(), &key("pool"), "a pool handle, not empty")?;
+        need(!self.dpc.is_empty(), &key("dpc"), "at least one destination point code: the pool's own")?;
+        need(self.dpc.iter().all(|pc| *pc <= POINT_CODE_MAX), &key("dpc"), "point codes of 24 bits at most")?;
+        need(self.dpc_mask <= 24, &key("dpc_mask"), "0 to 24 bits")?;
+        need(self.opc.iter().all(|pc| *pc <= POINT_CODE_MAX), &key("opc"), "point codes of 24 bits at most")?;
+        need(self.si.iter().all(|si| *si < 16), &key("si"), "0 to 15; 5 is ISUP")?;
+        need(self.t_r_ms > 0, &key("t_r_ms"), "more than 0")?;
+        need(self.queue_messages_max > 0, &key("queue_messages_max"), "more than 0")?;
+        need(self.queue_bytes_max > 0, &key("queue_bytes_max"), "more than 0")?;
+        need(self.groups_max > 0, &key("groups_max"), "more than 0")?;
+        need(self.held_messages_max > 0, &key("held_messages_max"), "more than 0")?;
+        need(self.cookie_bytes_max >= 28, &key("cookie_bytes_max"), "28 or more (the envelope alone has 28 bytes)")?;
+        need(self.associations_max >= 2, &key("associations_max"), "2 or more: a spare must be warm")
+    }
+}
+
+impl Network {
+    fn validate(&self) -> Result<(), ConfigError> {
+        need(self.port != 0, "network.port", "a port, normally 2905 (M3UA)")?;
+        let narrow = self.point_codes.iter().all(|pc| *pc <= POINT_CODE_MAX);
+        need(narrow, "network.point_codes", "point codes of 24 bits at most")?;
+        need(self.peers_max > 0, "network.peers_max", "more than 0")?;
+        need(self.t_r_ms > 0, "network.t_r_ms", "more than 0")?;
+        need(self.queue_messages_max > 0, "network.queue_messages_max", "more than 0")?;
+        need(self.queue_bytes_max > 0, "network.queue_bytes_max", "more than 0")
+    }
+}
+
+impl Failover {
+    fn validate(&self) -> Result<(), ConfigError> {
+        need(self.beat_ms > 0, "failover.beat_ms", "more than 0")?;
+        need(self.dead_ms > self.beat_ms, "failover.dead_ms", "more than failover.beat_ms, else every controller is dead at once")?;
+        need(self.idle_beat_ms >= self.beat_ms, "failover.idle_beat_ms", "not less than failover.beat_ms")?;
+        need(self.barrier_ms < self.confirm_ms, "failover.barrier_ms", "less than failover.confirm_ms")?;
+        need(self.confirm_ms >= self.dead_ms, "failover.confirm_ms", "not less than failover.dead_ms")?;
+        need(self.asp_up_ms > 0, "failover.asp_up_ms", "more than 0")?;
+        need(self.reconnect_ms > 0, "failover.reconnect_ms", "more than 0")?;
+        need(self.lease_ms_max > 0, "failover.lease_ms_max", "more than 0")
+    }
+}
+
+fn need(holds: bool, key: &str, problem: &str) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError { key: key.into(), problem: problem.into() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Config {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn commented_default_parses_back_to_the_default() {
+        let parsed = parse(COMMENTED_DEFAULT);
+        parsed.validate().unwrap();
+        let mut expected = Config::default();
+        expected.application_servers = vec![As { dpc: vec![2], si: vec![5], ..As::default() }];
+        expected.network.point_codes = vec![1];
+        assert_eq!(toml::to_string(&parsed).unwrap(), toml::to_string(&expected).unwrap());
+    }
+
+    #[test]
+    fn errors_name_the_key() {
+        let ok = COMMENTED_DEFAULT;
+        for (change, key) in [
+            ("[node]\ngateway = 16", "node.gateway"),
+            ("[node]\naddresses = []", "node.addresses"),
+            ("[node]\naddresses = [\"0.0.0.0\"]", "node.addresses"),
+            ("[enrp]\nembedded = false", "enrp.servers"),
+            ("[enrp]\nserver_id = 0", "enrp.server_id"),
+            ("[failover]\ndead_ms = 10", "failover.dead_ms"),
+            ("[[as]]\ndpc = []", "as[0].dpc"),
+            ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
+            ("[[as]]\ndpc = [1]\n[[as]]\ndpc = [2]\npool = \"other\"", "as[1].routing_context"),
+            ("", "as"),
+        ] {
+            assert_eq!(parse(change).validate().unwrap_err().key, key, "{change}");
+        }
+        assert!(parse(ok).validate().is_ok());
+        assert!(toml::from_str::<Config>("[node]\ngatewey = 1").is_err(), "unknown keys are refused");
+    }
+}
