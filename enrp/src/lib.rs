@@ -1,1 +1,11 @@
-//! See ARCHITECTURE.md.
+//! The ENRP name server: handlespace, policies, the server side of ASAP, and the stand-alone daemon.
+//!
+//! * [`handlespace`]: pools and pool elements, selection, PE checksums. ("Name space" in the draft is the RFCs' handlespace.)
+
+pub mod handlespace;
+#[cfg(test)] mod random;
+pub mod server;
+#[cfg(test)] mod timer;
+
+pub use handlespace::Handlespace;
+pub use server::{ClientId, Counters, Event, RemovalCause, Server, ServerConfig, SuspensionReason};

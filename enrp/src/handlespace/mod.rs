@@ -1,0 +1,5 @@
+//! Pools and pool elements.
+
+/// All pools.
+#[derive(Debug)]
+pub struct Handlespace {}

@@ -1,0 +1,77 @@
+//! Settings of [`Server`](crate::Server). Times in milliseconds.
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the name server. RFC names and defaults are in each comment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Most pools in the handlespace. At most 50,000.
+    pub pools_max: usize,
+    /// Most PEs in a pool, and in the handlespace `pools_max` times as many. At most 10,000.
+    pub pes_per_pool_max: usize,
+    /// Longest pool handle in bytes (the wire allows 65,531).
+    pub handle_bytes_max: usize,
+    /// Most PEs one association may register.
+    pub pes_per_client_max: usize,
+    /// Most clients (associations) known at once.
+    pub clients_max: usize,
+    /// PEs in an answer to a user that does not say how many it wants (Handle Resolution Option). RFC 5352 section 3.3: all.
+    pub resolution_items: usize,
+    /// Most PEs in any answer, also when more are asked for. One message holds about 1,600.
+    pub resolution_items_max: usize,
+    /// Most pools one association may subscribe to (S bit, RFC 5352 section 2.2.5).
+    pub subscriptions_per_client_max: usize,
+    /// Least time between two updates of one pool to its subscribers; changes in between are sent together.
+    pub update_interval_ms: u64,
+    /// Time between two ASAP_ENDPOINT_KEEP_ALIVE to one PE, varied by plus or minus 50 percent (RFC 5352 section 3.5; no
+    /// value there). 0: only on reports.
+    pub keep_alive_interval_ms: u64,
+    /// How long to wait for ASAP_ENDPOINT_KEEP_ALIVE_ACK (no value in the RFC). A PE that misses it is suspended: not
+    /// selected until it answers.
+    pub keep_alive_timeout_ms: u64,
+    /// How many keep-alives in a row a PE may miss, sent one after each timeout, before it is removed.
+    pub keep_alive_misses_max: u32,
+    /// Least time between two keep-alives to one PE, also on reports (RFC 5355 section 2.14).
+    pub keep_alive_gap_ms: u64,
+    /// MAX-BAD-PE-REPORT: a PE is removed when more ASAP_ENDPOINT_UNREACHABLE than this came since its last registration
+    /// (RFC 5352 section 3.5; no value there).
+    pub max_bad_pe_report: u32,
+    /// ASAP_ENDPOINT_UNREACHABLE taken from one client in a second; more are counted only (RFC 5355 section 2.13).
+    pub reports_per_client_per_s: u32,
+    /// When a PE's association ends, remove it at once. Otherwise it is suspended, and removed after
+    /// `association_loss_grace_ms` unless it registered again (not in the RFC, which waits for a failing keep-alive).
+    pub remove_on_association_loss: bool,
+    /// See `remove_on_association_loss`.
+    pub association_loss_grace_ms: u64,
+    /// Refuse PEs whose user transport has addresses that their association has not (RFC 5352 section 2.2.1).
+    pub check_addresses: bool,
+    /// Longest message sent, bytes.
+    pub message_bytes_max: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            pools_max: 500,
+            pes_per_pool_max: 10_000,
+            handle_bytes_max: 255,
+            pes_per_client_max: 1_000,
+            clients_max: 16_384,
+            resolution_items: 16,
+            resolution_items_max: 10_000,
+            subscriptions_per_client_max: 500,
+            update_interval_ms: 50,
+            keep_alive_interval_ms: 1_000,
+            keep_alive_timeout_ms: 500,
+            keep_alive_misses_max: 6,
+            keep_alive_gap_ms: 50,
+            max_bad_pe_report: 3,
+            reports_per_client_per_s: 100,
+            remove_on_association_loss: true,
+            association_loss_grace_ms: 3_000,
+            check_addresses: true,
+            message_bytes_max: 65_535,
+        }
+    }
+}

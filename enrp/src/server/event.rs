@@ -1,0 +1,82 @@
+//! What a [`Server`](crate::Server) tells the program it lives in.
+
+use asap::wire::{PeId, PoolElement, PoolHandle};
+use serde::Serialize;
+
+/// A change of the handlespace. Every change of a PE gives exactly one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A PE joined a pool (the first one makes the pool).
+    Registered {
+        /// Its pool.
+        handle: PoolHandle,
+        /// The PE as recorded: home server and ASAP transport filled in.
+        element: PoolElement,
+    },
+    /// A PE registered again; its values may have changed.
+    Reregistered {
+        /// Its pool.
+        handle: PoolHandle,
+        /// The PE as recorded now.
+        element: PoolElement,
+        /// Something a pool user sees is another: transport or policy values.
+        changed: bool,
+    },
+    /// A PE left its pool (the last one takes the pool with it).
+    Deregistered {
+        /// Its pool.
+        handle: PoolHandle,
+        /// Which PE.
+        pe: PeId,
+        /// Why.
+        cause: RemovalCause,
+    },
+    /// A PE stays registered, but is no longer selected.
+    Suspended {
+        /// Its pool.
+        handle: PoolHandle,
+        /// Which PE.
+        pe: PeId,
+        /// The reason that came up now (there may be others).
+        reason: SuspensionReason,
+    },
+    /// A suspended PE is selected again: no reason is left.
+    Resumed {
+        /// Its pool.
+        handle: PoolHandle,
+        /// Which PE.
+        pe: PeId,
+    },
+}
+
+/// Why a PE was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RemovalCause {
+    /// It deregistered (RFC 5352 section 3.2).
+    Deregistration,
+    /// Its registration life ran out (RFC 5352 section 3.2).
+    Expired,
+    /// It missed more keep-alives than `keep_alive_misses_max`.
+    KeepAlive,
+    /// A message to it could not be sent (RFC 5352 section 3.5).
+    SendFailed,
+    /// More reports than MAX-BAD-PE-REPORT (RFC 5352 section 3.5).
+    Reported,
+    /// Its association ended, and its process certainly no longer acts (shut down, aborted, port unreachable).
+    AssociationEnded,
+    /// Its association ended without a sign of the process's end (silence).
+    AssociationSilent,
+}
+
+/// Why a PE is not selected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SuspensionReason {
+    /// It missed a keep-alive, or its association is lost.
+    Silent,
+    /// The embedding program said so ([`Server::set_usable`](crate::Server::set_usable)).
+    Unusable,
+    /// It is being taken out of service ([`Server::set_draining`](crate::Server::set_draining)).
+    Draining,
+}
