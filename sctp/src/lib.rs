@@ -5,12 +5,14 @@
 //! project: after each `handle_*` or application call, drain [`Stack::poll_transmit`] and [`Stack::poll_event`] until
 //! `None`, then sleep until [`Stack::poll_timeout`]. `now` never goes backwards.
 
+mod clock;
 pub mod config;
 pub mod event;
 mod stack;
 #[cfg(feature = "driver")]
 pub mod driver;
 
+pub use clock::ClockAnchor;
 pub use config::Config;
 pub use event::{CloseReason, Event, PathState, Undelivered};
 pub use stack::{AssocId, Connect, Counters, Datagram, SendError, SendOptions, Stack, Transmit, Unreachable};
