@@ -2,6 +2,7 @@
 //!
 //! * [`handlespace`]: pools and pool elements, selection, PE checksums. ("Name space" in the draft is the RFCs' handlespace.)
 
+pub mod daemon;
 pub mod handlespace;
 #[cfg(test)] mod random;
 pub mod server;

@@ -1,0 +1,31 @@
+//! What every daemon shares: command line, configuration file, logging, admin HTTP, signals, record files, running a node.
+//!
+//! A daemon is: a settings type with [`DaemonConfig`] and [`sctp::driver::DriverConfig`] in it, a [`Program`], a node whose
+//! command type takes a [`DaemonCommand`], and
+//!
+//! ```ignore
+//! pub fn main() -> ExitCode {
+//!     daemon::main(&PROGRAM, |config: Config| {
+//!         let node = |start: &Start| Ok(MyNode::new(&config, start.seed, start.clock, start.now)?);
+//!         daemon::run_daemon("my-daemon", &config.daemon, &config.udp, node).map(drop)
+//!     })
+//! }
+//! ```
+
+mod admin;
+mod cli;
+mod clock;
+mod config;
+mod error;
+mod metrics;
+mod record;
+mod run;
+
+pub use admin::{AdminKind, AdminReply, AdminRequest, Reply};
+pub use cli::{CommonArgs, Program, main};
+pub use clock::{clock_anchor, os_seed};
+pub use config::{DaemonConfig, assert_default_text, load, parse};
+pub use error::DaemonError;
+pub use metrics::{Kind, Metrics};
+pub use record::RecordFile;
+pub use run::{DaemonCommand, Start, run_daemon};
