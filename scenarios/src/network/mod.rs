@@ -1,5 +1,8 @@
 //! The load driver: an M3UA peer (ASP) on the network side that generates ISUP calls and writes `records/network.csv`.
 
+mod calls;
+mod isup;
+
 use crate::runner::traffic::{Traffic, TrafficConfig};
 
 /// Opens the record, starts the driver's thread and connects to the gateway; the load itself begins with [`Traffic::begin`].
