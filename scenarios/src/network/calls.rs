@@ -514,7 +514,7 @@ mod tests {
         calls.start(t0);
         assert_eq!(
             drain(&mut calls, t0 + Duration::from_millis(999)).len(),
-            499
+            500
         );
         assert_eq!(
             drain(&mut calls, t0 + Duration::from_millis(1_999)).len(),
