@@ -1,17 +1,24 @@
 //! Settings of a signaling gateway. One TOML file; unknown keys are refused; every time is in milliseconds.
 
+use asap::ServerAddress;
+use enrp::daemon::DaemonConfig;
+use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// What `--print-config` shows: every key with its default and what it means.
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 
 /// All settings of one gateway.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The process itself.
+    /// Admin HTTP, how to stop.
+    pub daemon: DaemonConfig,
+    /// Own addresses, UDP encapsulation port (RFC 6951), capture.
+    pub udp: DriverConfig,
+    /// This gateway.
     pub node: Node,
     /// SCTP (RFC 9260).
     pub sctp: sctp::Config,
@@ -26,7 +33,7 @@ pub struct Config {
     pub failover: Failover,
 }
 
-/// The process.
+/// This gateway.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
@@ -34,18 +41,10 @@ pub struct Node {
     pub name: String,
     /// Gateway number, 0 to 15: the four high bits of every Correlation Id, and the number in the record's file name.
     pub gateway: u8,
-    /// Boot epoch, 0 to 255: must differ from that of the run before. Absent: taken from the clock at start.
+    /// Boot epoch, 0 to 255: must differ from that of the run before. Absent: random at start.
     pub epoch: Option<u8>,
-    /// Own IP addresses; each gets a UDP socket.
-    pub addresses: Vec<IpAddr>,
-    /// UDP encapsulation port (RFC 6951: 9899), ours and the peers'.
-    pub udp_port: u16,
-    /// Where the admin HTTP server listens (`/state`, `/metrics`, `/healthz`). Absent: none.
-    pub admin: Option<SocketAddr>,
-    /// Directory for the record `sg-<gateway>.csv`. Absent: no record.
-    pub records: Option<PathBuf>,
-    /// File for the packet capture (pcapng). Absent: no capture.
-    pub capture: Option<PathBuf>,
+    /// Directory for the record `sg-<gateway>.csv`. Empty: no record.
+    pub records: PathBuf,
 }
 
 /// The name server.
@@ -56,8 +55,10 @@ pub struct Enrp {
     pub embedded: bool,
     /// Server Identifier of the embedded server, not 0 (RFC 5353 section 3.2.1). Absent: chosen at random.
     pub server_id: Option<u32>,
-    /// Outside servers, asked in this order, when `embedded = false`: IP address and UDP encapsulation port.
-    pub servers: Vec<SocketAddr>,
+    /// Outside servers, in order of preference, when `embedded = false`.
+    pub servers: Vec<ServerAddress>,
+    /// Settings of the embedded server.
+    pub server: enrp::ServerConfig,
 }
 
 /// Traffic Mode Type (RFC 4666 section 3.7.1).
@@ -163,24 +164,31 @@ pub struct Failover {
     pub drain_ms: u64,
 }
 
-impl Default for Node {
+/// One pool, GatewayPool, that has point code 2 and serves ISUP; the network is point code 1.
+impl Default for Config {
     fn default() -> Self {
         Self {
-            name: "sg".into(),
-            gateway: 1,
-            epoch: None,
-            addresses: vec![IpAddr::from([127, 0, 0, 1])],
-            udp_port: 9899,
-            admin: None,
-            records: None,
-            capture: None,
+            daemon: DaemonConfig::default(),
+            udp: DriverConfig::default(),
+            node: Node::default(),
+            sctp: sctp::Config::default(),
+            enrp: Enrp::default(),
+            application_servers: vec![As { dpc: vec![2], si: vec![5], ..As::default() }],
+            network: Network { point_codes: vec![1], ..Network::default() },
+            failover: Failover::default(),
         }
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: "sg".into(), gateway: 1, epoch: None, records: PathBuf::new() }
     }
 }
 
 impl Default for Enrp {
     fn default() -> Self {
-        Self { embedded: true, server_id: None, servers: Vec::new() }
+        Self { embedded: true, server_id: None, servers: Vec::new(), server: enrp::ServerConfig::default() }
     }
 }
 
@@ -262,6 +270,9 @@ impl Config {
     /// The first key whose value cannot work.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.node.validate()?;
+        need(!self.udp.addresses.is_empty(), "udp.addresses", "at least one own IP address")?;
+        let wildcard = self.udp.addresses.iter().any(IpAddr::is_unspecified);
+        need(!wildcard, "udp.addresses", "name each own address; 0.0.0.0 and :: cannot be put into SCTP")?;
         self.enrp.validate()?;
         self.network.validate()?;
         self.failover.validate()?;
@@ -279,11 +290,7 @@ impl Config {
 
 impl Node {
     fn validate(&self) -> Result<(), ConfigError> {
-        need(self.gateway < 16, "node.gateway", "0 to 15 (four bits of the Correlation Id)")?;
-        need(!self.addresses.is_empty(), "node.addresses", "at least one own IP address")?;
-        let wildcard = self.addresses.iter().any(IpAddr::is_unspecified);
-        need(!wildcard, "node.addresses", "name each own address; 0.0.0.0 and :: cannot be put into SCTP")?;
-        need(self.udp_port != 0, "node.udp_port", "a port, normally 9899 (RFC 6951)")
+        need(self.gateway < 16, "node.gateway", "0 to 15 (four bits of the Correlation Id)")
     }
 }
 
@@ -291,7 +298,7 @@ impl Enrp {
     fn validate(&self) -> Result<(), ConfigError> {
         need(self.server_id != Some(0), "enrp.server_id", "not 0 (RFC 5353 section 2.1); leave it out for a random one")?;
         let outside = self.embedded || !self.servers.is_empty();
-        need(outside, "enrp.servers", "at least one \"address:port\" when embedded = false")
+        need(outside, "enrp.servers", "at least one { addresses = [...] } when embedded = false")
     }
 }
 
@@ -352,33 +359,28 @@ mod tests {
     }
 
     #[test]
-    fn commented_default_parses_back_to_the_default() {
+    fn commented_default_is_the_default_and_valid() {
         let parsed = parse(COMMENTED_DEFAULT);
         parsed.validate().unwrap();
-        let mut expected = Config::default();
-        expected.application_servers = vec![As { dpc: vec![2], si: vec![5], ..As::default() }];
-        expected.network.point_codes = vec![1];
-        assert_eq!(toml::to_string(&parsed).unwrap(), toml::to_string(&expected).unwrap());
+        assert_eq!(toml::to_string(&parsed).unwrap(), toml::to_string(&Config::default()).unwrap());
     }
 
     #[test]
     fn errors_name_the_key() {
-        let ok = COMMENTED_DEFAULT;
         for (change, key) in [
             ("[node]\ngateway = 16", "node.gateway"),
-            ("[node]\naddresses = []", "node.addresses"),
-            ("[node]\naddresses = [\"0.0.0.0\"]", "node.addresses"),
+            ("[udp]\naddresses = []", "udp.addresses"),
+            ("[udp]\naddresses = [\"0.0.0.0\"]", "udp.addresses"),
             ("[enrp]\nembedded = false", "enrp.servers"),
             ("[enrp]\nserver_id = 0", "enrp.server_id"),
             ("[failover]\ndead_ms = 10", "failover.dead_ms"),
             ("[[as]]\ndpc = []", "as[0].dpc"),
             ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
             ("[[as]]\ndpc = [1]\n[[as]]\ndpc = [2]\npool = \"other\"", "as[1].routing_context"),
-            ("", "as"),
+            ("as = []", "as"),
         ] {
             assert_eq!(parse(change).validate().unwrap_err().key, key, "{change}");
         }
-        assert!(parse(ok).validate().is_ok());
         assert!(toml::from_str::<Config>("[node]\ngatewey = 1").is_err(), "unknown keys are refused");
     }
 }
