@@ -1,7 +1,7 @@
 //! Why bytes are no message, and what the sender is to be told.
 
 use super::message::Message;
-use super::types::ErrorCause;
+use super::types::{ErrorCause, PeId, PoolHandle};
 
 /// Why decoding failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,14 +31,62 @@ pub struct DecodeError {
     pub kind: DecodeErrorKind,
     /// Cause to report to the sender; None: discard silently.
     pub cause: Option<ErrorCause>,
+    /// The request that failed, when it was one and could be told: its refusal is the answer instead of a bare ASAP_ERROR.
+    pub request: Option<FailedRequest>,
+}
+
+/// An ASAP request whose parameters could not all be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailedRequest {
+    /// REGISTRATION.
+    Registration(PoolHandle, PeId),
+    /// DEREGISTRATION.
+    Deregistration(PoolHandle, PeId),
+    /// HANDLE_RESOLUTION.
+    HandleResolution(PoolHandle),
 }
 
 impl DecodeError {
-    /// The ASAP_ERROR to send back, if any.
+    pub(super) fn silent(kind: DecodeErrorKind) -> Self {
+        Self {
+            kind,
+            cause: None,
+            request: None,
+        }
+    }
+
+    pub(super) fn reported(kind: DecodeErrorKind, cause: ErrorCause) -> Self {
+        Self {
+            kind,
+            cause: Some(cause),
+            request: None,
+        }
+    }
+
+    /// What to send back, if anything: the request's refusal (RFC 5352 3.1, 3.2, 3.3: a server MUST answer), or ASAP_ERROR.
     #[must_use]
     pub fn answer(&self) -> Option<Message> {
-        self.cause.clone().map(|cause| Message::Error {
-            error: cause.into(),
+        let error = self.cause.clone()?.into();
+        Some(match self.request.clone() {
+            Some(FailedRequest::Registration(handle, pe_id)) => Message::RegistrationResponse {
+                reject: true,
+                handle,
+                pe_id,
+                error: Some(error),
+            },
+            Some(FailedRequest::Deregistration(handle, pe_id)) => Message::DeregistrationResponse {
+                handle,
+                pe_id,
+                error: Some(error),
+            },
+            Some(FailedRequest::HandleResolution(handle)) => Message::HandleResolutionResponse {
+                subscribed: false,
+                handle,
+                policy: None,
+                elements: Vec::new(),
+                error: Some(error),
+            },
+            None => Message::Error { error },
         })
     }
 }

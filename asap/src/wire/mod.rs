@@ -1,18 +1,22 @@
 //! The wire: RFC 5354 parameters and RFC 5352 messages.
 //!
-//! [`Message::decode`] and [`Message::encode`] are the ASAP codec. The parameter layer under them ([`Reader`], [`Writer`] and the
-//! `encode`, `decode` of each parameter) serves ENRP as well, which has the same parameters in other messages.
+//! [`Message::decode`] and [`Message::encode`] are the ASAP codec. ENRP, which has the same parameters in other messages, uses the
+//! layer below: [`Header::split`] and [`Parameters`] to read, [`Writer`] to write.
 
 mod error;
 mod message;
+mod reader;
 mod types;
+mod writer;
 
-pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, FailedRequest};
 pub use message::{Decoded, Message};
+pub use reader::{Header, Parameter, Parameters};
 pub use types::{
     DccpTransport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle,
     RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
 };
+pub use writer::Writer;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +37,8 @@ pub struct Limits {
     pub max_addresses: usize,
     /// Bytes in a cookie. Default 16,384.
     pub max_cookie: usize,
+    /// Causes in one error. Default 16.
+    pub max_causes: usize,
 }
 
 impl Default for Limits {
@@ -42,6 +48,103 @@ impl Default for Limits {
             max_elements: 2_048,
             max_addresses: 16,
             max_cookie: 16_384,
+            max_causes: 16,
         }
     }
+}
+
+/// Parameter types (RFC 5354 Table 1, IANA RSerPool parameters).
+pub mod param {
+    /// IPv4 Address.
+    pub const IPV4_ADDRESS: u16 = 0x0001;
+    /// IPv6 Address.
+    pub const IPV6_ADDRESS: u16 = 0x0002;
+    /// DCCP Transport.
+    pub const DCCP_TRANSPORT: u16 = 0x0003;
+    /// SCTP Transport.
+    pub const SCTP_TRANSPORT: u16 = 0x0004;
+    /// TCP Transport.
+    pub const TCP_TRANSPORT: u16 = 0x0005;
+    /// UDP Transport.
+    pub const UDP_TRANSPORT: u16 = 0x0006;
+    /// UDP-Lite Transport.
+    pub const UDP_LITE_TRANSPORT: u16 = 0x0007;
+    /// Pool Member Selection Policy.
+    pub const POLICY: u16 = 0x0008;
+    /// Pool Handle.
+    pub const POOL_HANDLE: u16 = 0x0009;
+    /// Pool Element.
+    pub const POOL_ELEMENT: u16 = 0x000a;
+    /// Server Information.
+    pub const SERVER_INFORMATION: u16 = 0x000b;
+    /// Operation Error.
+    pub const OPERATION_ERROR: u16 = 0x000c;
+    /// Cookie.
+    pub const COOKIE: u16 = 0x000d;
+    /// PE Identifier.
+    pub const PE_IDENTIFIER: u16 = 0x000e;
+    /// PE Checksum.
+    pub const PE_CHECKSUM: u16 = 0x000f;
+    /// Opaque Transport.
+    pub const OPAQUE_TRANSPORT: u16 = 0x0010;
+    /// Handle Resolution Option (draft-dreibholz-rserpool-asap-hropt); type bits 10: others skip it.
+    pub const RESOLUTION_OPTION: u16 = 0x803f;
+}
+
+/// Error cause codes (RFC 5354 Table 2).
+pub mod cause_code {
+    /// Unspecified Error.
+    pub const UNSPECIFIED: u16 = 0x0;
+    /// Unrecognized Parameter.
+    pub const UNRECOGNIZED_PARAMETER: u16 = 0x1;
+    /// Unrecognized Message.
+    pub const UNRECOGNIZED_MESSAGE: u16 = 0x2;
+    /// Invalid Values.
+    pub const INVALID_VALUES: u16 = 0x3;
+    /// Non-unique PE Identifier.
+    pub const NON_UNIQUE_PE_ID: u16 = 0x4;
+    /// Inconsistent Pooling Policy.
+    pub const INCONSISTENT_POLICY: u16 = 0x5;
+    /// Lack of Resources.
+    pub const LACK_OF_RESOURCES: u16 = 0x6;
+    /// Inconsistent Transport Type.
+    pub const INCONSISTENT_TRANSPORT_TYPE: u16 = 0x7;
+    /// Inconsistent Data/Control Configuration.
+    pub const INCONSISTENT_DATA_CONTROL: u16 = 0x8;
+    /// Unknown Pool Handle.
+    pub const UNKNOWN_POOL_HANDLE: u16 = 0x9;
+    /// Rejected due to security considerations.
+    pub const SECURITY: u16 = 0xa;
+}
+
+/// ASAP message types (RFC 5352 2.2).
+pub mod message_type {
+    /// ASAP_REGISTRATION.
+    pub const REGISTRATION: u8 = 0x01;
+    /// ASAP_DEREGISTRATION.
+    pub const DEREGISTRATION: u8 = 0x02;
+    /// ASAP_REGISTRATION_RESPONSE.
+    pub const REGISTRATION_RESPONSE: u8 = 0x03;
+    /// ASAP_DEREGISTRATION_RESPONSE.
+    pub const DEREGISTRATION_RESPONSE: u8 = 0x04;
+    /// ASAP_HANDLE_RESOLUTION.
+    pub const HANDLE_RESOLUTION: u8 = 0x05;
+    /// ASAP_HANDLE_RESOLUTION_RESPONSE.
+    pub const HANDLE_RESOLUTION_RESPONSE: u8 = 0x06;
+    /// ASAP_ENDPOINT_KEEP_ALIVE.
+    pub const ENDPOINT_KEEP_ALIVE: u8 = 0x07;
+    /// ASAP_ENDPOINT_KEEP_ALIVE_ACK.
+    pub const ENDPOINT_KEEP_ALIVE_ACK: u8 = 0x08;
+    /// ASAP_ENDPOINT_UNREACHABLE.
+    pub const ENDPOINT_UNREACHABLE: u8 = 0x09;
+    /// ASAP_SERVER_ANNOUNCE.
+    pub const SERVER_ANNOUNCE: u8 = 0x0a;
+    /// ASAP_COOKIE.
+    pub const COOKIE: u8 = 0x0b;
+    /// ASAP_COOKIE_ECHO.
+    pub const COOKIE_ECHO: u8 = 0x0c;
+    /// ASAP_BUSINESS_CARD.
+    pub const BUSINESS_CARD: u8 = 0x0d;
+    /// ASAP_ERROR.
+    pub const ERROR: u8 = 0x0e;
 }

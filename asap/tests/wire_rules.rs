@@ -1,0 +1,466 @@
+//! Unknown parameters and messages, limits, broken bytes (RFC 5354 2, 3, 4), and bytes of any kind.
+
+use asap::wire::{
+    DccpTransport, DecodeErrorKind, EncodeError, ErrorCause, IpTransport, Limits, Message,
+    OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport,
+    ServerId, Transport, TransportUse,
+};
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+fn message(kind: u8, parameters: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![kind, 0];
+    bytes.extend_from_slice(&u16::try_from(4 + parameters.len()).unwrap().to_be_bytes());
+    bytes.extend_from_slice(parameters);
+    bytes
+}
+
+/// HANDLE_RESOLUTION of "ab" (unaligned), with parameters before and after.
+fn resolution(before: &[u8], after: &[u8]) -> Vec<u8> {
+    let mut parameters = before.to_vec();
+    parameters.extend_from_slice(&[0, 9, 0, 6, b'a', b'b', 0, 0]);
+    parameters.extend_from_slice(after);
+    message(5, &parameters)
+}
+
+fn decode(bytes: &[u8]) -> Result<asap::wire::Decoded, asap::wire::DecodeError> {
+    Message::decode(bytes, &Limits::default())
+}
+
+fn plain_resolution() -> Message {
+    Message::HandleResolution {
+        subscribe: false,
+        handle: "ab".into(),
+        items: None,
+    }
+}
+
+#[test]
+fn unknown_parameter_by_its_high_bits() {
+    // 00: discard, silently.
+    let error = decode(&resolution(&[0x00, 0x77, 0, 4], &[])).unwrap_err();
+    assert_eq!(
+        (error.kind, error.answer()),
+        (DecodeErrorKind::UnknownParameter(0x77), None)
+    );
+    // 01: discard and report, the whole parameter (without padding), in the refusal of the request.
+    let error = decode(&resolution(&[0x40, 0x77, 0, 5, 1, 0, 0, 0], &[])).unwrap_err();
+    let cause = ErrorCause::UnrecognizedParameter(Bytes::from_static(&[0x40, 0x77, 0, 5, 1]));
+    assert_eq!(error.kind, DecodeErrorKind::UnknownParameter(0x4077));
+    assert_eq!(
+        error.answer(),
+        Some(Message::HandleResolutionResponse {
+            subscribed: false,
+            handle: "ab".into(),
+            policy: None,
+            elements: Vec::new(),
+            error: Some(cause.into())
+        })
+    );
+    // 10: skip.
+    let decoded = decode(&resolution(&[], &[0x80, 0x77, 0, 4])).unwrap();
+    assert_eq!(
+        (decoded.answer(), decoded.message),
+        (None, plain_resolution())
+    );
+    // 11: skip and report, one cause each.
+    let decoded = decode(&resolution(&[0xc0, 1, 0, 4], &[0xc0, 2, 0, 4])).unwrap();
+    let causes = [[0xc0, 1, 0, 4], [0xc0, 2, 0, 4]];
+    let causes = causes
+        .iter()
+        .map(|tlv| ErrorCause::UnrecognizedParameter(Bytes::copy_from_slice(tlv)))
+        .collect();
+    assert_eq!(
+        decoded.answer(),
+        Some(Message::Error {
+            error: OperationError { causes }
+        })
+    );
+    assert_eq!(decoded.message, plain_resolution());
+}
+
+#[test]
+fn unknown_parameter_inside_a_parameter() {
+    // An SCTP transport in a pool element in a registration, with a skip-and-report parameter among its addresses.
+    let transport = [
+        0, 4, 0, 20, 0x0b, 0x59, 0, 1, 0, 1, 0, 8, 192, 0, 2, 1, 0xc1, 0, 0, 4,
+    ];
+    let mut bytes = vec![
+        0, 9, 0, 8, b'p', b'o', b'o', b'l', 0, 10, 0, 36, 0, 0, 0, 7, 0, 0, 0, 0, 255, 255, 255,
+        255,
+    ];
+    bytes.extend_from_slice(&transport);
+    let decoded = decode(&message(1, &bytes)).unwrap();
+    assert_eq!(
+        decoded.report,
+        [ErrorCause::UnrecognizedParameter(Bytes::from_static(&[
+            0xc1, 0, 0, 4
+        ]))]
+    );
+    let Message::Registration { element, .. } = decoded.message else {
+        panic!("registration")
+    };
+    assert_eq!(
+        (element.life, element.policy),
+        (RegistrationLife::Infinite, Policy::RoundRobin)
+    );
+}
+
+#[test]
+fn reports_are_limited() {
+    let many: Vec<u8> = [0xc0, 1, 0, 4].repeat(5_000);
+    assert_eq!(decode(&resolution(&many, &[])).unwrap().report.len(), 16);
+}
+
+#[test]
+fn unknown_message_by_its_high_bits() {
+    let error = decode(&message(0x20, &[])).unwrap_err();
+    assert_eq!(
+        (error.kind, error.answer()),
+        (DecodeErrorKind::UnknownMessage(0x20), None)
+    );
+    let bytes = message(0x60, &[1, 2, 3, 4]);
+    let error = decode(&bytes).unwrap_err();
+    assert_eq!(
+        error.answer(),
+        Some(Message::Error {
+            error: ErrorCause::UnrecognizedMessage(Bytes::from(bytes)).into()
+        })
+    );
+    for reserved in [0x80, 0xc0, 0xff, 0x00] {
+        assert_eq!(decode(&message(reserved, &[])).unwrap_err().answer(), None);
+    }
+    // The largest one still fits into its report.
+    assert!(
+        decode(&message(0x60, &vec![0; 65_528]))
+            .unwrap_err()
+            .answer()
+            .unwrap()
+            .encode()
+            .is_ok()
+    );
+}
+
+#[test]
+fn length_with_and_without_last_padding() {
+    let padded = resolution(&[], &[]);
+    assert_eq!(padded.len(), 12);
+    let mut exact = padded.clone();
+    exact[3] = 10;
+    for bytes in [&padded[..], &exact, &exact[..10]] {
+        assert_eq!(decode(bytes).unwrap().message, plain_resolution());
+    }
+    assert_eq!(plain_resolution().encode().unwrap(), exact);
+    // Longer than the bytes, or more than padding behind it.
+    let mut long = padded.clone();
+    long[3] = 13;
+    assert_eq!(decode(&long).unwrap_err().kind, DecodeErrorKind::Length);
+    let mut trailing = padded;
+    trailing.extend_from_slice(&[0; 4]);
+    assert_eq!(decode(&trailing).unwrap_err().kind, DecodeErrorKind::Length);
+}
+
+#[test]
+fn no_error_about_an_error() {
+    assert_eq!(decode(&message(0x0e, &[])).unwrap_err().answer(), None);
+    assert_eq!(
+        decode(&message(0x0e, &[0x40, 0x77, 0, 4]))
+            .unwrap_err()
+            .answer(),
+        None
+    );
+}
+
+#[test]
+fn a_bad_registration_is_refused_with_the_offending_parameter() {
+    // A least-used policy without its load.
+    let policy = [0, 8, 0, 8, 0x40, 0, 0, 1];
+    let mut bytes = vec![
+        0, 9, 0, 5, b'p', 0, 0, 0, 0, 10, 0, 40, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 60,
+    ];
+    bytes.extend_from_slice(&[0, 4, 0, 16, 0x0b, 0x59, 0, 1, 0, 1, 0, 8, 192, 0, 2, 1]);
+    bytes.extend_from_slice(&policy);
+    let answer = decode(&message(1, &bytes)).unwrap_err().answer();
+    let cause = ErrorCause::InvalidValues(Bytes::copy_from_slice(&policy));
+    assert_eq!(
+        answer,
+        Some(Message::RegistrationResponse {
+            reject: true,
+            handle: "p".into(),
+            pe_id: PeId(7),
+            error: Some(cause.into())
+        })
+    );
+}
+
+#[test]
+fn limits() {
+    let long = PoolHandle::new(vec![b'x'; 256]);
+    let bytes = Message::HandleResolution {
+        subscribe: false,
+        handle: long,
+        items: None,
+    }
+    .encode()
+    .unwrap();
+    assert_eq!(
+        decode(&bytes).unwrap_err().kind,
+        DecodeErrorKind::Invalid(9)
+    );
+    assert!(
+        Message::decode(
+            &bytes,
+            &Limits {
+                max_handle: 256,
+                ..Limits::default()
+            }
+        )
+        .is_ok()
+    );
+
+    let card = Message::BusinessCard {
+        handle: "p".into(),
+        elements: vec![element(1), element(2)],
+    }
+    .encode()
+    .unwrap();
+    let error = Message::decode(
+        &card,
+        &Limits {
+            max_elements: 1,
+            ..Limits::default()
+        },
+    )
+    .unwrap_err();
+    assert_eq!(error.cause, Some(ErrorCause::LackOfResources));
+
+    let too_long = PoolHandle::new(vec![0; 65_532]);
+    let message = Message::HandleResolution {
+        subscribe: false,
+        handle: too_long,
+        items: None,
+    };
+    assert_eq!(message.encode(), Err(EncodeError::TooLong));
+    let empty = Message::HandleResolution {
+        subscribe: false,
+        handle: "".into(),
+        items: None,
+    };
+    assert_eq!(empty.encode(), Err(EncodeError::Invalid));
+}
+
+#[test]
+fn a_large_pool_is_cut_where_the_message_is_full() {
+    let pool: Vec<PoolElement> = (0..3_000).map(element).collect();
+    let (bytes, count) =
+        Message::encode_resolution(true, &"pool".into(), &Policy::RoundRobin, &pool).unwrap();
+    assert!(bytes.len() <= 65_536 && count > 1_000);
+    let Message::HandleResolutionResponse {
+        elements,
+        subscribed: true,
+        ..
+    } = decode(&bytes).unwrap().message
+    else {
+        panic!("resolution")
+    };
+    assert_eq!(elements, pool[..count]);
+}
+
+fn element(id: u32) -> PoolElement {
+    PoolElement {
+        id: PeId(id),
+        home: ServerId(0),
+        life: RegistrationLife::Seconds(60),
+        user_transport: Transport::Tcp(IpTransport {
+            port: 21,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        }),
+        policy: Policy::RoundRobin,
+        asap_transport: None,
+    }
+}
+
+prop_compose! {
+    fn any_address()(v4: bool, bytes: [u8; 16]) -> IpAddr {
+        if v4 { Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into() } else { Ipv6Addr::from(bytes).into() }
+    }
+}
+
+fn any_bytes() -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from)
+}
+
+prop_compose! {
+    fn any_sctp()(port: u16, control: bool, addresses in prop::collection::vec(any_address(), 1..5)) -> SctpTransport {
+        let transport_use = if control { TransportUse::DataAndControl } else { TransportUse::DataOnly };
+        SctpTransport { port, transport_use, addresses }
+    }
+}
+
+fn any_transport() -> impl Strategy<Value = Transport> {
+    let ip =
+        || (any::<u16>(), any_address()).prop_map(|(port, address)| IpTransport { port, address });
+    prop_oneof![
+        any_sctp().prop_map(Transport::Sctp),
+        ip().prop_map(Transport::Tcp),
+        ip().prop_map(Transport::Udp),
+        ip().prop_map(Transport::UdpLite),
+        (any::<u32>(), ip()).prop_map(|(service_code, t)| Transport::Dccp(DccpTransport {
+            port: t.port,
+            service_code,
+            address: t.address
+        })),
+        any_bytes().prop_map(Transport::Opaque),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        Just(Policy::RoundRobin),
+        Just(Policy::Random),
+        any::<u32>().prop_map(|weight| Policy::WeightedRoundRobin { weight }),
+        any::<u32>().prop_map(|weight| Policy::WeightedRandom { weight }),
+        any::<u32>().prop_map(|priority| Policy::Priority { priority }),
+        any::<u32>().prop_map(|load| Policy::LeastUsed { load }),
+        any::<u32>().prop_map(|load| Policy::RandomizedLeastUsed { load }),
+        any::<[u32; 2]>()
+            .prop_map(|[load, degradation]| Policy::LeastUsedDegradation { load, degradation }),
+        any::<[u32; 2]>()
+            .prop_map(|[load, degradation]| Policy::PriorityLeastUsed { load, degradation }),
+        (0xb000_1001_u32..0xb000_2006, any_bytes())
+            .prop_map(|(policy_type, data)| Policy::Other { policy_type, data }),
+    ]
+}
+
+prop_compose! {
+    fn any_element()(id: u32, home: u32, life in prop::option::of(0..=0x7fff_ffff_u32), user_transport in any_transport(),
+                     policy in any_policy(), asap_transport in prop::option::of(any_sctp())) -> PoolElement {
+        let life = life.map_or(RegistrationLife::Infinite, RegistrationLife::Seconds);
+        PoolElement { id: PeId(id), home: ServerId(home), life, user_transport, policy, asap_transport }
+    }
+}
+
+fn any_cause() -> impl Strategy<Value = ErrorCause> {
+    prop_oneof![
+        Just(ErrorCause::Unspecified),
+        Just(ErrorCause::NonUniquePeId),
+        Just(ErrorCause::LackOfResources),
+        Just(ErrorCause::InconsistentDataControl),
+        Just(ErrorCause::UnknownPoolHandle),
+        Just(ErrorCause::Security),
+        any_bytes().prop_map(ErrorCause::UnrecognizedParameter),
+        any_bytes().prop_map(ErrorCause::UnrecognizedMessage),
+        any_bytes().prop_map(ErrorCause::InvalidValues),
+        prop::option::of(any_policy()).prop_map(ErrorCause::InconsistentPolicy),
+        prop::option::of(any_transport()).prop_map(ErrorCause::InconsistentTransportType),
+        (0xf001..0xf009_u16, any_bytes()).prop_map(|(code, info)| ErrorCause::Other { code, info }),
+    ]
+}
+
+fn any_message() -> impl Strategy<Value = Message> {
+    let handle = || prop::collection::vec(any::<u8>(), 1..40).prop_map(PoolHandle::new);
+    let pe = || any::<u32>().prop_map(PeId);
+    let server = || any::<u32>().prop_map(ServerId);
+    let error =
+        || prop::collection::vec(any_cause(), 1..4).prop_map(|causes| OperationError { causes });
+    let maybe_error = move || prop::option::of(error());
+    let elements = || prop::collection::vec(any_element(), 1..4);
+    prop_oneof![
+        (handle(), any_element())
+            .prop_map(|(handle, element)| Message::Registration { handle, element }),
+        (handle(), pe()).prop_map(|(handle, pe_id)| Message::Deregistration { handle, pe_id }),
+        (any::<bool>(), handle(), pe(), maybe_error()).prop_map(
+            |(reject, handle, pe_id, error)| Message::RegistrationResponse {
+                reject,
+                handle,
+                pe_id,
+                error
+            }
+        ),
+        (handle(), pe(), maybe_error()).prop_map(|(handle, pe_id, error)| {
+            Message::DeregistrationResponse {
+                handle,
+                pe_id,
+                error,
+            }
+        }),
+        (any::<bool>(), handle(), any::<Option<u32>>()).prop_map(|(subscribe, handle, items)| {
+            Message::HandleResolution {
+                subscribe,
+                handle,
+                items,
+            }
+        }),
+        (
+            any::<bool>(),
+            handle(),
+            prop::option::of(any_policy()),
+            elements(),
+            maybe_error()
+        )
+            .prop_map(|(subscribed, handle, policy, elements, error)| {
+                Message::HandleResolutionResponse {
+                    subscribed,
+                    handle,
+                    policy,
+                    elements,
+                    error,
+                }
+            }),
+        (any::<bool>(), server(), handle(), prop::option::of(pe())).prop_map(
+            |(home, server, handle, pe_id)| Message::EndpointKeepAlive {
+                home,
+                server,
+                handle,
+                pe_id
+            }
+        ),
+        (handle(), pe())
+            .prop_map(|(handle, pe_id)| Message::EndpointKeepAliveAck { handle, pe_id }),
+        (handle(), pe()).prop_map(|(handle, pe_id)| Message::EndpointUnreachable { handle, pe_id }),
+        (server(), prop::collection::vec(any_transport(), 0..4))
+            .prop_map(|(server, transports)| Message::ServerAnnounce { server, transports }),
+        any_bytes().prop_map(|cookie| Message::Cookie { cookie }),
+        any_bytes().prop_map(|cookie| Message::CookieEcho { cookie }),
+        (handle(), elements())
+            .prop_map(|(handle, elements)| Message::BusinessCard { handle, elements }),
+        error().prop_map(|error| Message::Error { error }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_decodes_to_itself(message in any_message()) {
+        let bytes = message.encode().unwrap();
+        prop_assert_eq!(bytes.len() % 4, 0);
+        prop_assert!(bytes.len() - usize::from(u16::from_be_bytes([bytes[2], bytes[3]])) <= 3);
+        prop_assert_eq!(decode(&bytes).unwrap().message, message);
+    }
+
+    #[test]
+    fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&bytes).map_err(|error| error.answer().map(|answer| answer.encode().unwrap()));
+    }
+
+    /// A good message with bytes changed reaches deeper than random ones; what is accepted can be encoded again.
+    #[test]
+    fn damaged_messages(message in any_message(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut bytes = message.encode().unwrap().to_vec();
+        for (index, value) in damage {
+            let at = index.index(bytes.len());
+            bytes[at] = value;
+        }
+        match decode(&bytes) {
+            Ok(decoded) => {
+                let again = decoded.message.encode().unwrap();
+                prop_assert_eq!(decode(&again).unwrap().message, decoded.message);
+            }
+            Err(error) => {
+                if let Some(answer) = error.answer() {
+                    prop_assert!(answer.encode().is_ok());
+                }
+            }
+        }
+    }
+}
