@@ -4,9 +4,9 @@
 
 pub mod daemon;
 pub mod handlespace;
-#[cfg(test)] mod random;
+mod random;
 pub mod server;
-#[cfg(test)] mod timer;
+mod timer;
 
-pub use handlespace::Handlespace;
-pub use server::{ClientId, Counters, Event, RemovalCause, Server, ServerConfig, SuspensionReason};
+pub use handlespace::{Handlespace, SuspensionReason};
+pub use server::{ClientId, Counters, Event, RemovalCause, Server, ServerConfig, ServerSnapshot};

@@ -8,13 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct ServerConfig {
     /// Most pools in the handlespace. At most 50,000.
     pub pools_max: usize,
-    /// Most PEs in a pool, and in the handlespace `pools_max` times as many. At most 10,000.
+    /// Most PEs in a pool. At most 10,000.
     pub pes_per_pool_max: usize,
+    /// Most PEs in all pools together.
+    pub pes_max: usize,
     /// Longest pool handle in bytes (the wire allows 65,531).
     pub handle_bytes_max: usize,
     /// Most PEs one association may register.
     pub pes_per_client_max: usize,
-    /// Most clients (associations) known at once.
+    /// Most clients (associations) with something to remember: PEs, subscriptions, reports.
     pub clients_max: usize,
     /// PEs in an answer to a user that does not say how many it wants (Handle Resolution Option). RFC 5352 section 3.3: all.
     pub resolution_items: usize,
@@ -46,8 +48,6 @@ pub struct ServerConfig {
     pub association_loss_grace_ms: u64,
     /// Refuse PEs whose user transport has addresses that their association has not (RFC 5352 section 2.2.1).
     pub check_addresses: bool,
-    /// Longest message sent, bytes.
-    pub message_bytes_max: usize,
 }
 
 impl Default for ServerConfig {
@@ -55,13 +55,14 @@ impl Default for ServerConfig {
         Self {
             pools_max: 500,
             pes_per_pool_max: 10_000,
+            pes_max: 100_000,
             handle_bytes_max: 255,
             pes_per_client_max: 1_000,
             clients_max: 16_384,
             resolution_items: 16,
             resolution_items_max: 10_000,
             subscriptions_per_client_max: 500,
-            update_interval_ms: 50,
+            update_interval_ms: 20,
             keep_alive_interval_ms: 1_000,
             keep_alive_timeout_ms: 500,
             keep_alive_misses_max: 6,
@@ -71,7 +72,6 @@ impl Default for ServerConfig {
             remove_on_association_loss: true,
             association_loss_grace_ms: 3_000,
             check_addresses: true,
-            message_bytes_max: 65_535,
         }
     }
 }

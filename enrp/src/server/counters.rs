@@ -17,8 +17,10 @@ pub struct Counters {
     pub unexpected: u64,
     /// ASAP_ERROR received.
     pub errors_in: u64,
-    /// Messages of clients beyond `clients_max`, dropped.
+    /// Requests refused because `clients_max` clients are known.
     pub clients_refused: u64,
+    /// Answers that could not be encoded (an error with more in it than a message holds).
+    pub unencodable: u64,
     /// Registrations granted to a new PE.
     pub registrations: u64,
     /// Registrations granted to a known PE.

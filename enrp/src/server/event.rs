@@ -1,5 +1,6 @@
 //! What a [`Server`](crate::Server) tells the program it lives in.
 
+use crate::handlespace::SuspensionReason;
 use asap::wire::{PeId, PoolElement, PoolHandle};
 use serde::Serialize;
 
@@ -67,16 +68,4 @@ pub enum RemovalCause {
     AssociationEnded,
     /// Its association ended without a sign of the process's end (silence).
     AssociationSilent,
-}
-
-/// Why a PE is not selected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SuspensionReason {
-    /// It missed a keep-alive, or its association is lost.
-    Silent,
-    /// The embedding program said so ([`Server::set_usable`](crate::Server::set_usable)).
-    Unusable,
-    /// It is being taken out of service ([`Server::set_draining`](crate::Server::set_draining)).
-    Draining,
 }

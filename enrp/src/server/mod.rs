@@ -2,19 +2,40 @@
 //!
 //! After each `handle_*` or application call, drain [`Server::poll_output`] and [`Server::poll_event`] until `None`, then
 //! sleep until [`Server::poll_timeout`]. `now` never goes backwards.
+//!
+//! | file | RFC 5352 |
+//! |---|---|
+//! | `registration` | 3.1 registration, 3.2 deregistration, and every other end of a PE |
+//! | `resolution` | 3.3 handle resolution, 2.2.5 subscriptions |
+//! | `supervision` | 3.4 keep-alive, 3.5 unreachable endpoints, lost associations |
+//!
+//! ENRP_PRESENCE, handle updates and takeover (RFC 5353) are not here; every PE carries its home server's identity.
 
 mod config;
 mod counters;
 mod event;
+mod registration;
+mod resolution;
+mod snapshot;
+mod supervision;
+#[cfg(test)]
+mod tests;
 
-use crate::handlespace::Handlespace;
-use asap::wire::{PeId, PoolHandle, ServerId};
+use crate::handlespace::{Handlespace, Limits, Slot, SuspensionReason};
+use crate::random::Random;
+use crate::timer::TimerQueue;
+use asap::wire::{self, ErrorCause, Message, OperationError, PeId, PoolHandle, ServerId};
 use bytes::Bytes;
 pub use config::ServerConfig;
 pub use counters::Counters;
-pub use event::{Event, RemovalCause, SuspensionReason};
+pub use event::{Event, RemovalCause};
+use resolution::Subscribers;
+use rustc_hash::FxHashMap;
+pub use snapshot::{PeSnapshot, PoolSnapshot, ServerSnapshot};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use supervision::Supervision;
 
 /// Names a client: one association, or one embedded user. Given by the caller, never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,11 +46,45 @@ impl ClientId {
     pub const LOCAL: ClientId = ClientId(u64::MAX);
 }
 
+/// What is due for a PE that we own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// Its registration life is over.
+    Expiry(Slot),
+    /// The next keep-alive is to be sent.
+    KeepAlive(Slot),
+    /// The answer to a keep-alive is overdue.
+    Ack(Slot),
+    /// Its association ended and it did not come back.
+    Grace(Slot),
+}
+
+/// What is remembered of a client that registered, subscribed or reported.
+#[derive(Debug, Default)]
+struct Client {
+    elements: BTreeSet<Slot>,
+    subscriptions: BTreeSet<PoolHandle>,
+    /// Reports in the second that began at the instant.
+    reports: Option<(Instant, u32)>,
+}
+
 /// The name server.
 #[derive(Debug)]
 pub struct Server {
+    config: ServerConfig,
+    limits: wire::Limits,
     id: ServerId,
     handlespace: Handlespace,
+    clients: FxHashMap<ClientId, Client>,
+    /// The PEs that we own.
+    supervised: FxHashMap<Slot, Supervision>,
+    subscribers: BTreeMap<PoolHandle, Subscribers>,
+    timers: TimerQueue<Timer>,
+    /// Pools that changed, and when their subscribers are told.
+    updates: TimerQueue<PoolHandle>,
+    outputs: VecDeque<(ClientId, Bytes)>,
+    events: VecDeque<Event>,
+    random: Random,
     counters: Counters,
 }
 
@@ -37,8 +92,25 @@ impl Server {
     /// A server with an empty handlespace. `id` is random and not 0, and stays the same until the process ends (RFC 5353
     /// section 2.1); `seed` feeds the spreading of keep-alives and the random policies.
     #[must_use]
-    pub fn new(_config: ServerConfig, _id: ServerId, _seed: u64) -> Self {
-        todo!()
+    pub fn new(config: ServerConfig, id: ServerId, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let limits =
+            Limits { pools: config.pools_max, pes_per_pool: config.pes_per_pool_max, pes: config.pes_max };
+        Self {
+            limits: wire::Limits { max_handle: config.handle_bytes_max, ..wire::Limits::default() },
+            handlespace: Handlespace::new(limits, random.bits()),
+            config,
+            id,
+            clients: FxHashMap::default(),
+            supervised: FxHashMap::default(),
+            subscribers: BTreeMap::new(),
+            timers: TimerQueue::new(),
+            updates: TimerQueue::new(),
+            outputs: VecDeque::new(),
+            events: VecDeque::new(),
+            random,
+            counters: Counters::default(),
+        }
     }
 
     /// The server's identifier: the home server identifier of the PEs it owns.
@@ -49,59 +121,80 @@ impl Server {
 
     /// Takes one ASAP message (PPID 11). `source` is where the client is: each of its IP addresses, with its SCTP port; it
     /// becomes the PE's ASAP transport.
-    pub fn handle_message(&mut self, _now: Instant, _client: ClientId, _source: &[SocketAddr], _message: &[u8]) {
-        todo!()
+    pub fn handle_message(&mut self, now: Instant, client: ClientId, source: &[SocketAddr], message: &[u8]) {
+        self.counters.messages_in += 1;
+        self.run_timers(now);
+        match Message::decode(message, &self.limits) {
+            Ok(decoded) => {
+                let answer = decoded.answer();
+                self.dispatch(now, client, source, decoded.message);
+                if let Some(answer) = answer {
+                    self.counters.unrecognized += 1;
+                    self.send(client, &answer);
+                }
+            }
+            Err(error) => self.undecodable(client, &error),
+        }
+        self.send_updates(now);
     }
 
     /// The client's association ended. `certain`: its process certainly no longer acts
     /// (`sctp::CloseReason::is_certain`). Its subscriptions end; its PEs are removed or suspended.
-    pub fn client_lost(&mut self, _now: Instant, _client: ClientId, _certain: bool) {
-        todo!()
+    pub fn client_lost(&mut self, now: Instant, client: ClientId, certain: bool) {
+        self.run_timers(now);
+        let cause = if certain { RemovalCause::AssociationEnded } else { RemovalCause::AssociationSilent };
+        self.association_lost(now, client, cause);
+        self.send_updates(now);
     }
 
     /// An output could not be sent to the client although its association is up (SEND.FAILURE): its PEs are removed, RFC
     /// 5352 section 3.5.
-    pub fn send_failed(&mut self, _now: Instant, _client: ClientId) {
-        todo!()
+    pub fn send_failed(&mut self, now: Instant, client: ClientId) {
+        let slots = self.clients.get(&client).map(|client| client.elements.clone()).unwrap_or_default();
+        for slot in slots {
+            self.remove(now, slot, RemovalCause::SendFailed);
+        }
+        self.send_updates(now);
     }
 
     /// Does what is due.
-    pub fn handle_timeout(&mut self, _now: Instant) {
-        todo!()
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.run_timers(now);
+        self.send_updates(now);
     }
 
     /// The next message to send: PPID 11, ordered, stream 0.
     pub fn poll_output(&mut self) -> Option<(ClientId, Bytes)> {
-        todo!()
+        self.outputs.pop_front()
     }
 
     /// The next change of the handlespace.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.events.pop_front()
     }
 
     /// When to call [`Server::handle_timeout`] at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        self.timers.next().into_iter().chain(self.updates.next()).min()
     }
 
     /// Selects up to `items` different PEs by the pool's policy, best first, and advances the policy: a resolution without
     /// messages. `None`: no such pool. Empty: no PE of it may be selected now.
-    pub fn resolve(&mut self, _handle: &PoolHandle, _items: usize) -> Option<Vec<PeId>> {
-        todo!()
+    pub fn resolve(&mut self, handle: &PoolHandle, items: usize) -> Option<Vec<PeId>> {
+        self.handlespace.select(handle, items)
     }
 
     /// A local hint: whether the embedding gateway can use this PE (its ASP is active and reachable). An unusable PE stays
-    /// registered and supervised, but no resolution yields it. False: no such PE. A PE starts usable, and stays what it is
-    /// over re-registrations.
-    pub fn set_usable(&mut self, _now: Instant, _handle: &PoolHandle, _pe: PeId, _usable: bool) -> bool {
-        todo!()
+    /// registered and supervised, but no resolution yields it, for remote users neither. False: no such PE. A PE starts
+    /// usable, and stays what it is over re-registrations.
+    pub fn set_usable(&mut self, now: Instant, handle: &PoolHandle, pe: PeId, usable: bool) -> bool {
+        self.hint(now, handle, pe, SuspensionReason::Unusable, !usable)
     }
 
     /// Takes a PE out of service for planned work, or back in: as [`Server::set_usable`], but named draining in the state.
-    pub fn set_draining(&mut self, _now: Instant, _handle: &PoolHandle, _pe: PeId, _draining: bool) -> bool {
-        todo!()
+    pub fn set_draining(&mut self, now: Instant, handle: &PoolHandle, pe: PeId, draining: bool) -> bool {
+        self.hint(now, handle, pe, SuspensionReason::Draining, draining)
     }
 
     /// The handlespace, to read.
@@ -115,4 +208,113 @@ impl Server {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
+
+    fn dispatch(&mut self, now: Instant, client: ClientId, source: &[SocketAddr], message: Message) {
+        match message {
+            Message::Registration { handle, element } => self.registration(now, client, source, handle, element),
+            Message::Deregistration { handle, pe_id } => self.deregistration(now, client, source, handle, pe_id),
+            Message::HandleResolution { subscribe, handle, items } => {
+                self.resolution(client, handle, subscribe, items);
+            }
+            Message::EndpointKeepAliveAck { handle, pe_id } => self.keep_alive_ack(now, client, &handle, pe_id),
+            Message::EndpointUnreachable { handle, pe_id } => self.unreachable(now, client, &handle, pe_id),
+            Message::Error { .. } => self.counters.errors_in += 1,
+            Message::RegistrationResponse { .. }
+            | Message::DeregistrationResponse { .. }
+            | Message::HandleResolutionResponse { .. }
+            | Message::EndpointKeepAlive { .. }
+            | Message::ServerAnnounce { .. }
+            | Message::Cookie { .. }
+            | Message::CookieEcho { .. }
+            | Message::BusinessCard { .. } => self.counters.unexpected += 1,
+        }
+    }
+
+    fn undecodable(&mut self, client: ClientId, error: &wire::DecodeError) {
+        match error.kind {
+            wire::DecodeErrorKind::UnknownParameter(_) | wire::DecodeErrorKind::UnknownMessage(_) => {
+                self.counters.unrecognized += 1;
+            }
+            wire::DecodeErrorKind::Length
+            | wire::DecodeErrorKind::Missing(_)
+            | wire::DecodeErrorKind::Invalid(_) => self.counters.malformed += 1,
+        }
+        if let Some(answer) = error.answer() {
+            self.send(client, &answer);
+        }
+    }
+
+    fn run_timers(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Expiry(slot) => self.remove(now, slot, RemovalCause::Expired),
+                Timer::KeepAlive(slot) => self.send_keep_alive(now, slot),
+                Timer::Ack(slot) => self.ack_overdue(now, slot),
+                Timer::Grace(slot) => self.grace_over(now, slot),
+            }
+        }
+    }
+
+    fn hint(&mut self, now: Instant, handle: &PoolHandle, pe: PeId, reason: SuspensionReason, on: bool) -> bool {
+        let Some(slot) = self.handlespace.find(handle, pe) else { return false };
+        if on {
+            self.suspend(now, slot, reason);
+        } else {
+            self.resume(now, slot, reason);
+        }
+        self.send_updates(now);
+        true
+    }
+
+    fn suspend(&mut self, now: Instant, slot: Slot, reason: SuspensionReason) {
+        if !self.handlespace.suspend(slot, reason) {
+            return;
+        }
+        self.counters.suspensions += 1;
+        if let Some(element) = self.handlespace.get(slot) {
+            let handle = element.handle().clone();
+            self.events.push_back(Event::Suspended { handle: handle.clone(), pe: element.id(), reason });
+            self.pool_changed(now, &handle);
+        }
+    }
+
+    fn resume(&mut self, now: Instant, slot: Slot, reason: SuspensionReason) {
+        if !self.handlespace.resume(slot, reason) {
+            return;
+        }
+        if let Some(element) = self.handlespace.get(slot) {
+            let handle = element.handle().clone();
+            self.events.push_back(Event::Resumed { handle: handle.clone(), pe: element.id() });
+            self.pool_changed(now, &handle);
+        }
+    }
+
+    /// The memory of a client; `None` when there is no room for another.
+    fn remember(&mut self, client: ClientId) -> Option<&mut Client> {
+        if !self.clients.contains_key(&client) && self.clients.len() >= self.config.clients_max {
+            self.counters.clients_refused += 1;
+            return None;
+        }
+        Some(self.clients.entry(client).or_default())
+    }
+
+    fn send(&mut self, client: ClientId, message: &Message) {
+        match message.encode() {
+            Ok(bytes) => self.send_bytes(client, bytes),
+            Err(_) => self.counters.unencodable += 1,
+        }
+    }
+
+    fn send_bytes(&mut self, client: ClientId, bytes: Bytes) {
+        self.counters.messages_out += 1;
+        self.outputs.push_back((client, bytes));
+    }
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+fn error(cause: ErrorCause) -> Option<OperationError> {
+    Some(OperationError::from(cause))
 }

@@ -1,0 +1,112 @@
+//! One pool element as a name server records it.
+
+use asap::wire::{PeId, Policy, PoolElement, PoolHandle};
+use serde::Serialize;
+
+/// Why a PE is not selected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SuspensionReason {
+    /// It missed a keep-alive, or its association is lost.
+    Silent,
+    /// The embedding program said so ([`Server::set_usable`](crate::Server::set_usable)).
+    Unusable,
+    /// It is being taken out of service ([`Server::set_draining`](crate::Server::set_draining)).
+    Draining,
+}
+
+impl SuspensionReason {
+    const ALL: [Self; 3] = [Self::Silent, Self::Unusable, Self::Draining];
+}
+
+/// Whether a PE takes new work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Selected as the policy says (unless its own policy values say it is full).
+    Up,
+    /// Not selected: silent or unusable.
+    Suspended,
+    /// Not selected: planned work, nothing is wrong with it.
+    Draining,
+}
+
+/// A registered pool element: what it registered, and what the server knows besides.
+#[derive(Debug, Clone)]
+pub struct Element {
+    pub(super) handle: PoolHandle,
+    pub(super) registered: PoolElement,
+    pub(super) reasons: Vec<SuspensionReason>,
+    pub(super) registrations: u64,
+    pub(super) selections: u64,
+}
+
+impl Element {
+    pub(super) fn new(handle: PoolHandle, registered: PoolElement) -> Self {
+        Self { handle, registered, reasons: Vec::new(), registrations: 1, selections: 0 }
+    }
+
+    /// PE identifier.
+    #[must_use]
+    pub fn id(&self) -> PeId {
+        self.registered.id
+    }
+
+    /// Its pool.
+    #[must_use]
+    pub fn handle(&self) -> &PoolHandle {
+        &self.handle
+    }
+
+    /// What it registered, with home server and ASAP transport filled in: as it stands in answers and in ENRP messages.
+    #[must_use]
+    pub fn registered(&self) -> &PoolElement {
+        &self.registered
+    }
+
+    /// Whether it takes new work.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.reasons.as_slice() {
+            [] => State::Up,
+            [SuspensionReason::Draining] => State::Draining,
+            _ => State::Suspended,
+        }
+    }
+
+    /// Why it is not selected, in the order of the enum.
+    pub fn reasons(&self) -> impl Iterator<Item = SuspensionReason> + '_ {
+        SuspensionReason::ALL.into_iter().filter(|reason| self.reasons.contains(reason))
+    }
+
+    /// Its own policy values say that it takes nothing: load 100 % or weight 0 (RFC 5356 sections 3.1 and 3.2).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self.registered.policy {
+            Policy::LeastUsed { load }
+            | Policy::LeastUsedDegradation { load, .. }
+            | Policy::PriorityLeastUsed { load, .. }
+            | Policy::RandomizedLeastUsed { load } => load == u32::MAX,
+            Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => weight == 0,
+            Policy::RoundRobin | Policy::Random | Policy::Priority { .. } | Policy::Other { .. } => false,
+        }
+    }
+
+    /// Whether a resolution may yield it.
+    #[must_use]
+    pub fn is_selectable(&self) -> bool {
+        self.reasons.is_empty() && !self.is_full()
+    }
+
+    /// Registrations and re-registrations.
+    #[must_use]
+    pub fn registrations(&self) -> u64 {
+        self.registrations
+    }
+
+    /// How often it was the first of an answer.
+    #[must_use]
+    pub fn selections(&self) -> u64 {
+        self.selections
+    }
+}

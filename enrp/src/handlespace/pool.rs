@@ -1,0 +1,115 @@
+//! One pool: its members and what they have in common.
+
+use super::Slot;
+use super::checksum;
+use asap::policy::{PolicyKind, Selector};
+use asap::wire::{PeId, Policy, PoolElement, PoolHandle, Transport};
+use std::collections::BTreeMap;
+
+/// Why an element does not fit a pool (RFC 5352 section 3.1 rules 2 and 3).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// Other policy type than the pool's; the pool's policy.
+    #[error("the pool has another policy")]
+    Policy(Policy),
+    /// Other transport type than the pool's; the pool's transport.
+    #[error("the pool has another transport type")]
+    TransportType(Transport),
+    /// Other Transport Use than the pool's.
+    #[error("the pool has another transport use")]
+    TransportUse,
+}
+
+/// A pool. There are no empty pools.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    handle: PoolHandle,
+    /// Of the first element (RFC 5352 section 3.1 rule 1), values included.
+    policy: Policy,
+    user_transport: Transport,
+    pub(super) handle_words: u64,
+    pub(super) members: BTreeMap<PeId, Slot>,
+    /// The selectable members only.
+    pub(super) selector: Selector,
+}
+
+impl Pool {
+    /// A pool made by its first element.
+    pub(super) fn new(handle: PoolHandle, first: &PoolElement, seed: u64) -> Self {
+        Self {
+            handle_words: checksum::handle_words(handle.as_bytes()),
+            handle,
+            policy: first.policy.clone(),
+            user_transport: first.user_transport.clone(),
+            members: BTreeMap::new(),
+            selector: Selector::new(kind_of(&first.policy), seed),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn handle(&self) -> &PoolHandle {
+        &self.handle
+    }
+
+    /// The member selection policy; its values are those of the element that made the pool.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Number of members, selectable or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Never: the last member takes the pool with it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Number of members a resolution may yield.
+    #[must_use]
+    pub fn selectable(&self) -> usize {
+        self.selector.len()
+    }
+
+    /// Whether the element agrees with the pool in policy type, transport type and transport use.
+    pub(super) fn check(&self, element: &PoolElement) -> Result<(), Mismatch> {
+        if !same_policy_type(&self.policy, &element.policy) {
+            return Err(Mismatch::Policy(self.policy.clone()));
+        }
+        if std::mem::discriminant(&self.user_transport) != std::mem::discriminant(&element.user_transport) {
+            return Err(Mismatch::TransportType(self.user_transport.clone()));
+        }
+        if let (Transport::Sctp(pool), Transport::Sctp(element)) = (&self.user_transport, &element.user_transport)
+            && pool.transport_use != element.transport_use
+        {
+            return Err(Mismatch::TransportUse);
+        }
+        Ok(())
+    }
+}
+
+fn same_policy_type(a: &Policy, b: &Policy) -> bool {
+    match (a, b) {
+        (Policy::Other { policy_type: a, .. }, Policy::Other { policy_type: b, .. }) => a == b,
+        (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
+    }
+}
+
+fn kind_of(policy: &Policy) -> PolicyKind {
+    match policy {
+        Policy::RoundRobin | Policy::Other { .. } => PolicyKind::RoundRobin,
+        Policy::WeightedRoundRobin { .. } => PolicyKind::WeightedRoundRobin,
+        Policy::Random => PolicyKind::Random,
+        Policy::WeightedRandom { .. } => PolicyKind::WeightedRandom,
+        Policy::Priority { .. } => PolicyKind::Priority,
+        Policy::LeastUsed { .. } => PolicyKind::LeastUsed,
+        Policy::LeastUsedDegradation { .. } => PolicyKind::LeastUsedDegradation,
+        Policy::PriorityLeastUsed { .. } => PolicyKind::PriorityLeastUsed,
+        Policy::RandomizedLeastUsed { .. } => PolicyKind::RandomizedLeastUsed,
+    }
+}

@@ -1,0 +1,281 @@
+//! How PEs come and go: RFC 5352 sections 3.1 and 3.2.
+
+use super::supervision::Supervision;
+use super::{ClientId, Event, RemovalCause, Server, Timer, error};
+use crate::handlespace::{AddError, Added, Mismatch, Slot, SuspensionReason};
+use asap::wire::{
+    ErrorCause, Message, PeId, PoolElement, PoolHandle, RegistrationLife, SctpTransport, Transport, TransportUse, Writer,
+};
+use bytes::Bytes;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+impl Server {
+    /// ASAP_REGISTRATION: always answered with ASAP_REGISTRATION_RESPONSE.
+    pub(super) fn registration(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        source: &[SocketAddr],
+        handle: PoolHandle,
+        element: PoolElement,
+    ) {
+        let pe_id = element.id;
+        let refusal = match self.check_registration(client, source, &handle, &element) {
+            Ok(()) => self.register(now, client, source, &handle, element).err(),
+            Err(cause) => Some(cause),
+        };
+        if let Some(cause) = &refusal {
+            self.count_refusal(cause);
+        }
+        let reject = refusal.is_some();
+        let error = refusal.and_then(error);
+        self.send(client, &Message::RegistrationResponse { reject, handle, pe_id, error });
+    }
+
+    /// What can be said before the pool is looked at.
+    fn check_registration(
+        &self,
+        client: ClientId,
+        source: &[SocketAddr],
+        handle: &PoolHandle,
+        element: &PoolElement,
+    ) -> Result<(), ErrorCause> {
+        if element.id == PeId(0) || element.life == RegistrationLife::Seconds(0) {
+            return Err(ErrorCause::InvalidValues(tlv(|writer| writer.pool_element(element))));
+        }
+        if self.config.check_addresses && !bound(&element.user_transport, source) {
+            return Err(ErrorCause::InvalidValues(tlv(|writer| writer.transport(&element.user_transport))));
+        }
+        // Same identifier from elsewhere: the PE over a new association (it has the same user transport), or another PE
+        // that drew the same number while the first is still there.
+        if let Some(slot) = self.handlespace.find(handle, element.id)
+            && let Some(known) = self.handlespace.get(slot)
+            && let Some(owner) = self.supervised.get(&slot).and_then(|supervision| supervision.client)
+            && owner != client
+            && known.registered().user_transport != element.user_transport
+        {
+            return Err(ErrorCause::NonUniquePeId);
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces the element and takes ownership of it.
+    fn register(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        source: &[SocketAddr],
+        handle: &PoolHandle,
+        mut element: PoolElement,
+    ) -> Result<(), ErrorCause> {
+        let known = self.handlespace.find(handle, element.id);
+        let pes_max = self.config.pes_per_client_max;
+        let memory = self.remember(client).ok_or(ErrorCause::LackOfResources)?;
+        if memory.elements.len() >= pes_max && known.is_none_or(|slot| !memory.elements.contains(&slot)) {
+            return Err(ErrorCause::LackOfResources);
+        }
+        element.home = self.id;
+        element.asap_transport = asap_transport(source);
+        let life = element.life;
+        let added = self.handlespace.add(handle, element.clone());
+        let (slot, added) = match added {
+            Ok(added) => added,
+            Err(refusal) => {
+                self.forget_if_idle(client);
+                return Err(cause_of(refusal));
+            }
+        };
+        self.adopt(now, client, slot, life);
+        self.announce_registration(now, handle, element, added);
+        // Who registers is alive.
+        self.resume(now, slot, SuspensionReason::Silent);
+        Ok(())
+    }
+
+    fn announce_registration(&mut self, now: Instant, handle: &PoolHandle, element: PoolElement, added: Added) {
+        let handle = handle.clone();
+        match added {
+            Added::New => {
+                self.counters.registrations += 1;
+                self.pool_changed(now, &handle);
+                self.events.push_back(Event::Registered { handle, element });
+            }
+            Added::Replaced { changed } => {
+                self.counters.reregistrations += 1;
+                if changed {
+                    self.pool_changed(now, &handle);
+                }
+                self.events.push_back(Event::Reregistered { handle, element, changed });
+            }
+        }
+    }
+
+    /// Makes the client the PE's association and starts its timers anew.
+    fn adopt(&mut self, now: Instant, client: ClientId, slot: Slot, life: RegistrationLife) {
+        let before = self.supervised.insert(slot, Supervision::of(client));
+        let moved = before.as_ref().is_none_or(|before| before.client != Some(client));
+        if let Some(former) = before.and_then(|before| before.client).filter(|_| moved)
+            && let Some(memory) = self.clients.get_mut(&former)
+        {
+            memory.elements.remove(&slot);
+            self.forget_if_idle(former);
+        }
+        self.clients.entry(client).or_default().elements.insert(slot);
+        match life.duration() {
+            Some(life) => self.timers.set(Timer::Expiry(slot), now + life),
+            None => self.timers.cancel(&Timer::Expiry(slot)),
+        }
+        self.timers.cancel(&Timer::Ack(slot));
+        self.timers.cancel(&Timer::Grace(slot));
+        // A PE that registers often must not put its keep-alive off for ever.
+        if moved || self.timers.get(&Timer::KeepAlive(slot)).is_none() {
+            self.plan_keep_alive(now, slot);
+        }
+    }
+
+    /// ASAP_DEREGISTRATION: always answered; granted when the PE is not there (RFC 5352 section 3.2), rejected when it comes
+    /// from somebody else (section 2.2.2: not by proxy).
+    pub(super) fn deregistration(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        source: &[SocketAddr],
+        handle: PoolHandle,
+        pe_id: PeId,
+    ) {
+        let slot = self.handlespace.find(&handle, pe_id);
+        let refused = slot.is_some_and(|slot| !self.is_pe_itself(client, source, slot));
+        let error = if refused { error(ErrorCause::Security) } else { None };
+        self.send(client, &Message::DeregistrationResponse { handle, pe_id, error });
+        match slot {
+            Some(_) if refused => self.counters.refused_security += 1,
+            Some(slot) => self.remove(now, slot, RemovalCause::Deregistration),
+            None => self.counters.deregistrations_unknown += 1,
+        }
+    }
+
+    /// The association it registered with, or one from an address it registered from.
+    fn is_pe_itself(&self, client: ClientId, source: &[SocketAddr], slot: Slot) -> bool {
+        if self.supervised.get(&slot).is_some_and(|supervision| supervision.client == Some(client)) {
+            return true;
+        }
+        let home = self.handlespace.get(slot).and_then(|element| element.registered().asap_transport.as_ref());
+        home.is_some_and(|home| source.iter().any(|address| home.has(address.ip())))
+    }
+
+    /// Takes a PE out of the handlespace, whatever the cause.
+    pub(super) fn remove(&mut self, now: Instant, slot: Slot, cause: RemovalCause) {
+        let Some(element) = self.handlespace.remove(slot) else { return };
+        for timer in [Timer::Expiry(slot), Timer::KeepAlive(slot), Timer::Ack(slot), Timer::Grace(slot)] {
+            self.timers.cancel(&timer);
+        }
+        let client = self.supervised.remove(&slot).and_then(|supervision| supervision.client);
+        if let Some(memory) = client.and_then(|client| self.clients.get_mut(&client)) {
+            memory.elements.remove(&slot);
+        }
+        let (handle, pe) = (element.handle().clone(), element.id());
+        if let Some(client) = client {
+            if tells_the_pe(cause) {
+                let answer = Message::DeregistrationResponse { handle: handle.clone(), pe_id: pe, error: None };
+                self.send(client, &answer);
+            }
+            self.forget_if_idle(client);
+        }
+        self.count_removal(cause);
+        self.pool_changed(now, &handle);
+        self.events.push_back(Event::Deregistered { handle, pe, cause });
+    }
+
+    /// Drops the memory of a client with nothing in it.
+    pub(super) fn forget_if_idle(&mut self, client: ClientId) {
+        if self.clients.get(&client).is_some_and(|memory| {
+            memory.elements.is_empty() && memory.subscriptions.is_empty() && memory.reports.is_none()
+        }) {
+            self.clients.remove(&client);
+        }
+    }
+
+    fn count_refusal(&mut self, cause: &ErrorCause) {
+        let counters = &mut self.counters;
+        let counter = match cause {
+            ErrorCause::InvalidValues(_) => &mut counters.refused_invalid,
+            ErrorCause::NonUniquePeId => &mut counters.refused_not_unique,
+            ErrorCause::InconsistentPolicy(_) => &mut counters.refused_policy,
+            ErrorCause::InconsistentTransportType(_) => &mut counters.refused_transport,
+            ErrorCause::InconsistentDataControl => &mut counters.refused_data_control,
+            ErrorCause::LackOfResources
+            | ErrorCause::Unspecified
+            | ErrorCause::UnrecognizedParameter(_)
+            | ErrorCause::UnrecognizedMessage(_)
+            | ErrorCause::UnknownPoolHandle
+            | ErrorCause::Security
+            | ErrorCause::Other { .. } => &mut counters.refused_resources,
+        };
+        *counter += 1;
+    }
+
+    fn count_removal(&mut self, cause: RemovalCause) {
+        let counters = &mut self.counters;
+        let counter = match cause {
+            RemovalCause::Deregistration => &mut counters.deregistrations,
+            RemovalCause::Expired => &mut counters.expired,
+            RemovalCause::KeepAlive => &mut counters.removed_keep_alive,
+            RemovalCause::SendFailed => &mut counters.removed_send_failed,
+            RemovalCause::Reported => &mut counters.removed_reported,
+            RemovalCause::AssociationEnded | RemovalCause::AssociationSilent => &mut counters.removed_association,
+        };
+        *counter += 1;
+    }
+}
+
+/// Whether the PE is told unasked that it is no longer registered: on expiry (RFC 5352 section 3.2), and after missed
+/// keep-alives, so that one that was only stopped registers again. A reported one is not: it would be back at once.
+fn tells_the_pe(cause: RemovalCause) -> bool {
+    match cause {
+        RemovalCause::Expired | RemovalCause::KeepAlive => true,
+        RemovalCause::Deregistration
+        | RemovalCause::SendFailed
+        | RemovalCause::Reported
+        | RemovalCause::AssociationEnded
+        | RemovalCause::AssociationSilent => false,
+    }
+}
+
+fn cause_of(refusal: AddError) -> ErrorCause {
+    match refusal {
+        AddError::Full => ErrorCause::LackOfResources,
+        AddError::Mismatch(Mismatch::Policy(policy)) => ErrorCause::InconsistentPolicy(Some(policy)),
+        AddError::Mismatch(Mismatch::TransportType(transport)) => {
+            ErrorCause::InconsistentTransportType(Some(transport))
+        }
+        AddError::Mismatch(Mismatch::TransportUse) => ErrorCause::InconsistentDataControl,
+    }
+}
+
+/// Whether every address of the user transport is one of the association's (RFC 5352 section 2.2.1). An opaque transport has
+/// none.
+fn bound(transport: &Transport, source: &[SocketAddr]) -> bool {
+    let has = |address: IpAddr| source.iter().any(|source| source.ip() == address);
+    match transport {
+        Transport::Sctp(sctp) => sctp.addresses.iter().all(|&address| has(address)),
+        Transport::Tcp(ip) | Transport::Udp(ip) | Transport::UdpLite(ip) => has(ip.address),
+        Transport::Dccp(dccp) => has(dccp.address),
+        Transport::Opaque(_) => true,
+    }
+}
+
+/// Where the registration came from (RFC 5352 section 3.1: recorded in the ASAP Transport). `None` for an embedded client.
+fn asap_transport(source: &[SocketAddr]) -> Option<SctpTransport> {
+    let port = source.first()?.port();
+    let addresses = source.iter().map(SocketAddr::ip).collect();
+    Some(SctpTransport { port, transport_use: TransportUse::DataOnly, addresses })
+}
+
+/// One parameter as it stands on the wire, for Invalid Values.
+fn tlv(write: impl FnOnce(&mut Writer)) -> Bytes {
+    const HEADER: usize = 4;
+    let mut writer = Writer::new(0, 0);
+    write(&mut writer);
+    writer.finish().map(|bytes| bytes.slice(HEADER..)).unwrap_or_default()
+}

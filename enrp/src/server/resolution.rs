@@ -1,0 +1,156 @@
+//! Handle resolution (RFC 5352 section 3.3) and updates to subscribers (section 2.2.5, S and A bits).
+
+use super::{ClientId, Server, error, ms};
+use asap::wire::{ErrorCause, Message, PoolElement, PoolHandle};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Who wants to know when a pool changes.
+#[derive(Debug, Default)]
+pub(super) struct Subscribers {
+    /// With how many PEs each wants.
+    clients: BTreeMap<ClientId, usize>,
+    /// The next update goes out no sooner.
+    not_before: Option<Instant>,
+}
+
+impl Subscribers {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.clients.len()
+    }
+}
+
+impl Server {
+    /// ASAP_HANDLE_RESOLUTION: always answered.
+    pub(super) fn resolution(&mut self, client: ClientId, handle: PoolHandle, subscribe: bool, items: Option<u32>) {
+        if self.handlespace.pool(&handle).is_none() {
+            self.counters.resolutions_unknown += 1;
+            self.send(client, &negative(handle, false, ErrorCause::UnknownPoolHandle));
+            return;
+        }
+        let items = self.items(client, items);
+        let subscribed = subscribe && self.subscribe(client, &handle, items);
+        self.answer(client, &handle, subscribed, items);
+    }
+
+    /// How many PEs the client gets: what it asked for (Handle Resolution Option), else the setting.
+    fn items(&self, client: ClientId, asked: Option<u32>) -> usize {
+        let asked = asked.map(|asked| usize::try_from(asked).unwrap_or(usize::MAX).max(1));
+        let default = if client == ClientId::LOCAL { usize::MAX } else { self.config.resolution_items };
+        asked.unwrap_or(default).min(self.config.resolution_items_max)
+    }
+
+    /// Sends what a resolution of an existing pool gives now.
+    ///
+    /// A pool in which no PE may be selected is refused with Lack of Resources: a positive answer must list a PE, and Unknown
+    /// Pool Handle would not be true. A subscription to it goes on (A stays set), as the pool exists.
+    fn answer(&mut self, client: ClientId, handle: &PoolHandle, subscribed: bool, items: usize) {
+        match self.positive(handle, subscribed, items) {
+            Some(bytes) => {
+                self.counters.resolutions += 1;
+                self.send_bytes(client, bytes);
+            }
+            None => {
+                self.counters.resolutions_empty += 1;
+                self.send(client, &negative(handle.clone(), subscribed, ErrorCause::LackOfResources));
+            }
+        }
+    }
+
+    /// `None` when no PE may be selected.
+    fn positive(&mut self, handle: &PoolHandle, subscribed: bool, items: usize) -> Option<Bytes> {
+        let selected = self.handlespace.select(handle, items)?;
+        let elements: Vec<PoolElement> = selected
+            .iter()
+            .filter_map(|&pe| self.handlespace.element(handle, pe))
+            // The ASAP transport is for servers: pool users do not need it, and more PEs fit.
+            .map(|element| PoolElement { asap_transport: None, ..element.registered().clone() })
+            .collect();
+        if elements.is_empty() {
+            return None;
+        }
+        let policy = self.handlespace.pool(handle)?.policy();
+        let (bytes, listed) = Message::encode_resolution(subscribed, handle, policy, &elements).ok()?;
+        if listed < elements.len() {
+            self.counters.resolutions_truncated += 1;
+        }
+        Some(bytes)
+    }
+
+    fn subscribe(&mut self, client: ClientId, handle: &PoolHandle, items: usize) -> bool {
+        let limit = self.config.subscriptions_per_client_max;
+        let accepted = self.remember(client).is_some_and(|memory| {
+            let room = memory.subscriptions.len() < limit || memory.subscriptions.contains(handle);
+            room && {
+                memory.subscriptions.insert(handle.clone());
+                true
+            }
+        });
+        if !accepted {
+            self.counters.subscriptions_refused += 1;
+            self.forget_if_idle(client);
+            return false;
+        }
+        self.subscribers.entry(handle.clone()).or_default().clients.insert(client, items);
+        true
+    }
+
+    pub(super) fn unsubscribe(&mut self, client: ClientId, handle: &PoolHandle) {
+        if let Some(subscribers) = self.subscribers.get_mut(handle) {
+            subscribers.clients.remove(&client);
+            if subscribers.clients.is_empty() {
+                self.subscribers.remove(handle);
+                self.updates.cancel(handle);
+            }
+        }
+    }
+
+    /// Something that pool users see of the pool is another now: its subscribers are to be told, at once or when the time
+    /// since the last update is over.
+    pub(super) fn pool_changed(&mut self, now: Instant, handle: &PoolHandle) {
+        if let Some(subscribers) = self.subscribers.get(handle) {
+            let at = subscribers.not_before.map_or(now, |not_before| not_before.max(now));
+            self.updates.set(handle.clone(), at);
+        }
+    }
+
+    /// Sends the updates that are due. Called last, so that a change is told after the request that made it is answered.
+    pub(super) fn send_updates(&mut self, now: Instant) {
+        while let Some(handle) = self.updates.pop_due(now) {
+            if self.handlespace.pool(&handle).is_some() {
+                self.send_update(now, &handle);
+            } else {
+                self.end_subscriptions(&handle);
+            }
+        }
+    }
+
+    fn send_update(&mut self, now: Instant, handle: &PoolHandle) {
+        let Some(subscribers) = self.subscribers.get_mut(handle) else { return };
+        subscribers.not_before = Some(now + ms(self.config.update_interval_ms));
+        let clients: Vec<(ClientId, usize)> = subscribers.clients.iter().map(|(&c, &items)| (c, items)).collect();
+        for (client, items) in clients {
+            self.counters.updates += 1;
+            self.answer(client, handle, true, items);
+        }
+    }
+
+    /// The pool is gone: a negative answer, after which there are no updates (RFC 5352 section 2.2.5).
+    fn end_subscriptions(&mut self, handle: &PoolHandle) {
+        let Some(subscribers) = self.subscribers.remove(handle) else { return };
+        for client in subscribers.clients.into_keys() {
+            if let Some(memory) = self.clients.get_mut(&client) {
+                memory.subscriptions.remove(handle);
+            }
+            self.forget_if_idle(client);
+            self.counters.updates += 1;
+            self.send(client, &negative(handle.clone(), false, ErrorCause::UnknownPoolHandle));
+        }
+    }
+}
+
+fn negative(handle: PoolHandle, subscribed: bool, cause: ErrorCause) -> Message {
+    Message::HandleResolutionResponse { subscribed, handle, policy: None, elements: Vec::new(), error: error(cause) }
+}

@@ -1,0 +1,147 @@
+//! The server's state for people: admin `/state`.
+
+use super::{Counters, Server};
+use crate::handlespace::{Element, Pool, State, SuspensionReason};
+use asap::wire::{Policy, Transport};
+use serde::Serialize;
+
+/// Everything worth seeing. Identifiers are hex, as in the records.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServerSnapshot {
+    /// Server identifier.
+    pub id: String,
+    /// PE checksum over the PEs this server owns (RFC 5353 section 3.6.2).
+    pub pe_checksum: String,
+    /// Clients with something to remember: PEs, subscriptions, reports.
+    pub clients: usize,
+    /// All pools, by handle.
+    pub pools: Vec<PoolSnapshot>,
+    /// What was counted.
+    pub counters: Counters,
+}
+
+/// One pool.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoolSnapshot {
+    /// Pool handle, unprintable bytes escaped.
+    pub handle: String,
+    /// Member selection policy.
+    pub policy: String,
+    /// How many PEs a resolution may yield now.
+    pub selectable: usize,
+    /// Clients that get updates.
+    pub subscribers: usize,
+    /// Its members, by identifier.
+    pub elements: Vec<PeSnapshot>,
+}
+
+/// One pool element.
+#[derive(Debug, Clone, Serialize)]
+pub struct PeSnapshot {
+    /// PE identifier.
+    pub id: String,
+    /// Home server identifier.
+    pub home: String,
+    /// Whether it takes new work.
+    pub state: State,
+    /// Why not.
+    pub reasons: Vec<SuspensionReason>,
+    /// Load 100 % or weight 0.
+    pub full: bool,
+    /// Where users reach it.
+    pub user_transport: String,
+    /// Its policy values.
+    pub policy: String,
+    /// Registration life in seconds; none: infinite.
+    pub life_s: Option<u64>,
+    /// Registrations and re-registrations.
+    pub registrations: u64,
+    /// How often it was the first of an answer.
+    pub selections: u64,
+    /// Reports of users since it registered last.
+    pub reports: u32,
+    /// Keep-alives missed in a row.
+    pub keep_alive_misses: u32,
+}
+
+impl Server {
+    /// A copy of the state for admin. It costs as much as there are PEs: not for the data path.
+    #[must_use]
+    pub fn snapshot(&self) -> ServerSnapshot {
+        ServerSnapshot {
+            id: self.id.to_string(),
+            pe_checksum: format!("{:04x}", self.handlespace.checksum(self.id).value()),
+            clients: self.clients.len(),
+            pools: self.handlespace.pools().map(|pool| self.pool_snapshot(pool)).collect(),
+            counters: self.counters,
+        }
+    }
+
+    fn pool_snapshot(&self, pool: &Pool) -> PoolSnapshot {
+        PoolSnapshot {
+            handle: pool.handle().to_string(),
+            policy: policy_text(pool.policy()),
+            selectable: pool.selectable(),
+            subscribers: self.subscribers.get(pool.handle()).map_or(0, |subscribers| subscribers.count()),
+            elements: self.handlespace.members(pool.handle()).map(|element| self.pe_snapshot(element)).collect(),
+        }
+    }
+
+    fn pe_snapshot(&self, element: &Element) -> PeSnapshot {
+        let registered = element.registered();
+        let slot = self.handlespace.find(element.handle(), element.id());
+        let supervision = slot.and_then(|slot| self.supervised.get(&slot));
+        PeSnapshot {
+            id: element.id().to_string(),
+            home: registered.home.to_string(),
+            state: element.state(),
+            reasons: element.reasons().collect(),
+            full: element.is_full(),
+            user_transport: transport_text(&registered.user_transport),
+            policy: policy_text(&registered.policy),
+            life_s: registered.life.duration().map(|life| life.as_secs()),
+            registrations: element.registrations(),
+            selections: element.selections(),
+            reports: supervision.map_or(0, |supervision| supervision.reports),
+            keep_alive_misses: supervision.map_or(0, |supervision| supervision.misses),
+        }
+    }
+}
+
+fn policy_text(policy: &Policy) -> String {
+    match policy {
+        Policy::RoundRobin => "round robin".into(),
+        Policy::WeightedRoundRobin { weight } => format!("weighted round robin, weight {weight}"),
+        Policy::Random => "random".into(),
+        Policy::WeightedRandom { weight } => format!("weighted random, weight {weight}"),
+        Policy::Priority { priority } => format!("priority {priority}"),
+        Policy::LeastUsed { load } => format!("least used, load {}", percent(*load)),
+        Policy::LeastUsedDegradation { load, degradation } => {
+            format!("least used with degradation, load {}, degradation {}", percent(*load), percent(*degradation))
+        }
+        Policy::PriorityLeastUsed { load, degradation } => {
+            format!("priority least used, load {}, degradation {}", percent(*load), percent(*degradation))
+        }
+        Policy::RandomizedLeastUsed { load } => format!("randomized least used, load {}", percent(*load)),
+        Policy::Other { policy_type, .. } => format!("policy type {policy_type:#010x}"),
+    }
+}
+
+/// 0xffffffff is 100 % (RFC 5356 section 3.1).
+fn percent(load: u32) -> String {
+    format!("{:.1} %", f64::from(load) / f64::from(u32::MAX) * 100.0)
+}
+
+fn transport_text(transport: &Transport) -> String {
+    match transport {
+        Transport::Sctp(sctp) => {
+            let addresses: Vec<String> = sctp.addresses.iter().map(ToString::to_string).collect();
+            format!("sctp {}:{}", addresses.join(","), sctp.port)
+        }
+        Transport::Tcp(ip) => format!("tcp {}:{}", ip.address, ip.port),
+        Transport::Udp(ip) => format!("udp {}:{}", ip.address, ip.port),
+        Transport::UdpLite(ip) => format!("udp-lite {}:{}", ip.address, ip.port),
+        Transport::Dccp(dccp) => format!("dccp {}:{} service {:#x}", dccp.address, dccp.port, dccp.service_code),
+        Transport::Opaque(bytes) => format!("opaque, {} bytes", bytes.len()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Whether PEs are alive: RFC 5352 sections 3.4 and 3.5, and the end of their associations.
+//!
+//! A keep-alive goes to each PE at intervals varied by plus or minus 50 percent. The first one that is not answered in time
+//! suspends the PE (it is no longer selected); it goes on being asked, once each timeout, and is up again with the first
+//! answer, or removed when it missed more than `keep_alive_misses_max` in a row.
+
+use super::{ClientId, RemovalCause, Server, Timer, ms};
+use crate::handlespace::{Slot, SuspensionReason};
+use asap::wire::{Message, PeId, PoolHandle};
+use std::time::{Duration, Instant};
+
+/// What we know of the health of a PE that we own.
+#[derive(Debug)]
+pub(super) struct Supervision {
+    /// Its association; `None` when that ended.
+    pub(super) client: Option<ClientId>,
+    /// Keep-alives missed in a row.
+    pub(super) misses: u32,
+    /// Reports since it registered.
+    pub(super) reports: u32,
+    /// When the last keep-alive was sent.
+    sent: Option<Instant>,
+    /// How its association ended, while it may still come back.
+    lost: Option<RemovalCause>,
+}
+
+impl Supervision {
+    /// A PE that has just registered over this association.
+    pub(super) fn of(client: ClientId) -> Self {
+        Self { client: Some(client), misses: 0, reports: 0, sent: None, lost: None }
+    }
+}
+
+impl Server {
+    /// Sets the time of the next regular keep-alive.
+    pub(super) fn plan_keep_alive(&mut self, now: Instant, slot: Slot) {
+        let interval = self.config.keep_alive_interval_ms.saturating_mul(1_000);
+        if interval > 0 {
+            let wait = interval / 2 + self.random.below(interval);
+            self.timers.set(Timer::KeepAlive(slot), now + Duration::from_micros(wait));
+        }
+    }
+
+    /// Sends ASAP_ENDPOINT_KEEP_ALIVE, unless the last one is too short ago: then as soon as it is not.
+    pub(super) fn send_keep_alive(&mut self, now: Instant, slot: Slot) {
+        let Some(supervision) = self.supervised.get_mut(&slot) else { return };
+        let Some(client) = supervision.client else { return self.remove(now, slot, RemovalCause::SendFailed) };
+        let gap = ms(self.config.keep_alive_gap_ms);
+        if let Some(earliest) = supervision.sent.map(|sent| sent + gap).filter(|&earliest| earliest > now) {
+            return self.timers.set(Timer::KeepAlive(slot), earliest);
+        }
+        supervision.sent = Some(now);
+        let Some(handle) = self.handlespace.get(slot).map(|element| element.handle().clone()) else { return };
+        self.counters.keep_alives += 1;
+        self.send(client, &Message::EndpointKeepAlive { home: false, server: self.id, handle, pe_id: None });
+        self.timers.cancel(&Timer::KeepAlive(slot));
+        // The answer to the first unanswered one is what is waited for.
+        if self.timers.get(&Timer::Ack(slot)).is_none() {
+            self.timers.set(Timer::Ack(slot), now + ms(self.config.keep_alive_timeout_ms));
+        }
+    }
+
+    /// ASAP_ENDPOINT_KEEP_ALIVE_ACK.
+    pub(super) fn keep_alive_ack(&mut self, now: Instant, client: ClientId, handle: &PoolHandle, pe: PeId) {
+        let slot = self.handlespace.find(handle, pe);
+        let supervision = slot.and_then(|slot| self.supervised.get_mut(&slot));
+        let (Some(slot), Some(supervision)) = (slot, supervision.filter(|s| s.client == Some(client))) else {
+            self.counters.keep_alive_acks_stray += 1;
+            return;
+        };
+        supervision.misses = 0;
+        self.counters.keep_alive_acks += 1;
+        self.timers.cancel(&Timer::Ack(slot));
+        self.plan_keep_alive(now, slot);
+        self.resume(now, slot, SuspensionReason::Silent);
+    }
+
+    /// A keep-alive was not answered in time.
+    pub(super) fn ack_overdue(&mut self, now: Instant, slot: Slot) {
+        let Some(supervision) = self.supervised.get_mut(&slot) else { return };
+        supervision.misses += 1;
+        let misses = supervision.misses;
+        self.counters.keep_alive_misses += 1;
+        self.suspend(now, slot, SuspensionReason::Silent);
+        if misses > self.config.keep_alive_misses_max {
+            self.remove(now, slot, RemovalCause::KeepAlive);
+        } else {
+            self.send_keep_alive(now, slot);
+        }
+    }
+
+    /// ASAP_ENDPOINT_UNREACHABLE: ask the PE at once, count, remove it after too many.
+    pub(super) fn unreachable(&mut self, now: Instant, client: ClientId, handle: &PoolHandle, pe: PeId) {
+        if !self.may_report(now, client) {
+            self.counters.reports_limited += 1;
+            return;
+        }
+        let Some(slot) = self.handlespace.find(handle, pe).filter(|slot| self.supervised.contains_key(slot)) else {
+            self.counters.reports_unknown += 1;
+            return;
+        };
+        self.counters.reports += 1;
+        self.send_keep_alive(now, slot);
+        // Sending may have failed and removed it.
+        if let Some(supervision) = self.supervised.get_mut(&slot) {
+            supervision.reports += 1;
+            if supervision.reports > self.config.max_bad_pe_report {
+                self.remove(now, slot, RemovalCause::Reported);
+            }
+        }
+    }
+
+    fn may_report(&mut self, now: Instant, client: ClientId) -> bool {
+        let limit = self.config.reports_per_client_per_s;
+        let Some(memory) = self.remember(client) else { return false };
+        let (start, count) = memory
+            .reports
+            .filter(|&(start, _)| now.saturating_duration_since(start) < Duration::from_secs(1))
+            .unwrap_or((now, 0));
+        memory.reports = Some((start, count.saturating_add(1)));
+        count < limit
+    }
+
+    /// The association of a client ended: its subscriptions end with it (RFC 5352 section 2.2.5).
+    pub(super) fn association_lost(&mut self, now: Instant, client: ClientId, cause: RemovalCause) {
+        let Some(memory) = self.clients.remove(&client) else { return };
+        for handle in memory.subscriptions {
+            self.unsubscribe(client, &handle);
+        }
+        for slot in memory.elements {
+            let Some(supervision) = self.supervised.get_mut(&slot) else { continue };
+            supervision.client = None;
+            if self.config.remove_on_association_loss {
+                self.remove(now, slot, cause);
+                continue;
+            }
+            supervision.lost = Some(cause);
+            self.timers.cancel(&Timer::KeepAlive(slot));
+            self.timers.cancel(&Timer::Ack(slot));
+            self.timers.set(Timer::Grace(slot), now + ms(self.config.association_loss_grace_ms));
+            self.suspend(now, slot, SuspensionReason::Silent);
+        }
+    }
+
+    /// A PE whose association ended did not come back.
+    pub(super) fn grace_over(&mut self, now: Instant, slot: Slot) {
+        let lost = self.supervised.get(&slot).and_then(|supervision| supervision.lost);
+        self.remove(now, slot, lost.unwrap_or(RemovalCause::AssociationSilent));
+    }
+}
