@@ -1,11 +1,16 @@
 //! The ENRP name server: handlespace, policies, the server side of ASAP, and the stand-alone daemon.
 //!
+//! * [`Server`]: the name server as a pure machine. A gateway embeds it; [`node::Node`] makes a stand-alone one of it.
 //! * [`handlespace`]: pools and pool elements, selection, PE checksums. ("Name space" in the draft is the RFCs' handlespace.)
+//! * [`server_daemon`]: the program `enrp`.
+//! * [`daemon`]: what every daemon of this project shares: configuration, logging, admin HTTP, signals.
 
 pub mod daemon;
 pub mod handlespace;
+pub mod node;
 mod random;
 pub mod server;
+pub mod server_daemon;
 mod timer;
 
 pub use handlespace::{Handlespace, SuspensionReason};

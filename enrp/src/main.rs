@@ -1,3 +1,7 @@
-//! See ARCHITECTURE.md.
+//! The name server as a program of its own.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    enrp::server_daemon::main()
+}

@@ -1,5 +1,6 @@
 //! Settings of [`Server`](crate::Server). Times in milliseconds.
 
+use crate::handlespace::{PES_PER_POOL_MAX, POOLS_MAX};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the name server. RFC names and defaults are in each comment.
@@ -73,5 +74,31 @@ impl Default for ServerConfig {
             association_loss_grace_ms: 3_000,
             check_addresses: true,
         }
+    }
+}
+
+impl ServerConfig {
+    /// What the types cannot say.
+    ///
+    /// # Errors
+    /// The key, what is wrong with it, and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        let range = |key: &str, value: usize, least: usize, most: usize| {
+            if (least..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("{key} is {value}; give {least} to {most}"))
+            }
+        };
+        range("pools_max", self.pools_max, 1, POOLS_MAX)?;
+        range("pes_per_pool_max", self.pes_per_pool_max, 1, PES_PER_POOL_MAX)?;
+        range("pes_max", self.pes_max, 1, POOLS_MAX * PES_PER_POOL_MAX)?;
+        range("handle_bytes_max", self.handle_bytes_max, 1, 65_531)?;
+        range("resolution_items", self.resolution_items, 1, PES_PER_POOL_MAX)?;
+        range("resolution_items_max", self.resolution_items_max, 1, PES_PER_POOL_MAX)?;
+        if self.keep_alive_timeout_ms == 0 {
+            return Err("keep_alive_timeout_ms is 0; give the milliseconds to wait for an answer".into());
+        }
+        Ok(())
     }
 }

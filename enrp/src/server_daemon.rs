@@ -1,0 +1,123 @@
+//! The program `enrp`: a stand-alone name server. `sigpool enrp --config FILE` is the same thing.
+
+use crate::daemon::{self, DaemonConfig, DaemonError, Program, Start};
+use crate::node::Node;
+use crate::server::{Server, ServerConfig};
+use asap::wire::{ASAP_PORT, ServerId};
+use sctp::Stack;
+use sctp::driver::DriverConfig;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+/// The commented default configuration (`--print-config`).
+pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
+
+const PROGRAM: Program =
+    Program { name: "enrp", about: "RSerPool name server (ENRP server)", default_text: COMMENTED_DEFAULT };
+
+/// All settings of one name server.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Admin HTTP, how to stop.
+    pub daemon: DaemonConfig,
+    /// Own addresses, UDP encapsulation port (RFC 6951), capture.
+    pub udp: DriverConfig,
+    /// This server.
+    pub node: NodeConfig,
+    /// SCTP (RFC 9260).
+    pub sctp: sctp::Config,
+    /// Handlespace and supervision.
+    pub server: ServerConfig,
+}
+
+/// This server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Name in logs and in the admin state.
+    pub name: String,
+    /// SCTP port for PEs and PUs (RFC 5352 section 8.2: 3863).
+    pub port: u16,
+    /// Server Identifier, not 0 (RFC 5353 section 3.2.1). Absent: chosen at random at each start.
+    pub server_id: Option<u32>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { name: "enrp".into(), port: ASAP_PORT, server_id: None }
+    }
+}
+
+/// Runs the program with the process's command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    daemon::main(&PROGRAM, |config: Config| {
+        check(&config)?;
+        daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start: &Start| Ok(node(&config, start)))
+            .map(drop)
+    })
+}
+
+/// What TOML's types cannot say.
+fn check(config: &Config) -> Result<(), DaemonError> {
+    let server = &config.server;
+    let wrong = |text: &str| Err(DaemonError::Config(text.to_owned()));
+    if config.node.server_id == Some(0) {
+        return wrong("node.server_id is 0; give another number, or none for a random one");
+    }
+    if config.node.port == 0 {
+        return wrong("node.port is 0; give the SCTP port to listen on (3863)");
+    }
+    server.check().map_err(|text| DaemonError::Config(format!("server.{text}")))
+}
+
+fn node(config: &Config, start: &Start) -> Node {
+    let (id, seed) = identity(config.node.server_id, &start.seed);
+    let local = start.local.iter().map(SocketAddr::ip).collect();
+    let mut stack = Stack::new(config.sctp.clone(), local, start.seed, start.now);
+    stack.listen(config.node.port);
+    tracing::info!(name = %config.node.name, server = %id, port = config.node.port, "name server ready");
+    Node::new(&config.node.name, stack, Server::new(config.server.clone(), id, seed))
+}
+
+/// Server identifier and the machine's seed, from 32 random bytes.
+fn identity(configured: Option<u32>, random: &[u8; 32]) -> (ServerId, u64) {
+    let word = |at: usize| random[at..at + 8].iter().fold(0_u64, |word, &byte| word << 8 | u64::from(byte));
+    let drawn = (word(16) >> 32) as u32;
+    (ServerId(configured.unwrap_or(drawn.max(1))), word(24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commented_default_is_the_default() {
+        daemon::assert_default_text::<Config>(COMMENTED_DEFAULT);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let wrong = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            check(&config).unwrap_err().to_string()
+        };
+        assert!(check(&Config::default()).is_ok());
+        assert!(wrong(|c| c.node.server_id = Some(0)).contains("node.server_id"));
+        assert!(wrong(|c| c.node.port = 0).contains("node.port"));
+        assert!(wrong(|c| c.server.pools_max = 50_001).contains("server.pools_max"));
+        assert!(wrong(|c| c.server.pes_per_pool_max = 10_001).contains("server.pes_per_pool_max"));
+        assert!(wrong(|c| c.server.keep_alive_timeout_ms = 0).contains("server.keep_alive_timeout_ms"));
+        assert!(wrong(|c| c.server.handle_bytes_max = 0).contains("server.handle_bytes_max"));
+    }
+
+    #[test]
+    fn the_identifier_is_never_zero() {
+        assert_eq!(identity(None, &[0; 32]).0, ServerId(1));
+        assert_eq!(identity(Some(7), &[9; 32]).0, ServerId(7));
+        assert_eq!(identity(None, &[9; 32]), (ServerId(0x0909_0909), 0x0909_0909_0909_0909));
+    }
+}
