@@ -96,7 +96,7 @@ fn walk_point_codes<'a>(
         .as_chunks::<4>()
         .0
         .iter()
-        .map(|word| Ok(AffectedPc::from_u32(u32::from_be_bytes(*word))))
+        .map(|word| Ok(AffectedPc(u32::from_be_bytes(*word))))
 }
 
 /// Walks a Routing Key's value; a new part begins where a parameter of the current one comes again.
@@ -165,8 +165,8 @@ fn walk_keys<'a>(
 
 impl<'a> KeyPart<'a> {
     fn read(fields: &Fields<'a>) -> Result<Self, DecodeError> {
-        let dpc = AffectedPc::from_u32(fields.require_word(tag::DESTINATION_POINT_CODE)?);
-        if dpc.mask != 0 {
+        let dpc = AffectedPc(fields.require_word(tag::DESTINATION_POINT_CODE)?);
+        if dpc.mask() != 0 {
             return Err(DecodeError::InvalidValue {
                 tag: tag::DESTINATION_POINT_CODE,
             });
@@ -176,23 +176,20 @@ impl<'a> KeyPart<'a> {
             return Err(tag::wrong_length(tag::OPC_LIST, opcs));
         }
         Ok(KeyPart {
-            dpc: dpc.pc,
+            dpc: dpc.pc(),
             service_indicators: fields.get(tag::SERVICE_INDICATORS).unwrap_or(&[]),
             opcs: PointCodes(Source::Octets(opcs)),
         })
     }
 
     fn write<S: Sink>(&self, sink: &mut S) {
-        sink.word(
-            tag::DESTINATION_POINT_CODE,
-            AffectedPc::one(self.dpc).to_u32(),
-        );
+        sink.word(tag::DESTINATION_POINT_CODE, AffectedPc::one(self.dpc).0);
         let indicators = Some(self.service_indicators).filter(|list| !list.is_empty());
         sink.optional(tag::SERVICE_INDICATORS, indicators);
         sink.words(
             tag::OPC_LIST,
             self.opcs.iter().count(),
-            self.opcs.iter().map(AffectedPc::to_u32),
+            self.opcs.iter().map(|entry| entry.0),
         );
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn routing_contexts(fields: &Fields<'_>) -> Result<RoutingContexts, D
 pub(crate) fn affected(fields: &Fields<'_>) -> Result<AffectedList, DecodeError> {
     match fields.get(tag::AFFECTED_POINT_CODE) {
         None => Ok(AffectedList::new()),
-        Some(value) => words(tag::AFFECTED_POINT_CODE, value, AffectedPc::from_u32),
+        Some(value) => words(tag::AFFECTED_POINT_CODE, value, AffectedPc),
     }
 }
 
@@ -26,7 +26,7 @@ fn require_affected(fields: &Fields<'_>) -> Result<AffectedList, DecodeError> {
     words(
         tag::AFFECTED_POINT_CODE,
         fields.require(tag::AFFECTED_POINT_CODE)?,
-        AffectedPc::from_u32,
+        AffectedPc,
     )
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn write_affected<S: Sink>(list: &AffectedList, sink: &mut S) {
     sink.words(
         tag::AFFECTED_POINT_CODE,
         list.len(),
-        list.iter().map(|entry| entry.to_u32()),
+        list.iter().map(|entry| entry.0),
     );
 }
 
@@ -170,8 +170,8 @@ pub struct Dupu<'a> {
 impl<'a> Dupu<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let fields = Fields::collect(body)?;
-        let affected = AffectedPc::from_u32(fields.require_word(tag::AFFECTED_POINT_CODE)?);
-        if affected.mask != 0 {
+        let affected = AffectedPc(fields.require_word(tag::AFFECTED_POINT_CODE)?);
+        if affected.mask() != 0 {
             // The RFC's own example of "Invalid Parameter Value".
             return Err(DecodeError::InvalidValue {
                 tag: tag::AFFECTED_POINT_CODE,
@@ -181,7 +181,7 @@ impl<'a> Dupu<'a> {
         Ok(Dupu {
             network_appearance: fields.word(tag::NETWORK_APPEARANCE)?,
             routing_contexts: routing_contexts(&fields)?,
-            affected: affected.pc,
+            affected: affected.pc(),
             user_cause: UserCause {
                 cause: UnavailabilityCause::from_code((user_cause >> 16) as u16),
                 user: user_cause as u16,
@@ -193,10 +193,7 @@ impl<'a> Dupu<'a> {
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
         sink.optional_word(tag::NETWORK_APPEARANCE, self.network_appearance);
         write_contexts(&self.routing_contexts, sink);
-        sink.word(
-            tag::AFFECTED_POINT_CODE,
-            AffectedPc::one(self.affected).to_u32(),
-        );
+        sink.word(tag::AFFECTED_POINT_CODE, AffectedPc::one(self.affected).0);
         sink.word(
             tag::USER_CAUSE,
             u32::from(self.user_cause.cause.code()) << 16 | u32::from(self.user_cause.user),

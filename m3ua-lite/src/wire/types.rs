@@ -24,38 +24,40 @@ pub fn one_context(routing_context: u32) -> RoutingContexts {
     list
 }
 
-/// One Affected Point Code (RFC 4666 section 3.4.1).
+/// One Affected Point Code (RFC 4666 section 3.4.1), as on the wire: mask (8 bits), point code (24 bits).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AffectedPc {
-    /// How many low bits of the point code are wildcards; 0 is one point code.
-    pub mask: u8,
-    /// Point code, 24 bits.
-    pub pc: u32,
-}
+pub struct AffectedPc(pub(crate) u32);
 
 impl AffectedPc {
+    /// The point codes that equal `pc` (24 bits) in all but the `mask` lowest bits.
+    #[must_use]
+    pub const fn new(mask: u8, pc: u32) -> Self {
+        AffectedPc((mask as u32) << 24 | (pc & 0x00ff_ffff))
+    }
+
     /// Exactly one point code.
     #[must_use]
     pub const fn one(pc: u32) -> Self {
-        AffectedPc { mask: 0, pc }
+        AffectedPc::new(0, pc)
     }
 
-    /// True when `pc` is in the range this entry stands for.
+    /// How many low bits of the point code are wildcards; 0 is one point code.
     #[must_use]
-    pub const fn covers(&self, pc: u32) -> bool {
-        let mask = if self.mask >= 24 { 24 } else { self.mask };
-        (self.pc >> mask) == (pc >> mask)
+    pub const fn mask(self) -> u8 {
+        (self.0 >> 24) as u8
     }
 
-    pub(crate) const fn to_u32(self) -> u32 {
-        (self.mask as u32) << 24 | (self.pc & 0x00ff_ffff)
+    /// The point code, 24 bits.
+    #[must_use]
+    pub const fn pc(self) -> u32 {
+        self.0 & 0x00ff_ffff
     }
 
-    pub(crate) const fn from_u32(word: u32) -> Self {
-        AffectedPc {
-            mask: (word >> 24) as u8,
-            pc: word & 0x00ff_ffff,
-        }
+    /// True when `pc` is in the range this entry stands for; a mask as long as the point code covers all.
+    #[must_use]
+    pub const fn covers(self, pc: u32) -> bool {
+        let mask = if self.mask() >= 24 { 24 } else { self.mask() };
+        (self.pc() >> mask) == (pc >> mask)
     }
 }
 
