@@ -1,0 +1,151 @@
+//! Settings of call control.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How calls are handled. All controllers of a pool must have the same values: after a takeover the next controller
+/// repeats the decisions of the one before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Seed of the choices below; a choice depends on it, on the circuit and on the IAM only.
+    pub seed: u64,
+    /// Lowest circuit identification code in service; messages for others get UCIC (Q.764 2.12).
+    pub cic_first: u16,
+    /// Highest circuit identification code in service.
+    pub cic_last: u16,
+    /// Circuits this end keeps blocked for maintenance (BLO); a circuit that is taken off the list gets UBL when its group is next
+    /// taken over.
+    pub blocked_cics: Vec<u16>,
+    /// Incoming calls: from IAM (or COT) to ACM.
+    pub acm_delay_ms: u64,
+    /// Incoming calls: from ACM to CPG (alerting); 0 sends none. Only sent when it is before the answer.
+    pub cpg_delay_ms: u64,
+    /// Incoming calls: from ACM to ANM.
+    pub answer_delay_ms: u64,
+    /// Percentage of incoming calls that get REL (user busy) instead of ACM.
+    pub refuse_percent: u8,
+    /// From answer to the controller's REL: calls it originated, and `release_by_controller_percent` of the others.
+    pub hold_ms: u64,
+    /// Percentage of answered incoming calls that the controller releases itself.
+    pub release_by_controller_percent: u8,
+    /// Calls a second that this controller originates on idle circuits of the groups it has; 0 switches it off.
+    pub originate_per_s: f64,
+    /// Called number of those calls (digits); the last four are the call's number in its group.
+    pub called_number: String,
+    /// Reset a group (GRS) when it is seen for the first time, without a cookie: a starting exchange does (Q.764 2.9.3.2).
+    pub reset_new_groups: bool,
+    /// T1 (Q.764: 15 to 60 s): REL sent again.
+    pub t1_ms: u64,
+    /// T5 (Q.764: 5 to 15 min): no RLC for REL; RSC is sent.
+    pub t5_ms: u64,
+    /// T6 (Q.118; 60 s here): suspended call is released.
+    pub t6_ms: u64,
+    /// T7 (Q.764: 20 to 30 s): no ACM or CON for IAM.
+    pub t7_ms: u64,
+    /// T8 (Q.764: 10 to 15 s): no COT.
+    pub t8_ms: u64,
+    /// T9 (Q.118; 90 to 180 s): no answer after ACM.
+    pub t9_ms: u64,
+    /// T12 (Q.764: 15 to 60 s): BLO sent again.
+    pub t12_ms: u64,
+    /// T13 (Q.764: 5 to 15 min): no BLA; from now on BLO is sent at this interval.
+    pub t13_ms: u64,
+    /// T14 (Q.764: 15 to 60 s): UBL sent again.
+    pub t14_ms: u64,
+    /// T15 (Q.764: 5 to 15 min): no UBA; from now on UBL is sent at this interval.
+    pub t15_ms: u64,
+    /// T16 (Q.764: 15 to 60 s): RSC sent again.
+    pub t16_ms: u64,
+    /// T17 (Q.764: 5 to 15 min): no RLC for RSC; from now on RSC is sent at this interval.
+    pub t17_ms: u64,
+    /// T22 (Q.764: 15 to 60 s): GRS sent again.
+    pub t22_ms: u64,
+    /// T23 (Q.764: 5 to 15 min): no GRA; from now on GRS is sent at this interval.
+    pub t23_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            cic_first: 0,
+            cic_last: 4_095,
+            blocked_cics: Vec::new(),
+            acm_delay_ms: 20,
+            cpg_delay_ms: 0,
+            answer_delay_ms: 200,
+            refuse_percent: 0,
+            hold_ms: 3_000,
+            release_by_controller_percent: 0,
+            originate_per_s: 0.0,
+            called_number: "5550100".to_owned(),
+            reset_new_groups: false,
+            t1_ms: 15_000,
+            t5_ms: 300_000,
+            t6_ms: 60_000,
+            t7_ms: 20_000,
+            t8_ms: 10_000,
+            t9_ms: 90_000,
+            t12_ms: 15_000,
+            t13_ms: 300_000,
+            t14_ms: 15_000,
+            t15_ms: 300_000,
+            t16_ms: 15_000,
+            t17_ms: 300_000,
+            t22_ms: 15_000,
+            t23_ms: 300_000,
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with the values, in words for the operator, or `None`.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        if self.cic_first > self.cic_last || self.cic_last > 4_095 {
+            return Some(format!("cic_first {} to cic_last {}: expected 0 <= first <= last <= 4095", self.cic_first, self.cic_last));
+        }
+        for (name, percent) in
+            [("refuse_percent", self.refuse_percent), ("release_by_controller_percent", self.release_by_controller_percent)]
+        {
+            if percent > 100 {
+                return Some(format!("{name} = {percent}: expected 0 to 100"));
+            }
+        }
+        if !self.originate_per_s.is_finite() || !(0.0..=100_000.0).contains(&self.originate_per_s) {
+            return Some(format!("originate_per_s = {}: expected 0 to 100000", self.originate_per_s));
+        }
+        let digits = self.called_number.bytes().all(|b| b.is_ascii_digit());
+        if !digits || !(4..=20).contains(&self.called_number.len()) {
+            return Some(format!("called_number = {:?}: expected 4 to 20 digits", self.called_number));
+        }
+        let timers = [
+            ("t1_ms", self.t1_ms),
+            ("t5_ms", self.t5_ms),
+            ("t12_ms", self.t12_ms),
+            ("t13_ms", self.t13_ms),
+            ("t14_ms", self.t14_ms),
+            ("t15_ms", self.t15_ms),
+            ("t16_ms", self.t16_ms),
+            ("t17_ms", self.t17_ms),
+            ("t22_ms", self.t22_ms),
+            ("t23_ms", self.t23_ms),
+        ];
+        // These repeat a message: too short would flood the network.
+        timers.iter().find(|(_, value)| *value < 10).map(|(name, value)| format!("{name} = {value}: expected 10 or more"))
+    }
+
+    /// CPG is wanted, and before the answer.
+    pub(super) fn sends_cpg(&self) -> bool {
+        self.cpg_delay_ms > 0 && self.cpg_delay_ms < self.answer_delay_ms
+    }
+
+    pub(super) fn equipped(&self, cic: u16) -> bool {
+        (self.cic_first..=self.cic_last).contains(&cic)
+    }
+}
+
+pub(super) fn ms(value: u64) -> Duration {
+    Duration::from_millis(value)
+}

@@ -1,0 +1,118 @@
+//! A group's state in a few bytes, for the cookie.
+//!
+//! ```text
+//! 0  u8 version = 1      1  u8 bit 0: a GRS of ours has no answer yet
+//! 2  u32 calls originated so far (big-endian)
+//! [6  u8 first circuit of that GRS    7  u8 its range]      if bit 0
+//! then for each circuit that is not idle and free:
+//!    u8 index (0 to 31)    u8 call | maintenance << 4    u8 flags    [u8 cause of our REL]   if releasing
+//! ```
+//! Timers are not in it: they start again where the state is restored.
+
+use super::circuit::{Call, Maintenance, Repeat, flag};
+use super::group::{Context, Group, GroupId, GroupReset};
+use super::message::GROUP_CIRCUITS;
+
+const VERSION: u8 = 1;
+
+/// A snapshot that cannot be restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// Written by another version of this program.
+    #[error("snapshot version {0}, this program reads {VERSION}")]
+    Version(u8),
+    /// It ends too early.
+    #[error("snapshot ends too early")]
+    Short,
+    /// A value is out of its bounds.
+    #[error("snapshot octet at {0} is out of bounds")]
+    Value(usize),
+}
+
+/// Reads octets from the front.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn octet(&mut self) -> Result<u8, SnapshotError> {
+        let octet = self.bytes.get(self.at).copied().ok_or(SnapshotError::Short)?;
+        self.at += 1;
+        Ok(octet)
+    }
+
+    /// An octet that must fulfil something.
+    fn checked<T>(&mut self, check: impl Fn(u8) -> Option<T>) -> Result<T, SnapshotError> {
+        let octet = self.octet()?;
+        check(octet).ok_or(SnapshotError::Value(self.at - 1))
+    }
+}
+
+impl Group {
+    /// Appends the state.
+    pub fn snapshot(&self, out: &mut Vec<u8>) {
+        out.extend([VERSION, u8::from(self.reset.is_some())]);
+        out.extend(self.originated.to_be_bytes());
+        if let Some(reset) = self.reset {
+            out.extend([reset.first, reset.range]);
+        }
+        for (index, circuit) in (0_u8..).zip(&self.circuits) {
+            if circuit.is_default() {
+                continue;
+            }
+            out.extend([index, circuit.call as u8 | (circuit.maintenance as u8) << 4, circuit.flags]);
+            if circuit.call == Call::Releasing {
+                out.push(circuit.cause);
+            }
+        }
+    }
+
+    /// A group from its last snapshot; its timers start at `cx.now`. Sends nothing.
+    ///
+    /// # Errors
+    /// The bytes are no snapshot of this version; nothing was counted then.
+    pub fn restore(id: GroupId, state: &[u8], cx: &mut Context) -> Result<Self, SnapshotError> {
+        let mut cursor = Cursor { bytes: state, at: 0 };
+        let version = cursor.octet()?;
+        if version != VERSION {
+            return Err(SnapshotError::Version(version));
+        }
+        let has_reset = cursor.checked(|octet| (octet <= 1).then_some(octet == 1))?;
+        let mut group = Self::new(id);
+        group.originated = u32::from_be_bytes([cursor.octet()?, cursor.octet()?, cursor.octet()?, cursor.octet()?]);
+        if has_reset {
+            let first = cursor.checked(|octet| (octet < GROUP_CIRCUITS).then_some(octet))?;
+            let range = cursor.checked(|octet| (octet < GROUP_CIRCUITS - first).then_some(octet))?;
+            let repeat = Repeat::start(cx.now, cx.config.t22_ms, cx.config.t23_ms);
+            group.reset = Some(GroupReset { first, range, repeat });
+        }
+        while cursor.at < state.len() {
+            group.restore_circuit(cx, &mut cursor)?;
+        }
+        cx.counters.calls_restored += group.circuits.iter().map(|circuit| u64::from(circuit.call.is_call())).sum::<u64>();
+        Ok(group)
+    }
+
+    fn restore_circuit(&mut self, cx: &Context, cursor: &mut Cursor) -> Result<(), SnapshotError> {
+        let index = cursor.checked(|octet| (octet < GROUP_CIRCUITS).then_some(usize::from(octet)))?;
+        let (call, maintenance) = cursor.checked(|octet| {
+            let call = Call::ALL.get(usize::from(octet & 0x0f)).copied()?;
+            let maintenance = match octet >> 4 {
+                0 => Maintenance::Settled,
+                1 => Maintenance::Blocking,
+                2 => Maintenance::Unblocking,
+                _ => return None,
+            };
+            Some((call, maintenance))
+        })?;
+        let circuit = &mut self.circuits[index];
+        circuit.flags = cursor.checked(|octet| (octet & !flag::ALL == 0).then_some(octet))?;
+        if call == Call::Releasing {
+            circuit.cause = cursor.octet()?;
+        }
+        circuit.enter(cx.now, cx.config, call);
+        circuit.start_blocking(cx.now, cx.config, maintenance);
+        Ok(())
+    }
+}
