@@ -4,7 +4,7 @@ use super::circuit::{Call, Due, flag};
 use super::config::Config;
 use super::counters::Outcome;
 use super::group::{Context, Group, GroupId};
-use super::message::{self, Message, cause};
+use super::message::{self, CallMessage, cause};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
@@ -23,34 +23,29 @@ fn choices(config: &Config, id: GroupId, iam: &[u8]) -> (u8, u8) {
 
 impl Group {
     /// A message of the call on circuit `index`; `user_data` is the whole message.
-    pub(super) fn call_message(&mut self, cx: &mut Context, index: usize, message: Message, user_data: &[u8]) {
+    pub(super) fn call_message(&mut self, cx: &mut Context, index: usize, message: CallMessage, user_data: &[u8]) {
+        use CallMessage as M;
         let call = self.circuits[index].call;
+        let answered = matches!(call, Call::AnsweredIn | Call::AnsweredOut);
         match message {
-            Message::Iam { continuity } => self.initial_address(cx, index, continuity, user_data),
-            Message::Rel { .. } => self.released(cx, index),
-            Message::Rlc => self.release_complete(cx, index),
-            Message::Sam => match call {
-                // En bloc or not, ACM comes by its timer.
-                Call::IncomingCot | Call::Incoming => {}
-                _ => self.unexpected(cx, index),
-            },
-            Message::Cot { successful } => match call {
-                Call::IncomingCot if successful => self.enter(cx, index, Call::Incoming),
-                Call::IncomingCot => self.end(cx, index, Outcome::Continuity, Call::Idle),
-                // The end of a test by CCR.
-                Call::Idle => {}
-                _ => self.unexpected(cx, index),
-            },
-            Message::Acm if call == Call::OutgoingIam => self.enter(cx, index, Call::OutgoingAcm),
-            Message::Con if call == Call::OutgoingIam => self.answered(cx, index, Call::AnsweredOut),
-            Message::Anm if call == Call::OutgoingAcm => self.answered(cx, index, Call::AnsweredOut),
-            Message::Cpg if matches!(call, Call::OutgoingAcm | Call::AnsweredIn | Call::AnsweredOut) => {}
-            Message::Sus if matches!(call, Call::AnsweredIn | Call::AnsweredOut) => self.suspend(cx, index, true),
-            Message::Res if matches!(call, Call::AnsweredIn | Call::AnsweredOut) => self.suspend(cx, index, false),
-            Message::OfCall if call.is_call() => {}
-            // A loop for the test tone is all that CCR asks for.
-            Message::Ccr => {}
-            _ => self.unexpected(cx, index),
+            M::Iam { continuity } => self.initial_address(cx, index, continuity, user_data),
+            M::Rel => self.released(cx, index),
+            M::Rlc => self.release_complete(cx, index),
+            // En bloc or not, ACM comes by its timer.
+            M::Sam if matches!(call, Call::IncomingCot | Call::Incoming) => {}
+            M::Cot { successful: true } if call == Call::IncomingCot => self.enter(cx, index, Call::Incoming),
+            M::Cot { successful: false } if call == Call::IncomingCot => self.end(cx, index, Outcome::Continuity, Call::Idle),
+            // The end of a test by CCR; a loop for the test tone is all that CCR itself asks for.
+            M::Cot { .. } if call == Call::Idle => {}
+            M::Ccr => {}
+            M::Acm if call == Call::OutgoingIam => self.enter(cx, index, Call::OutgoingAcm),
+            M::Con if call == Call::OutgoingIam => self.answered(cx, index, Call::AnsweredOut),
+            M::Anm if call == Call::OutgoingAcm => self.answered(cx, index, Call::AnsweredOut),
+            M::Cpg if answered || call == Call::OutgoingAcm => {}
+            M::Sus if answered => self.suspend(cx, index, true),
+            M::Res if answered => self.suspend(cx, index, false),
+            M::Other if call.is_call() => {}
+            M::Sam | M::Cot { .. } | M::Acm | M::Con | M::Anm | M::Cpg | M::Sus | M::Res | M::Other => self.unexpected(cx, index),
         }
     }
 

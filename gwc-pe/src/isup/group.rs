@@ -3,7 +3,7 @@
 use super::circuit::{Call, Circuit, Repeat, earlier, flag};
 use super::config::Config;
 use super::counters::{Counters, Outcome};
-use super::message::{self, GROUP_CIRCUITS, Message};
+use super::message::{self, CallMessage, CircuitMessage, GROUP_CIRCUITS, GroupMessage, Message};
 use std::time::Instant;
 
 /// Which circuits: point codes as the network side sends them, and `CIC / 32`.
@@ -145,20 +145,15 @@ impl Group {
             cx.counters.malformed += 1;
             return Verdict::Malformed;
         };
-        // These concern the user part or no circuit at all.
-        match message {
-            Message::Upt => {
-                cx.send(cic, message::upa(cic));
-                return Verdict::Applied;
-            }
-            Message::Unknown(kind) => {
-                cx.counters.unknown += 1;
-                cx.send(cic, message::cfn(cic, kind));
-                return Verdict::Applied;
-            }
-            // CFN and UPA are never answered (Q.764 2.9.5.3); CQR is for whoever asked.
-            Message::Upa | Message::Cfn | Message::Cqr | Message::OfCircuit => return Verdict::Applied,
-            _ => {}
+        // These concern the user part, whatever the circuit.
+        if let Message::UserPartTest = message {
+            cx.send(cic, message::upa(cic));
+            return Verdict::Applied;
+        }
+        if let Message::Unknown(kind) = message {
+            cx.counters.unknown += 1;
+            cx.send(cic, message::cfn(cic, kind));
+            return Verdict::Applied;
         }
         if cic / u16::from(GROUP_CIRCUITS) != self.id.block {
             cx.counters.beyond_group += 1;
@@ -169,28 +164,30 @@ impl Group {
             return Verdict::Applied;
         }
         let index = usize::from(cic % u16::from(GROUP_CIRCUITS));
-        if let Some(verdict) = self.supervision_message(cx, index, message) {
-            return verdict;
+        if message != Message::Circuit(CircuitMessage::Ucic) {
+            // Who talks about the circuit has it.
+            self.circuits[index].set(flag::UNEQUIPPED, false);
         }
-        self.call_message(cx, index, message, user_data);
+        match message {
+            Message::Call(message) => self.call_message(cx, index, message, user_data),
+            Message::Circuit(message) => self.circuit_message(cx, index, message),
+            Message::Group(message, range) => return self.group_message(cx, index, message, range),
+            Message::UserPartTest | Message::Unknown(_) | Message::Ignored => {}
+        }
         Verdict::Applied
     }
 
     /// A circuit that is not in service: UCIC for what seizes or manages it, silence for the rest (Q.764 2.12).
     fn unequipped(cx: &mut Context, cic: u16, message: Message) {
+        use {CallMessage as C, CircuitMessage as K, GroupMessage as G, Message as M};
         cx.counters.unequipped += 1;
-        if matches!(
-            message,
-            Message::Iam { .. }
-                | Message::Ccr
-                | Message::Rsc
-                | Message::Blo
-                | Message::Ubl
-                | Message::Grs(_)
-                | Message::Cgb(..)
-                | Message::Cgu(..)
-                | Message::Cqm(_)
-        ) {
+        let answered = match message {
+            M::Call(message) => matches!(message, C::Iam { .. } | C::Ccr),
+            M::Circuit(message) => matches!(message, K::Rsc | K::Blo | K::Ubl),
+            M::Group(message, _) => message != G::ResetAck,
+            M::UserPartTest | M::Unknown(_) | M::Ignored => false,
+        };
+        if answered {
             cx.send(cic, message::ucic(cic));
         }
     }

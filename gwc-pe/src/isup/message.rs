@@ -9,19 +9,19 @@ use itu_isup::{CauseIndicators, IsupError, MessageType, Number, Parameter, Param
 pub const GROUP_CIRCUITS: u8 = 32;
 
 /// Cause values (Q.850) that the controller sends.
-pub mod cause {
+pub(super) mod cause {
     /// 16, normal call clearing.
-    pub const NORMAL: u8 = 16;
+    pub(in crate::isup) const NORMAL: u8 = 16;
     /// 17, user busy.
-    pub const BUSY: u8 = 17;
+    pub(in crate::isup) const BUSY: u8 = 17;
     /// 31, normal, unspecified.
-    pub const UNSPECIFIED: u8 = 31;
+    pub(in crate::isup) const UNSPECIFIED: u8 = 31;
     /// 41, temporary failure.
-    pub const TEMPORARY_FAILURE: u8 = 41;
+    pub(in crate::isup) const TEMPORARY_FAILURE: u8 = 41;
     /// 97, message type non-existent or not implemented.
-    pub const UNKNOWN_MESSAGE: u8 = 97;
+    pub(in crate::isup) const UNKNOWN_MESSAGE: u8 = 97;
     /// 102, recovery on timer expiry.
-    pub const TIMER_EXPIRY: u8 = 102;
+    pub(in crate::isup) const TIMER_EXPIRY: u8 = 102;
 }
 
 /// Circuits named by a group message: `range + 1` circuits from the CIC on, with a bit each where the message has them.
@@ -45,14 +45,31 @@ pub enum Blocking {
 /// A received message, as far as call control looks into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message {
-    /// Initial address; true: a continuity check comes first (Q.763 3.35 bits DC 01 or 10), ACM waits for COT.
+    /// Of the call on the circuit.
+    Call(CallMessage),
+    /// Of the circuit: reset, blocking.
+    Circuit(CircuitMessage),
+    /// Of several circuits.
+    Group(GroupMessage, Range),
+    /// UPT, user part test: answered by UPA.
+    UserPartTest,
+    /// Nothing to act on and nothing to answer: CFN, UPA, CQR, LPA, OLM, NRM, PAM.
+    Ignored,
+    /// A type that Q.763 does not know: answered by CFN.
+    Unknown(u8),
+}
+
+/// A message of the call on one circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallMessage {
+    /// Initial address.
     Iam {
-        /// A COT follows.
+        /// A continuity check comes first (Q.763 3.35, bits DC 01 or 10): ACM waits for COT.
         continuity: bool,
     },
     /// Subsequent address.
     Sam,
-    /// Continuity; true when the check was successful (Q.763 3.18).
+    /// Continuity (Q.763 3.18).
     Cot {
         /// The check was successful.
         successful: bool,
@@ -65,23 +82,25 @@ pub enum Message {
     Con,
     /// Answer.
     Anm,
-    /// Release, with its Q.850 cause value.
-    Rel {
-        /// Cause value.
-        cause: u8,
-    },
+    /// Release.
+    Rel,
     /// Release complete.
     Rlc,
     /// Suspend.
     Sus,
     /// Resume.
     Res,
+    /// Continuity check request.
+    Ccr,
+    /// Any other of a call; nothing that call control acts on (INR, INF, FOT, FAC, USR, APM, ...).
+    Other,
+}
+
+/// A message of one circuit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CircuitMessage {
     /// Reset circuit.
     Rsc,
-    /// Group reset.
-    Grs(Range),
-    /// Group reset acknowledgement; a set bit: the circuit is blocked for maintenance at the other end.
-    Gra(Range),
     /// Blocking.
     Blo,
     /// Blocking acknowledgement.
@@ -90,34 +109,25 @@ pub enum Message {
     Ubl,
     /// Unblocking acknowledgement.
     Uba,
-    /// Group blocking.
-    Cgb(Blocking, Range),
-    /// Group unblocking.
-    Cgu(Blocking, Range),
-    /// Group blocking acknowledgement.
-    Cgba,
-    /// Group unblocking acknowledgement.
-    Cgua,
     /// Unequipped circuit.
     Ucic,
-    /// Group query.
-    Cqm(Range),
-    /// Group query response.
-    Cqr,
-    /// Continuity check request.
-    Ccr,
-    /// Confusion.
-    Cfn,
-    /// User part test.
-    Upt,
-    /// User part available.
-    Upa,
-    /// Known to Q.763 and part of a call, but nothing that call control acts on (INR, INF, FOT, FAC, USR, APM, ...).
-    OfCall,
-    /// Known to Q.763 and no part of a call (OLM, LPA, NRM, PAM, ...).
-    OfCircuit,
-    /// A type Q.763 does not know.
-    Unknown(u8),
+    /// Group blocking or unblocking acknowledgement.
+    GroupBlockingAck,
+}
+
+/// A message of the circuits in its [`Range`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupMessage {
+    /// GRS, group reset.
+    Reset,
+    /// GRA, its acknowledgement; a set bit: the circuit is blocked for maintenance at the other end.
+    ResetAck,
+    /// CGB, group blocking.
+    Block(Blocking),
+    /// CGU, group unblocking.
+    Unblock(Blocking),
+    /// CQM, group query.
+    Query,
 }
 
 /// A message that cannot be read.
@@ -149,24 +159,27 @@ pub fn decode(bytes: &[u8]) -> Result<(u16, Message), DecodeError> {
     let message = match MessageType::from_u8(*kind) {
         MessageType::Sam => {
             variable_parameter(rest)?;
-            Message::Sam
+            Message::Call(CallMessage::Sam)
         }
-        MessageType::Cot => Message::Cot { successful: rest.first().ok_or(DecodeError::Short)? & 1 == 1 },
-        MessageType::Ccr => Message::Ccr,
-        MessageType::Ucic => Message::Ucic,
+        MessageType::Cot => Message::Call(CallMessage::Cot { successful: rest.first().ok_or(DecodeError::Short)? & 1 == 1 }),
+        MessageType::Ccr => Message::Call(CallMessage::Ccr),
+        MessageType::Ucic => Message::Circuit(CircuitMessage::Ucic),
         MessageType::Cqm => {
             let octets = variable_parameter(rest)?;
             let range = *octets.first().ok_or(DecodeError::Short)?;
-            Message::Cqm(reset_range(range)?)
+            Message::Group(GroupMessage::Query, reset_range(range)?)
         }
-        MessageType::Cqr => Message::Cqr,
-        MessageType::Cfn => Message::Cfn,
-        MessageType::Upt => Message::Upt,
-        MessageType::Upa => Message::Upa,
-        MessageType::Lpa | MessageType::Olm | MessageType::Pam | MessageType::Nrm => Message::OfCircuit,
+        MessageType::Upt => Message::UserPartTest,
+        MessageType::Cqr
+        | MessageType::Cfn
+        | MessageType::Upa
+        | MessageType::Lpa
+        | MessageType::Olm
+        | MessageType::Pam
+        | MessageType::Nrm => Message::Ignored,
         MessageType::Other(value) => Message::Unknown(value),
         known if is_modelled(known) => modelled(&itu_isup::Message::decode(bytes)?)?,
-        _ => Message::OfCall,
+        _ => Message::Call(CallMessage::Other),
     };
     Ok((cic, message))
 }
@@ -183,38 +196,38 @@ fn is_modelled(kind: MessageType) -> bool {
 
 fn modelled(message: &itu_isup::Message) -> Result<Message, DecodeError> {
     use MessageType as T;
+    use {CallMessage as C, CircuitMessage as K, GroupMessage as G, Message as M};
     #[allow(clippy::wildcard_enum_match_arm)]
     Ok(match message.message_type {
         T::Iam => {
             let nature = message.mandatory_fixed.first().map_or(Ok(0), Parameter::as_u8)?;
-            // A called number that cannot be read makes the IAM useless (Q.764 2.9.5).
+            // A called number that cannot be read makes the IAM useless.
             message.mandatory_variable.first().ok_or(DecodeError::Short)?.as_number()?;
             // Bits DC: 01 check on this circuit, 10 check on a previous one; either way COT follows.
-            Message::Iam { continuity: matches!((nature >> 2) & 3, 1 | 2) }
+            M::Call(C::Iam { continuity: matches!((nature >> 2) & 3, 1 | 2) })
         }
-        T::Acm => Message::Acm,
-        T::Con => Message::Con,
-        T::Anm => Message::Anm,
-        T::Cpg => Message::Cpg,
         T::Rel => {
-            let cause = message.mandatory_variable.first().ok_or(DecodeError::Short)?.as_cause_indicators()?;
-            Message::Rel { cause: cause.cause_value }
+            message.mandatory_variable.first().ok_or(DecodeError::Short)?.as_cause_indicators()?;
+            M::Call(C::Rel)
         }
-        T::Rlc => Message::Rlc,
-        T::Sus => Message::Sus,
-        T::Res => Message::Res,
-        T::Blo => Message::Blo,
-        T::Bla => Message::Bla,
-        T::Ubl => Message::Ubl,
-        T::Uba => Message::Uba,
-        T::Rsc => Message::Rsc,
-        T::Grs => Message::Grs(reset_range(range_and_status(message)?.range)?),
-        T::Gra => Message::Gra(status_range(message)?),
-        T::Cgb => Message::Cgb(blocking(message)?, status_range(message)?),
-        T::Cgu => Message::Cgu(blocking(message)?, status_range(message)?),
-        T::Cgba => Message::Cgba,
-        T::Cgua => Message::Cgua,
-        _ => Message::OfCall,
+        T::Acm => M::Call(C::Acm),
+        T::Con => M::Call(C::Con),
+        T::Anm => M::Call(C::Anm),
+        T::Cpg => M::Call(C::Cpg),
+        T::Rlc => M::Call(C::Rlc),
+        T::Sus => M::Call(C::Sus),
+        T::Res => M::Call(C::Res),
+        T::Blo => M::Circuit(K::Blo),
+        T::Bla => M::Circuit(K::Bla),
+        T::Ubl => M::Circuit(K::Ubl),
+        T::Uba => M::Circuit(K::Uba),
+        T::Rsc => M::Circuit(K::Rsc),
+        T::Cgba | T::Cgua => M::Circuit(K::GroupBlockingAck),
+        T::Grs => M::Group(G::Reset, reset_range(range_and_status(message)?.range)?),
+        T::Gra => M::Group(G::ResetAck, status_range(message)?),
+        T::Cgb => M::Group(G::Block(blocking(message)?), status_range(message)?),
+        T::Cgu => M::Group(G::Unblock(blocking(message)?), status_range(message)?),
+        _ => M::Call(C::Other),
     })
 }
 

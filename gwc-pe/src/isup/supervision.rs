@@ -3,51 +3,45 @@
 use super::circuit::{Call, Due, Maintenance, Repeat, flag};
 use super::counters::Outcome;
 use super::group::{Context, Group, GroupReset, Verdict};
-use super::message::{self, Blocking, GROUP_CIRCUITS, Message, Range, cause};
+use super::message::{self, Blocking, CircuitMessage, GROUP_CIRCUITS, GroupMessage, Range, cause};
 
 impl Group {
-    /// Handles the message if it is one of supervision; else `None`.
-    pub(super) fn supervision_message(&mut self, cx: &mut Context, index: usize, message: Message) -> Option<Verdict> {
-        if message != Message::Ucic {
-            // It talks about the circuit, so it has it.
-            self.circuits[index].set(flag::UNEQUIPPED, false);
-        }
+    /// A message of one circuit.
+    pub(super) fn circuit_message(&mut self, cx: &mut Context, index: usize, message: CircuitMessage) {
         match message {
-            Message::Rsc => self.reset_received(cx, index),
-            Message::Blo => self.block_received(cx, index),
-            Message::Ubl => self.unblock_received(cx, index),
-            Message::Bla => self.block_acknowledged(cx, index),
-            Message::Uba => self.unblock_acknowledged(cx, index),
-            Message::Ucic => self.unequipped_received(cx, index),
+            CircuitMessage::Rsc => self.reset_received(cx, index),
+            CircuitMessage::Blo => self.block_received(cx, index),
+            CircuitMessage::Ubl => self.unblock_received(cx, index),
+            CircuitMessage::Bla => self.block_acknowledged(cx, index),
+            CircuitMessage::Uba => self.unblock_acknowledged(cx, index),
+            CircuitMessage::Ucic => self.unequipped_received(cx, index),
             // We send neither CGB nor CGU, so these answer nothing.
-            Message::Cgba | Message::Cgua => cx.counters.unexpected += 1,
-            Message::Grs(range) | Message::Gra(range) | Message::Cqm(range) | Message::Cgb(_, range) | Message::Cgu(_, range) => {
-                if index + usize::from(range.range) >= usize::from(GROUP_CIRCUITS) {
-                    cx.counters.beyond_group += 1;
-                    return Some(Verdict::Unsupported);
-                }
-                self.group_message(cx, index, message, range);
-            }
-            _ => return None,
+            CircuitMessage::GroupBlockingAck => cx.counters.unexpected += 1,
         }
-        Some(Verdict::Applied)
     }
 
-    fn group_message(&mut self, cx: &mut Context, index: usize, message: Message, range: Range) {
-        match message {
-            Message::Grs(_) => self.group_reset_received(cx, index, range),
-            Message::Gra(_) => self.group_reset_acknowledged(cx, index, range),
-            Message::Cqm(_) => self.queried(cx, index, range),
-            Message::Cgb(kind, _) => self.group_block_received(cx, index, kind, range),
-            Message::Cgu(kind, _) => {
-                let cic = self.id.cic(index);
-                for named in self.named(cx, index, range) {
-                    self.circuits[named].set(remote_flag(kind), false);
-                }
-                cx.send(cic, message::cgua(cic, kind, range));
-            }
-            _ => {}
+    /// A message of several circuits; unsupported when some of them are beyond the group.
+    pub(super) fn group_message(&mut self, cx: &mut Context, index: usize, message: GroupMessage, range: Range) -> Verdict {
+        if index + usize::from(range.range) >= usize::from(GROUP_CIRCUITS) {
+            cx.counters.beyond_group += 1;
+            return Verdict::Unsupported;
         }
+        match message {
+            GroupMessage::Reset => self.group_reset_received(cx, index, range),
+            GroupMessage::ResetAck => self.group_reset_acknowledged(cx, index, range),
+            GroupMessage::Query => self.queried(cx, index, range),
+            GroupMessage::Block(kind) => self.group_block_received(cx, index, kind, range),
+            GroupMessage::Unblock(kind) => self.group_unblock_received(cx, index, kind, range),
+        }
+        Verdict::Applied
+    }
+
+    fn group_unblock_received(&mut self, cx: &mut Context, index: usize, kind: Blocking, range: Range) {
+        let cic = self.id.cic(index);
+        for named in self.named(cx, index, range) {
+            self.circuits[named].set(remote_flag(kind), false);
+        }
+        cx.send(cic, message::cgua(cic, kind, range));
     }
 
     /// The circuits in service that a group message names with a set bit.
