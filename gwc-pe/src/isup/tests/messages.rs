@@ -22,7 +22,7 @@ fn octets_of_a_call() {
     assert_eq!(hex(&message::anm(37)), "25000900");
     assert_eq!(hex(&message::rel(37, 16)), "25000c0200028290");
     assert_eq!(hex(&message::rlc(37)), "25001000");
-    assert_eq!(hex(&message::iam(37, "5550100")), "2500010020010a000200060310550510f0".replace("00060310", "00060310"));
+    assert_eq!(hex(&message::iam(37, "5550100")), "2500010020010a000200060310550501f0");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn group_reset_clears_calls_and_reports_our_blocking() {
     bed.receive(&sample(37, "BLO"));
     let out = bed.receive(&message::grs(37, 2));
     // Three circuits; the second is blocked by us.
-    assert_eq!(hex(&out[0].user_data), "2500290102".to_owned() + "0202");
+    assert_eq!(hex(&out[0].user_data), "25002901020202");
     assert_eq!(bed.call(ODD), Call::Idle);
     assert_eq!(bed.group.blocked(), (1, 0));
     assert_eq!(bed.counters.ended(Outcome::ResetByPeer), 1);
@@ -97,7 +97,7 @@ fn group_blocking_follows_its_status_bits() {
     let mut bed = Bed::new(Config::default());
     let status = itu_isup::RangeAndStatus::with_status(2, vec![0b101]);
     let out = bed.receive(&itu_isup::Message::circuit_group_blocking(37, 0, &status).encode().unwrap());
-    assert_eq!(hex(&out[0].user_data), "25001a000102".to_owned() + "0205");
+    assert_eq!(hex(&out[0].user_data), "25001a0001020205");
     assert_eq!(bed.group.blocked(), (0, 2));
     // Query: 37 idle and remotely blocked, 38 idle.
     let out = bed.receive(&sample(37, "CQM"));
@@ -113,7 +113,7 @@ fn query_tells_direction_hardware_and_unequipped() {
     let status = itu_isup::RangeAndStatus::with_status(1, vec![0b10]);
     bed.receive(&itu_isup::Message::circuit_group_blocking(37, 1, &status).encode().unwrap());
     let out = bed.receive(&[36, 0, 0x2a, 1, 1, 3]);
-    assert_eq!(hex(&out[0].user_data[8..]), "0304082c03"[2..].replace("0408", "0408"), "{}", hex(&out[0].user_data));
+    assert_eq!(hex(&out[0].user_data[8..]), "04082c03");
 }
 
 #[test]
