@@ -104,21 +104,34 @@ impl Config {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         if self.cic_first > self.cic_last || self.cic_last > 4_095 {
-            return Some(format!("cic_first {} to cic_last {}: expected 0 <= first <= last <= 4095", self.cic_first, self.cic_last));
+            return Some(format!(
+                "cic_first {} to cic_last {}: expected 0 <= first <= last <= 4095",
+                self.cic_first, self.cic_last
+            ));
         }
-        for (name, percent) in
-            [("refuse_percent", self.refuse_percent), ("release_by_controller_percent", self.release_by_controller_percent)]
-        {
+        for (name, percent) in [
+            ("refuse_percent", self.refuse_percent),
+            (
+                "release_by_controller_percent",
+                self.release_by_controller_percent,
+            ),
+        ] {
             if percent > 100 {
                 return Some(format!("{name} = {percent}: expected 0 to 100"));
             }
         }
         if !self.originate_per_s.is_finite() || !(0.0..=100_000.0).contains(&self.originate_per_s) {
-            return Some(format!("originate_per_s = {}: expected 0 to 100000", self.originate_per_s));
+            return Some(format!(
+                "originate_per_s = {}: expected 0 to 100000",
+                self.originate_per_s
+            ));
         }
         let digits = self.called_number.bytes().all(|b| b.is_ascii_digit());
         if !digits || !(4..=20).contains(&self.called_number.len()) {
-            return Some(format!("called_number = {:?}: expected 4 to 20 digits", self.called_number));
+            return Some(format!(
+                "called_number = {:?}: expected 4 to 20 digits",
+                self.called_number
+            ));
         }
         let timers = [
             ("t1_ms", self.t1_ms),
@@ -133,7 +146,10 @@ impl Config {
             ("t23_ms", self.t23_ms),
         ];
         // These repeat a message: too short would flood the network.
-        timers.iter().find(|(_, value)| *value < 10).map(|(name, value)| format!("{name} = {value}: expected 10 or more"))
+        timers
+            .iter()
+            .find(|(_, value)| *value < 10)
+            .map(|(name, value)| format!("{name} = {value}: expected 10 or more"))
     }
 
     /// CPG is wanted, and before the answer.
