@@ -11,6 +11,7 @@
 
 pub mod config;
 pub mod event;
+mod hunt;
 pub mod policy;
 pub mod pool_element;
 pub mod pool_user;

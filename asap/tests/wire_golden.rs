@@ -3,6 +3,8 @@
 //! rsplib puts the registration life in milliseconds (300,000 here reads as seconds), counts the last parameter's padding in the
 //! message Length, and adds a PE Identifier to ENDPOINT_KEEP_ALIVE.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use asap::wire::{
     ErrorCause, Header, Limits, Message, Parameter, Parameters, PeId, Policy, PoolElement,
     PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse, Writer,

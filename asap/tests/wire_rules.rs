@@ -1,5 +1,7 @@
 //! Unknown parameters and messages, limits, broken bytes (RFC 5354 2, 3, 4), and bytes of any kind.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use asap::wire::{
     DccpTransport, DecodeErrorKind, EncodeError, ErrorCause, IpTransport, Limits, Message,
     OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport,
