@@ -30,8 +30,9 @@ pub struct Mix {
     pub pool_releases: u32,
     /// IAM, ACM, REL by the network before the answer, RLC.
     pub caller_gives_up: u32,
-    /// IAM, REL by the controller at once, RLC.
-    pub refused: u32,
+    /// IAM by a controller, ACM and ANM by the network, REL by the controller, RLC. The runner turns this share into each
+    /// controller's `originate_per_s`; the traffic source generates the rest.
+    pub pool_calls: u32,
 }
 
 impl Default for Load {
@@ -53,7 +54,7 @@ impl Default for Mix {
             caller_releases: 60,
             pool_releases: 20,
             caller_gives_up: 10,
-            refused: 10,
+            pool_calls: 10,
         }
     }
 }
