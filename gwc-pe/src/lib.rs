@@ -3,5 +3,6 @@
 //! * [`isup`]: call control of one circuit group, pure. Its state goes into a cookie and comes back from one.
 //! * [`daemon::main`]: the program. `sigpool gwc-pe --config F` is the same thing.
 
+pub mod config;
 pub mod daemon;
 pub mod isup;

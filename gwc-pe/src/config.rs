@@ -1,0 +1,301 @@
+//! Settings of a controller. One TOML file; unknown keys are refused; every time is in milliseconds.
+
+use crate::isup;
+use asap::PeConfig;
+use asap::wire::{Policy, RegistrationLife};
+use enrp::daemon::DaemonConfig;
+use sctp::driver::DriverConfig;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What `--print-config` shows: every key with its default and what it means.
+pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
+
+/// All settings of one controller.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Admin HTTP, how to stop.
+    pub daemon: DaemonConfig,
+    /// Own addresses, UDP encapsulation port (RFC 6951), capture.
+    pub udp: DriverConfig,
+    /// This controller.
+    pub node: Node,
+    /// SCTP (RFC 9260).
+    pub sctp: sctp::Config,
+    /// The pool it joins, and as what.
+    pub pool: Pool,
+    /// Registration with the name server: servers, hunt, timers (RFC 5352).
+    pub asap: PeConfig,
+    /// The M3UA layer (RFC 4666).
+    pub m3ua: M3ua,
+    /// The session with a gateway: lease, limits.
+    pub session: Session,
+    /// Call control (Q.764).
+    pub call: isup::Config,
+}
+
+/// This controller.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// Name in logs and in the admin state.
+    pub name: String,
+    /// PE identifier, not 0; also the ASP Identifier. Absent: random at each start (RFC 5352 section 3.1 R2).
+    pub pe_id: Option<u32>,
+    /// Directory for the record `gwc-<pe>-<incarnation>.csv`. Empty: no record.
+    pub records: PathBuf,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            name: "gwc".into(),
+            pe_id: None,
+            records: PathBuf::new(),
+        }
+    }
+}
+
+/// Member selection policy (RFC 5356) of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyName {
+    /// Round robin.
+    RoundRobin,
+    /// Weighted round robin: `weight`.
+    WeightedRoundRobin,
+    /// Random.
+    Random,
+    /// Weighted random: `weight`.
+    WeightedRandom,
+    /// Priority: `priority`.
+    Priority,
+    /// Least used: `load`.
+    LeastUsed,
+    /// Least used with degradation: `load`, `degradation`.
+    LeastUsedDegradation,
+    /// Priority least used: `load`, `degradation`.
+    PriorityLeastUsed,
+    /// Randomized least used: `load`.
+    RandomizedLeastUsed,
+}
+
+/// The pool it joins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pool {
+    /// Pool handle.
+    pub handle: String,
+    /// Policy; the pool's first element decides, the others must agree.
+    pub policy: PolicyName,
+    /// Weight, for the weighted policies; 0: not to be used.
+    pub weight: u32,
+    /// Priority; larger is preferred.
+    pub priority: u32,
+    /// Load; 0xffffffff is 100 %.
+    pub load: u32,
+    /// Load that one more assignment adds.
+    pub degradation: u32,
+    /// Registration life, seconds (RFC 5354 section 3.10); 0: infinite.
+    pub life_s: u32,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            handle: "GatewayPool".into(),
+            policy: PolicyName::RoundRobin,
+            weight: 1,
+            priority: 1,
+            load: 0,
+            degradation: 0,
+            life_s: 300,
+        }
+    }
+}
+
+impl Pool {
+    /// The policy parameter of the registration.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let &Self {
+            weight,
+            priority,
+            load,
+            degradation,
+            ..
+        } = self;
+        match self.policy {
+            PolicyName::RoundRobin => Policy::RoundRobin,
+            PolicyName::WeightedRoundRobin => Policy::WeightedRoundRobin { weight },
+            PolicyName::Random => Policy::Random,
+            PolicyName::WeightedRandom => Policy::WeightedRandom { weight },
+            PolicyName::Priority => Policy::Priority { priority },
+            PolicyName::LeastUsed => Policy::LeastUsed { load },
+            PolicyName::LeastUsedDegradation => Policy::LeastUsedDegradation { load, degradation },
+            PolicyName::PriorityLeastUsed => Policy::PriorityLeastUsed { load, degradation },
+            PolicyName::RandomizedLeastUsed => Policy::RandomizedLeastUsed { load },
+        }
+    }
+
+    /// The registration life.
+    #[must_use]
+    pub fn life(&self) -> RegistrationLife {
+        if self.life_s == 0 {
+            RegistrationLife::Infinite
+        } else {
+            RegistrationLife::Seconds(self.life_s)
+        }
+    }
+}
+
+/// Traffic Mode Type (RFC 4666 section 3.7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrafficMode {
+    /// All active ASPs share the traffic.
+    Loadshare,
+    /// One active ASP carries all the traffic.
+    Override,
+}
+
+/// The M3UA layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct M3ua {
+    /// SCTP port for gateways (RFC 4666 section 1.4.8: 2905); also the port of the registered user transport.
+    pub port: u16,
+    /// Routing Context of the application server, in ASPAC and DATA. Absent: none, the gateway's configuration decides.
+    pub routing_context: Option<u32>,
+    /// Network Appearance in DATA. Absent: none.
+    pub network_appearance: Option<u32>,
+    /// Traffic mode in ASPAC.
+    pub traffic_mode: TrafficMode,
+    /// T(ack): a request without acknowledgement is sent again (RFC 4666 section 4.3.4.1: 2,000).
+    pub t_ack_ms: u64,
+}
+
+impl Default for M3ua {
+    fn default() -> Self {
+        Self {
+            port: 2905,
+            routing_context: Some(1),
+            network_appearance: None,
+            traffic_mode: TrafficMode::Loadshare,
+            t_ack_ms: 500,
+        }
+    }
+}
+
+/// The session with a gateway (ARCHITECTURE.md, "The SG-GWC session, exactly").
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Session {
+    /// Act under a lease and send cookies. False for gateways of another make: each output is sent at once, nothing is
+    /// restored.
+    pub lease: bool,
+    /// The lease lasts this long from the sending of the BEAT that the gateway echoed.
+    pub lease_ms: u32,
+    /// Interval of those BEATs.
+    pub lease_beat_ms: u64,
+    /// Answer messages of other user parts than ISUP with their own user data. False: they are recorded only.
+    pub echo_other_si: bool,
+    /// Most gateways at once; further associations are aborted.
+    pub gateways_max: usize,
+    /// Most groups over all gateways (a circuit group has 32 circuits); messages of further groups are dropped and
+    /// recorded as unsupported.
+    pub groups_max: usize,
+    /// Most ERR messages a second sent to one gateway for what it sent wrong.
+    pub errors_per_s: u32,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            lease: true,
+            lease_ms: 280,
+            lease_beat_ms: 40,
+            echo_other_si: false,
+            gateways_max: 16,
+            groups_max: 4_096,
+            errors_per_s: 10,
+        }
+    }
+}
+
+impl Config {
+    /// What TOML's types cannot say: key and problem, or `None`.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let wrong = |holds: bool, text: &str| (!holds).then(|| text.to_owned());
+        let (session, addresses) = (&self.session, &self.udp.addresses);
+        wrong(self.node.pe_id != Some(0), "node.pe_id is 0; give another number, or none for a random one")
+            .or(wrong(!addresses.is_empty(), "udp.addresses is empty; give at least one own IP address"))
+            .or(wrong(
+                !addresses.iter().any(std::net::IpAddr::is_unspecified),
+                "udp.addresses: name each own address; 0.0.0.0 and :: cannot be registered",
+            ))
+            .or(wrong(!self.pool.handle.is_empty(), "pool.handle is empty; give the pool's name"))
+            .or(wrong(self.pool.life_s <= i32::MAX as u32, "pool.life_s is over 2147483647; 0 means infinite"))
+            .or(wrong(
+                !self.asap.hunt.servers.is_empty(),
+                "asap.hunt.servers is empty; give at least one name server: { addresses = [\"127.0.0.1\"] }",
+            ))
+            .or(wrong(self.m3ua.port != 0, "m3ua.port is 0; give the SCTP port for gateways (2905)"))
+            .or(wrong(self.m3ua.t_ack_ms > 0, "m3ua.t_ack_ms is 0; give more"))
+            .or(wrong(session.lease_beat_ms > 0, "session.lease_beat_ms is 0; give more"))
+            .or(wrong(
+                session.lease_beat_ms * 2 <= u64::from(session.lease_ms),
+                "session.lease_ms is less than two session.lease_beat_ms: every lost BEAT would end the lease",
+            ))
+            .or(wrong(session.gateways_max > 0, "session.gateways_max is 0; give more"))
+            .or(wrong(session.groups_max > 0, "session.groups_max is 0; give more"))
+            .or(self.call.problem().map(|text| format!("call.{text}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use asap::ServerAddress;
+
+    #[test]
+    fn the_commented_default_is_the_default_and_names_every_key() {
+        enrp::daemon::assert_default_text::<Config>(COMMENTED_DEFAULT);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        let problem = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            config.asap.hunt.servers = vec![ServerAddress::new([127, 0, 0, 1].into())];
+            change(&mut config);
+            config.problem()
+        };
+        assert_eq!(problem(|_| ()), None);
+        let named = |change, key: &str| assert!(problem(change).unwrap().starts_with(key), "{key}");
+        named(|c| c.node.pe_id = Some(0), "node.pe_id");
+        named(|c| c.udp.addresses.clear(), "udp.addresses");
+        named(
+            |c| c.udp.addresses = vec![[0, 0, 0, 0].into()],
+            "udp.addresses",
+        );
+        named(|c| c.pool.handle.clear(), "pool.handle");
+        named(|c| c.asap.hunt.servers.clear(), "asap.hunt.servers");
+        named(|c| c.m3ua.port = 0, "m3ua.port");
+        named(|c| c.session.lease_ms = 79, "session.lease_ms");
+        named(|c| c.session.groups_max = 0, "session.groups_max");
+        named(|c| c.call.cic_last = 4_096, "call.cic_first");
+        named(|c| c.call.refuse_percent = 101, "call.refuse_percent");
+        named(
+            |c| c.call.originate_per_s = f64::NAN,
+            "call.originate_per_s",
+        );
+        named(
+            |c| c.call.called_number = "12a4".into(),
+            "call.called_number",
+        );
+        named(|c| c.call.t16_ms = 0, "call.t16_ms");
+    }
+}
