@@ -5,8 +5,8 @@
 
 use bitflags::bitflags;
 
-use crate::error::DecodeError;
-use crate::wire::{ErrorCode, Message};
+use crate::error::{self, DecodeError};
+use crate::wire::{ErrorCode, ErrorMessage, Message, RoutingContexts};
 
 /// State of an ASP in an AS (RFC 4666 section 4.3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -216,4 +216,28 @@ pub enum DropCause {
     NotActive,
     /// Answered with this ERR.
     Refused(ErrorCode),
+}
+
+/// Adds an answer on stream 0.
+pub(crate) fn reply<'a>(replies: &mut Replies<'a>, message: Message<'a>) {
+    // A caller that never clears `replies` loses answers, nothing else.
+    let _full = replies.push(Outbound { stream: 0, message });
+}
+
+/// Adds an ERR, unless the offending message is an ERR itself.
+pub(crate) fn reply_error<'a>(replies: &mut Replies<'a>, error: Option<ErrorMessage<'a>>) {
+    if let Some(error) = error {
+        reply(replies, Message::Error(error));
+    }
+}
+
+/// Refuses a message for a reason of the protocol.
+pub(crate) fn refuse<'a>(
+    replies: &mut Replies<'a>,
+    code: ErrorCode,
+    routing_contexts: RoutingContexts,
+    octets: &'a [u8],
+) -> Input<'a> {
+    reply_error(replies, error::answer(code, routing_contexts, octets));
+    Input::Dropped(DropCause::Refused(code))
 }

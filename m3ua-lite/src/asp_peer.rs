@@ -1,6 +1,6 @@
 //! The ASP's end of one association: brings the ASP to the state its user wants, resending by T(ack), and keeps to it.
 //!
-//! ```no_run
+//! ```
 //! use m3ua_lite::asp::AspState;
 //! use m3ua_lite::asp_peer::{AspConfig, AspPeer};
 //! use m3ua_lite::wire::{Message, TrafficMode, one_context};
@@ -18,8 +18,13 @@
 //! assert_eq!(asp.poll_timeout(), Some(2_000));
 //! ```
 
-use crate::asp::{AspState, Input, Outbound, Replies};
-use crate::wire::{ErrorCode, RoutingContexts, TrafficMode};
+use crate::asp::{
+    Answers, AspEvent, AspState, DropCause, Input, Outbound, Replies, asp_step, refuse, reply_error,
+};
+use crate::wire::{
+    AspActive, AspDown, AspInactive, AspUp, Data, ErrorCode, ErrorMessage, MAX_ROUTING_CONTEXTS,
+    Message, MessageType, Notify, RoutingContexts, Status, TrafficMode, one_context,
+};
 
 /// Settings of an [`AspPeer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +50,32 @@ pub enum Request {
     Active,
     /// ASPIA.
     Inactive,
+}
+
+impl Request {
+    const fn message_type(self) -> MessageType {
+        match self {
+            Request::Up => MessageType::AspUp,
+            Request::Down => MessageType::AspDown,
+            Request::Active => MessageType::AspActive,
+            Request::Inactive => MessageType::AspInactive,
+        }
+    }
+}
+
+/// The request that brings an ASP from `state` one step toward `target`. ASPDN only after ASPIA, as in RFC 4666
+/// section 4.9.
+#[must_use]
+pub const fn next_request(state: AspState, target: AspState) -> Option<Request> {
+    match (state, target) {
+        (AspState::Down, AspState::Inactive | AspState::Active) => Some(Request::Up),
+        (AspState::Inactive, AspState::Active) => Some(Request::Active),
+        (AspState::Inactive, AspState::Down) => Some(Request::Down),
+        (AspState::Active, AspState::Inactive | AspState::Down) => Some(Request::Inactive),
+        (AspState::Down, AspState::Down)
+        | (AspState::Inactive, AspState::Inactive)
+        | (AspState::Active, AspState::Active) => None,
+    }
 }
 
 /// What an [`AspPeer`] tells its user.
@@ -75,32 +106,74 @@ pub enum AspPeerEvent {
 #[derive(Clone, Debug)]
 pub struct AspPeer {
     config: AspConfig,
+    associated: bool,
+    state: AspState,
+    /// The state last given out by `poll_event`.
+    reported: AspState,
+    target: AspState,
+    /// The request that waits for its acknowledgement; set exactly while state and target differ on an association.
+    pending: Option<Request>,
+    /// `pending` is to be sent.
+    unsent: bool,
+    /// When T(ack) expires.
+    ack_at_ms: Option<u64>,
+    /// Which routing contexts ASPAC ACK has named so far, a bit each.
+    acknowledged: u32,
+    resends: u64,
+    refused: Option<(Request, ErrorCode)>,
+    overridden: bool,
 }
+
+const _: () = assert!(
+    MAX_ROUTING_CONTEXTS <= u32::BITS as usize,
+    "AspPeer::acknowledged has a bit for each"
+);
 
 impl AspPeer {
     /// An ASP in ASP-DOWN that wants to be there, without association.
     #[must_use]
     pub const fn new(config: AspConfig) -> Self {
-        AspPeer { config }
+        AspPeer {
+            config,
+            associated: false,
+            state: AspState::Down,
+            reported: AspState::Down,
+            target: AspState::Down,
+            pending: None,
+            unsent: false,
+            ack_at_ms: None,
+            acknowledged: 0,
+            resends: 0,
+            refused: None,
+            overridden: false,
+        }
     }
 
-    /// The SCTP association is up.
+    /// The SCTP association is up, or was restarted by the peer.
     pub fn association_up(&mut self, now_ms: u64) {
-        todo!("{now_ms}")
+        self.association_lost();
+        self.associated = true;
+        self.drive(now_ms);
     }
 
     /// The association is gone: ASP-DOWN. What is wanted stays, and is worked for on the next association.
     pub fn association_lost(&mut self) {
-        todo!()
+        self.associated = false;
+        self.pending = None;
+        self.unsent = false;
+        self.ack_at_ms = None;
+        self.step(AspEvent::AssociationLost);
     }
 
     /// Sets the state to be reached and kept. To begin with: `Inactive` (ASPUP), then `Active` when ready for traffic
-    /// (ASPAC); `Inactive` again to leave the traffic (ASPIA), `Down` to leave (ASPDN).
+    /// (ASPAC); `Inactive` again to leave the traffic (ASPIA), `Down` to leave (ASPIA if active, then ASPDN).
     pub fn want(&mut self, now_ms: u64, state: AspState) {
-        todo!("{now_ms} {state:?}")
+        self.target = state;
+        self.drive(now_ms);
     }
 
-    /// Takes one received message (SCTP user message with PPID 3) and adds the answers to `replies`.
+    /// Takes one received message (SCTP user message with PPID 3) and adds the answers to `replies`, which should be
+    /// empty.
     ///
     /// DATA is delivered in ASP-ACTIVE, and while ASPAC waits for its acknowledgement: the two may overtake each other on
     /// different streams (RFC 4666 section 4.3.4.3), and no message is to be lost by that.
@@ -111,39 +184,254 @@ impl AspPeer {
         octets: &'a [u8],
         replies: &mut Replies<'a>,
     ) -> Input<'a> {
-        todo!("{now_ms} {stream} {octets:?} {replies:?}")
+        let message = match Message::decode(octets) {
+            Ok(message) => message,
+            Err(error) => {
+                reply_error(replies, error.answer(octets));
+                return Input::Dropped(DropCause::Malformed(error));
+            }
+        };
+        match message {
+            Message::Data(data) => self.handle_data(stream, data, octets, replies),
+            Message::AspUpAck(_) => self.handle_ack(now_ms, AspEvent::UpAck, octets, replies),
+            Message::AspDownAck(_) => self.handle_ack(now_ms, AspEvent::DownAck, octets, replies),
+            Message::AspActiveAck(ack) => match self.acknowledge(&ack.routing_contexts) {
+                true => self.handle_ack(now_ms, AspEvent::ActiveAck, octets, replies),
+                false => Input::Consumed,
+            },
+            Message::AspInactiveAck(ack) => match self.concerns(&ack.routing_contexts) {
+                true => self.handle_ack(now_ms, AspEvent::InactiveAck, octets, replies),
+                false => Input::Consumed,
+            },
+            Message::Notify(notify) => {
+                self.handle_notify(now_ms, &notify);
+                Input::Deliver(Message::Notify(notify))
+            }
+            Message::Error(error) => {
+                self.handle_error(now_ms, &error);
+                Input::Deliver(Message::Error(error))
+            }
+            Message::Duna(_)
+            | Message::Dava(_)
+            | Message::Scon(_)
+            | Message::Dupu(_)
+            | Message::Drst(_) => match self.state {
+                AspState::Down => Input::Dropped(DropCause::NotActive),
+                AspState::Inactive | AspState::Active => Input::Deliver(message),
+            },
+            Message::Beat(_) | Message::BeatAck(_) | Message::RegRsp(_) | Message::DeregRsp(_) => {
+                Input::Deliver(message)
+            }
+            // Messages that only an ASP sends; an IPSP would, and this is none.
+            Message::AspUp(_)
+            | Message::AspDown(_)
+            | Message::AspActive(_)
+            | Message::AspInactive(_)
+            | Message::Daud(_)
+            | Message::RegReq(_)
+            | Message::DeregReq(_) => refuse(
+                replies,
+                ErrorCode::UnexpectedMessage,
+                RoutingContexts::new(),
+                octets,
+            ),
+        }
     }
 
-    /// Runs T(ack) when it is due.
+    /// Runs T(ack) when it is due (RFC 4666 section 4.3.4.1: the request is sent again until it is answered).
     pub fn handle_timeout(&mut self, now_ms: u64) {
-        todo!("{now_ms}")
+        if self.ack_at_ms.is_some_and(|at| at <= now_ms) {
+            self.resends += 1;
+            self.send(now_ms);
+        }
     }
 
     /// When [`AspPeer::handle_timeout`] is to be called, if at all.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<u64> {
-        todo!()
+    pub const fn poll_timeout(&self) -> Option<u64> {
+        self.ack_at_ms
     }
 
-    /// The next request to send.
+    /// The next request to send, on stream 0, ordered.
     pub fn poll_transmit(&mut self) -> Option<Outbound<'static>> {
-        todo!()
+        let request = self.pending.filter(|_| core::mem::take(&mut self.unsent))?;
+        let routing_contexts = self.config.routing_contexts.clone();
+        let message = match request {
+            Request::Up => Message::AspUp(AspUp {
+                asp_id: self.config.asp_id,
+                info: None,
+            }),
+            Request::Down => Message::AspDown(AspDown { info: None }),
+            Request::Active => {
+                let traffic_mode = self.config.traffic_mode;
+                Message::AspActive(AspActive {
+                    traffic_mode,
+                    routing_contexts,
+                    info: None,
+                })
+            }
+            Request::Inactive => Message::AspInactive(AspInactive {
+                routing_contexts,
+                info: None,
+            }),
+        };
+        Some(Outbound { stream: 0, message })
     }
 
-    /// The next event.
+    /// The next event; drain until `None`.
     pub fn poll_event(&mut self) -> Option<AspPeerEvent> {
-        todo!()
+        if let Some((request, code)) = self.refused.take() {
+            return Some(AspPeerEvent::Refused { request, code });
+        }
+        if core::mem::take(&mut self.overridden) {
+            return Some(AspPeerEvent::Overridden);
+        }
+        let from = core::mem::replace(&mut self.reported, self.state);
+        (from != self.state).then_some(AspPeerEvent::State {
+            from,
+            to: self.state,
+        })
     }
 
     /// The state, as the SGP last confirmed it.
     #[must_use]
-    pub fn state(&self) -> AspState {
-        todo!()
+    pub const fn state(&self) -> AspState {
+        self.state
+    }
+
+    /// The request that waits for its acknowledgement.
+    #[must_use]
+    pub const fn pending(&self) -> Option<Request> {
+        self.pending
+    }
+
+    /// How often T(ack) made a request be sent again.
+    #[must_use]
+    pub const fn resends(&self) -> u64 {
+        self.resends
     }
 
     /// The settings.
     #[must_use]
     pub const fn config(&self) -> &AspConfig {
         &self.config
+    }
+
+    /// Asks for the next step toward the target, if it is not asked for already.
+    fn drive(&mut self, now_ms: u64) {
+        let wanted = next_request(self.state, self.target).filter(|_| self.associated);
+        if wanted != self.pending {
+            self.pending = wanted;
+            self.acknowledged = 0;
+            self.send(now_ms);
+        }
+    }
+
+    fn send(&mut self, now_ms: u64) {
+        self.unsent = self.pending.is_some();
+        self.ack_at_ms = self
+            .pending
+            .map(|_| now_ms.saturating_add(self.config.t_ack_ms));
+    }
+
+    fn step(&mut self, event: AspEvent) -> Answers {
+        let (next, answers) = asp_step(self.state, event);
+        self.state = next;
+        answers
+    }
+
+    fn handle_ack<'a>(
+        &mut self,
+        now_ms: u64,
+        event: AspEvent,
+        octets: &'a [u8],
+        replies: &mut Replies<'a>,
+    ) -> Input<'a> {
+        let answers = self.step(event);
+        self.drive(now_ms);
+        match answers.contains(Answers::ERR_UNEXPECTED) {
+            true => refuse(
+                replies,
+                ErrorCode::UnexpectedMessage,
+                RoutingContexts::new(),
+                octets,
+            ),
+            false => Input::Consumed,
+        }
+    }
+
+    /// True when a list of routing contexts, empty for all, means any of ours.
+    fn concerns(&self, named: &RoutingContexts) -> bool {
+        let ours = &self.config.routing_contexts;
+        named.is_empty() || ours.is_empty() || named.iter().any(|rc| ours.contains(rc))
+    }
+
+    /// Notes what ASPAC ACK acknowledges; true when nothing is missing. The SGP may acknowledge one by one.
+    fn acknowledge(&mut self, named: &RoutingContexts) -> bool {
+        let ours = &self.config.routing_contexts;
+        if named.is_empty() || ours.is_empty() {
+            return true;
+        }
+        for (bit, _) in ours.iter().enumerate().filter(|(_, rc)| named.contains(rc)) {
+            self.acknowledged |= 1 << bit;
+        }
+        self.acknowledged.count_ones() as usize == ours.len()
+    }
+
+    fn handle_notify(&mut self, now_ms: u64, notify: &Notify<'_>) {
+        let taken_over =
+            notify.status == Status::AlternateAspActive && self.concerns(&notify.routing_contexts);
+        if taken_over && self.state == AspState::Active {
+            self.step(AspEvent::Alternate);
+            // Coming back at once would make two ASPs take each other's traffic forever.
+            self.target = self.target.min(AspState::Inactive);
+            self.overridden = true;
+            self.drive(now_ms);
+        }
+    }
+
+    /// An ERR about the pending request ends its resending; what to do is the user's to decide.
+    fn handle_error(&mut self, now_ms: u64, error: &ErrorMessage<'_>) {
+        let Some(request) = self.pending else {
+            return;
+        };
+        // The diagnostic tells which message it was; without one it is taken to be the request.
+        let about = error
+            .diagnostic
+            .and_then(|diagnostic| diagnostic.0.get(2..4));
+        if about.is_none_or(|about| about == request.message_type().code().to_be_bytes()) {
+            self.refused = Some((request, error.code));
+            self.target = self.state;
+            self.drive(now_ms);
+        }
+    }
+
+    fn handle_data<'a>(
+        &self,
+        stream: u16,
+        data: Data<'a>,
+        octets: &'a [u8],
+        replies: &mut Replies<'a>,
+    ) -> Input<'a> {
+        if stream == 0 {
+            return refuse(
+                replies,
+                ErrorCode::InvalidStream,
+                RoutingContexts::new(),
+                octets,
+            );
+        }
+        if self.state != AspState::Active && self.pending != Some(Request::Active) {
+            return Input::Dropped(DropCause::NotActive);
+        }
+        match data.routing_context {
+            Some(wrong) if !self.concerns(&one_context(wrong)) => refuse(
+                replies,
+                ErrorCode::InvalidRoutingContext,
+                one_context(wrong),
+                octets,
+            ),
+            _ => Input::Deliver(Message::Data(data)),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The SGP's end of one association: takes what the ASP sends, answers by the RFC, and says how the ASP's state in
 //! each of its Application Servers changed.
 //!
-//! ```no_run
+//! ```
 //! use m3ua_lite::asp::{AspState, Input, Replies};
 //! use m3ua_lite::sgp::{AsMember, Sgp, SgpConfig};
 //! use m3ua_lite::wire::{AspUp, Message};
@@ -20,10 +20,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod handle;
+
 use core::fmt;
 
-use crate::asp::{AspState, Input, Replies};
-use crate::wire::TrafficMode;
+use crate::asp::{AspState, DropCause, Input, Replies, SgpEvent, refuse, reply_error};
+use crate::wire::{
+    Data, ErrorCode, MAX_ROUTING_CONTEXTS, Message, RoutingContexts, TrafficMode, one_context,
+};
 
 /// An Application Server the ASP at the other end may serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +122,12 @@ impl<const N: usize> Sgp<N> {
     /// A new association's SGP; the ASP is in ASP-DOWN.
     #[must_use]
     pub const fn new(config: SgpConfig) -> Self {
+        const {
+            assert!(
+                N <= MAX_ROUTING_CONTEXTS,
+                "one ASPAC ACK must be able to name all ASs"
+            )
+        };
         Sgp {
             config,
             members: heapless::Vec::new(),
@@ -154,24 +164,103 @@ impl<const N: usize> Sgp<N> {
             .position(|entry| entry.member.routing_context == routing_context)
     }
 
-    /// Takes one received message (SCTP user message with PPID 3) and adds the answers to `replies`.
+    /// Takes the ASP out of an AS (deregistration); gives the state it had there, for the caller to tell the AS.
+    pub fn remove_as(&mut self, routing_context: u32) -> Option<AspState> {
+        let at = self.find(routing_context)?;
+        Some(self.members.remove(at).state)
+    }
+
+    /// Takes one received message (SCTP user message with PPID 3) and adds the answers to `replies`, which should be
+    /// empty. Any stream is taken for everything but DATA: RFC 4666 section 1.4.7 only says SHOULD there.
     pub fn handle<'a>(
         &mut self,
         stream: u16,
         octets: &'a [u8],
         replies: &mut Replies<'a>,
     ) -> Input<'a> {
-        todo!("{stream} {octets:?} {replies:?} {:?}", self.config)
+        let message = match Message::decode(octets) {
+            Ok(message) => message,
+            Err(error) => {
+                reply_error(replies, error.answer(octets));
+                return Input::Dropped(DropCause::Malformed(error));
+            }
+        };
+        match message {
+            Message::Data(data) => self.handle_data(stream, data, octets, replies),
+            Message::AspUp(up) => self.handle_up(&up, octets, replies),
+            Message::AspDown(_) => self.handle_down(replies),
+            Message::AspActive(active) => self.handle_active(active, octets, replies),
+            Message::AspInactive(inactive) => self.handle_inactive(inactive, octets, replies),
+            Message::Daud(ref daud) => {
+                match self.check_ssnm(
+                    daud.network_appearance,
+                    &daud.routing_contexts,
+                    octets,
+                    replies,
+                ) {
+                    Some(refused) => refused,
+                    None => Input::Deliver(message),
+                }
+            }
+            Message::Scon(ref scon) => {
+                match self.check_ssnm(
+                    scon.network_appearance,
+                    &scon.routing_contexts,
+                    octets,
+                    replies,
+                ) {
+                    Some(refused) => refused,
+                    None => Input::Deliver(message),
+                }
+            }
+            Message::RegReq(_) | Message::DeregReq(_) => {
+                let code = match (self.config.registration, self.up) {
+                    // 4.4.1: an SGP without registration says so.
+                    (false, _) => ErrorCode::UnsupportedMessageClass,
+                    (true, false) => ErrorCode::UnexpectedMessage,
+                    (true, true) => return Input::Deliver(message),
+                };
+                refuse(replies, code, RoutingContexts::new(), octets)
+            }
+            Message::Beat(_) | Message::BeatAck(_) | Message::Error(_) => Input::Deliver(message),
+            // Messages that only an SGP sends.
+            Message::Notify(_)
+            | Message::Duna(_)
+            | Message::Dava(_)
+            | Message::Dupu(_)
+            | Message::Drst(_)
+            | Message::AspUpAck(_)
+            | Message::AspDownAck(_)
+            | Message::AspActiveAck(_)
+            | Message::AspInactiveAck(_)
+            | Message::RegRsp(_)
+            | Message::DeregRsp(_) => refuse(
+                replies,
+                ErrorCode::UnexpectedMessage,
+                RoutingContexts::new(),
+                octets,
+            ),
+        }
+    }
+
+    /// The AS a delivered DATA belongs to, also where it has no Routing Context because there is only one.
+    #[must_use]
+    pub fn as_of(&self, data: &Data<'_>) -> Option<u32> {
+        let at = self.resolve(data.routing_context).ok()?;
+        self.members
+            .get(at)
+            .map(|entry| entry.member.routing_context)
     }
 
     /// The association is gone, or the peer restarted it: ASP-DOWN everywhere.
     pub fn association_lost(&mut self) {
-        todo!()
+        self.step_all(SgpEvent::AssociationLost);
+        self.asp_id = None;
     }
 
     /// Another ASP took over this override mode AS ([`crate::as_state::AsEvent::Overridden`]).
     pub fn overridden(&mut self, routing_context: u32) {
-        todo!("{routing_context}")
+        self.step_some(&one_context(routing_context), SgpEvent::Overridden);
     }
 
     /// The next change of state; drain until `None`.
