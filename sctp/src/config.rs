@@ -22,6 +22,9 @@ pub struct Config {
     pub potentially_failed_max_retrans: u32,
     /// HB.interval (RFC: 30,000).
     pub heartbeat_interval_ms: u64,
+    /// How long the acknowledgement of DATA may wait for more DATA, at most 200 (SACK.Delay, RFC: 200). DATA with the I bit
+    /// (RFC 7053), which our own stack sets at the end of each burst, is acknowledged at once. 0: every packet is.
+    pub sack_delay_ms: u64,
     /// An association is `Silent` when nothing was heard for this long while something was outstanding (data or a heartbeat),
     /// but never sooner than four round trips. 0 switches it off (RFC counters only).
     pub supervision_ms: u64,
@@ -64,6 +67,7 @@ impl Default for Config {
             path_max_retrans: 5,
             potentially_failed_max_retrans: 0,
             heartbeat_interval_ms: 500,
+            sack_delay_ms: 40,
             supervision_ms: 2_000,
             cookie_life_ms: 60_000,
             cookie_key_ms: 3_600_000,

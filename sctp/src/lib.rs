@@ -6,16 +6,26 @@
 //! `None`, then sleep until [`Stack::poll_timeout`]. `now` never goes backwards.
 
 mod clock;
+mod assoc;
 pub mod config;
-pub mod event;
-mod stack;
+mod cookie;
+pub mod counters;
 #[cfg(feature = "driver")]
 pub mod driver;
+mod engine;
+pub mod event;
+mod init;
+mod path;
+mod queue;
+mod rng;
+mod stack;
+mod wire;
 
 pub use clock::ClockAnchor;
 pub use config::Config;
 pub use event::{CloseReason, Event, PathState, Undelivered};
-pub use stack::{AssocId, Connect, Counters, Datagram, SendError, SendOptions, Stack, Transmit, Unreachable};
+pub use counters::Counters;
+pub use stack::{AssocId, AssocState, Connect, Datagram, Info, PathInfo, SendError, SendOptions, Stack, Transmit, Unreachable};
 
 /// Payload protocol identifiers used by this project (host order; big-endian on the wire).
 pub mod ppid {

@@ -1,0 +1,394 @@
+//! Messages: from the queue through the engine into packets, and back.
+
+use super::{Assoc, Ctx, Step};
+use crate::engine::{Engine, Input, Output, PREFIX_IN, PREFIX_OUT};
+use crate::queue::{Message, Outgoing};
+use crate::wire::{self, Chunk, DATA_HEADER, Header, Packet, cause, flag, kind};
+use crate::{CloseReason, Counters, Event, Transmit};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// DATA further than this beyond what we acknowledged is dropped: it cannot come from a peer that keeps to our window, and
+/// each one costs memory and time in the engine.
+const TSN_WINDOW: i32 = 16_384;
+
+/// Set in the prefix of an incoming message: it came on a stream that does not exist; it is acknowledged and thrown away.
+const DISCARD: u8 = 0x80;
+
+impl Assoc {
+    /// Fills the engine's window from the queue.
+    fn hand_over(&mut self, ctx: &Ctx<'_>) {
+        if !self.state.sends_data() {
+            return;
+        }
+        let Some(engine) = &mut self.engine else { return };
+        let window = ctx.config.engine_window_messages.max(1);
+        while self.queue.in_engine() < window {
+            let taken = self.queue.hand_over(|prefix, m| engine.write(m.stream, m.unordered, prefix, &m.payload));
+            if !taken {
+                break;
+            }
+        }
+    }
+
+    /// Everything there is to send becomes packets: control chunks first, then SACK, then DATA, bundled up to the MTU.
+    pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
+        self.hand_over(ctx);
+        let mut data = Vec::new();
+        let mut sack = None;
+        if let Some(engine) = &mut self.engine
+            && !self.state.is_connecting()
+        {
+            engine.output(ctx.now, |output| match output {
+                Output::Data(chunk) => data.push(chunk),
+                Output::Sack { cumulative, chunk } => sack = Some((cumulative, chunk)),
+            });
+        }
+        if let Some((cumulative, _)) = &sack {
+            self.peer_cumulative = *cumulative;
+            self.sack_at = None;
+        }
+        if std::mem::take(&mut self.shutdown_due) {
+            self.control(wire::chunk(kind::SHUTDOWN, 0, &[&self.peer_cumulative.to_be_bytes()]));
+        }
+        if data.is_empty() && sack.is_none() && self.control.is_empty() {
+            return;
+        }
+        let index = self.data_path();
+        let Some(path) = self.paths.get(index) else { return };
+        let (from, to) = (path.from, path.to);
+        let mut bundle = Bundle::new(self.header(), ctx.config.mtu, from, to);
+        for control in std::mem::take(&mut self.control) {
+            if (control.from, control.to) == (from, to) {
+                bundle.chunk(ctx.out, &control.chunk);
+            } else {
+                let mut alone = Bundle::new(self.header(), ctx.config.mtu, control.from, control.to);
+                alone.chunk(ctx.out, &control.chunk);
+                alone.finish(ctx.out);
+            }
+        }
+        if let Some((_, chunk)) = sack {
+            bundle.chunk(ctx.out, &chunk);
+        }
+        self.bundle_data(ctx, &mut bundle, &data);
+        bundle.finish(ctx.out);
+    }
+
+    fn bundle_data(&mut self, ctx: &mut Ctx<'_>, bundle: &mut Bundle, data: &[Bytes]) {
+        for (i, chunk) in data.iter().enumerate() {
+            let (tsn, mut flags) = (wire::u32_at(chunk, 4), chunk[1]);
+            let (prefix, user) = if flags & flag::BEGIN != 0 {
+                let Some((prefix, user)) = chunk[DATA_HEADER..].split_first_chunk::<PREFIX_OUT>() else {
+                    ctx.counters.engine_surprises += 1;
+                    continue;
+                };
+                (Some(*prefix), user)
+            } else {
+                (None, &chunk[DATA_HEADER..])
+            };
+            let Some(Outgoing { ppid, again }) = self.queue.transmit(tsn, flags, prefix) else {
+                ctx.counters.engine_surprises += 1;
+                continue;
+            };
+            ctx.counters.data_out += 1;
+            if again {
+                ctx.counters.data_retransmitted += 1;
+                // Karn's rule.
+                if self.rtt_probe.is_some_and(|(probe, _)| probe == tsn) {
+                    self.rtt_probe = None;
+                }
+            }
+            if i + 1 == data.len() {
+                // The end of the burst: an acknowledgement delayed by 200 ms would come after our RTO, and every message
+                // would go out twice (RFC 7053).
+                flags |= flag::IMMEDIATE;
+                if !again && self.rtt_probe.is_none() {
+                    self.rtt_probe = Some((tsn, ctx.now));
+                }
+            }
+            bundle.tlv(ctx.out, kind::DATA, flags, &[&chunk[4..12], &ppid.to_be_bytes(), user]);
+        }
+        if !data.is_empty() {
+            self.asked(ctx.now);
+        }
+    }
+
+    /// A DATA chunk (sections 6.2, 6.5, 3.3.10.9).
+    pub(super) fn on_data(&mut self, ctx: &mut Ctx<'_>, chunk: Chunk<'_>, input: &mut Input) -> Step {
+        if !self.state.takes_data() {
+            ctx.counters.dropped_data_state += 1;
+            return Step::Next;
+        }
+        if chunk.whole.len() < DATA_HEADER {
+            ctx.counters.dropped_chunk_length += 1;
+            return Step::Stop;
+        }
+        ctx.counters.data_in += 1;
+        let (tsn, user) = (wire::u32_at(chunk.value, 0), &chunk.value[12..]);
+        if user.is_empty() {
+            return Step::End(self.violation(ctx, cause::NO_USER_DATA, &tsn.to_be_bytes()));
+        }
+        let mut flags = chunk.flags & 0x0f;
+        let ahead = tsn.wrapping_sub(self.peer_cumulative) as i32;
+        if ahead > TSN_WINDOW {
+            ctx.counters.dropped_tsn_window += 1;
+            return Step::Next;
+        }
+        if ahead <= 0 {
+            // Our acknowledgement was lost: it must not wait again (section 6.2).
+            ctx.counters.data_duplicate += 1;
+            flags |= flag::IMMEDIATE;
+        }
+        if ctx.config.sack_delay_ms == 0 || self.shutting_down() {
+            flags |= flag::IMMEDIATE;
+        }
+        self.on_data_after_shutdown(ctx);
+        let stream = wire::u16_at(chunk.value, 4);
+        let stream_ssn = [chunk.value[4], chunk.value[5], chunk.value[6], chunk.value[7]];
+        let ppid = &chunk.value[8..12];
+        if stream >= self.inbound_streams {
+            // Section 6.5: acknowledged, reported and thrown away. For the engine it is a whole unordered message.
+            ctx.counters.dropped_stream += 1;
+            if !std::mem::replace(&mut self.report_stream, true) {
+                let path = self.data_path();
+                self.send_error(ctx, path, cause::INVALID_STREAM, &[chunk.value[4], chunk.value[5], 0, 0]);
+            }
+            let flags = flag::BEGIN | flag::END | flag::UNORDERED | flag::IMMEDIATE;
+            input.data(flags, tsn, [0; 4], [DISCARD, 0, 0, 0, 0], &[]);
+            return Step::Next;
+        }
+        let prefix = [flags & flag::UNORDERED, ppid[0], ppid[1], ppid[2], ppid[3]];
+        input.data(flags, tsn, stream_ssn, prefix, user);
+        if self.sack_at.is_none() {
+            self.sack_at = Some(ctx.now + Duration::from_millis(ctx.config.sack_delay_ms));
+        }
+        Step::Next
+    }
+
+    /// A SACK chunk's value (section 6.2.1). What acknowledges TSNs never sent ends the association; what contradicts
+    /// itself is dropped: the engine would end the association without a word.
+    pub(super) fn on_sack(&mut self, ctx: &mut Ctx<'_>, value: &[u8], input: &mut Input) -> Step {
+        if self.engine.is_none() || self.state.is_connecting() {
+            ctx.counters.dropped_unexpected += 1;
+            return Step::Next;
+        }
+        let (acknowledged, highest) = self.queue.tsn_bounds();
+        let Some(sack) = Sack::parse(value, acknowledged, highest) else {
+            ctx.counters.dropped_sack += 1;
+            return Step::Next;
+        };
+        if wire::after(acknowledged, sack.cumulative) {
+            ctx.counters.sack_old += 1;
+            return Step::Next;
+        }
+        if wire::after(sack.cumulative, highest) {
+            ctx.counters.dropped_sack += 1;
+            return Step::End(self.violation(ctx, cause::PROTOCOL_VIOLATION, b"SACK beyond the highest TSN"));
+        }
+        self.peer_rwnd = sack.rwnd;
+        if wire::after(sack.cumulative, acknowledged) {
+            self.acknowledge(ctx, sack.cumulative);
+        }
+        input.sack(value);
+        Step::Next
+    }
+
+    /// The peer acknowledged more than before.
+    fn acknowledge(&mut self, ctx: &mut Ctx<'_>, cumulative: u32) {
+        ctx.counters.messages_acknowledged += self.queue.acknowledge(cumulative);
+        let index = self.data_path();
+        if let Some((tsn, sent)) = self.rtt_probe
+            && !wire::after(tsn, cumulative)
+        {
+            self.rtt_probe = None;
+            self.paths[index].measured(ctx.now.saturating_duration_since(sent), ctx.config);
+        }
+        self.paths[index].answered_at = Some(ctx.now);
+        self.errors = 0;
+        self.path_answered(ctx, index);
+        if !self.queue.in_flight() {
+            self.asked_at = None;
+        }
+    }
+
+    /// The cumulative TSN of a SHUTDOWN chunk is an acknowledgement like another (section 9.2).
+    pub(super) fn on_cumulative(&mut self, ctx: &mut Ctx<'_>, cumulative: u32, input: &mut Input) -> Step {
+        let rwnd = self.peer_rwnd.to_be_bytes();
+        let value = [&cumulative.to_be_bytes()[..], &rwnd, &[0; 4]].concat();
+        self.on_sack(ctx, &value, input)
+    }
+
+    /// Hands what a packet brought to the engine, and the messages it completes to the user.
+    pub(super) fn feed(&mut self, ctx: &mut Ctx<'_>, input: Input) -> Option<CloseReason> {
+        self.report_stream = false;
+        if input.is_empty() {
+            return None;
+        }
+        let engine = self.engine.as_mut()?;
+        engine.input(ctx.now, input);
+        while let Some((stream, message)) = engine.read() {
+            deliver(ctx.events, ctx.counters, self.id, stream, &message);
+        }
+        if engine.is_lost() {
+            return self.violation(ctx, cause::PROTOCOL_VIOLATION, b"data transfer gave up");
+        }
+        None
+    }
+
+    /// The acknowledgement we owe has waited long enough.
+    pub(super) fn on_sack_due(&mut self, ctx: &Ctx<'_>) {
+        self.sack_at = None;
+        if let Some(engine) = &mut self.engine {
+            engine.acknowledge_now(ctx.now, self.peer_cumulative);
+        }
+    }
+
+    /// Takes a message from the user.
+    pub(crate) fn push(&mut self, message: Message) {
+        self.queue.push(message);
+    }
+
+    pub(super) fn engine_timeout_at(&self) -> Option<Instant> {
+        self.engine.as_ref().and_then(Engine::poll_timeout)
+    }
+
+    /// The engine's timers; the number of T3-rtx expirations.
+    pub(super) fn on_engine_timeout(&mut self, ctx: &mut Ctx<'_>) -> u64 {
+        let expired = self.engine.as_mut().map_or(0, |e| e.handle_timeout(ctx.now));
+        ctx.counters.t3_expired += expired;
+        expired
+    }
+}
+
+/// A whole message with its prefix becomes an event.
+fn deliver(events: &mut VecDeque<Event>, counters: &mut Counters, assoc: crate::AssocId, stream: u16, message: &Bytes) {
+    if message.len() < PREFIX_IN {
+        counters.engine_surprises += 1;
+        return;
+    }
+    if message[0] & DISCARD != 0 {
+        return;
+    }
+    counters.messages_in += 1;
+    events.push_back(Event::Message {
+        assoc,
+        stream,
+        ppid: wire::u32_at(message, 1),
+        unordered: message[0] & flag::UNORDERED != 0,
+        payload: message.slice(PREFIX_IN..),
+    });
+}
+
+/// ```text
+/// u32 cumulative TSN | u32 a_rwnd | u16 gap blocks | u16 duplicates | blocks: u16 start, u16 end | duplicate TSNs
+/// ```
+struct Sack {
+    cumulative: u32,
+    rwnd: u32,
+}
+
+impl Sack {
+    /// `None` when too short, or when its gap blocks name TSNs that are not in flight.
+    fn parse(value: &[u8], acknowledged: u32, highest: u32) -> Option<Self> {
+        if value.len() < 12 {
+            return None;
+        }
+        let (gaps, duplicates) = (usize::from(wire::u16_at(value, 8)), usize::from(wire::u16_at(value, 10)));
+        if value.len() < 12 + 4 * (gaps + duplicates) {
+            return None;
+        }
+        let cumulative = wire::u32_at(value, 0);
+        let sack = Self { cumulative, rwnd: wire::u32_at(value, 4) };
+        if wire::after(cumulative, highest) || wire::after(acknowledged, cumulative) {
+            // Judged by the caller; the blocks mean nothing then.
+            return Some(sack);
+        }
+        let in_flight = highest.wrapping_sub(cumulative);
+        let mut covered = 0;
+        for block in value[12..12 + 4 * gaps].chunks_exact(4) {
+            let (start, end) = (u32::from(wire::u16_at(block, 0)), u32::from(wire::u16_at(block, 2)));
+            // Overlapping blocks would be work without end for the engine.
+            covered += (end + 1).saturating_sub(start);
+            if start == 0 || end < start || end > in_flight || covered > in_flight {
+                return None;
+            }
+        }
+        Some(sack)
+    }
+}
+
+/// Chunks to one destination, packed into packets up to the MTU.
+struct Bundle {
+    header: Header,
+    mtu: usize,
+    from: IpAddr,
+    to: SocketAddr,
+    packet: Option<Packet>,
+}
+
+impl Bundle {
+    fn new(header: Header, mtu: usize, from: IpAddr, to: SocketAddr) -> Self {
+        Self { header, mtu, from, to, packet: None }
+    }
+
+    fn room(&mut self, out: &mut VecDeque<Transmit>, length: usize) -> &mut Packet {
+        if self.packet.as_ref().is_some_and(|p| p.len() + wire::padded(length) > self.mtu) {
+            self.send(out);
+        }
+        self.packet.get_or_insert_with(|| Packet::new(self.header, self.mtu))
+    }
+
+    /// A whole chunk.
+    fn chunk(&mut self, out: &mut VecDeque<Transmit>, chunk: &[u8]) {
+        self.room(out, chunk.len()).raw(chunk);
+    }
+
+    fn tlv(&mut self, out: &mut VecDeque<Transmit>, kind: u8, flags: u8, parts: &[&[u8]]) {
+        let length = wire::TLV + parts.iter().map(|p| p.len()).sum::<usize>();
+        self.room(out, length).chunk(kind, flags, parts);
+    }
+
+    fn send(&mut self, out: &mut VecDeque<Transmit>) {
+        if let Some(packet) = self.packet.take() {
+            out.push_back(Transmit { from: self.from, to: self.to, payload: packet.finish() });
+        }
+    }
+
+    fn finish(mut self, out: &mut VecDeque<Transmit>) {
+        self.send(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sack(cumulative: u32, gaps: &[(u16, u16)], duplicates: u16) -> Vec<u8> {
+        let mut value = [cumulative.to_be_bytes(), 1_000u32.to_be_bytes()].concat();
+        value.extend_from_slice(&(gaps.len() as u16).to_be_bytes());
+        value.extend_from_slice(&duplicates.to_be_bytes());
+        for (start, end) in gaps {
+            value.extend_from_slice(&start.to_be_bytes());
+            value.extend_from_slice(&end.to_be_bytes());
+        }
+        value.extend(std::iter::repeat_n(0, 4 * usize::from(duplicates)));
+        value
+    }
+
+    #[test]
+    fn sacks_are_checked_before_the_engine_sees_them() {
+        let ok = |value: &[u8]| Sack::parse(value, 100, 110).is_some();
+        assert!(ok(&sack(100, &[], 0)));
+        assert!(ok(&sack(110, &[], 3)));
+        assert!(ok(&sack(100, &[(2, 3), (5, 10)], 0)));
+        assert!(!ok(&sack(100, &[(2, 11)], 0)), "beyond the highest TSN");
+        assert!(!ok(&sack(100, &[(0, 2)], 0)), "the cumulative TSN itself");
+        assert!(!ok(&sack(100, &[(3, 2)], 0)), "backwards");
+        assert!(!ok(&sack(100, &[(1, 6), (1, 6)], 0)), "overlapping");
+        assert!(!ok(&sack(100, &[(2, 3)], 0)[..15]), "short");
+        assert!(!ok(&sack(100, &[], 1)[..15]), "short");
+        assert!(!ok(&sack(100, &[], 0)[..11]), "short");
+    }
+}

@@ -1,0 +1,225 @@
+//! Coming up: RFC 9260 sections 5.1 and 5.2, the client's side, and the start of the engine for both.
+
+use super::{Assoc, Ctx, Retry, State, Step};
+use crate::engine::{Engine, Setup};
+use crate::init::{Init, init_value, put_addresses};
+use crate::path::Path;
+use crate::wire::{self, Header, cause, kind, param, put_param};
+use crate::{CloseReason, Event, PathState};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// What the peer's INIT or INIT ACK told, from the chunk or from our cookie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) tag: u32,
+    pub(crate) tsn: u32,
+    pub(crate) rwnd: u32,
+    pub(crate) outbound: u16,
+    pub(crate) inbound: u16,
+}
+
+impl Assoc {
+    /// Sends the first INIT.
+    pub(crate) fn connect(&mut self, ctx: &mut Ctx<'_>) {
+        self.retry = Some(Retry { at: ctx.now, interval: Duration::from_millis(ctx.config.rto_initial_ms), count: 0 });
+        self.send_init(ctx);
+    }
+
+    /// The next of the peer's addresses is tried with each INIT.
+    fn send_init(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(retry) = &mut self.retry else { return };
+        retry.at = ctx.now + retry.interval;
+        let attempt = retry.count;
+        let mut value =
+            init_value(self.local_tag, ctx.config.a_rwnd, ctx.config.outbound_streams, ctx.config.inbound_streams, self.local_tsn);
+        put_addresses(&mut value, ctx.local);
+        if let Some(stale_ms) = self.stale_ms {
+            put_param(&mut value, param::COOKIE_PRESERVATIVE, &[&stale_ms.to_be_bytes()]);
+        }
+        let chunk = wire::chunk(kind::INIT, 0, &[&value]);
+        // Karn's rule: no measurement from a repeated INIT.
+        self.sent_at = (attempt == 0).then_some(ctx.now);
+        let path = attempt as usize % self.paths.len().max(1);
+        self.send_alone(ctx, path, Header { tag: 0, ..self.header() }, &chunk);
+    }
+
+    fn send_cookie_echo(&mut self, ctx: &mut Ctx<'_>) {
+        let Some(retry) = &mut self.retry else { return };
+        retry.at = ctx.now + retry.interval;
+        let path = retry.count as usize % self.paths.len().max(1);
+        let chunk = wire::chunk(kind::COOKIE_ECHO, 0, &[&self.cookie]);
+        self.control_to(path, chunk);
+    }
+
+    /// T1-init or T1-cookie is due.
+    pub(super) fn on_t1(&mut self, ctx: &mut Ctx<'_>) -> Option<CloseReason> {
+        let rto_max = Duration::from_millis(ctx.config.rto_max_ms.max(ctx.config.rto_min_ms));
+        let retry = self.retry.as_mut()?;
+        retry.count += 1;
+        retry.interval = (retry.interval * 2).min(rto_max);
+        if retry.count > ctx.config.max_init_retransmits {
+            return Some(CloseReason::ConnectFailed);
+        }
+        match self.state {
+            State::CookieWait => self.send_init(ctx),
+            State::CookieEchoed => self.send_cookie_echo(ctx),
+            State::Established
+            | State::ShutdownPending
+            | State::ShutdownSent
+            | State::ShutdownReceived
+            | State::ShutdownAckSent => {}
+        }
+        None
+    }
+
+    /// INIT ACK, alone in its packet, with our tag (sections 5.1 B and C, 5.2.3).
+    pub(crate) fn on_init_ack(&mut self, ctx: &mut Ctx<'_>, value: &[u8], from: SocketAddr) -> Option<CloseReason> {
+        if self.state != State::CookieWait {
+            ctx.counters.dropped_unexpected += 1;
+            return None;
+        }
+        let Ok(init) = Init::parse(value) else {
+            ctx.counters.dropped_init += 1;
+            return None;
+        };
+        self.peer_tag = init.tag;
+        let Some(cookie) = init.cookie.filter(|c| !c.is_empty()) else {
+            // Section 3.3.10.2: number of missing parameters, then their types.
+            let info = [&1u32.to_be_bytes()[..], &param::STATE_COOKIE.to_be_bytes()].concat();
+            return self.violation(ctx, cause::MISSING_PARAMETER, &info);
+        };
+        let rtt = self.sent_at.take().map(|sent| ctx.now.saturating_duration_since(sent));
+        self.learn_addresses(ctx, from, &init.addresses);
+        if let (Some(rtt), Some(path)) = (rtt, self.path_of(from)) {
+            self.paths[path].measured(rtt, ctx.config);
+        }
+        self.cookie = cookie.to_vec();
+        let peer =
+            Peer { tag: init.tag, tsn: init.tsn, rwnd: init.rwnd, outbound: init.outbound, inbound: init.inbound };
+        if !self.start_engine(ctx, peer) {
+            return self.violation(ctx, cause::INVALID_MANDATORY, &[]);
+        }
+        self.state = State::CookieEchoed;
+        self.retry = Some(Retry { at: ctx.now, interval: Duration::from_millis(ctx.config.rto_initial_ms), count: 0 });
+        // COOKIE ECHO stands first in its packet.
+        self.send_cookie_echo(ctx);
+        if !init.unrecognized.is_empty() {
+            self.send_error(ctx, 0, cause::UNRECOGNIZED_PARAMETERS, &init.unrecognized);
+        }
+        None
+    }
+
+    /// The source of the packet and the listed addresses become paths, with the source's UDP port (RFC 6951 section 5.4).
+    pub(crate) fn learn_addresses(&mut self, ctx: &mut Ctx<'_>, source: SocketAddr, listed: &[IpAddr]) {
+        let from = self.paths.first().map(|p| p.from);
+        let all = std::iter::once(source).chain(listed.iter().map(|ip| SocketAddr::new(*ip, source.port())));
+        for address in all {
+            if self.path_of(address).is_none() {
+                let local = local_for(ctx.local, address.ip()).or(from).unwrap_or(address.ip());
+                self.paths.push(Path::new(address, local, address == source, ctx.config, ctx.now));
+            }
+        }
+    }
+
+    /// Sets what was negotiated and starts the engine; false when it refuses.
+    pub(crate) fn start_engine(&mut self, ctx: &mut Ctx<'_>, peer: Peer) -> bool {
+        self.peer_tag = peer.tag;
+        self.peer_rwnd = peer.rwnd;
+        self.peer_cumulative = peer.tsn.wrapping_sub(1);
+        // Section 5.1.1: each takes the smaller of what it asked for and what the other offers.
+        self.outbound_streams = ctx.config.outbound_streams.min(peer.inbound);
+        self.inbound_streams = ctx.config.inbound_streams.min(peer.outbound);
+        let setup = Setup {
+            local_tsn: self.local_tsn,
+            remote_tsn: peer.tsn,
+            local_rwnd: ctx.config.a_rwnd,
+            remote_rwnd: peer.rwnd,
+            outbound_streams: self.outbound_streams,
+            inbound_streams: self.inbound_streams,
+            mtu: ctx.config.mtu,
+            message_bytes_max: ctx.config.message_bytes_max,
+            rto_initial_ms: ctx.config.rto_initial_ms,
+            rto_min_ms: ctx.config.rto_min_ms,
+            rto_max_ms: ctx.config.rto_max_ms.max(ctx.config.rto_min_ms),
+        };
+        self.engine = Engine::new(&setup);
+        self.engine.is_some()
+    }
+
+    /// ESTABLISHED: COMMUNICATION UP.
+    pub(crate) fn establish(&mut self, ctx: &mut Ctx<'_>) {
+        self.state = State::Established;
+        self.retry = None;
+        self.cookie = Vec::new();
+        self.sent_at = None;
+        self.errors = 0;
+        for i in 0..self.paths.len() {
+            self.paths[i].state = PathState::Active;
+            self.paths[i].errors = 0;
+            // An address that did not prove itself is probed at once (section 5.4).
+            self.paths[i].heartbeat_at =
+                if self.paths[i].confirmed { self.next_heartbeat(ctx, i) } else { ctx.now };
+        }
+        ctx.counters.associations_up += 1;
+        ctx.events.push_back(Event::Up {
+            assoc: self.id,
+            local_port: self.local_port,
+            peer_port: self.peer_port,
+            peer: self.paths.iter().map(|p| p.to).collect(),
+            incoming: self.incoming,
+            outbound_streams: self.outbound_streams,
+            inbound_streams: self.inbound_streams,
+        });
+    }
+
+    /// Section 5.1 E.
+    pub(super) fn on_cookie_ack(&mut self, ctx: &mut Ctx<'_>) -> Step {
+        if self.state == State::CookieEchoed {
+            self.establish(ctx);
+        } else {
+            ctx.counters.dropped_unexpected += 1;
+        }
+        Step::Next
+    }
+
+    /// COOKIE ACK, first in its packet; also the answer to a COOKIE ECHO that came twice.
+    pub(crate) fn send_cookie_ack(&mut self, path: usize) {
+        self.control_to(path, wire::chunk(kind::COOKIE_ACK, 0, &[]));
+    }
+
+    /// Section 5.2.6, third way: a new INIT that asks for a longer life of the cookie.
+    pub(super) fn on_stale_cookie(&mut self, ctx: &mut Ctx<'_>, staleness_us: u32) {
+        self.state = State::CookieWait;
+        self.engine = None;
+        self.cookie = Vec::new();
+        self.stale_ms = Some((staleness_us / 1_000).saturating_add(1_000));
+        // The count of attempts goes on, so that a peer whose cookies are always stale is given up.
+        if let Some(retry) = &mut self.retry {
+            retry.count += 1;
+        }
+        if self.retry.is_some_and(|r| r.count > ctx.config.max_init_retransmits) {
+            // T1 is due at once and gives up.
+            self.retry = self.retry.map(|r| Retry { at: ctx.now, ..r });
+            return;
+        }
+        self.peer_tag = 0;
+        self.send_init(ctx);
+    }
+
+    /// The T1 or T2 timer.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry.map(|r| r.at)
+    }
+}
+
+/// Our address to talk to that one from: the same family, loopback to loopback.
+pub(crate) fn local_for(local: &[IpAddr], peer: IpAddr) -> Option<IpAddr> {
+    let same_family = |a: &&IpAddr| a.is_ipv4() == peer.is_ipv4();
+    local
+        .iter()
+        .filter(same_family)
+        .find(|a| a.is_loopback() == peer.is_loopback())
+        .or_else(|| local.iter().find(same_family))
+        .copied()
+}

@@ -1,0 +1,335 @@
+//! One association: its life, paths and supervision, around the engine that moves its data.
+//!
+//! `handshake` brings it up, `data` carries messages, `close` ends it in order, `supervise` notices when the peer is gone.
+//! A method that ends the association returns the reason; the [`Stack`](crate::Stack) then removes it and hands back what was
+//! not delivered.
+
+mod close;
+mod data;
+mod handshake;
+mod supervise;
+
+use crate::engine::{Engine, Input};
+use crate::path::Path;
+use crate::queue::SendQueue;
+use crate::rng::Rng;
+use crate::wire::{Chunk, Chunks, Header, Packet, cause, flag, kind};
+use crate::{AssocId, CloseReason, Config, Counters, Event, Transmit, wire};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+pub(crate) use handshake::{Peer, local_for};
+
+/// What an association needs of its stack for one call.
+pub(crate) struct Ctx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) start: Instant,
+    pub(crate) config: &'a Config,
+    pub(crate) local: &'a [IpAddr],
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) out: &'a mut VecDeque<Transmit>,
+}
+
+/// RFC 9260 section 4. CLOSED has no association.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    CookieWait,
+    CookieEchoed,
+    Established,
+    ShutdownPending,
+    ShutdownSent,
+    ShutdownReceived,
+    ShutdownAckSent,
+}
+
+impl State {
+    /// Before COMMUNICATION UP.
+    pub(crate) fn is_connecting(self) -> bool {
+        match self {
+            Self::CookieWait | Self::CookieEchoed => true,
+            Self::Established
+            | Self::ShutdownPending
+            | Self::ShutdownSent
+            | Self::ShutdownReceived
+            | Self::ShutdownAckSent => false,
+        }
+    }
+
+    /// States in which DATA is taken in (section 6).
+    fn takes_data(self) -> bool {
+        match self {
+            Self::Established | Self::ShutdownPending | Self::ShutdownSent => true,
+            Self::CookieWait | Self::CookieEchoed | Self::ShutdownReceived | Self::ShutdownAckSent => false,
+        }
+    }
+
+    /// States in which accepted messages still go out.
+    fn sends_data(self) -> bool {
+        match self {
+            Self::Established | Self::ShutdownPending | Self::ShutdownReceived => true,
+            Self::CookieWait | Self::CookieEchoed | Self::ShutdownSent | Self::ShutdownAckSent => false,
+        }
+    }
+}
+
+/// A control chunk and where it goes.
+#[derive(Debug)]
+struct Control {
+    from: IpAddr,
+    to: SocketAddr,
+    chunk: Vec<u8>,
+}
+
+/// Retransmission of INIT, COOKIE ECHO (T1), SHUTDOWN or SHUTDOWN ACK (T2).
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    at: Instant,
+    interval: Duration,
+    count: u32,
+}
+
+/// One association.
+#[derive(Debug)]
+pub(crate) struct Assoc {
+    pub(crate) id: AssocId,
+    pub(crate) state: State,
+    pub(crate) incoming: bool,
+    pub(crate) local_port: u16,
+    pub(crate) peer_port: u16,
+    pub(crate) local_tag: u32,
+    /// 0 until known.
+    pub(crate) peer_tag: u32,
+    pub(crate) local_tsn: u32,
+    pub(crate) outbound_streams: u16,
+    pub(crate) inbound_streams: u16,
+    /// The primary first; the order does not change.
+    pub(crate) paths: Vec<Path>,
+    pub(crate) queue: SendQueue,
+    engine: Option<Engine>,
+    control: Vec<Control>,
+    /// The peer's last TSN in sequence, as last acknowledged.
+    peer_cumulative: u32,
+    peer_rwnd: u32,
+    /// Section 8.1: the error counter of the association.
+    errors: u32,
+
+    // handshake
+    cookie: Vec<u8>,
+    stale_ms: Option<u32>,
+    sent_at: Option<Instant>,
+    retry: Option<Retry>,
+
+    // data
+    sack_at: Option<Instant>,
+    rtt_probe: Option<(u32, Instant)>,
+    report_stream: bool,
+
+    // close
+    shutdown_due: bool,
+    guard_at: Option<Instant>,
+
+    // supervision
+    nonce_key: [u8; 16],
+    /// Since when something is outstanding and nothing was heard.
+    asked_at: Option<Instant>,
+    probe_at: Option<Instant>,
+
+    // the stack's
+    pub(crate) scheduled: Option<Instant>,
+    pub(crate) dirty: bool,
+}
+
+impl Assoc {
+    pub(crate) fn new(id: AssocId, ports: (u16, u16), tag: u32, tsn: u32, incoming: bool, ctx: &mut Ctx<'_>) -> Self {
+        Self {
+            id,
+            state: State::CookieWait,
+            incoming,
+            local_port: ports.0,
+            peer_port: ports.1,
+            local_tag: tag,
+            peer_tag: 0,
+            local_tsn: tsn,
+            outbound_streams: ctx.config.outbound_streams,
+            inbound_streams: ctx.config.inbound_streams,
+            paths: Vec::new(),
+            queue: SendQueue::new(tsn),
+            engine: None,
+            control: Vec::new(),
+            peer_cumulative: 0,
+            peer_rwnd: 0,
+            errors: 0,
+            cookie: Vec::new(),
+            stale_ms: None,
+            sent_at: None,
+            retry: None,
+            sack_at: None,
+            rtt_probe: None,
+            report_stream: false,
+            shutdown_due: false,
+            guard_at: None,
+            nonce_key: ctx.rng.key(),
+            asked_at: None,
+            probe_at: None,
+            scheduled: None,
+            dirty: false,
+        }
+    }
+
+    fn header(&self) -> Header {
+        Header { source: self.local_port, destination: self.peer_port, tag: self.peer_tag }
+    }
+
+    /// Index of the path with this address.
+    pub(crate) fn path_of(&self, address: SocketAddr) -> Option<usize> {
+        self.paths.iter().position(|p| p.to == address)
+    }
+
+    /// Index of the path for data: the primary as long as no other is better (section 6.4, RFC 7829 section 5).
+    pub(crate) fn data_path(&self) -> usize {
+        let key = |(i, p): (usize, &Path)| (!p.confirmed, crate::path::rank(p.state), i);
+        self.paths.iter().enumerate().map(key).min().map_or(0, |(_, _, i)| i)
+    }
+
+    fn control_to(&mut self, path: usize, chunk: Vec<u8>) {
+        let (from, to) = (self.paths[path].from, self.paths[path].to);
+        self.control.push(Control { from, to, chunk });
+    }
+
+    fn control(&mut self, chunk: Vec<u8>) {
+        let path = self.data_path();
+        self.control_to(path, chunk);
+    }
+
+    /// Sends one chunk in a packet of its own, at once.
+    fn send_alone(&self, ctx: &mut Ctx<'_>, path: usize, header: Header, chunk: &[u8]) {
+        let Some(path) = self.paths.get(path) else { return };
+        let mut packet = Packet::new(header, wire::HEADER + chunk.len());
+        packet.raw(chunk);
+        ctx.out.push_back(Transmit { from: path.from, to: path.to, payload: packet.finish() });
+    }
+
+    /// ABORT with a cause (section 9.1); nothing when the peer's tag is not known.
+    pub(crate) fn send_abort(&mut self, ctx: &mut Ctx<'_>, code: Option<u16>, info: &[u8]) {
+        if self.peer_tag == 0 {
+            return;
+        }
+        let chunk = match code {
+            Some(code) => wire::with_cause(kind::ABORT, 0, code, info),
+            None => wire::chunk(kind::ABORT, 0, &[]),
+        };
+        ctx.counters.aborts_out += 1;
+        self.send_alone(ctx, self.data_path(), self.header(), &chunk);
+    }
+
+    fn violation(&mut self, ctx: &mut Ctx<'_>, code: u16, info: &[u8]) -> Option<CloseReason> {
+        self.send_abort(ctx, Some(code), info);
+        Some(CloseReason::ProtocolViolation)
+    }
+
+    fn send_error(&mut self, ctx: &mut Ctx<'_>, path: usize, code: u16, info: &[u8]) {
+        ctx.counters.errors_out += 1;
+        self.control_to(path, wire::with_cause(kind::ERROR, 0, code, info));
+    }
+
+    /// Takes the chunks of a packet with our tag, which came over this path to this address of ours.
+    pub(crate) fn handle_chunks(&mut self, ctx: &mut Ctx<'_>, path: usize, to: IpAddr, chunks: Chunks<'_>) -> Option<CloseReason> {
+        self.heard(ctx);
+        let mut input = Input::new(self.engine.as_ref(), wire::HEADER + chunks.0.len() + 64);
+        let mut ended = None;
+        for chunk in chunks {
+            let Ok(chunk) = chunk else {
+                ctx.counters.dropped_chunk_length += 1;
+                break;
+            };
+            let step = match chunk.kind {
+                kind::DATA => self.on_data(ctx, chunk, &mut input),
+                kind::SACK => self.on_sack(ctx, chunk.value, &mut input),
+                kind::HEARTBEAT => {
+                    self.control.push(Control {
+                        from: to,
+                        to: self.paths[path].to,
+                        chunk: wire::chunk(kind::HEARTBEAT_ACK, 0, &[chunk.value]),
+                    });
+                    Step::Next
+                }
+                kind::HEARTBEAT_ACK => self.on_heartbeat_ack(ctx, chunk.value),
+                kind::ABORT => self.on_abort(ctx, chunk),
+                kind::SHUTDOWN => self.on_shutdown(ctx, chunk.value, &mut input),
+                kind::SHUTDOWN_ACK => self.on_shutdown_ack(ctx, path),
+                kind::SHUTDOWN_COMPLETE => self.on_shutdown_complete(ctx, chunk.flags),
+                kind::ERROR => self.on_error(ctx, chunk.value),
+                kind::COOKIE_ACK => self.on_cookie_ack(ctx),
+                kind::INIT_ACK | kind::INIT | kind::COOKIE_ECHO => {
+                    // They stand alone or first, and the stack takes them there.
+                    ctx.counters.dropped_unexpected += 1;
+                    Step::Stop
+                }
+                _ => self.on_unknown(ctx, path, chunk),
+            };
+            match step {
+                Step::Next => {}
+                Step::Stop => break,
+                Step::End(reason) => {
+                    ended = reason;
+                    break;
+                }
+            }
+        }
+        if ended.is_some() {
+            return ended;
+        }
+        self.feed(ctx, input).or_else(|| self.proceed(ctx))
+    }
+
+    /// Section 3.2: the two high bits of an unknown type say whether to go on and whether to report.
+    fn on_unknown(&mut self, ctx: &mut Ctx<'_>, path: usize, chunk: Chunk<'_>) -> Step {
+        ctx.counters.unknown_chunks += 1;
+        if chunk.kind & 0x40 != 0 {
+            let reported = chunk.whole.get(..256).unwrap_or(chunk.whole);
+            self.send_error(ctx, path, cause::UNRECOGNIZED_CHUNK, reported);
+        }
+        if chunk.kind & 0x80 != 0 { Step::Next } else { Step::Stop }
+    }
+
+    /// Section 9.1. The tag equals ours here, so the T bit must not be set (section 8.5.1 B).
+    fn on_abort(&mut self, ctx: &mut Ctx<'_>, chunk: Chunk<'_>) -> Step {
+        if chunk.flags & flag::TAG_REFLECTED != 0 {
+            ctx.counters.dropped_tag += 1;
+            return Step::Stop;
+        }
+        Step::End(Some(self.aborted(ctx, chunk.value)))
+    }
+
+    /// The peer aborted: the reason with its first cause.
+    pub(crate) fn aborted(&mut self, ctx: &mut Ctx<'_>, causes: &[u8]) -> CloseReason {
+        ctx.counters.aborts_in += 1;
+        CloseReason::PeerAbort(first_cause(causes))
+    }
+
+    /// Section 3.3.10: an ERROR is reported by counters and ends nothing, but a stale cookie starts the handshake again.
+    fn on_error(&mut self, ctx: &mut Ctx<'_>, value: &[u8]) -> Step {
+        ctx.counters.errors_in += 1;
+        if self.state == State::CookieEchoed && first_cause(value) == Some(cause::STALE_COOKIE) {
+            let staleness_us = if value.len() >= 8 { wire::u32_at(value, 4) } else { 0 };
+            self.on_stale_cookie(ctx, staleness_us);
+        }
+        Step::Next
+    }
+}
+
+/// What a chunk leads to.
+#[derive(Debug)]
+enum Step {
+    Next,
+    /// The rest of the packet is not looked at.
+    Stop,
+    End(Option<CloseReason>),
+}
+
+fn first_cause(causes: &[u8]) -> Option<u16> {
+    (causes.len() >= wire::TLV).then(|| wire::u16_at(causes, 0))
+}

@@ -1,0 +1,254 @@
+//! Noticing that the peer is gone: RFC 9260 sections 8.1 to 8.3 and 10, RFC 7829, RFC 6951 section 5.5, and supervision in
+//! milliseconds; all timers of the association.
+
+use super::{Assoc, Ctx, State, Step};
+use crate::rng::mac;
+use crate::wire::{self, kind, param, put_param};
+use crate::{CloseReason, Event, PathState};
+use std::time::{Duration, Instant};
+
+/// The value of the Heartbeat Info parameter: `u32 path | u64 ns since the stack was made | u64 MAC`.
+const HEARTBEAT_INFO: usize = 20;
+
+impl Assoc {
+    /// Something went out that the peer must answer.
+    pub(super) fn asked(&mut self, now: Instant) {
+        if self.asked_at.is_none() {
+            self.asked_at = Some(now);
+            self.probe_at = None;
+        }
+    }
+
+    /// Something valid came.
+    pub(super) fn heard(&mut self, ctx: &Ctx<'_>) {
+        if self.asked_at.is_some() {
+            let waiting = self.queue.in_flight() || self.paths.iter().any(|p| p.heartbeat_sent.is_some());
+            self.asked_at = waiting.then_some(ctx.now);
+        }
+        self.probe_at = None;
+    }
+
+    /// How long the peer may be silent: the setting, but never under four round trips. `None`: supervision is off.
+    fn silence(&self, ctx: &Ctx<'_>) -> Option<Duration> {
+        if ctx.config.supervision_ms == 0 || self.state.is_connecting() {
+            return None;
+        }
+        let round_trip = self.paths.iter().filter_map(|p| p.srtt).max().unwrap_or_default();
+        Some(Duration::from_millis(ctx.config.supervision_ms).max(4 * round_trip))
+    }
+
+    fn silent_at(&self, ctx: &Ctx<'_>) -> Option<Instant> {
+        Some(self.asked_at? + self.silence(ctx)?)
+    }
+
+    /// While the peer is silent, heartbeats go out four times in the supervision time, so that no single loss decides.
+    fn probe_at(&self, ctx: &Ctx<'_>) -> Option<Instant> {
+        let quarter = self.silence(ctx)? / 4;
+        Some(self.probe_at.unwrap_or(self.asked_at?) + quarter)
+    }
+
+    /// When [`Assoc::handle_timeout`] has something to do.
+    pub(crate) fn next_timeout(&self, ctx: &Ctx<'_>) -> Option<Instant> {
+        let heartbeat =
+            if self.state.is_connecting() { None } else { self.paths.iter().map(|p| p.heartbeat_at).min() };
+        let probe = self.silent_at(ctx).and(self.probe_at(ctx));
+        let all = [
+            self.retry_at(),
+            self.guard_at,
+            self.sack_at,
+            self.engine_timeout_at().filter(|_| !self.state.is_connecting()),
+            heartbeat,
+            self.silent_at(ctx),
+            probe,
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, ctx: &mut Ctx<'_>) -> Option<CloseReason> {
+        if self.retry_at().is_some_and(|at| at <= ctx.now) {
+            let ended = if self.state.is_connecting() { self.on_t1(ctx) } else { self.on_t2(ctx) };
+            if ended.is_some() {
+                return ended;
+            }
+        }
+        if self.state.is_connecting() {
+            return None;
+        }
+        if self.guard_at.is_some_and(|at| at <= ctx.now) {
+            return Some(self.on_guard(ctx));
+        }
+        if self.silent_at(ctx).is_some_and(|at| at <= ctx.now) {
+            return Some(self.silent(ctx));
+        }
+        if self.sack_at.is_some_and(|at| at <= ctx.now) {
+            self.on_sack_due(ctx);
+        }
+        if self.engine_timeout_at().is_some_and(|at| at <= ctx.now) {
+            for _ in 0..self.on_engine_timeout(ctx) {
+                let path = self.data_path();
+                if let Some(reason) = self.failed(ctx, path) {
+                    return Some(reason);
+                }
+            }
+        }
+        self.heartbeats(ctx)
+    }
+
+    /// The end for want of answers. Whoever still is there shall know.
+    pub(super) fn silent(&mut self, ctx: &mut Ctx<'_>) -> CloseReason {
+        if self.state == State::ShutdownAckSent {
+            // Everything was delivered, and the peer had said SHUTDOWN: only its SHUTDOWN COMPLETE is missing.
+            return CloseReason::Shutdown;
+        }
+        self.send_abort(ctx, None, &[]);
+        CloseReason::Silent
+    }
+
+    /// A path did not answer in time.
+    fn failed(&mut self, ctx: &mut Ctx<'_>, path: usize) -> Option<CloseReason> {
+        let before = self.paths[path].state;
+        if self.paths[path].error(ctx.config) {
+            self.path_changed(ctx, path);
+        }
+        // Section 5.4: an address that never proved itself says nothing about the association. Nor does one given up, unless
+        // there is no better.
+        if self.paths[path].confirmed && (before != PathState::Inactive || path == self.data_path()) {
+            self.errors += 1;
+        }
+        (self.errors > ctx.config.association_max_retrans).then(|| self.silent(ctx))
+    }
+
+    /// A path answered.
+    pub(super) fn path_answered(&mut self, ctx: &mut Ctx<'_>, path: usize) {
+        if self.paths[path].answered() {
+            self.path_changed(ctx, path);
+        }
+    }
+
+    fn path_changed(&self, ctx: &mut Ctx<'_>, path: usize) {
+        let path = &self.paths[path];
+        ctx.events.push_back(Event::Path { assoc: self.id, address: path.to, state: path.state });
+    }
+
+    /// HB.interval + RTO, plus or minus half an RTO (section 8.3).
+    pub(super) fn next_heartbeat(&self, ctx: &mut Ctx<'_>, path: usize) -> Instant {
+        let rto = self.paths[path].rto;
+        let jitter = rto.mul_f64((ctx.rng.u64() >> 11) as f64 / (1u64 << 53) as f64);
+        ctx.now + Duration::from_millis(ctx.config.heartbeat_interval_ms) + rto / 2 + jitter
+    }
+
+    fn heartbeats(&mut self, ctx: &mut Ctx<'_>) -> Option<CloseReason> {
+        let interval = Duration::from_millis(ctx.config.heartbeat_interval_ms);
+        for i in 0..self.paths.len() {
+            if self.paths[i].heartbeat_at > ctx.now {
+                continue;
+            }
+            if self.paths[i].heartbeat_sent.take().is_some() {
+                ctx.counters.heartbeats_lost += 1;
+                self.paths[i].back_off(ctx.config);
+                if let Some(reason) = self.failed(ctx, i) {
+                    return Some(reason);
+                }
+                if self.paths[i].state == PathState::Inactive {
+                    self.paths[i].heartbeat_at = self.next_heartbeat(ctx, i);
+                    self.send_heartbeat(ctx, i);
+                    continue;
+                }
+            } else if let Some(at) = self.paths[i].answered_at.filter(|at| *at + interval > ctx.now) {
+                // Data was acknowledged over it: not idle.
+                self.paths[i].heartbeat_at = at + interval + self.paths[i].rto / 2;
+                continue;
+            }
+            self.send_heartbeat(ctx, i);
+            self.paths[i].heartbeat_at = ctx.now + self.paths[i].rto;
+        }
+        let silent = self.asked_at.is_some() && self.probe_at(ctx).is_some_and(|at| at <= ctx.now);
+        if silent {
+            self.probe_at = Some(ctx.now);
+            for i in 0..self.paths.len() {
+                if self.paths[i].state != PathState::Inactive {
+                    self.send_heartbeat(ctx, i);
+                }
+            }
+        }
+        None
+    }
+
+    fn send_heartbeat(&mut self, ctx: &mut Ctx<'_>, path: usize) {
+        let sent = ctx.now.saturating_duration_since(ctx.start).as_nanos() as u64;
+        let mut info = Vec::with_capacity(HEARTBEAT_INFO);
+        info.extend_from_slice(&(path as u32).to_be_bytes());
+        info.extend_from_slice(&sent.to_be_bytes());
+        let seal = mac(&self.nonce_key, &info);
+        info.extend_from_slice(&seal[..8]);
+        let mut value = Vec::with_capacity(HEARTBEAT_INFO + wire::TLV);
+        put_param(&mut value, param::HEARTBEAT_INFO, &[&info]);
+        ctx.counters.heartbeats_out += 1;
+        self.control_to(path, wire::chunk(kind::HEARTBEAT, 0, &[&value]));
+        self.paths[path].heartbeat_sent = Some(ctx.now);
+        self.asked(ctx.now);
+    }
+
+    /// HEARTBEAT ACK: only what we sealed counts (section 8.3).
+    pub(super) fn on_heartbeat_ack(&mut self, ctx: &mut Ctx<'_>, value: &[u8]) -> Step {
+        let Some((path, sent)) = self.heartbeat_info(ctx, value) else {
+            ctx.counters.dropped_heartbeat_ack += 1;
+            return Step::Next;
+        };
+        self.paths[path].measured(ctx.now.saturating_duration_since(sent), ctx.config);
+        self.paths[path].heartbeat_sent = None;
+        self.paths[path].heartbeat_at = self.next_heartbeat(ctx, path);
+        self.errors = 0;
+        self.path_answered(ctx, path);
+        if !self.queue.in_flight() && self.paths.iter().all(|p| p.heartbeat_sent.is_none()) {
+            self.asked_at = None;
+        }
+        Step::Next
+    }
+
+    fn heartbeat_info(&self, ctx: &Ctx<'_>, value: &[u8]) -> Option<(usize, Instant)> {
+        let info = value.get(wire::TLV..wire::TLV + HEARTBEAT_INFO)?;
+        let (body, seal) = info.split_at(12);
+        let path = wire::u32_at(body, 0) as usize;
+        if mac(&self.nonce_key, body)[..8] != *seal || path >= self.paths.len() {
+            return None;
+        }
+        Some((path, ctx.start + Duration::from_nanos(wire::u64_at(body, 4))))
+    }
+
+    /// An ICMP error for this path. `port`: nobody has a socket there any more.
+    pub(crate) fn unreachable(&mut self, ctx: &mut Ctx<'_>, path: usize, port: bool) -> Option<CloseReason> {
+        if self.state.is_connecting() {
+            // The other addresses are tried with the next INIT; the last one decides.
+            self.paths[path].state = PathState::Inactive;
+            let all = self.paths.iter().all(|p| p.state == PathState::Inactive);
+            if !all && let Some(retry) = &mut self.retry {
+                retry.at = ctx.now;
+            }
+            return (port && all).then_some(CloseReason::ConnectFailed);
+        }
+        if !port {
+            // Host or network unreachable may be a passing failure of routing (RFC 1122 section 4.2.3.9): an error like another.
+            return self.failed(ctx, path);
+        }
+        if self.paths[path].state != PathState::Inactive {
+            self.paths[path].state = PathState::Inactive;
+            self.paths[path].errors = ctx.config.path_max_retrans.saturating_add(1);
+            self.path_changed(ctx, path);
+        }
+        let usable = self.paths.iter().any(|p| p.confirmed && p.state != PathState::Inactive);
+        if usable {
+            return None;
+        }
+        if self.state == State::ShutdownAckSent {
+            return Some(CloseReason::Shutdown);
+        }
+        Some(CloseReason::Unreachable)
+    }
+
+    /// The smoothed round trip of the primary path.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.paths.first().and_then(|p| p.srtt)
+    }
+}

@@ -1,0 +1,152 @@
+//! One destination address of an association: round trip, errors, heartbeats (RFC 9260 sections 6.3, 8.2, 8.3, RFC 7829).
+
+use crate::event::PathState;
+use crate::Config;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Path {
+    /// The peer's address and UDP port.
+    pub(crate) to: SocketAddr,
+    /// Our address.
+    pub(crate) from: IpAddr,
+    pub(crate) state: PathState,
+    /// Section 5.4: no data to an address that did not prove itself.
+    pub(crate) confirmed: bool,
+    /// Heartbeats and T3-rtx expirations since the last answer.
+    pub(crate) errors: u32,
+    pub(crate) srtt: Option<Duration>,
+    rttvar: Duration,
+    pub(crate) rto: Duration,
+    /// A heartbeat without answer, and when it left.
+    pub(crate) heartbeat_sent: Option<Instant>,
+    /// The next heartbeat, or the time by which the last one must be answered.
+    pub(crate) heartbeat_at: Instant,
+    /// When data of ours to this path was last acknowledged.
+    pub(crate) answered_at: Option<Instant>,
+}
+
+impl Path {
+    pub(crate) fn new(to: SocketAddr, from: IpAddr, confirmed: bool, config: &Config, now: Instant) -> Self {
+        Self {
+            to,
+            from,
+            state: PathState::Active,
+            confirmed,
+            errors: 0,
+            srtt: None,
+            rttvar: Duration::ZERO,
+            rto: Duration::from_millis(config.rto_initial_ms),
+            heartbeat_sent: None,
+            heartbeat_at: now,
+            answered_at: None,
+        }
+    }
+
+    /// Section 6.3.1.
+    pub(crate) fn measured(&mut self, rtt: Duration, config: &Config) {
+        match self.srtt {
+            None => {
+                self.srtt = Some(rtt);
+                self.rttvar = rtt / 2;
+            }
+            Some(srtt) => {
+                self.rttvar = self.rttvar * 3 / 4 + srtt.abs_diff(rtt) / 4;
+                self.srtt = Some(srtt * 7 / 8 + rtt / 8);
+            }
+        }
+        let rto = self.srtt.unwrap_or(rtt) + 4 * self.rttvar;
+        self.rto = rto.clamp(Duration::from_millis(config.rto_min_ms), rto_max(config));
+    }
+
+    /// Section 6.3.3 E2.
+    pub(crate) fn back_off(&mut self, config: &Config) {
+        self.rto = (self.rto * 2).min(rto_max(config));
+    }
+
+    /// An answer came over this path; true when that changes its state.
+    pub(crate) fn answered(&mut self) -> bool {
+        self.errors = 0;
+        let changed = self.state != PathState::Active || !self.confirmed;
+        self.state = PathState::Active;
+        self.confirmed = true;
+        changed
+    }
+
+    /// No answer; true when that changes its state.
+    pub(crate) fn error(&mut self, config: &Config) -> bool {
+        self.errors = self.errors.saturating_add(1);
+        let state = if self.errors > config.path_max_retrans {
+            PathState::Inactive
+        } else if self.errors > config.potentially_failed_max_retrans {
+            PathState::PotentiallyFailed
+        } else {
+            PathState::Active
+        };
+        // Counting up never makes a path better.
+        if rank(state) > rank(self.state) {
+            self.state = state;
+            return true;
+        }
+        false
+    }
+}
+
+/// Order of preference as destination, best first.
+pub(crate) fn rank(state: PathState) -> u8 {
+    match state {
+        PathState::Active => 0,
+        PathState::PotentiallyFailed => 1,
+        PathState::Inactive => 2,
+    }
+}
+
+fn rto_max(config: &Config) -> Duration {
+    Duration::from_millis(config.rto_max_ms.max(config.rto_min_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path() -> Path {
+        let address: SocketAddr = "127.0.0.2:9899".parse().unwrap();
+        Path::new(address, address.ip(), true, &Config::default(), Instant::now())
+    }
+
+    #[test]
+    fn rto_follows_the_round_trip_within_its_bounds() {
+        let (mut path, config) = (path(), Config::default());
+        path.measured(Duration::from_millis(150), &config);
+        assert_eq!(path.rto, Duration::from_millis(450));
+        for _ in 0..50 {
+            path.measured(Duration::from_millis(150), &config);
+        }
+        assert!(path.rto < Duration::from_millis(160));
+        for _ in 0..50 {
+            path.measured(Duration::from_micros(80), &config);
+        }
+        assert_eq!(path.rto, Duration::from_millis(config.rto_min_ms));
+        for _ in 0..10 {
+            path.back_off(&config);
+        }
+        assert_eq!(path.rto, Duration::from_millis(config.rto_max_ms));
+    }
+
+    #[test]
+    fn states_follow_the_error_count() {
+        let (mut path, config) = (path(), Config::default());
+        assert!(path.error(&config));
+        assert_eq!(path.state, PathState::PotentiallyFailed);
+        for _ in 1..config.path_max_retrans {
+            assert!(!path.error(&config));
+        }
+        assert!(path.error(&config));
+        assert_eq!(path.state, PathState::Inactive);
+        assert!(path.answered());
+        assert_eq!((path.state, path.errors), (PathState::Active, 0));
+        assert!(!path.answered());
+    }
+}

@@ -1,0 +1,129 @@
+//! From a datagram or an ICMP error to the association it is for.
+
+use super::{Datagram, Stack, Unreachable};
+use crate::wire::{self, Chunk, Chunks, HEADER, Header, PacketError, TLV, flag, kind};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+impl Stack {
+    /// Takes a received datagram.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        self.counters.packets_in += 1;
+        let header = match Header::parse(&datagram.payload) {
+            Ok(header) => header,
+            Err(PacketError::Short) => return self.counters.dropped_short += 1,
+            Err(PacketError::Checksum) => return self.counters.dropped_checksum += 1,
+            Err(PacketError::Port) => return self.counters.dropped_port_zero += 1,
+        };
+        let ip = datagram.from.ip();
+        if ip.is_unspecified() || ip.is_multicast() || datagram.from.port() == 0 {
+            return self.counters.dropped_source += 1;
+        }
+        let chunks = Chunks::of_packet(&datagram.payload);
+        let mut rest = chunks;
+        let Some(Ok(first)) = rest.next() else { return self.counters.dropped_chunk_length += 1 };
+        match first.kind {
+            // Alone in its packet, tag 0 (section 8.5.1 A).
+            kind::INIT if header.tag == 0 && rest.0.is_empty() => self.on_init(now, &datagram, header, first.value),
+            kind::INIT => self.counters.dropped_tag += 1,
+            _ if header.tag == 0 => self.counters.dropped_tag += 1,
+            kind::COOKIE_ECHO => self.on_cookie_echo(now, &datagram, header, first, rest),
+            kind::INIT_ACK => self.on_init_ack(now, &datagram, header, first, rest),
+            _ => self.on_packet(now, &datagram, header, chunks),
+        }
+    }
+
+    fn on_init_ack(&mut self, now: Instant, datagram: &Datagram, header: Header, first: Chunk<'_>, rest: Chunks<'_>) {
+        let Some(index) = self.find(header) else { return self.out_of_the_blue(now, datagram, header) };
+        if !rest.0.is_empty() {
+            return self.counters.dropped_tag += 1;
+        }
+        // The peer may answer from another of its addresses than we asked; our tag in it proves that it saw our INIT.
+        self.with(index, now, |assoc, ctx| assoc.on_init_ack(ctx, first.value, datagram.from));
+        if self.assocs.get(index).is_some_and(|a| a.local_tag == header.tag) {
+            self.index_addresses(index);
+        }
+    }
+
+    fn on_packet(&mut self, now: Instant, datagram: &Datagram, header: Header, chunks: Chunks<'_>) {
+        let Some(index) = self.find(header) else { return self.on_reflected(now, datagram, header, chunks) };
+        let Some(path) = self.source_path(index, datagram.from) else { return self.counters.dropped_source += 1 };
+        self.with(index, now, |assoc, ctx| assoc.handle_chunks(ctx, path, datagram.to, chunks));
+    }
+
+    /// The association with this tag and these ports.
+    pub(super) fn find(&self, header: Header) -> Option<usize> {
+        let index = *self.by_tag.get(&header.tag)?;
+        let assoc = self.assocs.get(index)?;
+        (assoc.local_port == header.destination && assoc.peer_port == header.source).then_some(index)
+    }
+
+    /// The path a packet came over. An address of the peer with another UDP port than before is followed: it was
+    /// translated on the way, and the tag is right (RFC 6951 section 5.4).
+    pub(super) fn source_path(&mut self, index: usize, from: SocketAddr) -> Option<usize> {
+        let assoc = self.assocs.get_mut(index)?;
+        if let Some(path) = assoc.path_of(from) {
+            return Some(path);
+        }
+        let path = assoc.paths.iter().position(|p| p.to.ip() == from.ip())?;
+        let (local_port, peer_port, old) = (assoc.local_port, assoc.peer_port, assoc.paths[path].to);
+        let taken = self.by_address.get(&(local_port, from, peer_port)).is_some_and(|other| *other != index);
+        if taken {
+            return None;
+        }
+        assoc.paths[path].to = from;
+        self.counters.udp_port_changed += 1;
+        if self.by_address.get(&(local_port, old, peer_port)) == Some(&index) {
+            self.by_address.remove(&(local_port, old, peer_port));
+        }
+        self.by_address.insert((local_port, from, peer_port), index);
+        Some(path)
+    }
+
+    /// No association has this tag. ABORT and SHUTDOWN COMPLETE with the T bit carry the peer's tag (section 8.5.1 B and C).
+    fn on_reflected(&mut self, now: Instant, datagram: &Datagram, header: Header, chunks: Chunks<'_>) {
+        let key = (header.destination, datagram.from, header.source);
+        let index = self.by_address.get(&key).copied().filter(|i| self.assocs[*i].peer_tag == header.tag);
+        let reflected = chunks
+            .flatten()
+            .find(|c| matches!(c.kind, kind::ABORT | kind::SHUTDOWN_COMPLETE) && c.flags & flag::TAG_REFLECTED != 0);
+        match (index, reflected) {
+            (Some(index), Some(chunk)) if chunk.kind == kind::ABORT => {
+                self.with(index, now, |assoc, ctx| Some(assoc.aborted(ctx, chunk.value)));
+            }
+            (Some(index), Some(_)) => self.with(index, now, |assoc, ctx| assoc.reflected_complete(ctx)),
+            (None, _) | (_, None) => self.out_of_the_blue(now, datagram, header),
+        }
+    }
+
+    /// Takes an ICMP error: it counts when the quoted packet is one of ours (RFC 9260 section 10, RFC 6951 section 5.5).
+    pub fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
+        match self.unreachable_path(error) {
+            Some((index, path)) if self.config.icmp => {
+                self.counters.icmp_taken += 1;
+                self.with(index, now, |assoc, ctx| assoc.unreachable(ctx, path, error.port));
+            }
+            Some(_) | None => self.counters.icmp_ignored += 1,
+        }
+    }
+
+    fn unreachable_path(&self, error: &Unreachable) -> Option<(usize, usize)> {
+        let quoted = &error.quoted;
+        if quoted.len() < 8 {
+            return None;
+        }
+        let (source, destination, tag) = (wire::u16_at(quoted, 0), wire::u16_at(quoted, 2), wire::u32_at(quoted, 4));
+        let index = *self.by_address.get(&(source, error.to, destination))?;
+        let assoc = self.assocs.get(index)?;
+        let valid = if tag == 0 {
+            // An INIT of ours: its initiate tag must be there and right.
+            quoted.len() >= HEADER + TLV + 4 && quoted[HEADER] == kind::INIT && wire::u32_at(quoted, HEADER + TLV) == assoc.local_tag
+        } else {
+            tag == assoc.peer_tag
+        };
+        if !valid {
+            return None;
+        }
+        Some((index, assoc.path_of(error.to)?))
+    }
+}
