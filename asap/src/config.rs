@@ -39,7 +39,7 @@ pub struct HuntConfig {
     pub servers: Vec<ServerAddress>,
     /// T5-Serverhunt: wait for one of the tried servers. Default 500 (RFC 10,000). Doubles up to `retran_max_ms`.
     pub t5_serverhunt_ms: u64,
-    /// RETRAN-MAX: ceiling of T5's doubling. Default 5,000 (RFC 60,000).
+    /// RETRAN-MAX: ceiling of T5's doubling. Default 2,000 (RFC 60,000).
     pub retran_max_ms: u64,
     /// Connections tried at once. Default 3; RFC 5352 3.6 forbids more, larger values count as 3.
     pub max_parallel: usize,
@@ -50,7 +50,7 @@ impl Default for HuntConfig {
         Self {
             servers: Vec::new(),
             t5_serverhunt_ms: 500,
-            retran_max_ms: 5_000,
+            retran_max_ms: 2_000,
             max_parallel: 3,
         }
     }
@@ -103,6 +103,11 @@ pub struct PuConfig {
     /// stale_cache_value: age at which a cache entry without subscription is asked for again at its next use. The old
     /// content serves until the answer. Default 30,000 (RFC: none).
     pub stale_cache_value_ms: u64,
+    /// After a negative answer, ask again after this time while the handle is in use (the pool may come; RFC 5352 2.2.5: a
+    /// negative answer ends the subscription). Default 100.
+    pub retry_unknown_ms: u64,
+    /// Without use since, the wait doubles up to this. Default 5,000.
+    pub retry_unknown_max_ms: u64,
     /// Ask for updates with each resolution (S bit, RFC 5352 2.2.5). Default true.
     pub subscribe: bool,
     /// Elements to ask for (Handle Resolution Option); not given: the server decides; 0xffffffff: all. Default all.
@@ -122,6 +127,8 @@ impl Default for PuConfig {
             t1_enrp_request_ms: 500,
             max_request_retransmit: 2,
             stale_cache_value_ms: 30_000,
+            retry_unknown_ms: 100,
+            retry_unknown_max_ms: 5_000,
             subscribe: true,
             items: Some(u32::MAX),
             max_pools: 500,

@@ -52,6 +52,23 @@ fn name(handle: &PoolHandle) -> &'static str {
         .unwrap()
 }
 
+fn sent(conn: u64, bytes: &[u8]) -> Out {
+    let message = Message::decode(bytes, &Limits::default()).unwrap().message;
+    if let Message::Registration { handle, element } = &message {
+        assert_eq!(element.id, PE);
+        let Policy::LeastUsed { load } = element.policy else {
+            panic!("policy")
+        };
+        Out::Register(conn, name(handle), load)
+    } else if let Message::Deregistration { handle, pe_id: PE } = &message {
+        Out::Deregister(conn, name(handle))
+    } else if let Message::EndpointKeepAliveAck { handle, pe_id: PE } = &message {
+        Out::Ack(conn, name(handle))
+    } else {
+        Out::Other(conn, message.message_type())
+    }
+}
+
 struct Bed {
     pe: PeMachine,
     now: Instant,
@@ -89,29 +106,11 @@ impl Bed {
     }
 
     fn out(&mut self) -> Vec<Out> {
-        let next = || self.pe.poll_transmit();
-        std::iter::from_fn(next)
+        std::iter::from_fn(|| self.pe.poll_transmit())
             .map(|transmit| match transmit {
                 Transmit::Connect { conn, .. } => Out::Connect(conn.0),
                 Transmit::Close { conn } => Out::Close(conn.0),
-                Transmit::Send { conn, bytes } => {
-                    match Message::decode(&bytes, &Limits::default()).unwrap().message {
-                        Message::Registration { handle, element } => {
-                            assert_eq!(element.id, PE);
-                            let Policy::LeastUsed { load } = element.policy else {
-                                panic!("policy")
-                            };
-                            Out::Register(conn.0, name(&handle), load)
-                        }
-                        Message::Deregistration { handle, pe_id: PE } => {
-                            Out::Deregister(conn.0, name(&handle))
-                        }
-                        Message::EndpointKeepAliveAck { handle, pe_id: PE } => {
-                            Out::Ack(conn.0, name(&handle))
-                        }
-                        other => Out::Other(conn.0, other.message_type()),
-                    }
-                }
+                Transmit::Send { conn, bytes } => sent(conn.0, &bytes),
             })
             .collect()
     }

@@ -1,0 +1,575 @@
+//! The pool user (RFC 5352 3.3, 3.5, 3.6, 3.8): resolution with cache, queueing until the answer, selection, stickiness, reports.
+//!
+//! Two ways to its name server: over associations it asks for (`PuMachine::new`), or a server embedded in the same process
+//! (`PuMachine::embedded`): then [`crate::Transmit::Send`] on [`ConnId::EMBEDDED`] goes to the server machine directly, and the
+//! server's answers come to `handle_received` with the same id.
+//!
+//! A handle stays in the cache, with its subscription, until `forget`. After a negative answer it is asked for again, at first
+//! every `retry_unknown_ms`, slower while nobody uses it.
+
+mod entry;
+mod pool;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::PuConfig;
+use crate::event::{ConnId, PuEvent, Transmit};
+use crate::hunt::{Ended, Hunt};
+use crate::policy::Rng;
+use crate::wire::{ErrorCause, Message, OperationError, PeId, Policy, PoolElement, PoolHandle};
+use entry::{Entry, Request};
+pub use pool::Pool;
+pub use session::{Selection, Session};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Counters, for metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PuCounters {
+    /// HANDLE_RESOLUTION sent, with repetitions.
+    pub requests_sent: u64,
+    /// Selections and resolutions served from the cache.
+    pub cache_hits: u64,
+    /// Selections and resolutions that found nothing there.
+    pub cache_misses: u64,
+    /// Answers and updates taken.
+    pub answers: u64,
+    /// Negative answers.
+    pub negative_answers: u64,
+    /// T1 ran out.
+    pub t1_expired: u64,
+    /// Items refused because the queue was full.
+    pub queue_refused: u64,
+    /// Handles refused because of `max_pools`.
+    pub pools_refused: u64,
+    /// ENDPOINT_UNREACHABLE sent.
+    pub reports_sent: u64,
+    /// Reports not sent because this event was reported already.
+    pub reports_suppressed: u64,
+    /// Name servers lost.
+    pub servers_lost: u64,
+    /// Server hunts that ended with T5.
+    pub hunts_failed: u64,
+    /// Messages that did not decode.
+    pub malformed: u64,
+    /// Messages a pool user does not expect, or from a server that is not its own.
+    pub unexpected: u64,
+}
+
+/// One pool user. `T` is what it queues until a handle is resolved.
+#[derive(Debug)]
+pub struct PuMachine<T = u64> {
+    config: PuConfig,
+    embedded: bool,
+    entries: BTreeMap<PoolHandle, Entry<T>>,
+    hunt: Hunt,
+    rng: Rng,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<PuEvent>,
+    counters: PuCounters,
+}
+
+impl<T> PuMachine<T> {
+    /// A pool user that reaches its server over associations it asks for; it hunts at its first need.
+    #[must_use]
+    pub fn new(config: PuConfig, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        Self {
+            hunt: Hunt::new(config.hunt.clone(), rng.next_u64()),
+            config,
+            embedded: false,
+            entries: BTreeMap::new(),
+            rng,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: PuCounters::default(),
+        }
+    }
+
+    /// A pool user with the server in the same process, on [`ConnId::EMBEDDED`].
+    #[must_use]
+    pub fn embedded(config: PuConfig, seed: u64) -> Self {
+        Self {
+            embedded: true,
+            ..Self::new(config, seed)
+        }
+    }
+
+    /// Asks for a handle unless the cache has it fresh. True: the cache has it (perhaps stale, and being renewed). False: being
+    /// asked for, or refused by `max_pools` (counted).
+    pub fn resolve(&mut self, now: Instant, handle: &PoolHandle) -> bool {
+        self.touch(now, handle) && self.pool(handle).is_some()
+    }
+
+    /// Queues an item until the handle is resolved (RFC 5352 6.5.1: hold the message), and asks for it.
+    ///
+    /// # Errors
+    /// The item comes back when the queue is full, or the handle one too many; counted.
+    pub fn queue(&mut self, now: Instant, handle: &PoolHandle, item: T) -> Result<(), T> {
+        if !self.touch(now, handle) {
+            return Err(item);
+        }
+        match self
+            .entries
+            .get_mut(handle)
+            .filter(|entry| entry.queue.len() < self.config.max_queue)
+        {
+            Some(entry) => {
+                entry.queue.push_back(item);
+                Ok(())
+            }
+            None => {
+                self.counters.queue_refused += 1;
+                Err(item)
+            }
+        }
+    }
+
+    /// Takes the next queued item of a handle, in order.
+    pub fn take_queued(&mut self, handle: &PoolHandle) -> Option<T> {
+        self.entries.get_mut(handle)?.queue.pop_front()
+    }
+
+    /// Items queued for a handle.
+    #[must_use]
+    pub fn queued(&self, handle: &PoolHandle) -> usize {
+        self.entries
+            .get(handle)
+            .map_or(0, |entry| entry.queue.len())
+    }
+
+    /// Selects an element by the pool's policy among those for which `usable` holds: the state of associations, nothing of
+    /// their paths (P3). Asks for the handle when it is not in the cache.
+    pub fn select(
+        &mut self,
+        now: Instant,
+        handle: &PoolHandle,
+        usable: impl FnMut(&PoolElement) -> bool,
+    ) -> Selection {
+        self.select_sticky(now, handle, &mut Session::default(), usable)
+    }
+
+    /// As `select`, but stays with the session's element while it is in the pool and usable; else moves the session to another,
+    /// first by the failover order of its business card.
+    pub fn select_sticky(
+        &mut self,
+        now: Instant,
+        handle: &PoolHandle,
+        session: &mut Session,
+        mut usable: impl FnMut(&PoolElement) -> bool,
+    ) -> Selection {
+        if !self.touch(now, handle) {
+            return Selection::TooManyPools;
+        }
+        let Some(entry) = self.entries.get_mut(handle) else {
+            return Selection::TooManyPools;
+        };
+        let Some(pool) = &mut entry.pool else {
+            let refused = matches!(entry.request, Request::Again { .. });
+            return if refused {
+                Selection::NoneUsable
+            } else {
+                Selection::Resolving
+            };
+        };
+        let mut is_usable = |id: &PeId| pool.element(*id).is_some_and(&mut usable);
+        if let Some(pe) = session.pe.filter(&mut is_usable) {
+            return Selection::Element {
+                pe,
+                changed: false,
+                cookie_echo: None,
+            };
+        }
+        let preferred = session.preferred.iter().copied().find(is_usable);
+        let Some(pe) = preferred.or_else(|| pool.select(usable)) else {
+            return Selection::NoneUsable;
+        };
+        session.pe = Some(pe);
+        let cookie_echo = session
+            .cookie
+            .clone()
+            .and_then(|cookie| Message::CookieEcho { cookie }.encode().ok());
+        Selection::Element {
+            pe,
+            changed: true,
+            cookie_echo,
+        }
+    }
+
+    /// The cached pool.
+    #[must_use]
+    pub fn pool(&self, handle: &PoolHandle) -> Option<&Pool> {
+        self.entries.get(handle)?.pool.as_ref()
+    }
+
+    /// The handles in the cache or being asked for.
+    pub fn handles(&self) -> impl Iterator<Item = &PoolHandle> {
+        self.entries.keys()
+    }
+
+    /// Drops the handle: its cache entry and its queue (items are returned). The server is not told: there is no message for
+    /// it; its updates are ignored until its association ends.
+    pub fn forget(&mut self, handle: &PoolHandle) -> Vec<T> {
+        self.entries
+            .remove(handle)
+            .map(|entry| entry.queue.into())
+            .unwrap_or_default()
+    }
+
+    /// Reports an element unreachable to the server, at most once per event (RFC 5352 3.5): again only after `reachable`, or after
+    /// the element left the pool and came back. True: sent, or kept for the next server. Call it only after something was sent to
+    /// the element (RFC 5352 3.5: otherwise it MUST NOT be reported).
+    pub fn report_unreachable(&mut self, _now: Instant, handle: &PoolHandle, pe: PeId) -> bool {
+        let Some(entry) = self.entries.get_mut(handle) else {
+            return false;
+        };
+        if entry
+            .pool
+            .as_ref()
+            .is_none_or(|pool| pool.element(pe).is_none())
+        {
+            return false;
+        }
+        if entry.reported.contains_key(&pe) {
+            self.counters.reports_suppressed += 1;
+            return false;
+        }
+        entry.reported.insert(pe, false);
+        self.send_reports();
+        true
+    }
+
+    /// The element serves again: its next failure is a new event.
+    pub fn reachable(&mut self, handle: &PoolHandle, pe: PeId) {
+        if let Some(entry) = self.entries.get_mut(handle) {
+            entry.reported.remove(&pe);
+        }
+    }
+
+    /// The connection to the name server.
+    #[must_use]
+    pub fn home(&self) -> Option<ConnId> {
+        if self.embedded {
+            Some(ConnId::EMBEDDED)
+        } else {
+            self.hunt.home()
+        }
+    }
+
+    /// The association of [`Transmit::Connect`] is up.
+    pub fn handle_connected(&mut self, now: Instant, conn: ConnId) {
+        if !self.hunt.connected(conn, &mut self.transmits) {
+            return;
+        }
+        self.events.push_back(PuEvent::ServerFound { conn });
+        let wanted = |entry: &Entry<T>| entry.request == Request::Wanted;
+        let handles = self.handles_where(wanted);
+        for handle in handles {
+            self.ask(now, &handle, 0);
+        }
+        self.send_reports();
+    }
+
+    /// One message with PPID 11 arrived from a server.
+    pub fn handle_received(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        if self.home() != Some(conn) {
+            self.counters.unexpected += 1;
+            return;
+        }
+        match Message::decode(bytes, &self.config.limits) {
+            Ok(decoded) => {
+                if let Some(answer) = decoded.answer() {
+                    self.send(conn, &answer);
+                }
+                self.handle_message(now, decoded.message);
+            }
+            Err(error) => {
+                self.counters.malformed += 1;
+                if let Some(answer) = error.answer() {
+                    self.send(conn, &answer);
+                }
+            }
+        }
+    }
+
+    /// The association ended or could not be opened.
+    pub fn handle_closed(&mut self, now: Instant, conn: ConnId) {
+        if self.hunt.closed(conn, &mut self.transmits) == Ended::Home {
+            self.lost_home(now);
+        }
+    }
+
+    /// Runs what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.hunt.handle_timeout(now, &mut self.transmits) {
+            self.counters.hunts_failed += 1;
+        }
+        for handle in
+            self.handles_where(|entry| entry.deadline().is_some_and(|deadline| deadline <= now))
+        {
+            self.entry_timeout(now, &handle);
+        }
+    }
+
+    /// When to call `handle_timeout` at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.entries
+            .values()
+            .filter_map(Entry::deadline)
+            .chain(self.hunt.deadline())
+            .min()
+    }
+
+    /// Next thing to transmit.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// Next event.
+    pub fn poll_event(&mut self) -> Option<PuEvent> {
+        self.events.pop_front()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> &PuCounters {
+        &self.counters
+    }
+
+    /// Makes sure the handle has an entry, and that it is asked for when it must be. False: one handle too many.
+    fn touch(&mut self, now: Instant, handle: &PoolHandle) -> bool {
+        if !self.entries.contains_key(handle) {
+            if self.entries.len() >= self.config.max_pools {
+                self.counters.pools_refused += 1;
+                return false;
+            }
+            self.entries
+                .insert(handle.clone(), Entry::new(now, &self.config));
+        }
+        let Some(entry) = self.entries.get_mut(handle) else {
+            return false;
+        };
+        if entry.pool.is_some() {
+            self.counters.cache_hits += 1;
+        } else {
+            self.counters.cache_misses += 1;
+        }
+        if entry.touch(now, &self.config) {
+            self.ask(now, handle, 0);
+        }
+        true
+    }
+
+    /// NR1 to NR4: sends the request, or has it sent when a server is found.
+    fn ask(&mut self, now: Instant, handle: &PoolHandle, attempts: u32) {
+        let home = self.home();
+        let Some(entry) = self.entries.get_mut(handle) else {
+            return;
+        };
+        let Some(conn) = home else {
+            entry.request = Request::Wanted;
+            self.hunt.start(now, &mut self.transmits);
+            return;
+        };
+        let t1 = now + Duration::from_millis(self.config.t1_enrp_request_ms);
+        entry.request = Request::Sent {
+            t1,
+            attempts: attempts + 1,
+        };
+        let (subscribe, items) = (self.config.subscribe, self.config.items);
+        self.counters.requests_sent += 1;
+        self.send(
+            conn,
+            &Message::HandleResolution {
+                subscribe,
+                handle: handle.clone(),
+                items,
+            },
+        );
+    }
+
+    fn entry_timeout(&mut self, now: Instant, handle: &PoolHandle) {
+        let Some(entry) = self.entries.get_mut(handle) else {
+            return;
+        };
+        match entry.request {
+            Request::Sent { attempts, .. } => {
+                self.counters.t1_expired += 1;
+                if attempts < self.config.max_request_retransmit {
+                    self.ask(now, handle, attempts);
+                    return;
+                }
+                self.events.push_back(PuEvent::NoAnswer {
+                    handle: handle.clone(),
+                });
+                entry.ask_later(now, &self.config);
+                if self.hunt.home().is_some() {
+                    self.hunt.drop_home(&mut self.transmits);
+                    self.lost_home(now);
+                }
+            }
+            Request::Again { .. } => self.ask(now, handle, 0),
+            Request::None | Request::Wanted => {}
+        }
+    }
+
+    fn handle_message(&mut self, now: Instant, message: Message) {
+        match message {
+            Message::HandleResolutionResponse {
+                subscribed,
+                handle,
+                policy,
+                elements,
+                error,
+            } => match error {
+                Some(error) => self.negative(now, &handle, error),
+                None => self.positive(
+                    now,
+                    handle,
+                    subscribed,
+                    policy.unwrap_or(Policy::RoundRobin),
+                    elements,
+                ),
+            },
+            // A server's complaint about our bytes: nothing to repeat, nothing to answer.
+            Message::Error { .. } => {}
+            Message::Registration { .. }
+            | Message::Deregistration { .. }
+            | Message::RegistrationResponse { .. }
+            | Message::DeregistrationResponse { .. }
+            | Message::HandleResolution { .. }
+            | Message::EndpointKeepAlive { .. }
+            | Message::EndpointKeepAliveAck { .. }
+            | Message::EndpointUnreachable { .. }
+            | Message::ServerAnnounce { .. }
+            | Message::Cookie { .. }
+            | Message::CookieEcho { .. }
+            | Message::BusinessCard { .. } => self.counters.unexpected += 1,
+        }
+    }
+
+    fn positive(
+        &mut self,
+        now: Instant,
+        handle: PoolHandle,
+        subscribed: bool,
+        policy: Policy,
+        elements: Vec<PoolElement>,
+    ) {
+        let seed = self.rng.next_u64();
+        let Some(entry) = self.entries.get_mut(&handle) else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        self.counters.answers += 1;
+        let asked = matches!(entry.request, Request::Sent { .. }) || entry.pool.is_none();
+        let known = entry.pool.is_some();
+        entry.answered(now, subscribed, &self.config);
+        let pool = entry.pool.get_or_insert_with(|| Pool::new(&policy, seed));
+        let difference = pool.update(policy, elements, seed);
+        difference.removed.iter().for_each(|pe| {
+            entry.reported.remove(pe);
+        });
+        if asked {
+            let (policy, elements) = (pool.policy().clone(), pool.elements().to_vec());
+            self.events.push_back(PuEvent::Resolved {
+                handle: handle.clone(),
+                policy,
+                elements,
+            });
+        }
+        if known && !difference.is_empty() {
+            let pool::Difference {
+                added,
+                removed,
+                changed,
+            } = difference;
+            self.events.push_back(PuEvent::PoolChanged {
+                handle,
+                added,
+                removed,
+                changed,
+            });
+        }
+    }
+
+    /// The pool is gone, or was never there, or the server will not say (then the cache stays).
+    fn negative(&mut self, now: Instant, handle: &PoolHandle, error: OperationError) {
+        let Some(entry) = self.entries.get_mut(handle) else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        self.counters.negative_answers += 1;
+        entry.subscribed = false;
+        entry.ask_later(now, &self.config);
+        let mut tell = std::mem::take(&mut entry.used);
+        if error.causes.contains(&ErrorCause::UnknownPoolHandle)
+            && let Some(pool) = entry.pool.take()
+        {
+            entry.reported.clear();
+            let removed = pool.elements().iter().map(|element| element.id).collect();
+            let (added, changed) = (Vec::new(), Vec::new());
+            self.events.push_back(PuEvent::PoolChanged {
+                handle: handle.clone(),
+                added,
+                removed,
+                changed,
+            });
+            tell = true;
+        }
+        if tell {
+            self.events.push_back(PuEvent::UnknownHandle {
+                handle: handle.clone(),
+                error,
+            });
+        }
+    }
+
+    fn lost_home(&mut self, now: Instant) {
+        self.counters.servers_lost += 1;
+        self.events.push_back(PuEvent::ServerLost);
+        self.entries.values_mut().for_each(Entry::forget_server);
+        if !self.entries.is_empty() {
+            self.hunt.start(now, &mut self.transmits);
+        }
+    }
+
+    /// Sends the reports that are not sent yet, if there is a server.
+    fn send_reports(&mut self) {
+        let Some(conn) = self.home() else { return };
+        for (handle, entry) in &mut self.entries {
+            for (&pe_id, sent) in entry.reported.iter_mut().filter(|(_, sent)| !**sent) {
+                *sent = true;
+                self.counters.reports_sent += 1;
+                let report = Message::EndpointUnreachable {
+                    handle: handle.clone(),
+                    pe_id,
+                };
+                self.transmits.extend(
+                    report
+                        .encode()
+                        .ok()
+                        .map(|bytes| Transmit::Send { conn, bytes }),
+                );
+            }
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, message: &Message) {
+        // Only a handle beyond 65,531 bytes, or none, cannot be encoded: it is never answered, and counted by T1.
+        if let Ok(bytes) = message.encode() {
+            self.transmits.push_back(Transmit::Send { conn, bytes });
+        }
+    }
+
+    fn handles_where(&self, wanted: impl Fn(&Entry<T>) -> bool) -> Vec<PoolHandle> {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| wanted(entry))
+            .map(|(handle, _)| handle.clone())
+            .collect()
+    }
+}

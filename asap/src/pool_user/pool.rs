@@ -1,0 +1,129 @@
+//! A pool in the cache, with its selection state.
+
+use crate::policy::{PolicyKind, Selector};
+use crate::wire::{PeId, Policy, PoolElement};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+/// A pool in the cache.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    policy: Policy,
+    elements: Vec<PoolElement>,
+    /// Place of each element in `elements`.
+    places: BTreeMap<PeId, usize>,
+    selector: Selector,
+}
+
+/// What an answer changed in a pool.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) added: Vec<PeId>,
+    pub(super) removed: Vec<PeId>,
+    pub(super) changed: Vec<PeId>,
+}
+
+impl Difference {
+    pub(super) fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+}
+
+impl Pool {
+    pub(super) fn new(policy: &Policy, seed: u64) -> Self {
+        Self {
+            policy: policy.clone(),
+            elements: Vec::new(),
+            places: BTreeMap::new(),
+            selector: Selector::new(PolicyKind::from(policy), seed),
+        }
+    }
+
+    /// The pool's policy as answered (round robin when the answer had none).
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Its elements, ordered as the server listed them.
+    #[must_use]
+    pub fn elements(&self) -> &[PoolElement] {
+        &self.elements
+    }
+
+    /// The element with this identifier.
+    #[must_use]
+    pub fn element(&self, id: PeId) -> Option<&PoolElement> {
+        self.places.get(&id).map(|&place| &self.elements[place])
+    }
+
+    /// Takes a new list. The selection goes on from where it was: only elements with new policy values are placed anew.
+    pub(super) fn update(
+        &mut self,
+        policy: Policy,
+        mut elements: Vec<PoolElement>,
+        seed: u64,
+    ) -> Difference {
+        let mut places = BTreeMap::new();
+        elements.retain(|element| {
+            let place = places.len();
+            match places.entry(element.id) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(place);
+                    true
+                }
+                Entry::Occupied(_) => false,
+            }
+        });
+        if PolicyKind::from(&policy) != self.selector.kind() {
+            self.selector = Selector::new(PolicyKind::from(&policy), seed);
+            self.elements
+                .iter()
+                .for_each(|element| self.selector.insert(element.id, &element.policy));
+        }
+        let mut difference = Difference::default();
+        for element in self
+            .elements
+            .iter()
+            .filter(|element| !places.contains_key(&element.id))
+        {
+            self.selector.remove(element.id);
+            difference.removed.push(element.id);
+        }
+        for element in &elements {
+            match self
+                .places
+                .get(&element.id)
+                .map(|&place| &self.elements[place])
+            {
+                None => {
+                    self.selector.insert(element.id, &element.policy);
+                    difference.added.push(element.id);
+                }
+                Some(old) if old.policy != element.policy => {
+                    self.selector.insert(element.id, &element.policy);
+                    difference.changed.push(element.id);
+                }
+                Some(old) if old.user_transport != element.user_transport => {
+                    difference.changed.push(element.id)
+                }
+                Some(_) => {}
+            }
+        }
+        self.policy = policy;
+        self.elements = elements;
+        self.places = places;
+        difference
+    }
+
+    /// The policy's next usable element.
+    pub(super) fn select(&mut self, mut usable: impl FnMut(&PoolElement) -> bool) -> Option<PeId> {
+        let (elements, places) = (&self.elements, &self.places);
+        let usable = |id| {
+            places
+                .get(&id)
+                .is_some_and(|&place| usable(&elements[place]))
+        };
+        self.selector.select(1, usable).first().copied()
+    }
+}
