@@ -1,17 +1,171 @@
-//! The load driver: an M3UA peer (ASP) on the network side that generates ISUP calls and writes `records/network.csv`.
+//! The traffic source: an M3UA peer (ASP) on the gateway's network side, with generated calls or a capture's messages. It
+//! writes `records/network.csv`.
 
-mod calls;
-mod isup;
+pub(crate) mod calls;
+pub(crate) mod isup;
+mod node;
+pub(crate) mod source;
 
-use crate::runner::traffic::{Traffic, TrafficConfig};
+use crate::runner::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficState};
+use calls::{Calls, CallsConfig};
+use enrp::daemon::{RecordFile, clock_anchor, os_seed};
+use node::{Command, NetworkNode, PeerConfig, Shared};
+use sctp::Stack;
+use sctp::driver::{DriverConfig, Sockets};
+use source::{CallSource, Source};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// T1 of Q.764 (15 to 60 s), short enough for a test's drain to see a lost REL answered.
+const T1_MS: u64 = 4_000;
+/// T(ack) toward the gateway, ms.
+const T_ACK_MS: u64 = 500;
 
 /// Opens the record, starts the driver's thread and connects to the gateway; the load itself begins with [`Traffic::begin`].
 ///
 /// # Errors
 /// The record cannot be written, or the own address cannot be bound.
 pub fn start(config: TrafficConfig) -> anyhow::Result<Box<dyn Traffic>> {
-    anyhow::bail!(
-        "the load driver is not there yet (would have used {})",
-        config.local
+    let mix = &config.load.mix;
+    let own = mix.caller_releases + mix.pool_releases + mix.caller_gives_up;
+    let all = own + mix.pool_calls;
+    // 5 messages a call, 4 when it is given up before the answer.
+    let messages_per_call = 5.0 - f64::from(mix.caller_gives_up) / f64::from(all.max(1));
+    let calls = Calls::new(CallsConfig {
+        groups: config.load.groups,
+        calls_per_s: f64::from(config.load.rate_per_s) / messages_per_call * f64::from(own)
+            / f64::from(all.max(1)),
+        warm_up: Duration::from_millis(u64::from(config.load.warm_up_ms)),
+        ring_ms: config.load.ring_ms,
+        hold_ms: config.load.hold_ms,
+        give_up_percent: 100 * mix.caller_gives_up / own.max(1),
+        acm_delay_ms: 10,
+        answer_delay_ms: u64::from(config.load.ring_ms.0),
+        t1_ms: T1_MS,
+        even_circuits: config.network_pcs.iter().all(|pc| *pc > config.pool_pc),
+        seed: config.seed,
+    });
+    let source = CallSource {
+        calls,
+        network_pcs: config.network_pcs,
+        pool_pc: config.pool_pc,
+    };
+    start_source(
+        config.local,
+        config.gateway,
+        config.routing_context,
+        &config.record,
+        Box::new(source),
     )
+}
+
+/// The same with any source of messages.
+pub(crate) fn start_source(
+    local: SocketAddr,
+    gateway: SocketAddr,
+    routing_context: u32,
+    record: &Path,
+    source: Box<dyn Source>,
+) -> anyhow::Result<Box<dyn Traffic>> {
+    let driver = DriverConfig {
+        addresses: vec![local.ip()],
+        port: local.port(),
+        ..DriverConfig::default()
+    };
+    let record = RecordFile::create(record)?;
+    let seed = os_seed()?;
+    let (commands, inbox) = mpsc::channel(64);
+    let clock = clock_anchor();
+    let stack = Stack::new(
+        sctp::Config::default(),
+        vec![local.ip()],
+        seed,
+        clock.instant,
+    );
+    let peer = PeerConfig {
+        gateway,
+        routing_context,
+        t_ack_ms: T_ACK_MS,
+    };
+    let node = NetworkNode::new(peer, stack, source, record, clock);
+    let shared = node.shared();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let sockets = {
+        let _in_runtime = runtime.enter();
+        Sockets::bind(&driver)?
+    };
+    let thread = std::thread::Builder::new().name("network".into()).spawn(
+        move || -> anyhow::Result<()> {
+            runtime.block_on(sctp::driver::run(node, sockets, inbox, None))?;
+            Ok(())
+        },
+    )?;
+    Ok(Box::new(RunningTraffic {
+        shared,
+        commands,
+        thread: Some(thread),
+    }))
+}
+
+/// A handle of the traffic source's thread.
+struct RunningTraffic {
+    shared: Arc<Mutex<Shared>>,
+    commands: mpsc::Sender<Command>,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl RunningTraffic {
+    fn view<T>(&self, look: impl FnOnce(&Shared) -> T) -> T {
+        look(&self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tell(&self, command: Command) {
+        // A thread that ended is seen by `state`.
+        let _ = self.commands.blocking_send(command);
+    }
+
+    fn join(&mut self) -> anyhow::Result<()> {
+        self.tell(Command::Finish);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => anyhow::bail!("the traffic source's thread panicked"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Traffic for RunningTraffic {
+    fn state(&self) -> TrafficState {
+        match &self.thread {
+            Some(thread) if thread.is_finished() => {
+                TrafficState::Failed("the traffic source ended; see the log above".into())
+            }
+            Some(_) | None => self.view(|s| s.state.clone()),
+        }
+    }
+    fn counters(&self) -> TrafficCounters {
+        self.view(|s| s.counters)
+    }
+    fn begin(&mut self, at: Instant) {
+        self.tell(Command::Begin(at));
+    }
+    fn stop(&mut self) {
+        self.tell(Command::Stop);
+    }
+    fn finish(mut self: Box<Self>) -> anyhow::Result<()> {
+        self.join()
+    }
+}
+
+impl Drop for RunningTraffic {
+    fn drop(&mut self) {
+        // Its error was told by `state`, or the caller gave up for a better reason.
+        let _ = self.join();
+    }
 }

@@ -1,5 +1,7 @@
 //! `sigpool replay`: sends the network's direction of a capture to a gateway with a pool, prints each answer beside the recorded one.
 
+pub(crate) mod script;
+
 use std::path::PathBuf;
 
 /// What to replay and how; from the command line.

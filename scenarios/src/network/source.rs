@@ -1,0 +1,112 @@
+//! What a traffic source sends and how it takes answers: generated calls here, a capture in [`crate::replay`].
+
+use super::calls::{CallCounters, Calls};
+use bytes::Bytes;
+use m3ua_lite::wire::ProtocolData;
+use std::time::Instant;
+
+/// MTP3 routing label with service information.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Label {
+    pub(crate) opc: u32,
+    pub(crate) dpc: u32,
+    pub(crate) si: u8,
+    pub(crate) ni: u8,
+    pub(crate) mp: u8,
+    pub(crate) sls: u8,
+}
+
+/// A message to send, with the time it was meant to go.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) intended: Instant,
+    pub(crate) label: Label,
+    pub(crate) user_data: Bytes,
+}
+
+/// Where the messages come from. Pure.
+pub(crate) trait Source: Send {
+    /// Begins; the first message is meant to go at `at`.
+    fn start(&mut self, at: Instant);
+    /// Begins nothing new.
+    fn stop(&mut self);
+    /// The next message due at `now`.
+    fn poll(&mut self, now: Instant) -> Option<Outgoing>;
+    /// When `poll` has something at the latest.
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// A message from the pool.
+    fn handle(&mut self, now: Instant, message: &ProtocolData<'_>);
+    /// What is still going on: calls up, or messages to send.
+    fn up(&self) -> u64;
+    /// Counters of calls.
+    fn call_counters(&self) -> CallCounters;
+    /// Intended times of what could not be offered, since the last question.
+    fn take_missed(&mut self) -> Vec<Instant>;
+}
+
+/// Generated calls between network point codes and the pool's.
+#[derive(Debug)]
+pub(crate) struct CallSource {
+    pub(crate) calls: Calls,
+    /// Point codes of the network; the index is the generator's exchange number.
+    pub(crate) network_pcs: Vec<u32>,
+    pub(crate) pool_pc: u32,
+}
+
+/// ISUP, in MTP3's service indicator.
+const SI_ISUP: u8 = 5;
+/// National network.
+const NI_NATIONAL: u8 = 2;
+
+impl Source for CallSource {
+    fn start(&mut self, at: Instant) {
+        self.calls.start(at);
+    }
+    fn stop(&mut self) {
+        self.calls.stop();
+    }
+    fn poll(&mut self, now: Instant) -> Option<Outgoing> {
+        let due = self.calls.poll(now)?;
+        let label = Label {
+            opc: self.network_pcs[due.circuit.exchange() as usize],
+            dpc: self.pool_pc,
+            si: SI_ISUP,
+            ni: NI_NATIONAL,
+            mp: 0,
+            // ITU practice: the low 4 bits of the CIC.
+            sls: (due.circuit.cic() & 0x0f) as u8,
+        };
+        Some(Outgoing {
+            intended: due.intended,
+            label,
+            user_data: due.user_data,
+        })
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.calls.poll_timeout()
+    }
+    fn handle(&mut self, now: Instant, message: &ProtocolData<'_>) {
+        let exchange = self.network_pcs.iter().position(|pc| *pc == message.dpc);
+        // A stranger's point code goes where the generator counts what it does not understand.
+        let exchange = exchange.unwrap_or(self.network_pcs.len());
+        let user_data = if message.si == SI_ISUP {
+            message.user_data
+        } else {
+            &[]
+        };
+        self.calls.handle(now, exchange as u32, user_data);
+    }
+    fn up(&self) -> u64 {
+        self.calls.up()
+    }
+    fn call_counters(&self) -> CallCounters {
+        self.calls.counters()
+    }
+    fn take_missed(&mut self) -> Vec<Instant> {
+        self.calls
+            .take_missed()
+            .into_iter()
+            .map(|(at, _)| at)
+            .collect()
+    }
+}
