@@ -62,8 +62,5 @@ pub enum CaptureError {
 /// # Errors
 /// The file is missing, or is not a capture.
 pub fn read(path: &Path) -> Result<Capture, CaptureError> {
-    Err(CaptureError::Format {
-        path: path.display().to_string(),
-        what: "import is not there yet".into(),
-    })
+    Err(CaptureError::Format { path: path.display().to_string(), what: "import is not there yet".into() })
 }

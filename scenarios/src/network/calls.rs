@@ -127,17 +127,12 @@ impl Calls {
     /// A generator that is not started.
     pub(crate) fn new(config: CallsConfig) -> Self {
         let groups = config.groups.max(1);
-        let idle_state = CircuitState {
-            state: State::Idle,
-            generation: 0,
-        };
+        let idle_state = CircuitState { state: State::Idle, generation: 0 };
         // Block by block in turn, so that every group has calls from the first second on.
         let parity = u16::from(!config.even_circuits);
         let circuit = |group: u32, i: u16| Circuit(group * 32 + u32::from(i));
-        let idle = (1..32u16)
-            .filter(|i| i % 2 == parity)
-            .flat_map(|i| (0..groups).map(move |g| circuit(g, i)))
-            .collect();
+        let idle =
+            (1..32u16).filter(|i| i % 2 == parity).flat_map(|i| (0..groups).map(move |g| circuit(g, i))).collect();
         Self {
             circuits: vec![idle_state; groups as usize * 32],
             config,
@@ -185,11 +180,7 @@ impl Calls {
         }
         loop {
             let call = self.next_call().filter(|c| *c <= now);
-            let timer = self
-                .timers
-                .peek()
-                .map(|Reverse(t)| t.0)
-                .filter(|t| *t <= now);
+            let timer = self.timers.peek().map(|Reverse(t)| t.0).filter(|t| *t <= now);
             let due = match (call, timer) {
                 (Some(c), t) if t.is_none_or(|t| c <= t) => self.begin_call(c),
                 (Some(_) | None, Some(_)) => self.fire(),
@@ -209,20 +200,10 @@ impl Calls {
 
     /// Intended time of the next call: a linear ramp, then the full rate.
     fn next_call(&self) -> Option<Instant> {
-        let start = self
-            .start
-            .filter(|_| !self.stopped && self.config.calls_per_s > 0.0)?;
-        let (n, rate, ramp) = (
-            self.started_calls as f64,
-            self.config.calls_per_s,
-            self.config.warm_up.as_secs_f64(),
-        );
+        let start = self.start.filter(|_| !self.stopped && self.config.calls_per_s > 0.0)?;
+        let (n, rate, ramp) = (self.started_calls as f64, self.config.calls_per_s, self.config.warm_up.as_secs_f64());
         let in_ramp = rate * ramp / 2.0;
-        let at = if n < in_ramp {
-            (2.0 * n * ramp / rate).sqrt()
-        } else {
-            ramp + (n - in_ramp) / rate
-        };
+        let at = if n < in_ramp { (2.0 * n * ramp / rate).sqrt() } else { ramp + (n - in_ramp) / rate };
         Some(start + Duration::from_secs_f64(at))
     }
 
@@ -230,10 +211,7 @@ impl Calls {
         let serial = self.started_calls;
         self.started_calls += 1;
         let Some(circuit) = self.idle.pop_front() else {
-            self.missed.push((
-                intended,
-                Circuit((serial % self.circuits.len() as u64) as u32),
-            ));
+            self.missed.push((intended, Circuit((serial % self.circuits.len() as u64) as u32)));
             return None;
         };
         self.counters.attempted += 1;
@@ -242,22 +220,15 @@ impl Calls {
         Some(Due {
             intended,
             circuit,
-            user_data: isup::iam(
-                circuit.cic(),
-                self.config
-                    .seed
-                    .wrapping_mul(1_000_000)
-                    .wrapping_add(serial),
-            ),
+            user_data: isup::iam(circuit.cic(), self.config.seed.wrapping_mul(1_000_000).wrapping_add(serial)),
         })
     }
 
     /// From IAM to our REL: a share of the calls is given up while ringing.
     fn life(&self, serial: u64) -> Duration {
         let random = mix(self.config.seed ^ serial.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let within = |range: (u32, u32), r: u64| {
-            u64::from(range.0) + r % (u64::from(range.1.saturating_sub(range.0)) + 1)
-        };
+        let within =
+            |range: (u32, u32), r: u64| u64::from(range.0) + r % (u64::from(range.1.saturating_sub(range.0)) + 1);
         let ms = if random % 100 < u64::from(self.config.give_up_percent) {
             within(self.config.ring_ms, random >> 16)
         } else {
@@ -273,8 +244,7 @@ impl Calls {
             return None;
         }
         let user_data = match (timer, entry.state) {
-            (Timer::Release, State::Outgoing { .. } | State::Incoming { .. })
-            | (Timer::T1, State::Releasing) => {
+            (Timer::Release, State::Outgoing { .. } | State::Incoming { .. }) | (Timer::T1, State::Releasing) => {
                 return Some(self.release(circuit, intended));
             }
             (Timer::Acm, State::Incoming { answered: false }) => isup::acm(circuit.cic()),
@@ -288,25 +258,13 @@ impl Calls {
                 State::Idle | State::Outgoing { .. } | State::Incoming { .. } | State::Releasing,
             ) => return None,
         };
-        Some(Due {
-            intended,
-            circuit,
-            user_data,
-        })
+        Some(Due { intended, circuit, user_data })
     }
 
     fn release(&mut self, circuit: Circuit, intended: Instant) -> Due {
         self.set(circuit, State::Releasing);
-        self.arm(
-            circuit,
-            intended + Duration::from_millis(self.config.t1_ms),
-            Timer::T1,
-        );
-        Due {
-            intended,
-            circuit,
-            user_data: isup::rel(circuit.cic(), isup::CAUSE_NORMAL),
-        }
+        self.arm(circuit, intended + Duration::from_millis(self.config.t1_ms), Timer::T1);
+        Due { intended, circuit, user_data: isup::rel(circuit.cic(), isup::CAUSE_NORMAL) }
     }
 
     /// Takes one ISUP message that the pool sent to `exchange`. What it asks for goes out by [`Calls::poll`].
@@ -353,20 +311,11 @@ impl Calls {
         }
         self.set(circuit, State::Incoming { answered: false });
         self.counters.attempted += 1;
-        self.arm(
-            circuit,
-            now + Duration::from_millis(self.config.acm_delay_ms),
-            Timer::Acm,
-        );
-        self.arm(
-            circuit,
-            now + Duration::from_millis(self.config.answer_delay_ms),
-            Timer::Answer,
-        );
+        self.arm(circuit, now + Duration::from_millis(self.config.acm_delay_ms), Timer::Acm);
+        self.arm(circuit, now + Duration::from_millis(self.config.answer_delay_ms), Timer::Answer);
         // The pool releases its calls; this bound only ends one that its controller forgot.
-        let bound = u64::from(self.config.ring_ms.1)
-            + 4 * u64::from(self.config.hold_ms.1)
-            + self.config.answer_delay_ms;
+        let bound =
+            u64::from(self.config.ring_ms.1) + 4 * u64::from(self.config.hold_ms.1) + self.config.answer_delay_ms;
         self.arm(circuit, now + Duration::from_millis(bound), Timer::Release);
     }
 
@@ -391,11 +340,7 @@ impl Calls {
     }
 
     fn answer_with(&mut self, now: Instant, circuit: Circuit, user_data: Bytes) {
-        self.out.push_back(Due {
-            intended: now,
-            circuit,
-            user_data,
-        });
+        self.out.push_back(Due { intended: now, circuit, user_data });
     }
 
     fn end(&mut self, circuit: Circuit) {
@@ -457,9 +402,7 @@ mod tests {
     }
 
     fn drain(calls: &mut Calls, now: Instant) -> Vec<(u16, u8)> {
-        std::iter::from_fn(|| calls.poll(now))
-            .map(|d| (d.circuit.cic(), d.user_data[2]))
-            .collect()
+        std::iter::from_fn(|| calls.poll(now)).map(|d| (d.circuit.cic(), d.user_data[2])).collect()
     }
 
     #[test]
@@ -484,20 +427,13 @@ mod tests {
     #[test]
     fn lateness_does_not_thin_the_load_and_missing_circuits_are_told() {
         let t0 = Instant::now();
-        let mut calls = Calls::new(CallsConfig {
-            calls_per_s: 40.0,
-            ..config()
-        });
+        let mut calls = Calls::new(CallsConfig { calls_per_s: 40.0, ..config() });
         calls.start(t0);
-        let due: Vec<_> =
-            std::iter::from_fn(|| calls.poll(t0 + Duration::from_millis(990))).collect();
+        let due: Vec<_> = std::iter::from_fn(|| calls.poll(t0 + Duration::from_millis(990))).collect();
         // 40 calls in the second, 15 even circuits without circuit 0 in each of the two groups.
         assert_eq!(due.len(), 30);
         assert_eq!(due[29].intended, t0 + Duration::from_millis(725));
-        assert!(
-            due.iter()
-                .all(|d| d.circuit.cic() % 2 == 0 && d.circuit.cic() % 32 != 0)
-        );
+        assert!(due.iter().all(|d| d.circuit.cic() % 2 == 0 && d.circuit.cic() % 32 != 0));
         assert_eq!(calls.take_missed().len(), 10);
     }
 
@@ -512,14 +448,8 @@ mod tests {
             ..config()
         });
         calls.start(t0);
-        assert_eq!(
-            drain(&mut calls, t0 + Duration::from_millis(999)).len(),
-            500
-        );
-        assert_eq!(
-            drain(&mut calls, t0 + Duration::from_millis(1_999)).len(),
-            1_000
-        );
+        assert_eq!(drain(&mut calls, t0 + Duration::from_millis(999)).len(), 500);
+        assert_eq!(drain(&mut calls, t0 + Duration::from_millis(1_999)).len(), 1_000);
     }
 
     #[test]
@@ -527,10 +457,7 @@ mod tests {
         let t0 = Instant::now();
         let mut calls = Calls::new(config());
         calls.handle(t0, 0, &isup::iam(33, 7));
-        assert_eq!(
-            drain(&mut calls, t0 + Duration::from_millis(50)),
-            [(33, isup::ACM), (33, isup::ANM)]
-        );
+        assert_eq!(drain(&mut calls, t0 + Duration::from_millis(50)), [(33, isup::ACM), (33, isup::ANM)]);
         calls.handle(t0, 0, &isup::rel(33, isup::CAUSE_NORMAL));
         assert_eq!(drain(&mut calls, t0), [(33, isup::RLC)]);
         assert_eq!(calls.up(), 0);
@@ -543,10 +470,7 @@ mod tests {
         calls.start(t0);
         let cic = calls.poll(t0).expect("due").circuit.cic();
         calls.stop();
-        assert_eq!(
-            drain(&mut calls, t0 + Duration::from_millis(5_000)),
-            [(cic, isup::REL), (cic, isup::REL)]
-        );
+        assert_eq!(drain(&mut calls, t0 + Duration::from_millis(5_000)), [(cic, isup::REL), (cic, isup::REL)]);
     }
 
     #[test]
@@ -554,10 +478,7 @@ mod tests {
         let t0 = Instant::now();
         let mut calls = Calls::new(config());
         calls.start(t0);
-        let cics: Vec<_> = drain(&mut calls, t0 + Duration::from_millis(300))
-            .into_iter()
-            .map(|d| d.0)
-            .collect();
+        let cics: Vec<_> = drain(&mut calls, t0 + Duration::from_millis(300)).into_iter().map(|d| d.0).collect();
         calls.stop();
         assert_eq!(calls.up(), 4);
         calls.handle(t0, 0, &isup::bare(cics[0], isup::RSC));

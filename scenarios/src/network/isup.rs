@@ -25,21 +25,12 @@ pub(crate) const CAUSE_NORMAL: u8 = 16;
 
 fn bytes(message: &Message) -> Bytes {
     // Only fields that fit by type are ever put in; an encoder that refuses them is a bug of this file.
-    Bytes::from(
-        message
-            .encode()
-            .expect("invariant: messages of this file always encode"),
-    )
+    Bytes::from(message.encode().expect("invariant: messages of this file always encode"))
 }
 
 /// IAM to a number that ends in the call's serial.
 pub(crate) fn iam(cic: u16, serial: u64) -> Bytes {
-    let called = Number::called(
-        3,
-        1,
-        false,
-        &format!("49555{:010}", serial % 10_000_000_000),
-    );
+    let called = Number::called(3, 1, false, &format!("49555{:010}", serial % 10_000_000_000));
     let calling = Number::calling(3, 1, false, 0, 3, "4955500000");
     // National number, ISDN used all the way, ordinary subscriber, speech.
     let message = Message::iam(cic, 0x00, 0x6001, 0x0a, 0x00, &called)
@@ -60,18 +51,12 @@ pub(crate) fn rlc(cic: u16) -> Bytes {
 }
 #[cfg(test)]
 pub(crate) fn grs(cic: u16, range: u8) -> Bytes {
-    bytes(&Message::circuit_group_reset(
-        cic,
-        &RangeAndStatus::range_only(range),
-    ))
+    bytes(&Message::circuit_group_reset(cic, &RangeAndStatus::range_only(range)))
 }
 /// GRA: no circuit of the range is blocked.
 pub(crate) fn gra(cic: u16, range: u8) -> Bytes {
     let status = vec![0; (usize::from(range) + 8) / 8];
-    bytes(&Message::circuit_group_reset_ack(
-        cic,
-        &RangeAndStatus::with_status(range, status),
-    ))
+    bytes(&Message::circuit_group_reset_ack(cic, &RangeAndStatus::with_status(range, status)))
 }
 /// A message without parameters.
 pub(crate) fn bare(cic: u16, kind: u8) -> Bytes {
@@ -113,10 +98,7 @@ mod tests {
             (bare(9, BLA), BLA),
         ] {
             let decoded = Message::decode(&m).expect("decodes");
-            assert_eq!(
-                (decoded.cic, decoded.message_type.value()),
-                (head(&m).expect("head").0, kind)
-            );
+            assert_eq!((decoded.cic, decoded.message_type.value()), (head(&m).expect("head").0, kind));
         }
         assert_eq!(range(&grs(0, 31)), Some(31));
         assert_eq!(range(&gra(0, 31)), Some(31));

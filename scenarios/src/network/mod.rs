@@ -37,8 +37,7 @@ pub fn start(config: TrafficConfig) -> anyhow::Result<Box<dyn Traffic>> {
     let messages_per_call = 5.0 - f64::from(mix.caller_gives_up) / f64::from(all.max(1));
     let calls = Calls::new(CallsConfig {
         groups: config.load.groups,
-        calls_per_s: f64::from(config.load.rate_per_s) / messages_per_call * f64::from(own)
-            / f64::from(all.max(1)),
+        calls_per_s: f64::from(config.load.rate_per_s) / messages_per_call * f64::from(own) / f64::from(all.max(1)),
         warm_up: Duration::from_millis(u64::from(config.load.warm_up_ms)),
         ring_ms: config.load.ring_ms,
         hold_ms: config.load.hold_ms,
@@ -49,18 +48,8 @@ pub fn start(config: TrafficConfig) -> anyhow::Result<Box<dyn Traffic>> {
         even_circuits: config.network_pcs.iter().all(|pc| *pc > config.pool_pc),
         seed: config.seed,
     });
-    let source = CallSource {
-        calls,
-        network_pcs: config.network_pcs,
-        pool_pc: config.pool_pc,
-    };
-    start_source(
-        config.local,
-        config.gateway,
-        config.routing_context,
-        &config.record,
-        Box::new(source),
-    )
+    let source = CallSource { calls, network_pcs: config.network_pcs, pool_pc: config.pool_pc };
+    start_source(config.local, config.gateway, config.routing_context, &config.record, Box::new(source))
 }
 
 /// The same with any source of messages.
@@ -71,46 +60,25 @@ pub(crate) fn start_source(
     record: &Path,
     source: Box<dyn Source>,
 ) -> anyhow::Result<Box<dyn Traffic>> {
-    let driver = DriverConfig {
-        addresses: vec![local.ip()],
-        port: local.port(),
-        ..DriverConfig::default()
-    };
+    let driver = DriverConfig { addresses: vec![local.ip()], port: local.port(), ..DriverConfig::default() };
     let record = RecordFile::create(record)?;
     let seed = os_seed()?;
     let (commands, inbox) = mpsc::channel(64);
     let clock = clock_anchor();
-    let stack = Stack::new(
-        sctp::Config::default(),
-        vec![local.ip()],
-        seed,
-        clock.instant,
-    );
-    let peer = PeerConfig {
-        gateway,
-        routing_context,
-        t_ack_ms: T_ACK_MS,
-    };
+    let stack = Stack::new(sctp::Config::default(), vec![local.ip()], seed, clock.instant);
+    let peer = PeerConfig { gateway, routing_context, t_ack_ms: T_ACK_MS };
     let node = NetworkNode::new(peer, stack, source, record, clock);
     let shared = node.shared();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let sockets = {
         let _in_runtime = runtime.enter();
         Sockets::bind(&driver)?
     };
-    let thread = std::thread::Builder::new().name("network".into()).spawn(
-        move || -> anyhow::Result<()> {
-            runtime.block_on(sctp::driver::run(node, sockets, inbox, None))?;
-            Ok(())
-        },
-    )?;
-    Ok(Box::new(RunningTraffic {
-        shared,
-        commands,
-        thread: Some(thread),
-    }))
+    let thread = std::thread::Builder::new().name("network".into()).spawn(move || -> anyhow::Result<()> {
+        runtime.block_on(sctp::driver::run(node, sockets, inbox, None))?;
+        Ok(())
+    })?;
+    Ok(Box::new(RunningTraffic { shared, commands, thread: Some(thread) }))
 }
 
 /// A handle of the traffic source's thread.

@@ -8,9 +8,7 @@ use enrp::daemon::RecordFile;
 use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode, one_context};
-use sctp::{
-    AssocId, ClockAnchor, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid,
-};
+use sctp::{AssocId, ClockAnchor, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
@@ -92,11 +90,7 @@ fn record_line(line: &mut String, kind: char, times: &[u64], label: &Label, user
     for t in times {
         let _ = write!(line, ",{t}");
     }
-    let _ = write!(
-        line,
-        ",{},{},{},{},{},",
-        label.opc, label.dpc, label.si, label.ni, label.sls
-    );
+    let _ = write!(line, ",{},{},{},{},{},", label.opc, label.dpc, label.si, label.ni, label.sls);
     if let (5, Some((cic, _))) = (label.si, isup::head(user_data)) {
         let _ = write!(line, "{cic}");
     }
@@ -116,16 +110,11 @@ impl NetworkNode {
         record: RecordFile,
         clock: ClockAnchor,
     ) -> Self {
-        let shared = Shared {
-            state: TrafficState::Connecting,
-            counters: TrafficCounters::default(),
-        };
+        let shared = Shared { state: TrafficState::Connecting, counters: TrafficCounters::default() };
         let mut node = Self {
             config,
             stack,
-            link: Link::Down {
-                retry: clock.instant,
-            },
+            link: Link::Down { retry: clock.instant },
             asp: AspPeer::new(AspConfig {
                 asp_id: None,
                 routing_contexts: one_context(config.routing_context),
@@ -144,8 +133,7 @@ impl NetworkNode {
             finished: false,
             failed: None,
         };
-        node.record
-            .append(b"# sigpool-record 1 network clock=CLOCK_MONOTONIC\n");
+        node.record.append(b"# sigpool-record 1 network clock=CLOCK_MONOTONIC\n");
         node
     }
 
@@ -162,32 +150,19 @@ impl NetworkNode {
     fn events(&mut self, now: Instant) {
         while let Some(event) = self.stack.poll_event() {
             match event {
-                Event::Up {
-                    assoc,
-                    outbound_streams,
-                    ..
-                } if self.link.assoc() == Some(assoc) => {
-                    self.link = Link::Up {
-                        assoc,
-                        streams: outbound_streams,
-                    };
+                Event::Up { assoc, outbound_streams, .. } if self.link.assoc() == Some(assoc) => {
+                    self.link = Link::Up { assoc, streams: outbound_streams };
                     self.asp.association_up(self.ms(now));
                     self.asp.want(self.ms(now), AspState::Active);
                 }
-                Event::Message {
-                    assoc,
-                    stream,
-                    ppid: ppid::M3UA,
-                    payload,
-                    ..
-                } if self.link.assoc() == Some(assoc) => self.message(now, stream, &payload),
+                Event::Message { assoc, stream, ppid: ppid::M3UA, payload, .. } if self.link.assoc() == Some(assoc) => {
+                    self.message(now, stream, &payload)
+                }
                 Event::Closed { assoc, reason, .. } if self.link.assoc() == Some(assoc) => {
                     tracing::info!(?reason, "association with the gateway ended");
                     self.asp.association_lost();
                     self.finished |= self.finishing;
-                    self.link = Link::Down {
-                        retry: now + RECONNECT,
-                    };
+                    self.link = Link::Down { retry: now + RECONNECT };
                 }
                 // Strangers' associations cannot be: nothing listens here.
                 _ => {}
@@ -199,9 +174,7 @@ impl NetworkNode {
                     self.failed = Some(format!("the gateway refused {request:?}: {code}"))
                 }
                 AspPeerEvent::State { from, to } => tracing::debug!(?from, ?to, "ASP state"),
-                AspPeerEvent::Overridden => {
-                    self.failed = Some("another ASP took the traffic over".into())
-                }
+                AspPeerEvent::Overridden => self.failed = Some("another ASP took the traffic over".into()),
             }
         }
     }
@@ -227,11 +200,7 @@ impl NetworkNode {
         let Some(assoc) = self.link.assoc() else {
             return false;
         };
-        let options = SendOptions {
-            stream,
-            ppid: ppid::M3UA,
-            ..SendOptions::default()
-        };
+        let options = SendOptions { stream, ppid: ppid::M3UA, ..SendOptions::default() };
         self.stack.send(now, assoc, options, payload).is_ok()
     }
 
@@ -240,16 +209,10 @@ impl NetworkNode {
             && retry <= now
             && !self.finishing
         {
-            let connect = Connect {
-                peer: vec![self.config.gateway],
-                peer_port: M3UA_PORT,
-                local_port: None,
-            };
+            let connect = Connect { peer: vec![self.config.gateway], peer_port: M3UA_PORT, local_port: None };
             self.link = match self.stack.connect(now, connect) {
                 Ok(assoc) => Link::Connecting { assoc },
-                Err(_) => Link::Down {
-                    retry: now + RECONNECT,
-                },
+                Err(_) => Link::Down { retry: now + RECONNECT },
             };
         }
         self.asp.handle_timeout(self.ms(now));
@@ -284,21 +247,8 @@ impl NetworkNode {
 
     fn data(&mut self, now: Instant, m: &ProtocolData<'_>) {
         self.counters.received += 1;
-        let label = Label {
-            opc: m.opc,
-            dpc: m.dpc,
-            si: m.si,
-            ni: m.ni,
-            mp: m.mp,
-            sls: m.sls,
-        };
-        record_line(
-            &mut self.line,
-            'R',
-            &[self.clock.ns(now)],
-            &label,
-            m.user_data,
-        );
+        let label = Label { opc: m.opc, dpc: m.dpc, si: m.si, ni: m.ni, mp: m.mp, sls: m.sls };
+        record_line(&mut self.line, 'R', &[self.clock.ns(now)], &label, m.user_data);
         self.record.append(self.line.as_bytes());
         self.source.handle(now, m);
     }
@@ -335,8 +285,7 @@ impl NetworkNode {
         }
         for at in self.source.take_missed() {
             self.counters.missed += 1;
-            self.record
-                .append(format!("M,{}\n", self.clock.ns(at)).as_bytes());
+            self.record.append(format!("M,{}\n", self.clock.ns(at)).as_bytes());
         }
     }
 
@@ -370,9 +319,7 @@ fn stream(sls: u8, streams: u16) -> u16 {
 fn encode(message: &Message<'_>) -> Bytes {
     let mut octets = vec![0; message.encoded_len().unwrap_or(0)];
     // Only messages whose user data came out of a capture of 64 KiB or the generator are ever encoded here.
-    message
-        .encode(&mut octets)
-        .expect("invariant: the buffer has the encoded length");
+    message.encode(&mut octets).expect("invariant: the buffer has the encoded length");
     octets.into()
 }
 
@@ -417,19 +364,11 @@ impl sctp::driver::Node for NetworkNode {
         };
         let asp = self.asp.poll_timeout().map(|ms| {
             self.clock.instant
-                + Duration::from_nanos(
-                    (ms * 1_000_000).saturating_sub(self.clock.monotonic_ns) + 1_000_000,
-                )
+                + Duration::from_nanos((ms * 1_000_000).saturating_sub(self.clock.monotonic_ns) + 1_000_000)
         });
         // What is late waits for acknowledgements, which come as datagrams.
-        let source = self
-            .active()
-            .filter(|_| self.late.is_empty())
-            .and_then(|_| self.source.poll_timeout());
-        [self.stack.poll_timeout(), retry, asp, source]
-            .into_iter()
-            .flatten()
-            .min()
+        let source = self.active().filter(|_| self.late.is_empty()).and_then(|_| self.source.poll_timeout());
+        [self.stack.poll_timeout(), retry, asp, source].into_iter().flatten().min()
     }
     fn finished(&self) -> bool {
         self.finished

@@ -76,11 +76,7 @@ impl Source for CallSource {
             // ITU practice: the low 4 bits of the CIC.
             sls: (due.circuit.cic() & 0x0f) as u8,
         };
-        Some(Outgoing {
-            intended: due.intended,
-            label,
-            user_data: due.user_data,
-        })
+        Some(Outgoing { intended: due.intended, label, user_data: due.user_data })
     }
     fn poll_timeout(&self) -> Option<Instant> {
         self.calls.poll_timeout()
@@ -89,11 +85,7 @@ impl Source for CallSource {
         let exchange = self.network_pcs.iter().position(|pc| *pc == message.dpc);
         // A stranger's point code goes where the generator counts what it does not understand.
         let exchange = exchange.unwrap_or(self.network_pcs.len());
-        let user_data = if message.si == SI_ISUP {
-            message.user_data
-        } else {
-            &[]
-        };
+        let user_data = if message.si == SI_ISUP { message.user_data } else { &[] };
         self.calls.handle(now, exchange as u32, user_data);
     }
     fn up(&self) -> u64 {
@@ -103,10 +95,6 @@ impl Source for CallSource {
         self.calls.counters()
     }
     fn take_missed(&mut self) -> Vec<Instant> {
-        self.calls
-            .take_missed()
-            .into_iter()
-            .map(|(at, _)| at)
-            .collect()
+        self.calls.take_missed().into_iter().map(|(at, _)| at).collect()
     }
 }

@@ -20,8 +20,5 @@ pub struct ReplayOptions {
 /// # Errors
 /// A wrong capture ([`crate::runner::RunError::Usage`]), or the environment.
 pub fn run(options: &ReplayOptions) -> Result<u8, crate::runner::RunError> {
-    Err(crate::runner::RunError::Usage(format!(
-        "replay of {} is not there yet",
-        options.capture.display()
-    )))
+    Err(crate::runner::RunError::Usage(format!("replay of {} is not there yet", options.capture.display())))
 }

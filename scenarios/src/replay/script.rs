@@ -47,15 +47,10 @@ impl Script {
                 user_data: Bytes::copy_from_slice(&message.data),
             };
             let of_pair = |m: &&Captured| {
-                (m.opc.min(m.dpc), m.opc.max(m.dpc))
-                    == (message.opc.min(message.dpc), message.opc.max(message.dpc))
+                (m.opc.min(m.dpc), m.opc.max(m.dpc)) == (message.opc.min(message.dpc), message.opc.max(message.dpc))
             };
             let seizes = |m: &&Captured| m.si == 5 && m.data.get(2) == Some(&IAM);
-            let first = messages
-                .iter()
-                .filter(of_pair)
-                .find(seizes)
-                .or_else(|| messages.iter().find(of_pair));
+            let first = messages.iter().filter(of_pair).find(seizes).or_else(|| messages.iter().find(of_pair));
             if first.is_none_or(|f| f.opc == message.opc) {
                 script.network.push(scripted);
             } else {
@@ -87,17 +82,9 @@ fn unique(pcs: impl Iterator<Item = u32>) -> Vec<u32> {
 #[derive(Debug, Clone)]
 pub(crate) enum Happened {
     /// A message of the capture went out.
-    Sent {
-        at: Duration,
-        label: Label,
-        user_data: Bytes,
-    },
+    Sent { at: Duration, label: Label, user_data: Bytes },
     /// The pool sent a message.
-    Answer {
-        at: Duration,
-        label: Label,
-        user_data: Bytes,
-    },
+    Answer { at: Duration, label: Label, user_data: Bytes },
 }
 
 /// Sends a script at a speed.
@@ -114,29 +101,17 @@ pub(crate) struct ScriptSource {
 
 impl ScriptSource {
     pub(crate) fn new(network: Vec<Scripted>, speed: f64, told: Sender<Happened>) -> Self {
-        Self {
-            waiting: network.into(),
-            speed,
-            start: None,
-            stopped: false,
-            counters: CallCounters::default(),
-            told,
-        }
+        Self { waiting: network.into(), speed, start: None, stopped: false, counters: CallCounters::default(), told }
     }
 
     fn due(&self) -> Option<Instant> {
         let start = self.start.filter(|_| !self.stopped)?;
         let next = self.waiting.front()?;
-        Some(if self.speed > 0.0 {
-            start + next.at.div_f64(self.speed)
-        } else {
-            start
-        })
+        Some(if self.speed > 0.0 { start + next.at.div_f64(self.speed) } else { start })
     }
 
     fn since_start(&self, now: Instant) -> Duration {
-        self.start
-            .map_or(Duration::ZERO, |start| now.saturating_duration_since(start))
+        self.start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start))
     }
 }
 
@@ -150,40 +125,19 @@ impl Source for ScriptSource {
     }
     fn poll(&mut self, now: Instant) -> Option<Outgoing> {
         let intended = self.due().filter(|due| *due <= now)?;
-        let Scripted {
-            label, user_data, ..
-        } = self.waiting.pop_front()?;
+        let Scripted { label, user_data, .. } = self.waiting.pop_front()?;
         self.counters.attempted += u64::from(label.si == 5 && user_data.get(2) == Some(&IAM));
         // The screen may be gone (Ctrl-C); sending goes on.
-        let _ = self.told.send(Happened::Sent {
-            at: self.since_start(now),
-            label,
-            user_data: user_data.clone(),
-        });
-        Some(Outgoing {
-            intended,
-            label,
-            user_data,
-        })
+        let _ = self.told.send(Happened::Sent { at: self.since_start(now), label, user_data: user_data.clone() });
+        Some(Outgoing { intended, label, user_data })
     }
     fn poll_timeout(&self) -> Option<Instant> {
         self.due()
     }
     fn handle(&mut self, now: Instant, m: &ProtocolData<'_>) {
-        let label = Label {
-            opc: m.opc,
-            dpc: m.dpc,
-            si: m.si,
-            ni: m.ni,
-            mp: m.mp,
-            sls: m.sls,
-        };
+        let label = Label { opc: m.opc, dpc: m.dpc, si: m.si, ni: m.ni, mp: m.mp, sls: m.sls };
         let user_data = Bytes::copy_from_slice(m.user_data);
-        let _ = self.told.send(Happened::Answer {
-            at: self.since_start(now),
-            label,
-            user_data,
-        });
+        let _ = self.told.send(Happened::Answer { at: self.since_start(now), label, user_data });
     }
     fn up(&self) -> u64 {
         self.waiting.len() as u64
@@ -202,16 +156,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     fn captured(time_ms: u64, opc: u32, dpc: u32, kind: u8) -> Captured {
-        Captured {
-            time_ns: time_ms * 1_000_000,
-            opc,
-            dpc,
-            si: 5,
-            ni: 2,
-            mp: 0,
-            sls: 0,
-            data: vec![1, 0, kind],
-        }
+        Captured { time_ns: time_ms * 1_000_000, opc, dpc, si: 5, ni: 2, mp: 0, sls: 0, data: vec![1, 0, kind] }
     }
 
     #[test]
@@ -224,18 +169,11 @@ mod tests {
             captured(9, 40, 30, 0x10),
         ]);
         assert_eq!(
-            script
-                .network
-                .iter()
-                .map(|m| (m.label.opc, m.at.as_millis()))
-                .collect::<Vec<_>>(),
+            script.network.iter().map(|m| (m.label.opc, m.at.as_millis())).collect::<Vec<_>>(),
             [(1, 2), (30, 3)]
         );
         assert_eq!(script.pool.len(), 2);
-        assert_eq!(
-            (script.pool_pcs(), script.network_pcs()),
-            (vec![16, 40], vec![1, 30])
-        );
+        assert_eq!((script.pool_pcs(), script.network_pcs()), (vec![16, 40], vec![1, 30]));
     }
 
     #[test]
@@ -250,9 +188,7 @@ mod tests {
         assert!(source.poll(t0 + Duration::from_millis(49)).is_none());
         assert_eq!(source.poll_timeout(), Some(t0 + Duration::from_millis(50)));
         assert_eq!(
-            source
-                .poll(t0 + Duration::from_millis(60))
-                .map(|m| m.intended),
+            source.poll(t0 + Duration::from_millis(60)).map(|m| m.intended),
             Some(t0 + Duration::from_millis(50))
         );
         assert_eq!(source.up(), 0);

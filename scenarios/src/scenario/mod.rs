@@ -50,11 +50,6 @@ impl Default for Load {
 
 impl Default for Mix {
     fn default() -> Self {
-        Self {
-            caller_releases: 60,
-            pool_releases: 20,
-            caller_gives_up: 10,
-            pool_calls: 10,
-        }
+        Self { caller_releases: 60, pool_releases: 20, caller_gives_up: 10, pool_calls: 10 }
     }
 }
