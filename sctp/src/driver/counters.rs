@@ -70,6 +70,13 @@ counters! {
     capture_dropped,
 }
 
+impl DriverCounters {
+    pub(super) fn count_out(&self, datagrams: usize, bytes: usize) {
+        self.datagrams_out.add(datagrams);
+        self.bytes_out.add(bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

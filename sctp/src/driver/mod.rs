@@ -3,17 +3,23 @@
 
 mod config;
 mod counters;
+mod error_queue;
+mod packet;
+mod poller;
+mod receive;
+mod run;
+mod send;
 mod sockets;
 mod tap;
 
 pub use config::DriverConfig;
-pub use counters::DriverCounters;
+pub use counters::{Counter, DriverCounters};
+pub use run::run;
 pub use sockets::{BindError, Sockets};
 pub use tap::{Tap, TapError};
 
 use crate::{Datagram, Transmit, Unreachable};
 use std::io;
-use tokio::sync::mpsc;
 use std::time::Instant;
 
 /// A program without I/O: a signaling gateway, a controller, a name server, a load driver.
@@ -39,21 +45,4 @@ pub trait Node {
     fn poll_timeout(&self) -> Option<Instant>;
     /// True once the node is done (a clean stop that was asked for is complete).
     fn finished(&self) -> bool;
-}
-
-/// Runs the node until it is [`finished`](Node::finished), and gives it back. Must be called on a current-thread tokio
-/// runtime with I/O enabled; other tasks (admin, signals) share that thread and get their turn.
-///
-/// A closed command channel is no error: the node goes on without it. Dropping the future stops everything between two
-/// rounds, when what was flushed is on disk and what was polled is sent; the tap's file is then complete too.
-///
-/// # Errors
-/// What [`Node::flush`] said, or an epoll or timer that cannot be made. A packet or a peer never is an error.
-pub async fn run<N: Node>(
-    _node: N,
-    _sockets: Sockets,
-    _commands: mpsc::Receiver<N::Command>,
-    _tap: Option<Tap>,
-) -> io::Result<N> {
-    todo!()
 }

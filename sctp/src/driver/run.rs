@@ -1,0 +1,287 @@
+//! The loop.
+
+use super::poller::{Poller, Ready};
+use super::receive::Receiver;
+use super::send::{Sender, is_routable};
+use super::sockets::Socket;
+use super::tap::Direction;
+use super::{DriverConfig, DriverCounters, Node, Sockets, Tap};
+use crate::Transmit;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{self, error::TryRecvError};
+
+/// Commands taken in one round.
+const COMMANDS_MAX: usize = 64;
+/// Timeouts wait this long for datagrams that are already here: after a stall of the whole machine the peers' answers lie in
+/// the sockets, and a timer served first would call them silent.
+const TIMEOUT_DEFERRED_MAX: Duration = Duration::from_millis(50);
+/// A busy loop gives the thread's other tasks their turn this often.
+const YIELD_EVERY: Duration = Duration::from_millis(1);
+
+/// Runs the node until it is [`finished`](Node::finished), and gives it back. Must be called on a current-thread tokio
+/// runtime with I/O enabled; other tasks (admin, signals) share that thread and get their turn.
+///
+/// A closed command channel is no error: the node goes on without it. Dropping the future stops everything between two
+/// rounds, when what was flushed is on disk and what was polled is sent; the tap's file is then complete too.
+///
+/// Timers have the precision of a `timerfd` (some 50 µs), not tokio's millisecond.
+///
+/// # Errors
+/// What [`Node::flush`] said, or an epoll or timer that cannot be made. A packet or a peer never is an error.
+pub async fn run<N: Node>(
+    mut node: N,
+    sockets: Sockets,
+    mut commands: mpsc::Receiver<N::Command>,
+    tap: Option<Tap>,
+) -> io::Result<N> {
+    let mut rounds = Rounds::new(sockets, tap)?;
+    let mut open = true;
+    let mut command = None;
+    let mut awake_since = Instant::now();
+    loop {
+        let more_in = rounds.inputs(&mut node)?;
+        let more_commands = rounds.commands(&mut node, &mut commands, &mut open, command.take());
+        rounds.timeout(&mut node);
+        let more_out = rounds.outputs(&mut node)?;
+        if node.finished() && !more_out {
+            break;
+        }
+        let more = more_in || more_commands || more_out;
+        let now = Instant::now();
+        let deadline = node.poll_timeout();
+        if more || deadline.is_some_and(|deadline| deadline <= now) {
+            if now.saturating_duration_since(awake_since) >= YIELD_EVERY {
+                tokio::task::yield_now().await;
+                awake_since = Instant::now();
+            }
+            continue;
+        }
+        if let Some(deadline) = deadline {
+            rounds.poller.arm(deadline, now)?;
+        }
+        tokio::select! {
+            ready = rounds.poller.wait() => ready?,
+            next = commands.recv(), if open => match next {
+                Some(next) => command = Some(next),
+                None => open = false,
+            },
+        }
+        awake_since = Instant::now();
+    }
+    if let Some(tap) = rounds.tap {
+        tap.finish();
+    }
+    Ok(node)
+}
+
+/// Everything of the loop but the node.
+struct Rounds {
+    sockets: Vec<Socket>,
+    config: DriverConfig,
+    counters: Arc<DriverCounters>,
+    poller: Poller,
+    receiver: Receiver,
+    sender: Sender,
+    tap: Option<Tap>,
+    ready: Vec<Ready>,
+    batch: Vec<Transmit>,
+    /// The first socket to be served, so that none is always first when the budget is short.
+    first: usize,
+    /// All sockets were empty at the end of the last inputs.
+    drained: bool,
+    /// Since when a timeout waits for datagrams.
+    deferred: Option<Instant>,
+}
+
+impl Rounds {
+    fn new(sockets: Sockets, tap: Option<Tap>) -> io::Result<Self> {
+        let Sockets {
+            sockets,
+            config,
+            counters,
+        } = sockets;
+        Ok(Self {
+            poller: Poller::new(&sockets)?,
+            sockets,
+            receiver: Receiver::new(),
+            sender: Sender::new(config.gso, config.send_queue_datagrams),
+            config,
+            counters,
+            tap,
+            ready: Vec::new(),
+            batch: Vec::new(),
+            first: 0,
+            drained: true,
+            deferred: None,
+        })
+    }
+
+    /// Takes what the sockets have, up to the budget. True when there may be more.
+    fn inputs(&mut self, node: &mut impl Node) -> io::Result<bool> {
+        self.poller.poll(&mut self.ready)?;
+        if self.ready.is_empty() {
+            self.drained = true;
+            return Ok(false);
+        }
+        self.first = self.first.wrapping_add(1);
+        let start = self.first % self.ready.len();
+        self.ready.rotate_left(start);
+        let now = Instant::now();
+        let mut budget = self.config.receive_budget_datagrams;
+        self.drained = true;
+        for ready in std::mem::take(&mut self.ready) {
+            if ready.error {
+                self.sockets[ready.socket].drain_errors(&self.counters);
+            }
+            if ready.writable {
+                self.writable(ready.socket)?;
+            }
+            if ready.readable {
+                self.drained &= self.receive(ready.socket, &mut budget, now, node);
+            }
+            self.unreachable(ready.socket, now, node);
+        }
+        Ok(!self.drained)
+    }
+
+    fn receive(
+        &mut self,
+        index: usize,
+        budget: &mut usize,
+        now: Instant,
+        node: &mut impl Node,
+    ) -> bool {
+        let Self {
+            sockets,
+            receiver,
+            counters,
+            tap,
+            ..
+        } = self;
+        let socket = &mut sockets[index];
+        let local = socket.local;
+        receiver.receive(socket, budget, counters, |datagram| {
+            if let Some(tap) = tap {
+                tap.record(now, Direction::In, datagram.from, local, &datagram.payload);
+            }
+            node.handle_datagram(now, datagram);
+        })
+    }
+
+    /// Tells the node of ICMP errors. True when there were any.
+    fn unreachable(&mut self, index: usize, now: Instant, node: &mut impl Node) -> bool {
+        let errors = &mut self.sockets[index].unreachable;
+        let any = !errors.is_empty();
+        for error in errors.drain(..) {
+            node.handle_unreachable(now, &error);
+        }
+        any
+    }
+
+    fn writable(&mut self, index: usize) -> io::Result<()> {
+        let socket = &mut self.sockets[index];
+        if self.sender.send_backlog(socket, &self.counters) {
+            self.poller.want_writable(index, socket, false)?;
+        }
+        Ok(())
+    }
+
+    /// Takes commands, `first` before those in the channel. True when there may be more.
+    fn commands<N: Node>(
+        &mut self,
+        node: &mut N,
+        commands: &mut mpsc::Receiver<N::Command>,
+        open: &mut bool,
+        first: Option<N::Command>,
+    ) -> bool {
+        if let Some(command) = first {
+            node.handle_command(Instant::now(), command);
+        }
+        for _ in 0..COMMANDS_MAX {
+            match commands.try_recv() {
+                Ok(command) => node.handle_command(Instant::now(), command),
+                Err(TryRecvError::Empty) => return false,
+                Err(TryRecvError::Disconnected) => {
+                    *open = false;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets the node do what is due.
+    fn timeout(&mut self, node: &mut impl Node) {
+        let Some(deadline) = node.poll_timeout() else {
+            return;
+        };
+        let now = Instant::now();
+        if deadline > now {
+            return;
+        }
+        let since = *self.deferred.get_or_insert(now);
+        if self.drained || now.saturating_duration_since(since) >= TIMEOUT_DEFERRED_MAX {
+            self.deferred = None;
+            node.handle_timeout(now);
+        }
+    }
+
+    /// Flushes the node, then sends what it has, up to the budget. True when there is more to do at once.
+    fn outputs(&mut self, node: &mut impl Node) -> io::Result<bool> {
+        let now = Instant::now();
+        node.flush(now)?;
+        let mut batch = std::mem::take(&mut self.batch);
+        while batch.len() < self.config.send_budget_datagrams {
+            let Some(transmit) = node.poll_transmit(now) else {
+                break;
+            };
+            batch.push(transmit);
+        }
+        let mut more = batch.len() == self.config.send_budget_datagrams;
+        // Brings each destination's datagrams together; their order among themselves stays.
+        batch.sort_by_key(|transmit| (transmit.from, transmit.to));
+        for batch in batch.chunk_by(|a, b| a.from == b.from) {
+            more |= self.send(batch, now, node)?;
+        }
+        batch.clear();
+        self.batch = batch;
+        if let Some(tap) = &mut self.tap {
+            tap.push();
+        }
+        Ok(more)
+    }
+
+    /// Sends datagrams with one source address. True when ICMP errors came up.
+    fn send(&mut self, batch: &[Transmit], now: Instant, node: &mut impl Node) -> io::Result<bool> {
+        let from = batch[0].from;
+        let Some(index) = self.sockets.iter().position(|s| s.local.ip() == from) else {
+            self.counters.unroutable.add(batch.len());
+            return Ok(false);
+        };
+        let local = self.sockets[index].local;
+        for batch in batch.chunk_by(|a, b| a.to == b.to) {
+            if !is_routable(from, batch[0].to) {
+                self.counters.unroutable.add(batch.len());
+                continue;
+            }
+            self.record_out(now, local, batch);
+            let socket = &mut self.sockets[index];
+            let was_waiting = !socket.backlog.is_empty();
+            self.sender.send(socket, batch, &self.counters);
+            if !was_waiting && !socket.backlog.is_empty() {
+                self.poller.want_writable(index, socket, true)?;
+            }
+        }
+        Ok(self.unreachable(index, now, node))
+    }
+
+    fn record_out(&mut self, now: Instant, local: SocketAddr, batch: &[Transmit]) {
+        let Some(tap) = &mut self.tap else { return };
+        for transmit in batch {
+            tap.record(now, Direction::Out, local, transmit.to, &transmit.payload);
+        }
+    }
+}
