@@ -8,7 +8,6 @@
 pub mod daemon;
 pub mod handlespace;
 pub mod node;
-mod random;
 pub mod server;
 pub mod server_daemon;
 mod timer;

@@ -9,7 +9,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-use crate::random::Random;
+use asap::policy::Rng;
 use asap::wire::{PeId, PoolElement, PoolHandle, ServerId};
 pub use checksum::Checksum;
 pub use element::{Element, State, SuspensionReason};
@@ -74,7 +74,7 @@ pub struct Handlespace {
     pools: BTreeMap<PoolHandle, Pool>,
     elements: Slab<Element>,
     owned: BTreeMap<ServerId, Owned>,
-    random: Random,
+    random: Rng,
 }
 
 impl Handlespace {
@@ -91,7 +91,7 @@ impl Handlespace {
             pools: BTreeMap::new(),
             elements: Slab::new(),
             owned: BTreeMap::new(),
-            random: Random::new(seed),
+            random: Rng::new(seed),
         }
     }
 
@@ -230,7 +230,7 @@ impl Handlespace {
         }
         let id = element.id;
         let slot = Slot(self.elements.vacant_key());
-        let seed = self.random.bits();
+        let seed = self.random.next_u64();
         let pool =
             self.pools.entry(handle.clone()).or_insert_with(|| Pool::new(handle.clone(), &element, seed));
         pool.members.insert(id, slot);

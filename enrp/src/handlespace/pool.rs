@@ -42,7 +42,7 @@ impl Pool {
             policy: first.policy.clone(),
             user_transport: first.user_transport.clone(),
             members: BTreeMap::new(),
-            selector: Selector::new(kind_of(&first.policy), seed),
+            selector: Selector::new(PolicyKind::from(&first.policy), seed),
         }
     }
 
@@ -97,19 +97,5 @@ fn same_policy_type(a: &Policy, b: &Policy) -> bool {
     match (a, b) {
         (Policy::Other { policy_type: a, .. }, Policy::Other { policy_type: b, .. }) => a == b,
         (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b),
-    }
-}
-
-fn kind_of(policy: &Policy) -> PolicyKind {
-    match policy {
-        Policy::RoundRobin | Policy::Other { .. } => PolicyKind::RoundRobin,
-        Policy::WeightedRoundRobin { .. } => PolicyKind::WeightedRoundRobin,
-        Policy::Random => PolicyKind::Random,
-        Policy::WeightedRandom { .. } => PolicyKind::WeightedRandom,
-        Policy::Priority { .. } => PolicyKind::Priority,
-        Policy::LeastUsed { .. } => PolicyKind::LeastUsed,
-        Policy::LeastUsedDegradation { .. } => PolicyKind::LeastUsedDegradation,
-        Policy::PriorityLeastUsed { .. } => PolicyKind::PriorityLeastUsed,
-        Policy::RandomizedLeastUsed { .. } => PolicyKind::RandomizedLeastUsed,
     }
 }

@@ -1,0 +1,335 @@
+//! The handlespace against counting and against a plain model.
+
+use super::*;
+use asap::wire::{IpTransport, Policy, RegistrationLife, SctpTransport, Transport, TransportUse};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+const HOME: ServerId = ServerId(1);
+const LIMITS: Limits = Limits { pools: 500, pes_per_pool: 10_000, pes: 100_000 };
+
+fn sctp(transport_use: TransportUse) -> Transport {
+    Transport::Sctp(SctpTransport { port: 2905, transport_use, addresses: vec!["127.0.0.2".parse().unwrap()] })
+}
+
+fn element(id: u32, policy: Policy) -> PoolElement {
+    PoolElement {
+        id: PeId(id),
+        home: HOME,
+        life: RegistrationLife::Infinite,
+        user_transport: sctp(TransportUse::DataAndControl),
+        policy,
+        asap_transport: None,
+    }
+}
+
+fn pool() -> PoolHandle {
+    PoolHandle::from("GatewayPool")
+}
+
+/// A pool with PEs 1, 2, ... of these policies.
+fn filled(policies: impl IntoIterator<Item = Policy>) -> Handlespace {
+    let mut handlespace = Handlespace::new(LIMITS, 42);
+    for (id, policy) in (1..).zip(policies) {
+        handlespace.add(&pool(), element(id, policy)).unwrap();
+    }
+    handlespace
+}
+
+/// How often each PE is the first of an answer of three.
+fn firsts(handlespace: &mut Handlespace, resolutions: u32) -> HashMap<u32, u32> {
+    let mut counts = HashMap::new();
+    for _ in 0..resolutions {
+        let answer = handlespace.select(&pool(), 3).unwrap();
+        *counts.entry(answer[0].0).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn round_robin_is_exactly_fair() {
+    let mut handlespace = filled(vec![Policy::RoundRobin; 7]);
+    let counts = firsts(&mut handlespace, 7 * 100);
+    assert_eq!(counts, (1..=7).map(|id| (id, 100)).collect());
+    assert!(handlespace.members(&pool()).all(|element| element.selections() == 100));
+}
+
+#[test]
+fn round_robin_is_fair_while_elements_register_again() {
+    let mut handlespace = filled(vec![Policy::RoundRobin; 4]);
+    let mut counts = HashMap::<u32, u32>::new();
+    for round in 0..400_u32 {
+        handlespace.add(&pool(), element(1 + round % 2, Policy::RoundRobin)).unwrap();
+        *counts.entry(handlespace.select(&pool(), 1).unwrap()[0].0).or_default() += 1;
+    }
+    assert_eq!(counts, (1..=4).map(|id| (id, 100)).collect());
+}
+
+#[test]
+fn weighted_round_robin_is_in_proportion() {
+    let weights = [1, 2, 3, 10];
+    let mut handlespace = filled(weights.map(|weight| Policy::WeightedRoundRobin { weight }));
+    let counts = firsts(&mut handlespace, 16 * 100);
+    for (id, weight) in (1..).zip(weights) {
+        assert!(counts[&id].abs_diff(weight * 100) <= 1, "{counts:?}");
+    }
+}
+
+/// Pearson's statistic against expected shares.
+fn chi_square(counts: &HashMap<u32, u32>, shares: &[u32]) -> f64 {
+    let n = f64::from(counts.values().sum::<u32>());
+    let total = f64::from(shares.iter().sum::<u32>());
+    (1..)
+        .zip(shares)
+        .map(|(id, &share)| {
+            let expected = n * f64::from(share) / total;
+            (f64::from(counts.get(&id).copied().unwrap_or(0)) - expected).powi(2) / expected
+        })
+        .sum()
+}
+
+/// The limits are the 99.99 % points of chi-square with 9 and 4 degrees of freedom.
+#[test]
+fn random_policies_follow_their_shares() {
+    let mut handlespace = filled(vec![Policy::Random; 10]);
+    let uniform = firsts(&mut handlespace, 20_000);
+    assert!(chi_square(&uniform, &[1; 10]) < 33.7, "{uniform:?}");
+
+    let weights = [1, 2, 3, 4, 90];
+    let mut handlespace = filled(weights.map(|weight| Policy::WeightedRandom { weight }));
+    let weighted = firsts(&mut handlespace, 20_000);
+    assert!(chi_square(&weighted, &weights) < 23.5, "{weighted:?}");
+    assert!(chi_square(&weighted, &[1; 5]) > 1_000.0, "the statistic tells them apart");
+
+    let loads = [0, u32::MAX / 2];
+    let mut handlespace = filled(loads.map(|load| Policy::RandomizedLeastUsed { load }));
+    let unload = firsts(&mut handlespace, 20_000);
+    assert!(chi_square(&unload, &[2, 1]) < 15.2, "{unload:?}");
+}
+
+#[test]
+fn least_used_is_ascending_and_follows_the_load() {
+    let mut handlespace = filled([30, 10, 20].map(|load| Policy::LeastUsed { load }));
+    let ids = |handlespace: &mut Handlespace| -> Vec<u32> {
+        handlespace.select(&pool(), 10).unwrap().iter().map(|pe| pe.0).collect()
+    };
+    assert_eq!(ids(&mut handlespace), [2, 3, 1]);
+    assert_eq!(ids(&mut handlespace), [2, 3, 1]);
+    handlespace.add(&pool(), element(2, Policy::LeastUsed { load: 25 })).unwrap();
+    assert_eq!(ids(&mut handlespace), [3, 2, 1]);
+    handlespace.add(&pool(), element(3, Policy::LeastUsed { load: u32::MAX })).unwrap();
+    assert_eq!(ids(&mut handlespace), [2, 1], "100 % load is never selected");
+}
+
+#[test]
+fn the_other_policies_are_applied() {
+    let mut handlespace = filled([1, 9, 5].map(|priority| Policy::Priority { priority }));
+    assert_eq!(handlespace.select(&pool(), 3).unwrap(), [2, 3, 1].map(PeId));
+
+    let mut handlespace =
+        filled([(10, 50), (20, 1)].map(|(load, degradation)| Policy::PriorityLeastUsed { load, degradation }));
+    assert_eq!(handlespace.select(&pool(), 2).unwrap(), [2, 1].map(PeId));
+
+    let mut handlespace =
+        filled([(10, 15), (20, 1)].map(|(load, degradation)| Policy::LeastUsedDegradation { load, degradation }));
+    let order: Vec<u32> = (0..3).map(|_| handlespace.select(&pool(), 1).unwrap()[0].0).collect();
+    assert_eq!(order, [1, 2, 2], "10; then 25 against 20; then 25 against 21");
+}
+
+#[test]
+fn a_member_must_agree_with_its_pool() {
+    let mut handlespace = filled([Policy::RoundRobin]);
+    let mut other_policy = element(2, Policy::Random);
+    assert_eq!(
+        handlespace.add(&pool(), other_policy.clone()),
+        Err(AddError::Mismatch(Mismatch::Policy(Policy::RoundRobin)))
+    );
+    // A re-registration is tested in the same way.
+    other_policy.id = PeId(1);
+    assert!(handlespace.add(&pool(), other_policy).is_err());
+    let mut tcp = element(2, Policy::RoundRobin);
+    tcp.user_transport = Transport::Tcp(IpTransport { port: 1, address: "127.0.0.2".parse().unwrap() });
+    assert_eq!(
+        handlespace.add(&pool(), tcp),
+        Err(AddError::Mismatch(Mismatch::TransportType(sctp(TransportUse::DataAndControl))))
+    );
+    let mut data_only = element(2, Policy::RoundRobin);
+    data_only.user_transport = sctp(TransportUse::DataOnly);
+    assert_eq!(handlespace.add(&pool(), data_only), Err(AddError::Mismatch(Mismatch::TransportUse)));
+    assert_eq!(handlespace.element_count(), 1);
+}
+
+#[test]
+fn private_policies_are_compared_by_type() {
+    let other = |policy_type| Policy::Other { policy_type, data: bytes::Bytes::from_static(b"\0\0\0\x01") };
+    let mut handlespace = filled([other(0xb000_1001)]);
+    assert!(handlespace.add(&pool(), element(2, other(0xb000_1001))).is_ok());
+    assert!(handlespace.add(&pool(), element(3, other(0xb000_1002))).is_err());
+    assert_eq!(handlespace.select(&pool(), 5).unwrap().len(), 2);
+}
+
+#[test]
+fn limits_hold_and_known_elements_pass_them() {
+    let limits = Limits { pools: 2, pes_per_pool: 2, pes: 3 };
+    let mut handlespace = Handlespace::new(limits, 0);
+    let mut add = |handle: &str, id| handlespace.add(&PoolHandle::from(handle), element(id, Policy::RoundRobin));
+    assert!(add("a", 1).is_ok());
+    assert!(add("a", 2).is_ok());
+    assert_eq!(add("a", 3), Err(AddError::Full), "PEs in a pool");
+    assert!(add("b", 1).is_ok());
+    assert_eq!(add("c", 1), Err(AddError::Full), "pools");
+    assert_eq!(add("b", 2), Err(AddError::Full), "PEs together");
+    assert!(matches!(add("a", 1), Ok((_, Added::Replaced { changed: false }))));
+}
+
+#[test]
+fn one_identifier_may_be_in_several_pools() {
+    let mut handlespace = filled([Policy::RoundRobin]);
+    let other = PoolHandle::from("other");
+    let (slot, added) = handlespace.add(&other, element(1, Policy::Random)).unwrap();
+    assert_eq!(added, Added::New);
+    handlespace.remove(slot);
+    assert!(handlespace.pool(&other).is_none(), "the last element takes its pool with it");
+    assert_eq!(handlespace.select(&other, 1), None);
+    assert_eq!(handlespace.select(&pool(), 1), Some(vec![PeId(1)]));
+}
+
+#[test]
+fn a_change_of_home_moves_the_checksum() {
+    let mut handlespace = filled([Policy::RoundRobin]);
+    let before = handlespace.checksum(HOME);
+    let mut moved = element(1, Policy::RoundRobin);
+    moved.home = ServerId(2);
+    handlespace.add(&pool(), moved).unwrap();
+    assert_eq!(handlespace.checksum(HOME).value(), 0xffff);
+    assert_eq!(handlespace.checksum(ServerId(2)), before);
+    assert_eq!(handlespace.homes().collect::<Vec<_>>(), [(ServerId(2), 1)]);
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Add { handle: u8, id: u32, home: u32, load: u32 },
+    Remove { handle: u8, id: u32 },
+    Suspend { handle: u8, id: u32, reason: SuspensionReason },
+    Resume { handle: u8, id: u32, reason: SuspensionReason },
+    Select { handle: u8, items: usize },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let reason = || {
+        prop_oneof![
+            Just(SuspensionReason::Silent),
+            Just(SuspensionReason::Unusable),
+            Just(SuspensionReason::Draining)
+        ]
+    };
+    let place = || (0..4_u8, 0..12_u32);
+    let load = prop_oneof![0..3_u32, Just(u32::MAX)];
+    prop_oneof![
+        4 => (place(), 1..4_u32, load).prop_map(|((handle, id), home, load)| Op::Add { handle, id, home, load }),
+        2 => place().prop_map(|(handle, id)| Op::Remove { handle, id }),
+        2 => (place(), reason()).prop_map(|((handle, id), reason)| Op::Suspend { handle, id, reason }),
+        2 => (place(), reason()).prop_map(|((handle, id), reason)| Op::Resume { handle, id, reason }),
+        2 => (0..4_u8, 0..20_usize).prop_map(|(handle, items)| Op::Select { handle, items }),
+    ]
+}
+
+/// What the handlespace should hold, kept the plain way.
+#[derive(Debug, Default)]
+struct Model(BTreeMap<(u8, u32), (u32, u32, Vec<SuspensionReason>)>);
+
+fn name(handle: u8) -> PoolHandle {
+    PoolHandle::new(vec![b'p'; usize::from(handle) + 1])
+}
+
+/// Each pool has its own policy: the three structures, and the one with a counter.
+fn policy(handle: u8, load: u32) -> Policy {
+    match handle {
+        0 => Policy::LeastUsed { load },
+        1 => Policy::WeightedRoundRobin { weight: load.wrapping_add(1) },
+        2 => Policy::RandomizedLeastUsed { load },
+        _ => Policy::LeastUsedDegradation { load, degradation: 1 },
+    }
+}
+
+impl Model {
+    fn apply(&mut self, handlespace: &mut Handlespace, op: Op) {
+        match op {
+            Op::Add { handle, id, home, load } => {
+                let new = PoolElement { home: ServerId(home), ..element(id, policy(handle, load)) };
+                handlespace.add(&name(handle), new).unwrap();
+                let entry = self.0.entry((handle, id)).or_default();
+                (entry.0, entry.1) = (home, load);
+            }
+            Op::Remove { handle, id } => {
+                let slot = handlespace.find(&name(handle), PeId(id));
+                assert_eq!(slot.is_some(), self.0.remove(&(handle, id)).is_some());
+                slot.map(|slot| handlespace.remove(slot).unwrap());
+            }
+            Op::Suspend { handle, id, reason } => {
+                if let Some((_, _, reasons)) = self.0.get_mut(&(handle, id)) {
+                    let slot = handlespace.find(&name(handle), PeId(id)).unwrap();
+                    assert_eq!(handlespace.suspend(slot, reason), reasons.is_empty());
+                    reasons.retain(|&r| r != reason);
+                    reasons.push(reason);
+                }
+            }
+            Op::Resume { handle, id, reason } => {
+                if let Some((_, _, reasons)) = self.0.get_mut(&(handle, id)) {
+                    let slot = handlespace.find(&name(handle), PeId(id)).unwrap();
+                    let expected = reasons.as_slice() == [reason];
+                    reasons.retain(|&r| r != reason);
+                    assert_eq!(handlespace.resume(slot, reason), expected);
+                }
+            }
+            Op::Select { handle, items } => self.check_answer(handlespace, handle, items),
+        }
+    }
+
+    fn selectable(&self, handle: u8) -> Vec<PeId> {
+        let range = self.0.range((handle, 0)..=(handle, u32::MAX));
+        range.filter(|(_, (_, load, reasons))| *load != u32::MAX && reasons.is_empty()).map(|(k, _)| PeId(k.1)).collect()
+    }
+
+    fn check_answer(&self, handlespace: &mut Handlespace, handle: u8, items: usize) {
+        let exists = self.0.keys().any(|key| key.0 == handle);
+        let Some(mut answer) = handlespace.select(&name(handle), items) else {
+            assert!(!exists);
+            return;
+        };
+        let allowed = self.selectable(handle);
+        assert!(exists && answer.iter().all(|pe| allowed.contains(pe)), "{answer:?} not within {allowed:?}");
+        assert_eq!(answer.len(), items.min(allowed.len()), "as many as there are");
+        answer.sort_unstable();
+        answer.dedup();
+        assert_eq!(answer.len(), items.min(allowed.len()), "no duplicates");
+    }
+
+    fn check(&self, handlespace: &Handlespace) {
+        assert_eq!(handlespace.element_count(), self.0.len());
+        for home in 1..4 {
+            let mut plain = Checksum::default();
+            for (&(handle, id), _) in self.0.iter().filter(|(_, value)| value.0 == home) {
+                plain.add(checksum::handle_words(name(handle).as_bytes()), id);
+            }
+            assert_eq!(handlespace.checksum(ServerId(home)), plain);
+        }
+        for handle in 0..4 {
+            let selectable = handlespace.pool(&name(handle)).map_or(0, Pool::selectable);
+            assert_eq!(selectable, self.selectable(handle).len());
+        }
+    }
+}
+
+proptest! {
+    /// Checksums kept up to date equal recomputed ones; no answer has a suspended, draining or full element or one twice.
+    #[test]
+    fn agrees_with_the_model(ops in prop::collection::vec(op(), 1..120)) {
+        let mut handlespace = Handlespace::new(LIMITS, 7);
+        let mut model = Model::default();
+        for op in ops {
+            model.apply(&mut handlespace, op);
+            model.check(&handlespace);
+        }
+    }
+}

@@ -93,7 +93,7 @@ impl ServerConfig {
         range("pools_max", self.pools_max, 1, POOLS_MAX)?;
         range("pes_per_pool_max", self.pes_per_pool_max, 1, PES_PER_POOL_MAX)?;
         range("pes_max", self.pes_max, 1, POOLS_MAX * PES_PER_POOL_MAX)?;
-        range("handle_bytes_max", self.handle_bytes_max, 1, 65_531)?;
+        range("handle_bytes_max", self.handle_bytes_max, 1, super::HANDLE_BYTES_WIRE)?;
         range("resolution_items", self.resolution_items, 1, PES_PER_POOL_MAX)?;
         range("resolution_items_max", self.resolution_items_max, 1, PES_PER_POOL_MAX)?;
         if self.keep_alive_timeout_ms == 0 {

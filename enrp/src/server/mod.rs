@@ -22,8 +22,8 @@ mod supervision;
 mod tests;
 
 use crate::handlespace::{Handlespace, Limits, Slot, SuspensionReason};
-use crate::random::Random;
 use crate::timer::TimerQueue;
+use asap::policy::Rng;
 use asap::wire::{self, ErrorCause, Message, OperationError, PeId, PoolHandle, ServerId};
 use bytes::Bytes;
 pub use config::ServerConfig;
@@ -36,6 +36,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use supervision::Supervision;
+
+/// Longest pool handle a parameter can hold.
+pub(crate) const HANDLE_BYTES_WIRE: usize = 65_531;
 
 /// Names a client: one association, or one embedded user. Given by the caller, never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,7 +87,7 @@ pub struct Server {
     updates: TimerQueue<PoolHandle>,
     outputs: VecDeque<(ClientId, Bytes)>,
     events: VecDeque<Event>,
-    random: Random,
+    random: Rng,
     counters: Counters,
 }
 
@@ -93,12 +96,13 @@ impl Server {
     /// section 2.1); `seed` feeds the spreading of keep-alives and the random policies.
     #[must_use]
     pub fn new(config: ServerConfig, id: ServerId, seed: u64) -> Self {
-        let mut random = Random::new(seed);
+        let mut random = Rng::new(seed);
         let limits =
             Limits { pools: config.pools_max, pes_per_pool: config.pes_per_pool_max, pes: config.pes_max };
         Self {
-            limits: wire::Limits { max_handle: config.handle_bytes_max, ..wire::Limits::default() },
-            handlespace: Handlespace::new(limits, random.bits()),
+            // Our own limit is checked where the request can be refused as itself.
+            limits: wire::Limits { max_handle: HANDLE_BYTES_WIRE, ..wire::Limits::default() },
+            handlespace: Handlespace::new(limits, random.next_u64()),
             config,
             id,
             clients: FxHashMap::default(),

@@ -41,6 +41,9 @@ impl Server {
         handle: &PoolHandle,
         element: &PoolElement,
     ) -> Result<(), ErrorCause> {
+        if handle.as_bytes().len() > self.config.handle_bytes_max {
+            return Err(ErrorCause::LackOfResources);
+        }
         if element.id == PeId(0) || element.life == RegistrationLife::Seconds(0) {
             return Err(ErrorCause::InvalidValues(tlv(|writer| writer.pool_element(element))));
         }
