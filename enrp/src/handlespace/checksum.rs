@@ -11,10 +11,7 @@ pub struct Checksum(u64);
 
 /// Sum of the 16-bit words of a pool handle; an odd last byte counts as the high half (zero padding).
 pub(super) fn handle_words(handle: &[u8]) -> u64 {
-    handle
-        .chunks(2)
-        .map(|pair| u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
-        .sum()
+    handle.chunks(2).map(|pair| u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]))).sum()
 }
 
 impl Checksum {
@@ -79,8 +76,7 @@ mod tests {
         assert_eq!(Checksum::default().value(), 0xffff);
         assert_eq!(of(&[(b"GatewayPool".to_vec(), 0xdead_beef)]).value(), 0xda79);
         for (n, expected) in [(2_000, 0x717f), (10_000, 0xdb1a), (100_000, 0xf5d2)] {
-            let blocks: Vec<_> =
-                (0..n).map(|i| (format!("GatewayPool-{:05}", i % 500).into_bytes(), i + 1)).collect();
+            let blocks: Vec<_> = (0..n).map(|i| (format!("GatewayPool-{:05}", i % 500).into_bytes(), i + 1)).collect();
             assert_eq!(of(&blocks).value(), expected, "{n} PEs");
             assert_eq!(plain(&blocks), expected, "{n} PEs, plain");
         }

@@ -86,13 +86,7 @@ impl Handlespace {
             pes_per_pool: limits.pes_per_pool.min(PES_PER_POOL_MAX),
             ..limits
         };
-        Self {
-            limits,
-            pools: BTreeMap::new(),
-            elements: Slab::new(),
-            owned: BTreeMap::new(),
-            random: Rng::new(seed),
-        }
+        Self { limits, pools: BTreeMap::new(), elements: Slab::new(), owned: BTreeMap::new(), random: Rng::new(seed) }
     }
 
     /// Adds an element, or replaces the one with its identifier (RFC 5352 section 3.1 rules 1 to 3, RFC 5353 section
@@ -231,8 +225,7 @@ impl Handlespace {
         let id = element.id;
         let slot = Slot(self.elements.vacant_key());
         let seed = self.random.next_u64();
-        let pool =
-            self.pools.entry(handle.clone()).or_insert_with(|| Pool::new(handle.clone(), &element, seed));
+        let pool = self.pools.entry(handle.clone()).or_insert_with(|| Pool::new(handle.clone(), &element, seed));
         pool.members.insert(id, slot);
         let words = pool.handle_words;
         self.own(&element, words);
@@ -243,7 +236,8 @@ impl Handlespace {
 
     fn replace(&mut self, slot: Slot, new: PoolElement) -> Added {
         let element = &mut self.elements[slot.0];
-        let changed = element.registered.user_transport != new.user_transport || element.registered.policy != new.policy;
+        let changed =
+            element.registered.user_transport != new.user_transport || element.registered.policy != new.policy;
         element.registrations += 1;
         let words = self.pools[&element.handle].handle_words;
         let old = std::mem::replace(&mut element.registered, new.clone());

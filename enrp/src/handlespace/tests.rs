@@ -217,11 +217,7 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let reason = || {
-        prop_oneof![
-            Just(SuspensionReason::Silent),
-            Just(SuspensionReason::Unusable),
-            Just(SuspensionReason::Draining)
-        ]
+        prop_oneof![Just(SuspensionReason::Silent), Just(SuspensionReason::Unusable), Just(SuspensionReason::Draining)]
     };
     let place = || (0..4_u8, 0..12_u32);
     let load = prop_oneof![0..3_u32, Just(u32::MAX)];
@@ -288,7 +284,10 @@ impl Model {
 
     fn selectable(&self, handle: u8) -> Vec<PeId> {
         let range = self.0.range((handle, 0)..=(handle, u32::MAX));
-        range.filter(|(_, (_, load, reasons))| *load != u32::MAX && reasons.is_empty()).map(|(k, _)| PeId(k.1)).collect()
+        range
+            .filter(|(_, (_, load, reasons))| *load != u32::MAX && reasons.is_empty())
+            .map(|(k, _)| PeId(k.1))
+            .collect()
     }
 
     fn check_answer(&self, handlespace: &mut Handlespace, handle: u8, items: usize) {

@@ -97,8 +97,7 @@ impl Server {
     #[must_use]
     pub fn new(config: ServerConfig, id: ServerId, seed: u64) -> Self {
         let mut random = Rng::new(seed);
-        let limits =
-            Limits { pools: config.pools_max, pes_per_pool: config.pes_per_pool_max, pes: config.pes_max };
+        let limits = Limits { pools: config.pools_max, pes_per_pool: config.pes_per_pool_max, pes: config.pes_max };
         Self {
             // Our own limit is checked where the request can be refused as itself.
             limits: wire::Limits { max_handle: HANDLE_BYTES_WIRE, ..wire::Limits::default() },
@@ -239,9 +238,9 @@ impl Server {
             wire::DecodeErrorKind::UnknownParameter(_) | wire::DecodeErrorKind::UnknownMessage(_) => {
                 self.counters.unrecognized += 1;
             }
-            wire::DecodeErrorKind::Length
-            | wire::DecodeErrorKind::Missing(_)
-            | wire::DecodeErrorKind::Invalid(_) => self.counters.malformed += 1,
+            wire::DecodeErrorKind::Length | wire::DecodeErrorKind::Missing(_) | wire::DecodeErrorKind::Invalid(_) => {
+                self.counters.malformed += 1
+            }
         }
         if let Some(answer) = error.answer() {
             self.send(client, &answer);

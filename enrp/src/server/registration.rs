@@ -4,7 +4,8 @@ use super::supervision::Supervision;
 use super::{ClientId, Event, RemovalCause, Server, Timer, error};
 use crate::handlespace::{AddError, Added, Mismatch, Slot, SuspensionReason};
 use asap::wire::{
-    ErrorCause, Message, PeId, PoolElement, PoolHandle, RegistrationLife, SctpTransport, Transport, TransportUse, Writer,
+    ErrorCause, Message, PeId, PoolElement, PoolHandle, RegistrationLife, SctpTransport, Transport, TransportUse,
+    Writer,
 };
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};

@@ -32,8 +32,7 @@ fn what_is_not_for_a_server_is_counted() {
     let mut lab = Lab::new(|_| {});
     let cookie = Message::Cookie { cookie: Bytes::from_static(b"abcd") };
     let announce = Message::ServerAnnounce { server: ServerId(5), transports: Vec::new() };
-    let keep_alive =
-        Message::EndpointKeepAlive { home: true, server: ServerId(5), handle: pool(), pe_id: None };
+    let keep_alive = Message::EndpointKeepAlive { home: true, server: ServerId(5), handle: pool(), pe_id: None };
     for message in [cookie, announce, keep_alive] {
         assert_eq!(lab.send(1, &message), []);
     }
@@ -47,7 +46,10 @@ fn a_handle_that_is_too_long_is_refused_as_the_request_wants_it() {
     let handle = PoolHandle::new(vec![b'x'; 33]);
     let answer = lab.ask(1, &Message::Registration { handle: handle.clone(), element: element(1) });
     let refusal = error(ErrorCause::LackOfResources);
-    assert_eq!(answer, Message::RegistrationResponse { reject: true, handle: handle.clone(), pe_id: pe(1), error: refusal });
+    assert_eq!(
+        answer,
+        Message::RegistrationResponse { reject: true, handle: handle.clone(), pe_id: pe(1), error: refusal }
+    );
     let answer = lab.ask(1, &Message::HandleResolution { subscribe: true, handle, items: None });
     assert_eq!(refused(&answer), (false, ErrorCause::UnknownPoolHandle));
     assert_eq!(lab.server.handlespace().pool_count(), 0);

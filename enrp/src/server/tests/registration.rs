@@ -165,28 +165,20 @@ fn deregistration_is_granted_to_the_pe_only() {
     let mut lab = Lab::new(|_| {});
     lab.register(1);
     let by_proxy = lab.ask(2, &request);
-    assert_eq!(by_proxy, Message::DeregistrationResponse {
-        handle: pool(),
-        pe_id: pe(1),
-        error: error(ErrorCause::Security)
-    });
+    assert_eq!(
+        by_proxy,
+        Message::DeregistrationResponse { handle: pool(), pe_id: pe(1), error: error(ErrorCause::Security) }
+    );
     assert!(lab.is_there(1));
     // Another association, but from the address it registered from.
     lab.server.handle_message(lab.now, ClientId(100), &source(1), &request.encode().unwrap());
     let granted = Message::DeregistrationResponse { handle: pool(), pe_id: pe(1), error: None };
     assert_eq!(lab.drain(), [(100, granted.clone())]);
-    assert_eq!(lab.events(), [Event::Deregistered {
-        handle: pool(),
-        pe: pe(1),
-        cause: RemovalCause::Deregistration
-    }]);
+    assert_eq!(lab.events(), [Event::Deregistered { handle: pool(), pe: pe(1), cause: RemovalCause::Deregistration }]);
     // What is not there is granted (section 3.2).
     assert_eq!(lab.ask(1, &request), granted);
     let counters = lab.server.counters();
-    assert_eq!(
-        (counters.refused_security, counters.deregistrations, counters.deregistrations_unknown),
-        (1, 1, 1)
-    );
+    assert_eq!((counters.refused_security, counters.deregistrations, counters.deregistrations_unknown), (1, 1, 1));
 }
 
 #[test]

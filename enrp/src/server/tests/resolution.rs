@@ -14,10 +14,9 @@ fn an_unknown_handle_is_refused() {
 
 #[test]
 fn the_policy_is_given_unless_round_robin() {
-    for (policy, expected) in [
-        (Policy::RoundRobin, None),
-        (Policy::WeightedRandom { weight: 3 }, Some(Policy::WeightedRandom { weight: 3 })),
-    ] {
+    for (policy, expected) in
+        [(Policy::RoundRobin, None), (Policy::WeightedRandom { weight: 3 }, Some(Policy::WeightedRandom { weight: 3 }))]
+    {
         let mut lab = Lab::new(|_| {});
         lab.register_with(1, policy);
         let Message::HandleResolutionResponse { policy, elements, .. } = lab.ask(9, &resolution(false, None)) else {
@@ -33,13 +32,9 @@ fn the_policy_is_given_unless_round_robin() {
 fn answers_have_as_many_as_asked_for() {
     let mut lab = Lab::new(|c| c.resolution_items_max = 30);
     (1..=40).for_each(|n| lab.register(n));
-    for (client, asked, expected) in [
-        (99, None, 16),
-        (99, Some(0), 1),
-        (99, Some(3), 3),
-        (99, Some(20), 20),
-        (99, Some(u32::MAX), 30),
-    ] {
+    for (client, asked, expected) in
+        [(99, None, 16), (99, Some(0), 1), (99, Some(3), 3), (99, Some(20), 20), (99, Some(u32::MAX), 30)]
+    {
         let answer = lab.ask(client, &resolution(false, asked));
         assert_eq!(listed(&answer).1.len(), expected, "{asked:?}");
     }

@@ -3,8 +3,7 @@
 use super::*;
 
 fn is_keep_alive(message: &Message) -> bool {
-    let expected =
-        Message::EndpointKeepAlive { home: false, server: SERVER, handle: pool(), pe_id: None };
+    let expected = Message::EndpointKeepAlive { home: false, server: SERVER, handle: pool(), pe_id: None };
     *message == expected
 }
 
