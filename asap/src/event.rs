@@ -104,7 +104,8 @@ pub enum PuEvent {
         /// Elements with other transport or policy values.
         changed: Vec<PeId>,
     },
-    /// The server does not know the handle, or refuses it. Queued items wait for `take_queued` or a later `resolve`.
+    /// The server does not know the handle, or has no element of it in service, or refuses. Told once per use of the handle;
+    /// the machine goes on asking and `Resolved` follows when the pool comes. Queued items stay for `take_queued`.
     UnknownHandle {
         /// Name.
         handle: PoolHandle,

@@ -1,11 +1,24 @@
 //! One handle of a pool element.
 
-use super::Registration;
+use crate::wire::{Policy, PoolHandle, RegistrationLife, Transport};
 use std::time::{Duration, Instant};
 
 /// RFC 5352 7.1: T4 is 10 minutes or 20 seconds less than the life.
 const T4_LONGEST: Duration = Duration::from_mins(10);
 const T4_BEFORE_END: Duration = Duration::from_secs(20);
+
+/// What to register under one handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Pool handle.
+    pub handle: PoolHandle,
+    /// Registration life asked for.
+    pub life: RegistrationLife,
+    /// Where pool users reach the element.
+    pub user_transport: Transport,
+    /// Policy values of the element (weight, load); the pool's policy is set by its first element.
+    pub policy: Policy,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {

@@ -11,6 +11,8 @@
 //! Registered --unasked DEREGISTRATION_RESPONSE (life ran out)--> Waiting --T2--> Registering
 //! ```
 
+mod answers;
+mod counters;
 mod entry;
 
 #[cfg(test)]
@@ -19,29 +21,15 @@ mod tests;
 use crate::config::{PeConfig, ServerAddress};
 use crate::event::{ConnId, DeregisterCause, PeEvent, Transmit};
 use crate::hunt::{Ended, Hunt};
-use crate::wire::{
-    Message, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, ServerId,
-    Transport,
-};
+use crate::wire::{Message, PeId, Policy, PoolElement, PoolHandle, ServerId};
+pub use counters::PeCounters;
+pub use entry::Registration;
 use entry::{Entry, State};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Servers that may have an association to us at a time without being our home.
 const MAX_ACCEPTED: usize = 8;
-
-/// What to register under one handle.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    /// Pool handle.
-    pub handle: PoolHandle,
-    /// Registration life asked for.
-    pub life: RegistrationLife,
-    /// Where pool users reach the element.
-    pub user_transport: Transport,
-    /// Policy values of the element (weight, load); the pool's policy is set by its first element.
-    pub policy: Policy,
-}
 
 /// Why an application call was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -55,33 +43,6 @@ pub enum PeError {
     /// The values do not fit the format or one message.
     #[error("the registration cannot be encoded")]
     NotEncodable,
-}
-
-/// Counters, for metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PeCounters {
-    /// Registrations sent, with repetitions.
-    pub registrations_sent: u64,
-    /// Registrations granted.
-    pub registrations_granted: u64,
-    /// Registrations rejected by a server.
-    pub registrations_refused: u64,
-    /// T2 ran out.
-    pub t2_expired: u64,
-    /// T3 ran out.
-    pub t3_expired: u64,
-    /// Keep-alives answered.
-    pub keep_alives: u64,
-    /// Keep-alives for a handle that is not ours, silently discarded (RFC 5352 3.4).
-    pub keep_alives_wrong_handle: u64,
-    /// Home servers lost.
-    pub servers_lost: u64,
-    /// Server hunts that ended with T5.
-    pub hunts_failed: u64,
-    /// Messages that did not decode.
-    pub malformed: u64,
-    /// Messages a pool element does not expect, or from a server that is not its home.
-    pub unexpected: u64,
 }
 
 /// One pool element: one PE identifier, registered under one or more handles with one home server.
@@ -316,165 +277,6 @@ impl PeMachine {
     #[must_use]
     pub fn counters(&self) -> &PeCounters {
         &self.counters
-    }
-
-    fn handle_message(&mut self, now: Instant, conn: ConnId, message: Message) {
-        match message {
-            Message::EndpointKeepAlive {
-                home,
-                server,
-                handle,
-                pe_id,
-            } => {
-                self.keep_alive(now, conn, home.then_some(server), server, &handle, pe_id);
-            }
-            Message::RegistrationResponse {
-                reject,
-                handle,
-                pe_id,
-                error,
-            } if pe_id == self.id && self.hunt.home() == Some(conn) => {
-                self.registration_response(now, &handle, reject, error);
-            }
-            Message::DeregistrationResponse {
-                handle,
-                pe_id,
-                error,
-            } if pe_id == self.id && self.hunt.home() == Some(conn) => {
-                self.deregistration_response(now, &handle, error);
-            }
-            // A server's complaint about our bytes: nothing to repeat, nothing to answer.
-            Message::Error { .. } => {}
-            Message::RegistrationResponse { .. }
-            | Message::DeregistrationResponse { .. }
-            | Message::Registration { .. }
-            | Message::Deregistration { .. }
-            | Message::HandleResolution { .. }
-            | Message::HandleResolutionResponse { .. }
-            | Message::EndpointKeepAliveAck { .. }
-            | Message::EndpointUnreachable { .. }
-            | Message::ServerAnnounce { .. }
-            | Message::Cookie { .. }
-            | Message::CookieEcho { .. }
-            | Message::BusinessCard { .. } => self.counters.unexpected += 1,
-        }
-    }
-
-    /// RFC 5352 3.4. `adopt`: H = 1.
-    fn keep_alive(
-        &mut self,
-        now: Instant,
-        conn: ConnId,
-        adopt: Option<ServerId>,
-        server: ServerId,
-        handle: &PoolHandle,
-        pe_id: Option<PeId>,
-    ) {
-        let ours = self
-            .entries
-            .get(handle)
-            .is_some_and(|entry| entry.sent && !entry.is_refused());
-        if !ours || pe_id.is_some_and(|id| id != self.id) {
-            self.counters.keep_alives_wrong_handle += 1;
-            return;
-        }
-        self.counters.keep_alives += 1;
-        self.send(
-            conn,
-            &Message::EndpointKeepAliveAck {
-                handle: handle.clone(),
-                pe_id: self.id,
-            },
-        );
-        if self.hunt.home() == Some(conn) {
-            self.server = Some(server);
-        } else if adopt.is_some() && (self.hunt.home().is_none() || self.server != adopt) {
-            self.accepted.retain(|&other| other != conn);
-            self.hunt.adopt(conn, &mut self.transmits);
-            self.server = adopt;
-            self.found_home(now, conn);
-        }
-    }
-
-    fn registration_response(
-        &mut self,
-        now: Instant,
-        handle: &PoolHandle,
-        reject: bool,
-        error: Option<OperationError>,
-    ) {
-        let t4 = self.config.t4_reregistration_ms;
-        let Some(entry) = self
-            .entries
-            .get_mut(handle)
-            .filter(|entry| entry.is_registering())
-        else {
-            self.counters.unexpected += 1;
-            return;
-        };
-        if reject {
-            entry.state = State::Refused;
-            entry.told = false;
-            self.counters.registrations_refused += 1;
-            self.events.push_back(PeEvent::Refused {
-                handle: handle.clone(),
-                error: error.unwrap_or_default(),
-            });
-            return;
-        }
-        self.counters.registrations_granted += 1;
-        let changed = std::mem::take(&mut entry.changed);
-        entry.state = if changed {
-            State::Pending
-        } else {
-            State::Registered {
-                t4: now + entry.t4(t4),
-            }
-        };
-        if !std::mem::replace(&mut entry.told, true) || error.is_some() {
-            self.events.push_back(PeEvent::Registered {
-                handle: handle.clone(),
-                warning: error,
-            });
-        }
-        self.go_on(now, handle);
-    }
-
-    fn deregistration_response(
-        &mut self,
-        now: Instant,
-        handle: &PoolHandle,
-        error: Option<OperationError>,
-    ) {
-        let t2 = self.t2();
-        let Some(entry) = self.entries.get_mut(handle) else {
-            self.counters.unexpected += 1;
-            return;
-        };
-        if entry.is_leaving() {
-            match error {
-                None => self.remove(handle, DeregisterCause::Requested),
-                Some(error) => {
-                    self.entries.remove(handle);
-                    self.events.push_back(PeEvent::Refused {
-                        handle: handle.clone(),
-                        error,
-                    });
-                    self.close_when_stopped();
-                }
-            }
-        } else if entry.told {
-            // The life ran out. Not again at once: a server that does this always must not make a storm.
-            entry.told = false;
-            entry.state = State::Waiting { until: now + t2 };
-            let cause = DeregisterCause::Expired;
-            self.events.push_back(PeEvent::Deregistered {
-                handle: handle.clone(),
-                cause,
-            });
-        } else {
-            self.counters.unexpected += 1;
-        }
     }
 
     fn entry_timeout(&mut self, now: Instant, handle: &PoolHandle) {

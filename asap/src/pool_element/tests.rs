@@ -1,6 +1,8 @@
 use super::*;
 use crate::config::HuntConfig;
-use crate::wire::{ErrorCause, Limits, SctpTransport, TransportUse};
+use crate::wire::{
+    ErrorCause, Limits, OperationError, RegistrationLife, SctpTransport, Transport, TransportUse,
+};
 
 const PE: PeId = PeId(7);
 

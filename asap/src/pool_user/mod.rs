@@ -7,6 +7,8 @@
 //! A handle stays in the cache, with its subscription, until `forget`. After a negative answer it is asked for again, at first
 //! every `retry_unknown_ms`, slower while nobody uses it.
 
+mod answers;
+mod counters;
 mod entry;
 mod pool;
 mod session;
@@ -18,45 +20,13 @@ use crate::config::PuConfig;
 use crate::event::{ConnId, PuEvent, Transmit};
 use crate::hunt::{Ended, Hunt};
 use crate::policy::Rng;
-use crate::wire::{ErrorCause, Message, OperationError, PeId, Policy, PoolElement, PoolHandle};
+use crate::wire::{Message, PeId, PoolElement, PoolHandle};
+pub use counters::PuCounters;
 use entry::{Entry, Request};
 pub use pool::Pool;
 pub use session::{Selection, Session};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
-
-/// Counters, for metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PuCounters {
-    /// HANDLE_RESOLUTION sent, with repetitions.
-    pub requests_sent: u64,
-    /// Selections and resolutions served from the cache.
-    pub cache_hits: u64,
-    /// Selections and resolutions that found nothing there.
-    pub cache_misses: u64,
-    /// Answers and updates taken.
-    pub answers: u64,
-    /// Negative answers.
-    pub negative_answers: u64,
-    /// T1 ran out.
-    pub t1_expired: u64,
-    /// Items refused because the queue was full.
-    pub queue_refused: u64,
-    /// Handles refused because of `max_pools`.
-    pub pools_refused: u64,
-    /// ENDPOINT_UNREACHABLE sent.
-    pub reports_sent: u64,
-    /// Reports not sent because this event was reported already.
-    pub reports_suppressed: u64,
-    /// Name servers lost.
-    pub servers_lost: u64,
-    /// Server hunts that ended with T5.
-    pub hunts_failed: u64,
-    /// Messages that did not decode.
-    pub malformed: u64,
-    /// Messages a pool user does not expect, or from a server that is not its own.
-    pub unexpected: u64,
-}
 
 /// One pool user. `T` is what it queues until a handle is resolved.
 #[derive(Debug)]
@@ -413,118 +383,6 @@ impl<T> PuMachine<T> {
             }
             Request::Again { .. } => self.ask(now, handle, 0),
             Request::None | Request::Wanted => {}
-        }
-    }
-
-    fn handle_message(&mut self, now: Instant, message: Message) {
-        match message {
-            Message::HandleResolutionResponse {
-                subscribed,
-                handle,
-                policy,
-                elements,
-                error,
-            } => match error {
-                Some(error) => self.negative(now, &handle, error),
-                None => self.positive(
-                    now,
-                    handle,
-                    subscribed,
-                    policy.unwrap_or(Policy::RoundRobin),
-                    elements,
-                ),
-            },
-            // A server's complaint about our bytes: nothing to repeat, nothing to answer.
-            Message::Error { .. } => {}
-            Message::Registration { .. }
-            | Message::Deregistration { .. }
-            | Message::RegistrationResponse { .. }
-            | Message::DeregistrationResponse { .. }
-            | Message::HandleResolution { .. }
-            | Message::EndpointKeepAlive { .. }
-            | Message::EndpointKeepAliveAck { .. }
-            | Message::EndpointUnreachable { .. }
-            | Message::ServerAnnounce { .. }
-            | Message::Cookie { .. }
-            | Message::CookieEcho { .. }
-            | Message::BusinessCard { .. } => self.counters.unexpected += 1,
-        }
-    }
-
-    fn positive(
-        &mut self,
-        now: Instant,
-        handle: PoolHandle,
-        subscribed: bool,
-        policy: Policy,
-        elements: Vec<PoolElement>,
-    ) {
-        let seed = self.rng.next_u64();
-        let Some(entry) = self.entries.get_mut(&handle) else {
-            self.counters.unexpected += 1;
-            return;
-        };
-        self.counters.answers += 1;
-        let asked = matches!(entry.request, Request::Sent { .. }) || entry.pool.is_none();
-        let known = entry.pool.is_some();
-        entry.answered(now, subscribed, &self.config);
-        let pool = entry.pool.get_or_insert_with(|| Pool::new(&policy, seed));
-        let difference = pool.update(policy, elements, seed);
-        difference.removed.iter().for_each(|pe| {
-            entry.reported.remove(pe);
-        });
-        if asked {
-            let (policy, elements) = (pool.policy().clone(), pool.elements().to_vec());
-            self.events.push_back(PuEvent::Resolved {
-                handle: handle.clone(),
-                policy,
-                elements,
-            });
-        }
-        if known && !difference.is_empty() {
-            let pool::Difference {
-                added,
-                removed,
-                changed,
-            } = difference;
-            self.events.push_back(PuEvent::PoolChanged {
-                handle,
-                added,
-                removed,
-                changed,
-            });
-        }
-    }
-
-    /// The pool is gone, or was never there, or the server will not say (then the cache stays).
-    fn negative(&mut self, now: Instant, handle: &PoolHandle, error: OperationError) {
-        let Some(entry) = self.entries.get_mut(handle) else {
-            self.counters.unexpected += 1;
-            return;
-        };
-        self.counters.negative_answers += 1;
-        entry.subscribed = false;
-        entry.ask_later(now, &self.config);
-        let mut tell = std::mem::take(&mut entry.used);
-        if error.causes.contains(&ErrorCause::UnknownPoolHandle)
-            && let Some(pool) = entry.pool.take()
-        {
-            entry.reported.clear();
-            let removed = pool.elements().iter().map(|element| element.id).collect();
-            let (added, changed) = (Vec::new(), Vec::new());
-            self.events.push_back(PuEvent::PoolChanged {
-                handle: handle.clone(),
-                added,
-                removed,
-                changed,
-            });
-            tell = true;
-        }
-        if tell {
-            self.events.push_back(PuEvent::UnknownHandle {
-                handle: handle.clone(),
-                error,
-            });
         }
     }
 

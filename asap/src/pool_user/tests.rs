@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{HuntConfig, ServerAddress};
-use crate::wire::{IpTransport, Limits, RegistrationLife, ServerId, Transport};
+use crate::wire::{ErrorCause, IpTransport, Limits, Policy, RegistrationLife, ServerId, Transport};
 use bytes::Bytes;
 
 const POOL: &str = "pool";
@@ -146,10 +146,14 @@ impl Bed {
     }
 
     fn refuse(&mut self, conn: u64, cause: ErrorCause) {
+        self.refuse_with(conn, cause, false);
+    }
+
+    fn refuse_with(&mut self, conn: u64, cause: ErrorCause, subscribed: bool) {
         self.receive(
             conn,
             &Message::HandleResolutionResponse {
-                subscribed: false,
+                subscribed,
                 handle: handle(),
                 policy: None,
                 elements: Vec::new(),
@@ -407,6 +411,28 @@ fn a_pool_that_goes_is_told_and_refusals_for_other_reasons_keep_the_cache() {
         (100, vec![Out::Resolve(0, true)]),
         "the subscription ended"
     );
+}
+
+/// A server that has the pool, but no element of it in service, refuses and goes on with its updates (A = 1).
+#[test]
+fn a_pool_out_of_service_comes_back_by_an_update() {
+    let mut bed = Bed::resolved(&[4]);
+    bed.refuse_with(0, ErrorCause::LackOfResources, true);
+    let error = ErrorCause::LackOfResources.into();
+    assert_eq!(
+        bed.events(),
+        [
+            changed(&[], &[4], &[]),
+            PuEvent::UnknownHandle {
+                handle: handle(),
+                error
+            }
+        ]
+    );
+    assert_eq!((bed.pick(), bed.out()), (None, vec![]));
+    bed.answer(0, true, &[4]);
+    assert!(matches!(bed.events()[..], [PuEvent::Resolved { .. }]));
+    assert_eq!((bed.pick(), bed.pu.poll_timeout()), (Some(4), None));
 }
 
 #[test]

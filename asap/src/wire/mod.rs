@@ -3,14 +3,16 @@
 //! [`Message::decode`] and [`Message::encode`] are the ASAP codec. ENRP, which has the same parameters in other messages, uses the
 //! layer below: [`Header::split`] and [`Parameters`] to read, [`Writer`] to write.
 
+mod decode;
 mod error;
 mod message;
 mod reader;
 mod types;
 mod writer;
 
+pub use decode::Decoded;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, FailedRequest};
-pub use message::{Decoded, Message};
+pub use message::Message;
 pub use reader::{Header, Parameter, Parameters};
 pub use types::{
     DccpTransport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle,
