@@ -1,0 +1,341 @@
+//! A name server, pool elements and pool users, each with its SCTP stack, on one network in virtual time.
+
+use asap::wire::{PeId, Policy, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse};
+use asap::{ConnId, PeConfig, PeMachine, PuConfig, PuMachine, ServerAddress, pool_element::Registration};
+use enrp::node::Node;
+use enrp::{Server, ServerConfig};
+use sctp::driver::Node as _;
+use sctp::{AssocId, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+pub(crate) const SERVER: u8 = 9;
+
+/// A client's machine; pool element and pool user are driven alike.
+pub(crate) trait Machine {
+    fn connected(&mut self, now: Instant, conn: ConnId);
+    fn received(&mut self, now: Instant, conn: ConnId, bytes: &[u8]);
+    fn closed(&mut self, now: Instant, conn: ConnId);
+    fn timeout(&mut self, now: Instant);
+    fn next(&self) -> Option<Instant>;
+    fn transmit(&mut self) -> Option<asap::Transmit>;
+}
+
+macro_rules! machine {
+    ($machine:ty) => {
+        impl Machine for $machine {
+            fn connected(&mut self, now: Instant, conn: ConnId) {
+                self.handle_connected(now, conn);
+            }
+            fn received(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
+                self.handle_received(now, conn, bytes);
+            }
+            fn closed(&mut self, now: Instant, conn: ConnId) {
+                self.handle_closed(now, conn);
+            }
+            fn timeout(&mut self, now: Instant) {
+                self.handle_timeout(now);
+            }
+            fn next(&self) -> Option<Instant> {
+                self.poll_timeout()
+            }
+            fn transmit(&mut self) -> Option<asap::Transmit> {
+                self.poll_transmit()
+            }
+        }
+    };
+}
+machine!(PeMachine);
+machine!(PuMachine);
+
+/// A machine with its associations.
+pub(crate) struct Client<M> {
+    pub(crate) machine: M,
+    pub(crate) stack: Stack,
+    conns: BTreeMap<AssocId, ConnId>,
+}
+
+impl<M: Machine> Client<M> {
+    fn new(machine: M, host: u8, now: Instant) -> Self {
+        let stack = Stack::new(sctp::Config::default(), vec![ip(host)], [host; 32], now);
+        Self { machine, stack, conns: BTreeMap::new() }
+    }
+
+    fn assoc(&self, conn: ConnId) -> AssocId {
+        *self.conns.iter().find(|(_, c)| **c == conn).expect("a connection of the machine").0
+    }
+
+    fn pump(&mut self, now: Instant) {
+        loop {
+            let mut idle = true;
+            while let Some(event) = self.stack.poll_event() {
+                idle = false;
+                match event {
+                    Event::Up { assoc, .. } => self.machine.connected(now, self.conns[&assoc]),
+                    Event::Message { assoc, payload, .. } => self.machine.received(now, self.conns[&assoc], &payload),
+                    Event::Closed { assoc, .. } => {
+                        if let Some(conn) = self.conns.remove(&assoc) {
+                            self.machine.closed(now, conn);
+                        }
+                    }
+                    Event::Path { .. } | _ => {}
+                }
+            }
+            while let Some(transmit) = self.machine.transmit() {
+                idle = false;
+                self.perform(now, transmit);
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn perform(&mut self, now: Instant, transmit: asap::Transmit) {
+        match transmit {
+            asap::Transmit::Connect { conn, server } => {
+                let peer = server.addresses.iter().map(|&address| SocketAddr::new(address, 9899)).collect();
+                let connect = Connect { peer, peer_port: server.port, local_port: None };
+                let assoc = self.stack.connect(now, connect).unwrap();
+                self.conns.insert(assoc, conn);
+            }
+            asap::Transmit::Send { conn, bytes } => {
+                let options = SendOptions { ppid: ppid::ASAP, ..SendOptions::default() };
+                self.stack.send(now, self.assoc(conn), options, bytes).unwrap();
+            }
+            asap::Transmit::Close { conn } => {
+                let assoc = self.assoc(conn);
+                self.stack.shutdown(now, assoc);
+            }
+        }
+    }
+}
+
+/// What a host of the network does.
+trait Host {
+    fn datagram(&mut self, now: Instant, datagram: Datagram);
+    fn unreachable(&mut self, now: Instant, error: &Unreachable);
+    fn timeout(&mut self, now: Instant);
+    fn next(&self) -> Option<Instant>;
+    fn transmit(&mut self, now: Instant) -> Option<Transmit>;
+}
+
+impl<M: Machine> Host for Client<M> {
+    fn datagram(&mut self, now: Instant, datagram: Datagram) {
+        self.stack.handle_datagram(now, datagram);
+        self.pump(now);
+    }
+    fn unreachable(&mut self, now: Instant, error: &Unreachable) {
+        self.stack.handle_unreachable(now, error);
+        self.pump(now);
+    }
+    fn timeout(&mut self, now: Instant) {
+        self.stack.handle_timeout(now);
+        self.machine.timeout(now);
+        self.pump(now);
+    }
+    fn next(&self) -> Option<Instant> {
+        self.stack.poll_timeout().into_iter().chain(self.machine.next()).min()
+    }
+    fn transmit(&mut self, now: Instant) -> Option<Transmit> {
+        self.pump(now);
+        self.stack.poll_transmit(now)
+    }
+}
+
+impl Host for Node {
+    fn datagram(&mut self, now: Instant, datagram: Datagram) {
+        self.handle_datagram(now, datagram);
+    }
+    fn unreachable(&mut self, now: Instant, error: &Unreachable) {
+        self.handle_unreachable(now, error);
+    }
+    fn timeout(&mut self, now: Instant) {
+        self.handle_timeout(now);
+    }
+    fn next(&self) -> Option<Instant> {
+        self.poll_timeout()
+    }
+    fn transmit(&mut self, now: Instant) -> Option<Transmit> {
+        self.poll_transmit(now)
+    }
+}
+
+/// What happens to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Its process is gone: its kernel answers with ICMP port unreachable.
+    Killed,
+    /// It hangs, or nothing reaches it: silence.
+    Stopped,
+}
+
+/// Hosts by the last byte of their address 127.0.0.n.
+pub(crate) struct Lab {
+    pub(crate) now: Instant,
+    pub(crate) server: Node,
+    pub(crate) pes: BTreeMap<u8, Client<PeMachine>>,
+    pub(crate) pus: BTreeMap<u8, Client<PuMachine>>,
+    pub(crate) faults: BTreeMap<u8, Fault>,
+    /// In flight: (when, serial) to (host, what).
+    wire: BTreeMap<(Instant, u64), (u8, Packet)>,
+    serial: u64,
+}
+
+enum Packet {
+    Data(Datagram),
+    Icmp(Unreachable),
+}
+
+const DELAY: Duration = Duration::from_millis(1);
+
+pub(crate) fn ip(host: u8) -> IpAddr {
+    IpAddr::from([127, 0, 0, host])
+}
+
+pub(crate) fn pool() -> PoolHandle {
+    PoolHandle::from("GatewayPool")
+}
+
+impl Lab {
+    pub(crate) fn new(config: ServerConfig) -> Self {
+        let now = Instant::now();
+        Self {
+            now,
+            server: name_server(config, now),
+            pes: BTreeMap::new(),
+            pus: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            wire: BTreeMap::new(),
+            serial: 0,
+        }
+    }
+
+    /// A pool element that registers; its PE identifier is its host number.
+    pub(crate) fn start_pe(&mut self, host: u8) {
+        let mut config = PeConfig::default();
+        config.hunt.servers = vec![ServerAddress::new(ip(SERVER))];
+        let mut machine = PeMachine::new(config, PeId(host.into()), host.into());
+        let transport =
+            SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: vec![ip(host)] };
+        let registration = Registration {
+            handle: pool(),
+            life: RegistrationLife::Seconds(60),
+            user_transport: Transport::Sctp(transport),
+            policy: Policy::RoundRobin,
+        };
+        machine.register(self.now, registration).unwrap();
+        self.pes.insert(host, Client::new(machine, host, self.now));
+    }
+
+    /// A pool user that resolves the pool and subscribes.
+    pub(crate) fn start_pu(&mut self, host: u8) {
+        let mut config = PuConfig::default();
+        config.hunt.servers = vec![ServerAddress::new(ip(SERVER))];
+        let mut machine = PuMachine::new(config, host.into());
+        machine.resolve(self.now, &pool());
+        self.pus.insert(host, Client::new(machine, host, self.now));
+    }
+
+    /// The pool as the user has it in its cache, sorted.
+    pub(crate) fn cached(&self, pu: u8) -> Vec<u32> {
+        let pool = self.pus[&pu].machine.pool(&pool());
+        let mut ids: Vec<u32> = pool.map(|pool| pool.elements().iter().map(|e| e.id.0).collect()).unwrap_or_default();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(crate) fn pump(&mut self) {
+        for host in self.hosts() {
+            if self.faults.contains_key(&host) {
+                continue;
+            }
+            let now = self.now;
+            while let Some(transmit) = self.host(host).transmit(now) {
+                self.carry(host, transmit);
+            }
+        }
+    }
+
+    /// Runs until `done`, at most for `limit_ms`; gives how long it took, or `None`.
+    pub(crate) fn run(&mut self, limit_ms: u64, mut done: impl FnMut(&mut Self) -> bool) -> Option<Duration> {
+        let (start, end) = (self.now, self.now + Duration::from_millis(limit_ms));
+        self.pump();
+        loop {
+            if done(self) {
+                return Some(self.now - start);
+            }
+            let alive: Vec<u8> = self.hosts().into_iter().filter(|host| !self.faults.contains_key(host)).collect();
+            let timers = alive.iter().filter_map(|&host| self.host(host).next()).min();
+            let packet = self.wire.keys().next().map(|key| key.0);
+            let next = packet.into_iter().chain(timers).min().filter(|&next| next <= end);
+            let Some(next) = next else {
+                self.now = end;
+                return None;
+            };
+            self.now = self.now.max(next);
+            self.deliver();
+            for host in alive {
+                let now = self.now;
+                if self.host(host).next().is_some_and(|at| at <= now) {
+                    self.host(host).timeout(now);
+                }
+            }
+            self.pump();
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let (to, packet) = entry.remove();
+            let now = self.now;
+            match (packet, self.faults.get(&to)) {
+                (Packet::Data(datagram), None) => self.host(to).datagram(now, datagram),
+                (Packet::Icmp(error), None) => self.host(to).unreachable(now, &error),
+                (Packet::Data(datagram), Some(Fault::Killed)) => self.reject(to, datagram),
+                (_, Some(_)) => {}
+            }
+        }
+    }
+
+    /// The kernel of a killed process answers a datagram.
+    fn reject(&mut self, host: u8, datagram: Datagram) {
+        let IpAddr::V4(from) = datagram.from.ip() else { return };
+        let to = SocketAddr::new(ip(host), 9899);
+        let error = Unreachable { to, quoted: datagram.payload, port: true };
+        self.put(from.octets()[3], Packet::Icmp(error));
+    }
+
+    fn carry(&mut self, _from: u8, transmit: Transmit) {
+        let IpAddr::V4(to) = transmit.to.ip() else { return };
+        let from = SocketAddr::new(transmit.from, 9899);
+        let datagram = Datagram { from, to: transmit.to.ip(), payload: transmit.payload };
+        self.put(to.octets()[3], Packet::Data(datagram));
+    }
+
+    fn put(&mut self, host: u8, packet: Packet) {
+        self.serial += 1;
+        self.wire.insert((self.now + DELAY, self.serial), (host, packet));
+    }
+
+    fn hosts(&self) -> Vec<u8> {
+        [SERVER].into_iter().chain(self.pes.keys().copied()).chain(self.pus.keys().copied()).collect()
+    }
+
+    fn host(&mut self, host: u8) -> &mut dyn Host {
+        if host == SERVER {
+            &mut self.server
+        } else if let Some(pe) = self.pes.get_mut(&host) {
+            pe
+        } else {
+            self.pus.get_mut(&host).expect("a host of the lab")
+        }
+    }
+}
+
+fn name_server(config: ServerConfig, now: Instant) -> Node {
+    let mut stack = Stack::new(sctp::Config::default(), vec![ip(SERVER)], [SERVER; 32], now);
+    stack.listen(asap::wire::ASAP_PORT);
+    Node::new("enrp", stack, Server::new(config, ServerId(0x0909), 3))
+}

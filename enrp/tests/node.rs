@@ -1,0 +1,117 @@
+//! The stand-alone name server with real pool elements and pool users over SCTP, in virtual time.
+
+mod lab;
+
+use asap::wire::PeId;
+use enrp::ServerConfig;
+use enrp::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Reply};
+use lab::{Fault, Lab, pool};
+use sctp::driver::Node as _;
+use std::time::Duration;
+
+/// PEs 1 to 3 registered, a user at 7 that has them all.
+fn running(config: ServerConfig) -> Lab {
+    let mut lab = Lab::new(config);
+    (1..=3).for_each(|host| lab.start_pe(host));
+    lab.run(1_000, |lab| lab.server.server().handlespace().element_count() == 3).expect("registered");
+    lab.start_pu(7);
+    lab.run(1_000, |lab| lab.cached(7) == [1, 2, 3]).expect("resolved");
+    lab
+}
+
+fn admin(lab: &mut Lab, kind: AdminKind) -> AdminReply {
+    let (reply, mut answer) = Reply::new();
+    lab.server.handle_command(lab.now, DaemonCommand::Admin(AdminRequest { kind, reply }));
+    answer.try_recv().expect("answered at once")
+}
+
+#[test]
+fn elements_come_and_go_and_the_user_is_told() {
+    let mut lab = running(ServerConfig::default());
+    lab.start_pe(4);
+    lab.run(1_000, |lab| lab.cached(7) == [1, 2, 3, 4]).expect("a new element is pushed");
+    let now = lab.now;
+    lab.pes.get_mut(&2).unwrap().machine.stop(now);
+    lab.run(1_000, |lab| lab.cached(7) == [1, 3, 4]).expect("a planned end is pushed");
+    lab.run(1_000, |lab| lab.pes[&2].machine.is_stopped()).expect("and answered");
+    // Ten minutes of keep-alives and re-registrations later nothing has changed.
+    assert_eq!(lab.run(600_000, |lab| lab.cached(7) != [1, 3, 4]), None);
+    let counters = lab.server.server().counters();
+    assert_eq!((counters.expired, counters.suspensions, counters.malformed), (0, 0, 0));
+    assert!(counters.keep_alive_acks > 1_000 && counters.reregistrations > 10, "{counters:?}");
+}
+
+/// How an element ends, and within which time the user must know.
+#[test]
+fn a_dead_element_is_gone_from_the_users_cache() {
+    let config = ServerConfig { keep_alive_interval_ms: 100, keep_alive_timeout_ms: 100, ..ServerConfig::default() };
+    for (fault, limit_ms) in [(Fault::Killed, 200), (Fault::Stopped, 400)] {
+        let mut lab = running(config.clone());
+        lab.faults.insert(2, fault);
+        let told = lab.run(5_000, |lab| lab.cached(7) == [1, 3]).unwrap_or_else(|| panic!("{fault:?}: not told"));
+        assert!(told <= Duration::from_millis(limit_ms), "{fault:?}: {told:?}");
+        let there = lab.server.server().handlespace().element(&pool(), PeId(2)).is_some();
+        assert_eq!(there, fault == Fault::Stopped, "a killed one is removed, a silent one at first suspended");
+    }
+}
+
+#[test]
+fn an_element_that_hung_is_back_by_its_own_answer() {
+    let mut lab = running(ServerConfig::default());
+    lab.faults.insert(2, Fault::Stopped);
+    lab.run(5_000, |lab| lab.cached(7) == [1, 3]).expect("suspended");
+    lab.faults.remove(&2);
+    lab.run(2_000, |lab| lab.cached(7) == [1, 2, 3]).expect("selected again");
+}
+
+#[test]
+fn an_element_that_hung_for_long_registers_again() {
+    let mut lab = running(ServerConfig::default());
+    lab.faults.insert(2, Fault::Stopped);
+    let gone = |lab: &mut Lab| lab.server.server().handlespace().element(&pool(), PeId(2)).is_none();
+    lab.run(20_000, gone).expect("removed");
+    lab.run(5_000, |_| false);
+    lab.faults.remove(&2);
+    lab.run(10_000, |lab| lab.cached(7) == [1, 2, 3]).expect("back");
+}
+
+#[test]
+fn all_elements_die_and_new_ones_come() {
+    let mut lab = running(ServerConfig::default());
+    (1..=3).for_each(|host| drop(lab.faults.insert(host, Fault::Killed)));
+    lab.run(5_000, |lab| lab.cached(7).is_empty()).expect("the pool is gone");
+    lab.run(800, |_| false);
+    lab.start_pe(4);
+    lab.run(2_000, |lab| lab.cached(7) == [4]).expect("the user asks again and finds the new one");
+}
+
+#[test]
+fn the_server_stops_cleanly() {
+    let mut lab = running(ServerConfig::default());
+    assert_eq!(admin(&mut lab, AdminKind::Health).status, 200);
+    lab.server.handle_command(lab.now, DaemonCommand::Stop);
+    assert_eq!(admin(&mut lab, AdminKind::Health).status, 503);
+    lab.run(1_000, |lab| lab.server.finished()).expect("every association is shut down");
+}
+
+#[test]
+fn admin_shows_and_drains() {
+    let mut lab = running(ServerConfig::default());
+    let drain = |name: &str, body: &str| AdminKind::Command { name: name.into(), body: body.into() };
+    assert_eq!(admin(&mut lab, drain("drain", "GatewayPool 00000002\n")).status, 200);
+    lab.run(1_000, |lab| lab.cached(7) == [1, 3]).expect("drained");
+    let state: serde_json::Value = serde_json::from_str(&admin(&mut lab, AdminKind::State).body).unwrap();
+    let pool = &state["server"]["pools"][0];
+    assert_eq!((pool["handle"].as_str(), pool["selectable"].as_u64()), (Some("GatewayPool"), Some(2)));
+    assert_eq!(pool["elements"][1]["state"], "draining");
+    assert_eq!(pool["elements"][1]["user_transport"], "sctp 127.0.0.2:2905");
+    assert_eq!(pool["subscribers"], 1);
+    assert_eq!(admin(&mut lab, drain("undrain", "GatewayPool 2")).status, 200);
+    lab.run(1_000, |lab| lab.cached(7) == [1, 2, 3]).expect("back in");
+    assert_eq!(admin(&mut lab, drain("drain", "GatewayPool 77")).status, 400);
+    assert_eq!(admin(&mut lab, drain("drain", "GatewayPool")).status, 400);
+    assert_eq!(admin(&mut lab, drain("dance", "")).status, 404);
+    let metrics = admin(&mut lab, AdminKind::Metrics).body;
+    assert!(metrics.contains("enrp_pool_pes{pool=\"GatewayPool\"} 3\n"), "{metrics}");
+    assert!(metrics.contains("enrp_registrations_total 3\n"), "{metrics}");
+}
