@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use crate::wire::ProtocolData;
+use crate::wire::tag::Params;
+use crate::wire::{self, ProtocolData};
 
 /// How point codes are written by people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -118,4 +119,27 @@ pub fn decode_itu(msu: &[u8]) -> Option<ProtocolData<'_>> {
         sls: (label >> 28) as u8,
         user_data,
     })
+}
+
+/// Protocol Data 1 of old drafts: the MSU from the service information octet on.
+const DRAFT_PROTOCOL_DATA_1: u16 = 2;
+/// Protocol Data 2 of old drafts: the length indicator, then the MSU.
+const DRAFT_PROTOCOL_DATA_2: u16 = 3;
+
+/// Reads the DATA message of an old draft (up to draft 6, about 2001), as some captures have it: the MSU lies in it
+/// with its classic label ([`decode_itu`]). `None` when it is no such message; RFC 4666 messages are none.
+#[must_use]
+pub fn decode_draft_data(octets: &[u8]) -> Option<ProtocolData<'_>> {
+    let (message_type, body) = wire::header(octets).ok()?;
+    if message_type != wire::MessageType::Data {
+        return None;
+    }
+    let msu = Params::new(body)
+        .map_while(Result::ok)
+        .find_map(|(tag, value)| match tag {
+            DRAFT_PROTOCOL_DATA_1 => Some(value),
+            DRAFT_PROTOCOL_DATA_2 => value.get(1..),
+            _ => None,
+        });
+    msu.and_then(decode_itu)
 }

@@ -216,7 +216,7 @@ pub enum Message<'a> {
 /// |  Version = 1  |   Reserved    | Message Class | Message Type  |
 /// |              Message Length, header included                  |
 /// ```
-fn header(octets: &[u8]) -> Result<(MessageType, &[u8]), DecodeError> {
+pub(crate) fn header(octets: &[u8]) -> Result<(MessageType, &[u8]), DecodeError> {
     let Some((head, body)) = octets.split_first_chunk::<HEADER_LEN>() else {
         return Err(DecodeError::TooShort { len: octets.len() });
     };

@@ -5,8 +5,8 @@ use crate::error::DecodeError;
 use crate::wire::tag::{self, Fields, Params, Sink};
 use crate::wire::types::words;
 use crate::wire::{
-    AffectedPc, DeregistrationStatus, MAX_ROUTING_CONTEXTS, MAX_ROUTING_KEYS, RegistrationStatus,
-    RoutingContexts, TrafficMode, ssnm,
+    AffectedPc, DeregistrationStatus, MAX_ROUTING_KEYS, RegistrationStatus, RoutingContexts,
+    TrafficMode, ssnm,
 };
 
 /// A list that lies in received octets (checked when they were decoded) or in a slice of the caller.
@@ -420,8 +420,8 @@ impl DeregReq {
 /// DEREG RSP (RFC 4666 section 3.6.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeregRsp {
-    /// One result a routing context.
-    pub results: heapless::Vec<DeregistrationResult, MAX_ROUTING_CONTEXTS>,
+    /// One result a routing context, at most [`MAX_ROUTING_KEYS`]; more results take more messages.
+    pub results: heapless::Vec<DeregistrationResult, MAX_ROUTING_KEYS>,
 }
 
 impl DeregRsp {
