@@ -11,22 +11,26 @@ use std::time::{Duration, Instant};
 
 const POOLS: u32 = 500;
 const PES: u32 = 20;
+/// Gets `resolution_items` (16) elements in an answer.
+const REMOTE_USER: ClientId = ClientId(1 << 40);
 const ROUNDS: usize = 200_000;
 /// A whole ASAP request with 16 elements in the answer. Medians do not see what else the machine does.
-const MEDIAN_MAX: Duration = Duration::from_micros(20);
+const MEDIAN_MAX: Duration = Duration::from_micros(50);
 /// The tail does, so its limit is wide.
-const P99_MAX: Duration = Duration::from_micros(200);
+const P99_MAX: Duration = Duration::from_micros(500);
 
 fn main() -> ExitCode {
     let mut server = name_server(POOLS, PES, &Policy::RoundRobin);
     let requests: Vec<_> = (0..POOLS).map(resolution).collect();
+    let now = Instant::now();
     let mut took = Vec::with_capacity(ROUNDS);
     for i in 0..ROUNDS {
         let start = Instant::now();
-        server.handle_message(start, ClientId(u64::MAX), &[], &requests[i * 7 % requests.len()]);
+        // The server's own time stands still: nobody here answers its keep-alives.
+        server.handle_message(now, REMOTE_USER, &[], &requests[i * 7 % requests.len()]);
         let answer = server.poll_output();
         took.push(start.elapsed());
-        assert!(answer.is_some(), "every request is answered");
+        assert!(answer.is_some_and(|(_, bytes)| bytes.len() > 500), "every answer lists elements");
     }
     took.sort_unstable();
     let (median, p99, max) = (took[ROUNDS / 2], took[ROUNDS * 99 / 100], took[ROUNDS - 1]);

@@ -27,10 +27,10 @@ fn resolve(c: &mut Criterion) {
         });
         let requests: Vec<_> = (0..POOLS).map(resolution).collect();
         let now = Instant::now();
-        c.bench_function(&format!("ASAP request and answer, 500 pools, {name}"), |b| {
+        c.bench_function(&format!("ASAP request, answer with 16, 500 pools, {name}"), |b| {
             b.iter(|| {
                 i = (i + 7) % requests.len();
-                server.handle_message(now, ClientId(u64::MAX), &[], &requests[i]);
+                server.handle_message(now, ClientId(1 << 40), &[], &requests[i]);
                 black_box(server.poll_output())
             });
         });
