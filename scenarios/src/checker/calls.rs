@@ -1,0 +1,174 @@
+//! Calls, as the network side saw them: from the ISUP messages in `network.csv` (Q.763 message types, Q.764 procedures).
+
+use super::record::{Group, Msg, Records};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::Serialize;
+
+const IAM: u8 = 0x01;
+const ACM: u8 = 0x06;
+const CON: u8 = 0x07;
+const ANM: u8 = 0x09;
+const REL: u8 = 0x0c;
+const RLC: u8 = 0x10;
+const RSC: u8 = 0x12;
+const GRS: u8 = 0x17;
+const UCIC: u8 = 0x2e;
+/// Cause values from here on say that something went wrong (Q.850: resource unavailable and above); below are normal ends.
+const CAUSE_ABNORMAL: u8 = 32;
+
+/// What became of the calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// Calls begun with IAM, by either side.
+    pub attempted: u64,
+    /// Calls answered (ANM or CON).
+    pub answered: u64,
+    /// Calls that ended by REL and RLC with a normal cause.
+    pub released: u64,
+    /// Calls that ended otherwise: reset (RSC, GRS), UCIC, or REL with a cause of trouble.
+    pub failed: u64,
+    /// Calls up at a fault, on a circuit of an affected group, that ended normally afterwards.
+    pub survived: u64,
+    /// Calls without an end.
+    pub hanging: u64,
+    /// Calls up at a fault on affected groups, by how far they had come.
+    pub at_fault: AtFault,
+}
+
+/// How far the calls on affected groups had come when the fault hit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct AtFault {
+    /// IAM, no ACM yet.
+    pub after_iam: u64,
+    /// ACM, no answer yet.
+    pub after_acm: u64,
+    /// Answered.
+    pub after_anm: u64,
+    /// REL, no RLC yet.
+    pub after_rel: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Iam,
+    Acm,
+    Answered,
+    Releasing,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    stage: Stage,
+    abnormal: bool,
+    hit_by_fault: bool,
+}
+
+/// (network point code, pool point code, CIC).
+type Circuit = (u32, u32, u16);
+
+pub(super) fn calls(records: &Records, affected: &[(u64, FxHashSet<Group>)]) -> Calls {
+    let mut book = Book::default();
+    let (mut sent, mut received) = (records.sent.iter(), records.received.iter());
+    let mut faults = affected.iter().peekable();
+    for from_network in &records.network_order {
+        let next = if *from_network { sent.next() } else { received.next() };
+        let Some(message) = next else { break };
+        while let Some((_, groups)) = faults.next_if(|(t, _)| *t <= message.t_ns) {
+            book.fault(groups);
+        }
+        let flow = records.flows[message.flow as usize];
+        let Some(cic) = flow.cic else { continue };
+        let circuit = if *from_network { (flow.opc, flow.dpc, cic) } else { (flow.dpc, flow.opc, cic) };
+        book.message(circuit, message);
+    }
+    book.counts.hanging += book.up.len() as u64;
+    book.counts
+}
+
+#[derive(Default)]
+struct Book {
+    up: FxHashMap<Circuit, Call>,
+    counts: Calls,
+}
+
+impl Book {
+    fn fault(&mut self, groups: &FxHashSet<Group>) {
+        for ((opc, dpc, cic), call) in &mut self.up {
+            if !groups.contains(&Group { opc: *opc, dpc: *dpc, si: 5, block: cic / 32 }) {
+                continue;
+            }
+            if !call.hit_by_fault {
+                call.hit_by_fault = true;
+                let at_fault = &mut self.counts.at_fault;
+                match call.stage {
+                    Stage::Iam => at_fault.after_iam += 1,
+                    Stage::Acm => at_fault.after_acm += 1,
+                    Stage::Answered => at_fault.after_anm += 1,
+                    Stage::Releasing => at_fault.after_rel += 1,
+                }
+            }
+        }
+    }
+
+    fn message(&mut self, circuit: Circuit, message: &Msg) {
+        match message.isup_type {
+            IAM => {
+                self.counts.attempted += 1;
+                let call = Call { stage: Stage::Iam, abnormal: false, hit_by_fault: false };
+                if self.up.insert(circuit, call).is_some() {
+                    // The circuit was seized again before the call on it had ended.
+                    self.counts.hanging += 1;
+                }
+            }
+            ACM => self.step(circuit, Stage::Acm),
+            ANM | CON => self.step(circuit, Stage::Answered),
+            REL => {
+                if let Some(call) = self.up.get_mut(&circuit) {
+                    call.stage = Stage::Releasing;
+                    call.abnormal |= message.isup_arg >= CAUSE_ABNORMAL;
+                }
+            }
+            RLC => self.end(circuit, false),
+            RSC => {
+                if let Some(call) = self.up.get_mut(&circuit) {
+                    call.stage = Stage::Releasing;
+                    call.abnormal = true;
+                }
+            }
+            GRS => {
+                for offset in 0..=u16::from(message.isup_arg) {
+                    self.end((circuit.0, circuit.1, circuit.2.saturating_add(offset)), true);
+                }
+            }
+            UCIC => self.end(circuit, true),
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, circuit: Circuit, stage: Stage) {
+        let Some(call) = self.up.get_mut(&circuit) else { return };
+        let forward = match call.stage {
+            Stage::Iam => true,
+            Stage::Acm => stage == Stage::Answered,
+            Stage::Answered | Stage::Releasing => false,
+        };
+        if forward {
+            call.stage = stage;
+            if stage == Stage::Answered {
+                self.counts.answered += 1;
+            }
+        }
+    }
+
+    fn end(&mut self, circuit: Circuit, abnormal: bool) {
+        let Some(call) = self.up.remove(&circuit) else { return };
+        if abnormal || call.abnormal {
+            self.counts.failed += 1;
+        } else {
+            self.counts.released += 1;
+            if call.hit_by_fault {
+                self.counts.survived += 1;
+            }
+        }
+    }
+}
