@@ -11,26 +11,25 @@ const DIFFERENCES_MAX: usize = 2_500;
 
 /// How two sequences relate; indexes into them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Alignment {
+pub(super) struct Alignment {
     /// (expected, actual) in order.
-    pub in_order: Vec<(usize, usize)>,
+    pub(super) in_order: Vec<(usize, usize)>,
     /// (expected, actual): arrived, but not in the order of sending.
-    pub out_of_order: Vec<(usize, usize)>,
+    pub(super) out_of_order: Vec<(usize, usize)>,
     /// Expected and not arrived.
-    pub missing: Vec<usize>,
+    pub(super) missing: Vec<usize>,
     /// Arrived without one expected for it.
-    pub extra: Vec<usize>,
+    pub(super) extra: Vec<usize>,
 }
 
 /// Aligns `actual` with `expected`.
 #[must_use]
-pub fn align(expected: &[u64], actual: &[u64]) -> Alignment {
+pub(super) fn align(expected: &[u64], actual: &[u64]) -> Alignment {
     let head = expected.iter().zip(actual).take_while(|(e, a)| e == a).count();
     let tail_max = expected.len().min(actual.len()) - head;
     let tail = expected.iter().rev().zip(actual.iter().rev()).take(tail_max).take_while(|(e, a)| e == a).count();
     let mut result = Alignment { in_order: (0..head).map(|i| (i, i)).collect(), ..Alignment::default() };
-    let (middle_expected, middle_actual) =
-        (&expected[head..expected.len() - tail], &actual[head..actual.len() - tail]);
+    let (middle_expected, middle_actual) = (&expected[head..expected.len() - tail], &actual[head..actual.len() - tail]);
     if !(middle_expected.is_empty() && middle_actual.is_empty()) {
         let pairs = common_subsequence(middle_expected, middle_actual);
         classify(middle_expected, middle_actual, &pairs, head, &mut result);

@@ -59,6 +59,7 @@ enum Stage {
 #[derive(Debug, Clone, Copy)]
 struct Call {
     stage: Stage,
+    by_network: bool,
     abnormal: bool,
     hit_by_fault: bool,
 }
@@ -79,7 +80,7 @@ pub(super) fn calls(records: &Records, affected: &[(u64, FxHashSet<Group>)]) -> 
         let flow = records.flows[message.flow as usize];
         let Some(cic) = flow.cic else { continue };
         let circuit = if *from_network { (flow.opc, flow.dpc, cic) } else { (flow.dpc, flow.opc, cic) };
-        book.message(circuit, message);
+        book.message(circuit, message, *from_network);
     }
     book.counts.hanging += book.up.len() as u64;
     book.counts
@@ -110,14 +111,19 @@ impl Book {
         }
     }
 
-    fn message(&mut self, circuit: Circuit, message: &Msg) {
+    fn message(&mut self, circuit: Circuit, message: &Msg, by_network: bool) {
         match message.isup_type {
             IAM => {
                 self.counts.attempted += 1;
-                let call = Call { stage: Stage::Iam, abnormal: false, hit_by_fault: false };
-                if self.up.insert(circuit, call).is_some() {
+                let call = Call { stage: Stage::Iam, by_network, abnormal: false, hit_by_fault: false };
+                match self.up.insert(circuit, call) {
+                    // Dual seizure (Q.764 2.9.1.4): one of the two goes on, the other is given up without a message.
+                    Some(other) if other.stage == Stage::Iam && other.by_network != by_network => {
+                        self.counts.failed += 1;
+                    }
                     // The circuit was seized again before the call on it had ended.
-                    self.counts.hanging += 1;
+                    Some(_) => self.counts.hanging += 1,
+                    None => {}
                 }
             }
             ACM => self.step(circuit, Stage::Acm),

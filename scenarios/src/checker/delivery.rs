@@ -76,7 +76,8 @@ pub(super) fn deliveries(records: &Records) -> Deliveries {
             ..Messages::default()
         },
         applied: Vec::with_capacity(records.sent.len()),
-        latency: Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("invariant: 1 us to 1 h in 3 digits is a valid range"),
+        latency: Histogram::new_with_bounds(1, 3_600_000_000, 3)
+            .expect("invariant: 1 us to 1 h in 3 digits is a valid range"),
     };
     let (applied, rolled_back) = committed(records, &records.applied);
     found.messages.rolled_back += rolled_back.len() as u64;

@@ -38,7 +38,8 @@ pub(super) struct FaultReport {
 
 pub(super) fn faults(records: &Records, applied: &[Applied]) -> FaultReport {
     let start_ns = start_of_load(records);
-    let mut report = FaultReport { faults: Vec::new(), affected: Vec::new(), false_failovers: false_failovers(records) };
+    let mut report =
+        FaultReport { faults: Vec::new(), affected: Vec::new(), false_failovers: false_failovers(records) };
     for fault in &records.faults {
         let mut entry = Fault {
             kind: fault.kind.clone(),
@@ -109,12 +110,7 @@ fn first_elsewhere(records: &Records, pe: u32, fault: &FaultEntry, affected: &Fx
     applied.map(|m| m.t_ns).min().map(|t| ms(t - fault.t_ns))
 }
 
-fn longest_gap(
-    records: &Records,
-    fault: &FaultEntry,
-    affected: &FxHashSet<Group>,
-    applied: &[Applied],
-) -> Option<f64> {
+fn longest_gap(records: &Records, fault: &FaultEntry, affected: &FxHashSet<Group>, applied: &[Applied]) -> Option<f64> {
     let after = applied.iter().filter(|a| {
         a.t_ns > fault.t_ns
             && a.intended_ns < fault.t_ns + GAP_WINDOW_NS
