@@ -1,6 +1,6 @@
 //! One pool element as a name server records it.
 
-use asap::wire::{PeId, Policy, PoolElement, PoolHandle};
+use asap::wire::{PeId, Policy, PoolElement, PoolHandle, SctpTransport};
 use serde::Serialize;
 
 /// Why a PE is not selected.
@@ -36,14 +36,16 @@ pub enum State {
 pub struct Element {
     pub(super) handle: PoolHandle,
     pub(super) registered: PoolElement,
+    pub(super) asap_transport: Option<SctpTransport>,
     pub(super) reasons: Vec<SuspensionReason>,
     pub(super) registrations: u64,
     pub(super) selections: u64,
 }
 
 impl Element {
-    pub(super) fn new(handle: PoolHandle, registered: PoolElement) -> Self {
-        Self { handle, registered, reasons: Vec::new(), registrations: 1, selections: 0 }
+    pub(super) fn new(handle: PoolHandle, mut registered: PoolElement) -> Self {
+        let asap_transport = registered.asap_transport.take();
+        Self { handle, registered, asap_transport, reasons: Vec::new(), registrations: 1, selections: 0 }
     }
 
     /// PE identifier.
@@ -58,10 +60,17 @@ impl Element {
         &self.handle
     }
 
-    /// What it registered, with home server and ASAP transport filled in: as it stands in answers and in ENRP messages.
+    /// What it registered, with the home server filled in and without ASAP transport: as it stands in answers to pool users,
+    /// who do not need that transport.
     #[must_use]
     pub fn registered(&self) -> &PoolElement {
         &self.registered
+    }
+
+    /// Where its home server reaches it.
+    #[must_use]
+    pub fn asap_transport(&self) -> Option<&SctpTransport> {
+        self.asap_transport.as_ref()
     }
 
     /// Whether it takes new work.

@@ -173,6 +173,12 @@ impl Handlespace {
         self.pools.get(handle).into_iter().flat_map(|pool| pool.members.values()).map(|slot| &self.elements[slot.0])
     }
 
+    /// The elements of a pool with these identifiers, in this order.
+    pub fn listed<'a>(&'a self, handle: &PoolHandle, pes: &'a [PeId]) -> impl Iterator<Item = &'a Element> {
+        let members = self.pools.get(handle).map(|pool| &pool.members);
+        pes.iter().filter_map(move |pe| members?.get(pe)).map(|slot| &self.elements[slot.0])
+    }
+
     /// Where an element is held.
     #[must_use]
     pub fn find(&self, handle: &PoolHandle, pe: PeId) -> Option<Slot> {
@@ -234,11 +240,12 @@ impl Handlespace {
         Ok(slot)
     }
 
-    fn replace(&mut self, slot: Slot, new: PoolElement) -> Added {
+    fn replace(&mut self, slot: Slot, mut new: PoolElement) -> Added {
         let element = &mut self.elements[slot.0];
         let changed =
             element.registered.user_transport != new.user_transport || element.registered.policy != new.policy;
         element.registrations += 1;
+        element.asap_transport = new.asap_transport.take();
         let words = self.pools[&element.handle].handle_words;
         let old = std::mem::replace(&mut element.registered, new.clone());
         self.disown(&old, words);

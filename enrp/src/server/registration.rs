@@ -164,7 +164,7 @@ impl Server {
         if self.supervised.get(&slot).is_some_and(|supervision| supervision.client == Some(client)) {
             return true;
         }
-        let home = self.handlespace.get(slot).and_then(|element| element.registered().asap_transport.as_ref());
+        let home = self.handlespace.get(slot).and_then(|element| element.asap_transport());
         home.is_some_and(|home| source.iter().any(|address| home.has(address.ip())))
     }
 

@@ -1,7 +1,8 @@
 //! Handle resolution (RFC 5352 section 3.3) and updates to subscribers (section 2.2.5, S and A bits).
 
 use super::{ClientId, Server, error, ms};
-use asap::wire::{ErrorCause, Message, PoolElement, PoolHandle};
+use crate::handlespace::Element;
+use asap::wire::{ErrorCause, Message, PoolHandle};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -62,18 +63,13 @@ impl Server {
     /// `None` when no PE may be selected.
     fn positive(&mut self, handle: &PoolHandle, subscribed: bool, items: usize) -> Option<Bytes> {
         let selected = self.handlespace.select(handle, items)?;
-        let elements: Vec<PoolElement> = selected
-            .iter()
-            .filter_map(|&pe| self.handlespace.element(handle, pe))
-            // The ASAP transport is for servers: pool users do not need it, and more PEs fit.
-            .map(|element| PoolElement { asap_transport: None, ..element.registered().clone() })
-            .collect();
-        if elements.is_empty() {
+        if selected.is_empty() {
             return None;
         }
         let policy = self.handlespace.pool(handle)?.policy();
-        let (bytes, listed) = Message::encode_resolution(subscribed, handle, policy, &elements).ok()?;
-        if listed < elements.len() {
+        let elements = self.handlespace.listed(handle, &selected).map(Element::registered);
+        let (bytes, listed) = Message::encode_resolution(subscribed, handle, policy, elements).ok()?;
+        if listed < selected.len() {
             self.counters.resolutions_truncated += 1;
         }
         Some(bytes)

@@ -97,12 +97,12 @@ impl<M: Machine> Client<M> {
             asap::Transmit::Connect { conn, server } => {
                 let peer = server.addresses.iter().map(|&address| SocketAddr::new(address, 9899)).collect();
                 let connect = Connect { peer, peer_port: server.port, local_port: None };
-                let assoc = self.stack.connect(now, connect).unwrap();
+                let assoc = self.stack.connect(now, connect).expect("room for an association");
                 self.conns.insert(assoc, conn);
             }
             asap::Transmit::Send { conn, bytes } => {
                 let options = SendOptions { ppid: ppid::ASAP, ..SendOptions::default() };
-                self.stack.send(now, self.assoc(conn), options, bytes).unwrap();
+                self.stack.send(now, self.assoc(conn), options, bytes).expect("an open association");
             }
             asap::Transmit::Close { conn } => {
                 let assoc = self.assoc(conn);
@@ -225,7 +225,7 @@ impl Lab {
             user_transport: Transport::Sctp(transport),
             policy: Policy::RoundRobin,
         };
-        machine.register(self.now, registration).unwrap();
+        machine.register(self.now, registration).expect("a valid registration");
         self.pes.insert(host, Client::new(machine, host, self.now));
     }
 
@@ -253,7 +253,7 @@ impl Lab {
             }
             let now = self.now;
             while let Some(transmit) = self.host(host).transmit(now) {
-                self.carry(host, transmit);
+                self.carry(transmit);
             }
         }
     }
@@ -307,7 +307,7 @@ impl Lab {
         self.put(from.octets()[3], Packet::Icmp(error));
     }
 
-    fn carry(&mut self, _from: u8, transmit: Transmit) {
+    fn carry(&mut self, transmit: Transmit) {
         let IpAddr::V4(to) = transmit.to.ip() else { return };
         let from = SocketAddr::new(transmit.from, 9899);
         let datagram = Datagram { from, to: transmit.to.ip(), payload: transmit.payload };

@@ -227,9 +227,11 @@ fn a_send_failure_removes_all_pes_of_the_client() {
     let handles: Vec<String> = lab
         .events()
         .into_iter()
-        .map(|event| match event {
-            Event::Deregistered { handle, cause: RemovalCause::SendFailed, .. } => handle.to_string(),
-            other => panic!("{other:?}"),
+        .map(|event| {
+            let Event::Deregistered { handle, cause: RemovalCause::SendFailed, .. } = event else {
+                panic!("{event:?}")
+            };
+            handle.to_string()
         })
         .collect();
     assert_eq!(handles.len(), 2);
