@@ -2,6 +2,7 @@
 
 mod lab;
 
+use asap::policy::Rng;
 use asap::wire::PeId;
 use enrp::ServerConfig;
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Reply};
@@ -83,6 +84,22 @@ fn all_elements_die_and_new_ones_come() {
     lab.run(800, |_| false);
     lab.start_pe(4);
     lab.run(2_000, |lab| lab.cached(7) == [4]).expect("the user asks again and finds the new one");
+}
+
+/// On a network that loses one packet in twenty nobody is taken for dead, and who dies is still found.
+#[test]
+fn loss_is_not_death() {
+    for seed in 0..10 {
+        let mut lab = running(ServerConfig::default());
+        (lab.loss, lab.dice) = (5, Rng::new(seed));
+        let removed = lab.run(60_000, |lab| lab.server.server().handlespace().element_count() < 3);
+        assert_eq!(removed, None, "seed {seed}: {:?}", lab.server.server().counters());
+        lab.faults.insert(3, Fault::Stopped);
+        lab.run(5_000, |lab| lab.cached(7) == [1, 2]).unwrap_or_else(|| panic!("seed {seed}: not told"));
+        lab.loss = 0;
+        lab.faults.clear();
+        lab.run(5_000, |lab| lab.cached(7) == [1, 2, 3]).unwrap_or_else(|| panic!("seed {seed}: not back"));
+    }
 }
 
 #[test]

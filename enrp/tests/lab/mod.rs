@@ -1,5 +1,6 @@
 //! A name server, pool elements and pool users, each with its SCTP stack, on one network in virtual time.
 
+use asap::policy::Rng;
 use asap::wire::{PeId, Policy, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse};
 use asap::{ConnId, PeConfig, PeMachine, PuConfig, PuMachine, ServerAddress, pool_element::Registration};
 use enrp::node::Node;
@@ -178,6 +179,9 @@ pub(crate) struct Lab {
     pub(crate) pes: BTreeMap<u8, Client<PeMachine>>,
     pub(crate) pus: BTreeMap<u8, Client<PuMachine>>,
     pub(crate) faults: BTreeMap<u8, Fault>,
+    /// Packets lost, percent, drawn from `dice`.
+    pub(crate) loss: u64,
+    pub(crate) dice: Rng,
     /// In flight: (when, serial) to (host, what).
     wire: BTreeMap<(Instant, u64), (u8, Packet)>,
     serial: u64,
@@ -207,6 +211,8 @@ impl Lab {
             pes: BTreeMap::new(),
             pus: BTreeMap::new(),
             faults: BTreeMap::new(),
+            loss: 0,
+            dice: Rng::new(1),
             wire: BTreeMap::new(),
             serial: 0,
         }
@@ -308,6 +314,9 @@ impl Lab {
     }
 
     fn carry(&mut self, transmit: Transmit) {
+        if self.dice.below(100) < self.loss {
+            return;
+        }
         let IpAddr::V4(to) = transmit.to.ip() else { return };
         let from = SocketAddr::new(transmit.from, 9899);
         let datagram = Datagram { from, to: transmit.to.ip(), payload: transmit.payload };
