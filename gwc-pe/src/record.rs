@@ -1,0 +1,205 @@
+//! The controller's record: what it applied, sent, restored and dropped, one CSV line each (ARCHITECTURE.md, "Records").
+//!
+//! Lines are collected here; [`Node::flush`](crate::node::Node) writes them in one `write(2)` before anything that depends on
+//! them is sent, so the record can be trusted after `kill -9`.
+
+use enrp::daemon::RecordFile;
+use m3ua_lite::isup;
+use m3ua_lite::session::{CorrelationId, GroupKey};
+use m3ua_lite::wire::ProtocolData;
+use sctp::ClockAnchor;
+use std::io::{self, Write};
+use std::time::Instant;
+
+/// Why an input was not applied (`D`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropCause {
+    /// Not after the group's last applied Correlation Id.
+    Duplicate,
+    /// The lease was lost before it was applied.
+    Lease,
+    /// Not readable.
+    Malformed,
+    /// Circuits of another group, or no room for another group.
+    Unsupported,
+}
+
+impl DropCause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::Lease => "lease",
+            Self::Malformed => "malformed",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// Where the lines go.
+#[derive(Debug)]
+pub enum Sink {
+    /// Nowhere.
+    Off,
+    /// Into memory: simulations and tests.
+    Memory(Vec<u8>),
+    /// To the file of this incarnation.
+    File(RecordFile),
+}
+
+/// The lines since the last flush.
+#[derive(Debug)]
+pub struct Record {
+    clock: ClockAnchor,
+    sink: Sink,
+    lines: Vec<u8>,
+}
+
+impl Record {
+    /// Begins with the header line.
+    #[must_use]
+    pub fn new(clock: ClockAnchor, sink: Sink, pe: u32, incarnation: u32) -> Self {
+        let mut record = Self { clock, sink, lines: Vec::new() };
+        record.line(|out| writeln!(out, "# sigpool-record 1 controller pe={pe:08x} incarnation={incarnation:08x}"));
+        record
+    }
+
+    /// Name of the file of one incarnation.
+    #[must_use]
+    pub fn file_name(pe: u32, incarnation: u32) -> String {
+        format!("gwc-{pe:08x}-{incarnation:08x}.csv")
+    }
+
+    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+        if !matches!(self.sink, Sink::Off) {
+            // Writing to a Vec cannot fail.
+            let _ = write(&mut self.lines);
+        }
+    }
+
+    fn message(&mut self, message: &ProtocolData, head: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+        self.line(|out| {
+            head(out)?;
+            flow(out, message)
+        });
+    }
+
+    /// `I`: applied an input, in a transaction.
+    pub(crate) fn applied(&mut self, now: Instant, transaction: u32, id: CorrelationId, message: &ProtocolData) {
+        let t = self.clock.ns(now);
+        self.message(message, |out| write!(out, "I,{t},{transaction},{id}"));
+    }
+
+    /// `O`: sends an output, in a transaction.
+    pub(crate) fn output(&mut self, now: Instant, transaction: u32, message: &ProtocolData) {
+        let t = self.clock.ns(now);
+        self.message(message, |out| write!(out, "O,{t},{transaction}"));
+    }
+
+    /// `D`: did not apply an input.
+    pub(crate) fn dropped(&mut self, now: Instant, cause: DropCause, id: CorrelationId, message: &ProtocolData) {
+        let t = self.clock.ns(now);
+        self.message(message, |out| write!(out, "D,{t},{},{id}", cause.name()));
+    }
+
+    /// `R`: restored a group from a cookie.
+    pub(crate) fn restored(&mut self, now: Instant, mark: CorrelationId, group: &GroupKey) {
+        let t = self.clock.ns(now);
+        let &GroupKey { opc, dpc, si, cic_block, .. } = group;
+        self.line(|out| writeln!(out, "R,{t},{mark},{opc},{dpc},{si},{cic_block}"));
+    }
+
+    /// `L`: an event of the controller's life.
+    pub(crate) fn life(&mut self, now: Instant, what: &str) {
+        let t = self.clock.ns(now);
+        self.line(|out| writeln!(out, "L,{t},{what}"));
+    }
+
+    /// Writes what was collected.
+    ///
+    /// # Errors
+    /// The file could not be written: the record is not complete, the program must end.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let result = match &mut self.sink {
+            Sink::Off => Ok(()),
+            Sink::Memory(memory) => {
+                memory.extend_from_slice(&self.lines);
+                Ok(())
+            }
+            Sink::File(file) => {
+                file.append(&self.lines);
+                file.flush()
+            }
+        };
+        self.lines.clear();
+        result
+    }
+
+    /// What was flushed to memory ([`Sink::Memory`]), else nothing.
+    #[must_use]
+    pub fn memory(&self) -> &[u8] {
+        match &self.sink {
+            Sink::Memory(memory) => memory,
+            Sink::Off | Sink::File(_) => &[],
+        }
+    }
+}
+
+/// `,FLOW,HEX` and the end of the line.
+fn flow(out: &mut Vec<u8>, message: &ProtocolData) -> io::Result<()> {
+    let &ProtocolData { opc, dpc, si, ni, sls, user_data, .. } = message;
+    write!(out, ",{opc},{dpc},{si},{ni},{sls},")?;
+    if let Some(cic) = (si == isup::SERVICE_INDICATOR).then(|| isup::cic(user_data)).flatten() {
+        write!(out, "{cic}")?;
+    }
+    out.push(b',');
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for octet in user_data {
+        out.extend([DIGITS[usize::from(octet >> 4)], DIGITS[usize::from(octet & 15)]]);
+    }
+    out.push(b'\n');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn lines_are_as_documented() {
+        let instant = Instant::now();
+        let clock = ClockAnchor { instant, monotonic_ns: 1_000 };
+        let mut record = Record::new(clock, Sink::Memory(Vec::new()), 0xab, 0x1234);
+        let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 5, user_data: &[0x25, 0, 0x0c] };
+        let other = ProtocolData { si: 3, user_data: &[9], ..message };
+        let now = instant + Duration::from_nanos(5);
+        record.applied(now, 7, CorrelationId(0x1000_0001), &message);
+        record.output(now, 7, &ProtocolData { opc: 2, dpc: 1, ..message });
+        record.dropped(now, DropCause::Duplicate, CorrelationId(0), &other);
+        record.restored(now, CorrelationId(3), &GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: 1 });
+        record.life(now, "start");
+        assert_eq!(record.memory(), b"");
+        record.flush().unwrap();
+        let text = std::str::from_utf8(record.memory()).unwrap();
+        assert_eq!(
+            text,
+            "# sigpool-record 1 controller pe=000000ab incarnation=00001234\n\
+             I,1005,7,10000001,1,2,5,2,5,37,25000c\n\
+             O,1005,7,2,1,5,2,5,37,25000c\n\
+             D,1005,duplicate,00000000,1,2,3,2,5,,09\n\
+             R,1005,00000003,1,2,5,1\n\
+             L,1005,start\n"
+        );
+    }
+
+    #[test]
+    fn off_keeps_nothing() {
+        let clock = ClockAnchor { instant: Instant::now(), monotonic_ns: 0 };
+        let mut record = Record::new(clock, Sink::Off, 1, 1);
+        record.life(clock.instant, "start");
+        assert!(record.lines.is_empty());
+    }
+}
