@@ -1,10 +1,37 @@
-//! The program `gwc-pe`.
+//! The program `gwc-pe`. `sigpool gwc-pe --config FILE` is the same thing.
 
+use crate::config::{COMMENTED_DEFAULT, Config};
+use crate::node::{Identity, Node};
+use crate::record::{Record, Sink};
+use enrp::daemon::{self, DaemonError, Program, RecordFile, Start};
+use std::net::SocketAddr;
 use std::process::ExitCode;
+
+const PROGRAM: Program = Program {
+    name: "gwc-pe",
+    about: "Gateway controller: pool element, M3UA ASP, ISUP call control",
+    default_text: COMMENTED_DEFAULT,
+};
 
 /// Runs the controller with the process's command line (`--config FILE`, `--print-config`) until SIGTERM or SIGINT.
 /// Exit status: 0 clean stop, 2 wrong configuration or usage, 3 environment.
 #[must_use]
 pub fn main() -> ExitCode {
-    todo!()
+    daemon::main(&PROGRAM, |config: Config| {
+        if let Some(problem) = config.problem() {
+            return Err(DaemonError::Config(problem));
+        }
+        daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start| node(&config, start)).map(drop)
+    })
+}
+
+fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
+    let sink = if config.node.records.as_os_str().is_empty() {
+        Sink::Off
+    } else {
+        let Identity { pe, incarnation } = Identity::new(config, &start.seed);
+        Sink::File(RecordFile::create(&config.node.records.join(Record::file_name(pe, incarnation)))?)
+    };
+    let local = start.local.iter().map(SocketAddr::ip).collect();
+    Ok(Node::new(config.clone(), start.seed, start.clock, start.now, local, sink))
 }

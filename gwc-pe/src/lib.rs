@@ -1,8 +1,15 @@
 //! The gateway controller: a pool element (ASAP), an ASP (M3UA) and the ISUP call control behind it.
 //!
 //! * [`isup`]: call control of one circuit group, pure. Its state goes into a cookie and comes back from one.
+//! * [`session`]: the session with one gateway: lease, duplicate filter, transactions, cookies.
+//! * [`record`]: what was applied and sent, written before anything that depends on it leaves.
+//! * [`node`]: all of it with SCTP and the registration, pure; `admin` is what it says about itself.
 //! * [`daemon::main`]: the program. `sigpool gwc-pe --config F` is the same thing.
 
+mod admin;
 pub mod config;
 pub mod daemon;
 pub mod isup;
+pub mod node;
+pub mod record;
+pub mod session;

@@ -1,0 +1,188 @@
+//! What the controller says about itself: state as JSON, counters in Prometheus text.
+
+use crate::isup::{Call, Counters as CallCounters, Outcome};
+use crate::node::{Node, Role};
+use crate::session::{Counters, Session};
+use enrp::daemon::{AdminKind, AdminReply, AdminRequest, Kind, Metrics};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// Admin state.
+#[derive(Debug, Serialize)]
+struct Snapshot<'a> {
+    name: &'a str,
+    pe: String,
+    incarnation: String,
+    pool: String,
+    registered: bool,
+    /// `registering`, `ready` (registered), `active` (a gateway sends), `stopping`.
+    state: &'static str,
+    groups: usize,
+    /// DATA applied and sent.
+    messages_in: u64,
+    messages_out: u64,
+    /// Circuits by state of their call, idle ones left out.
+    circuits: BTreeMap<&'static str, u32>,
+    blocked_local: usize,
+    blocked_remote: usize,
+    calls: Calls,
+    gateways: Vec<Gateway>,
+    counters: Counters,
+}
+
+#[derive(Debug, Serialize)]
+struct Calls {
+    incoming: u64,
+    outgoing: u64,
+    restored: u64,
+    answered: u64,
+    open: u64,
+    ended: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Gateway {
+    addresses: Vec<SocketAddr>,
+    asp_state: &'static str,
+    lease_left_ms: u128,
+    groups: usize,
+}
+
+fn calls(counters: &CallCounters) -> Calls {
+    let ended = Outcome::ALL.into_iter().map(|outcome| (outcome.name(), counters.ended(outcome)));
+    Calls {
+        incoming: counters.calls_in,
+        outgoing: counters.calls_out,
+        restored: counters.calls_restored,
+        answered: counters.calls_answered,
+        open: counters.calls_open(),
+        ended: ended.filter(|(_, count)| *count > 0).collect(),
+    }
+}
+
+impl Node {
+    pub(crate) fn admin(&self, now: Instant, request: AdminRequest) {
+        let reply = match request.kind {
+            AdminKind::State => AdminReply::json(&self.snapshot(now)),
+            AdminKind::Metrics => AdminReply::ok(self.metrics()),
+            AdminKind::Health if self.shared.stopping => AdminReply::unavailable("stopping\n"),
+            AdminKind::Health if !self.pe.is_registered(&self.handle) => AdminReply::unavailable("not registered\n"),
+            AdminKind::Health => AdminReply::ok("ok\n"),
+            AdminKind::Command { .. } => AdminReply::not_found("a controller has no commands\n"),
+        };
+        request.reply.send(reply);
+    }
+
+    fn sessions(&self) -> impl Iterator<Item = (sctp::AssocId, &Session)> {
+        self.roles.iter().filter_map(|(assoc, role)| match role {
+            Role::Gateway(session) => Some((*assoc, &**session)),
+            Role::Server(_) | Role::Closing => None,
+        })
+    }
+
+    /// Circuits by state of their call, and how many are blocked by this end and by the other.
+    fn circuits(&self) -> ([u32; Call::ALL.len()], usize, usize) {
+        let (mut states, mut local, mut remote) = ([0; Call::ALL.len()], 0, 0);
+        for group in self.sessions().flat_map(|(_, session)| session.isup_groups()) {
+            for (sum, count) in states.iter_mut().zip(group.calls()) {
+                *sum += count;
+            }
+            let blocked = group.blocked();
+            local += blocked.0;
+            remote += blocked.1;
+        }
+        (states, local, remote)
+    }
+
+    fn snapshot(&self, now: Instant) -> Snapshot<'_> {
+        let (states, blocked_local, blocked_remote) = self.circuits();
+        let circuits = Call::ALL.into_iter().zip(states).filter(|(call, count)| *call != Call::Idle && *count > 0);
+        let gateways: Vec<Gateway> = self
+            .sessions()
+            .map(|(assoc, session)| Gateway {
+                addresses: self.stack.addresses(assoc),
+                asp_state: session.asp_state().name(),
+                lease_left_ms: session.lease_left(now).as_millis(),
+                groups: session.group_count(),
+            })
+            .collect();
+        let registered = self.pe.is_registered(&self.handle);
+        let state = if self.shared.stopping {
+            "stopping"
+        } else if self.sessions().any(|(_, session)| session.asp_state() == m3ua_lite::asp::AspState::Active) {
+            "active"
+        } else if registered {
+            "ready"
+        } else {
+            "registering"
+        };
+        Snapshot {
+            name: &self.shared.config.node.name,
+            pe: format!("{:08x}", self.shared.pe),
+            incarnation: format!("{:08x}", self.shared.incarnation),
+            pool: self.handle.to_string(),
+            registered,
+            state,
+            groups: self.shared.groups,
+            messages_in: self.shared.counters.applied,
+            messages_out: self.shared.counters.outputs,
+            circuits: circuits.map(|(call, count)| (call.name(), count)).collect(),
+            blocked_local,
+            blocked_remote,
+            calls: calls(&self.shared.isup),
+            gateways,
+            counters: self.shared.counters,
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let mut metrics = Metrics::new();
+        let (states, local, remote) = self.circuits();
+        metrics.gauge("gwc_registered", "1 while registered with the pool.", self.pe.is_registered(&self.handle).into());
+        metrics.gauge("gwc_gateways", "Gateways connected.", self.sessions().count() as u64);
+        metrics.gauge("gwc_groups", "Groups of all gateways.", self.shared.groups as u64);
+        metrics.family("gwc_circuits", "Circuits by state of their call.", Kind::Gauge);
+        for (call, count) in Call::ALL.into_iter().zip(states) {
+            metrics.sample(&[("state", call.name())], f64::from(count));
+        }
+        metrics.gauge("gwc_circuits_blocked_local", "Circuits blocked by this end.", local as u64);
+        metrics.gauge("gwc_circuits_blocked_remote", "Circuits blocked by the other end.", remote as u64);
+        for (name, help, value) in self.shared.counters.list() {
+            metrics.counter(&format!("gwc_{name}_total"), help, value);
+        }
+        self.call_metrics(&mut metrics);
+        for (name, value) in self.stack.counters().iter() {
+            metrics.counter(&format!("gwc_sctp_{name}_total"), "SCTP, see the crate sctp.", value);
+        }
+        metrics.finish()
+    }
+
+    fn call_metrics(&self, metrics: &mut Metrics) {
+        let counters = &self.shared.isup;
+        metrics.family("gwc_calls_ended_total", "Calls by how they ended.", Kind::Counter);
+        for outcome in Outcome::ALL {
+            metrics.sample(&[("outcome", outcome.name())], counters.ended(outcome) as f64);
+        }
+        for (name, help, value) in [
+            ("calls_in", "Incoming calls.", counters.calls_in),
+            ("calls_out", "Outgoing calls, repeat attempts included.", counters.calls_out),
+            ("calls_restored", "Calls that came back from a cookie.", counters.calls_restored),
+            ("calls_answered", "Calls answered.", counters.calls_answered),
+            ("calls_no_circuit", "Calls for which no circuit was free.", counters.no_circuit),
+            ("calls_repeat_attempts", "Repeat attempts on another circuit.", counters.repeat_attempts),
+            ("isup_unexpected", "Messages that did not fit the state (Q.764 2.9.5.1).", counters.unexpected),
+            ("isup_unequipped", "Messages for circuits out of service.", counters.unequipped),
+            ("isup_unknown", "Messages of an unknown type.", counters.unknown),
+            ("isup_beyond_group", "Group messages that name circuits beyond the group.", counters.beyond_group),
+            ("isup_malformed", "Messages that could not be read.", counters.malformed),
+            ("isup_resets_sent", "RSC and GRS sent.", counters.resets_sent),
+            ("isup_resets_received", "RSC and GRS received.", counters.resets_received),
+            ("isup_blockings_received", "BLO and CGB received.", counters.blockings_received),
+            ("isup_maintenance_alerts", "Long timers that ran out, circuits unequipped.", counters.maintenance_alerts),
+        ] {
+            metrics.counter(&format!("gwc_{name}_total"), help, value);
+        }
+    }
+}

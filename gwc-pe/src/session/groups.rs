@@ -1,0 +1,338 @@
+//! The groups of one gateway: duplicate filter, call control, transactions.
+
+use super::Shared;
+use crate::isup::{self, Context, Group, GroupId, Verdict};
+use crate::record::DropCause;
+use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, NO_CIC_BLOCK};
+use m3ua_lite::wire::{Data, ProtocolData};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+/// A message for the network, within the group's label.
+#[derive(Debug)]
+struct Out {
+    sls: u8,
+    user_data: Vec<u8>,
+}
+
+/// What stands behind a group.
+#[derive(Debug)]
+enum Machine {
+    Isup(Box<Group>),
+    /// Other user parts: nothing to remember.
+    Other,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: GroupKey,
+    ni: u8,
+    /// Correlation Id of the last message applied.
+    mark: CorrelationId,
+    machine: Machine,
+    /// Transaction of this batch, with its outputs so far.
+    open: Option<(u32, Vec<Out>)>,
+    due: Option<Instant>,
+}
+
+impl Slot {
+    /// The label of an output: the input's with OPC and DPC swapped.
+    fn label<'a>(&self, out: &'a Out) -> ProtocolData<'a> {
+        let GroupKey { opc, dpc, si, .. } = self.key;
+        ProtocolData { opc: dpc, dpc: opc, si, ni: self.ni, mp: 0, sls: out.sls, user_data: &out.user_data }
+    }
+}
+
+/// What a finished transaction consists of, in the order of sending.
+pub(super) enum Part<'a> {
+    /// An output.
+    Data(ProtocolData<'a>),
+    /// The group's state behind it.
+    Cookie(Envelope<'a>),
+}
+
+/// All groups of one gateway. They come one by one and go all at once.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    slots: Vec<Slot>,
+    index: FxHashMap<GroupKey, usize>,
+    due: BTreeSet<(Instant, usize)>,
+    /// Slots with an open transaction, in the order of opening.
+    touched: Vec<usize>,
+    /// Whose turn it is to originate a call.
+    turn: usize,
+}
+
+impl Groups {
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// ISUP groups, for the admin state.
+    pub(super) fn isup(&self) -> impl Iterator<Item = &Group> {
+        self.slots.iter().filter_map(|slot| match &slot.machine {
+            Machine::Isup(group) => Some(&**group),
+            Machine::Other => None,
+        })
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// DATA of the gateway: applied, or recorded with the reason why not.
+    pub(super) fn apply(&mut self, now: Instant, shared: &mut Shared, data: &Data) {
+        let message = &data.protocol_data;
+        let id = CorrelationId(data.correlation_id.unwrap_or_default());
+        let Some(key) = GroupKey::from_network(message) else {
+            return shared.drop_input(now, DropCause::Malformed, id, message);
+        };
+        let at = match self.index.get(&key) {
+            Some(&at) => at,
+            None => match self.add(now, shared, key, message.ni) {
+                Some(at) => at,
+                None => return shared.drop_input(now, DropCause::Unsupported, id, message),
+            },
+        };
+        // Gateways of another make send no Correlation Id: nothing to filter by.
+        if data.correlation_id.is_some() {
+            if !id.is_after(self.slots[at].mark) {
+                return shared.drop_input(now, DropCause::Duplicate, id, message);
+            }
+            self.slots[at].mark = id;
+        }
+        self.slots[at].ni = message.ni;
+        self.apply_to(now, shared, at, id, message);
+    }
+
+    fn apply_to(&mut self, now: Instant, shared: &mut Shared, at: usize, id: CorrelationId, message: &ProtocolData) {
+        // Whatever comes of it, the cookie must say that this message is dealt with.
+        let transaction = self.open(shared, at);
+        let mut out = Vec::new();
+        let verdict = match &mut self.slots[at].machine {
+            Machine::Isup(group) => group.handle_message(&mut shared.context(now, &mut out), message.user_data),
+            Machine::Other => Verdict::Applied,
+        };
+        match verdict {
+            Verdict::Applied => {
+                shared.counters.applied += 1;
+                shared.record.applied(now, transaction, id, message);
+            }
+            Verdict::Malformed => shared.drop_input(now, DropCause::Malformed, id, message),
+            Verdict::Unsupported => shared.drop_input(now, DropCause::Unsupported, id, message),
+        }
+        if matches!(self.slots[at].machine, Machine::Other) && shared.config.session.echo_other_si {
+            self.output(now, shared, at, Out { sls: message.sls, user_data: message.user_data.to_vec() });
+        }
+        self.finish(now, shared, at, out);
+    }
+
+    /// COOKIE_ECHO: the group as the last controller committed it.
+    pub(super) fn restore(&mut self, now: Instant, shared: &mut Shared, envelope: &Envelope) -> Result<(), String> {
+        let key = envelope.group;
+        let mut out = Vec::new();
+        let machine = if key.cic_block == NO_CIC_BLOCK {
+            Machine::Other
+        } else {
+            let group = Group::restore(group_id(&key), envelope.state, &mut shared.context(now, &mut out));
+            Machine::Isup(Box::new(group.map_err(|error| error.to_string())?))
+        };
+        let at = match self.index.get(&key) {
+            Some(&at) => {
+                if let Machine::Isup(old) = std::mem::replace(&mut self.slots[at].machine, machine) {
+                    old.forget(&mut shared.isup);
+                }
+                at
+            }
+            None if shared.groups >= shared.config.session.groups_max => {
+                if let Machine::Isup(group) = machine {
+                    group.forget(&mut shared.isup);
+                }
+                shared.counters.groups_refused += 1;
+                return Err("groups_max reached".into());
+            }
+            None => self.push(shared, key, envelope.ni, machine),
+        };
+        self.slots[at].mark = envelope.mark;
+        self.slots[at].ni = envelope.ni;
+        shared.counters.groups_restored += 1;
+        shared.record.restored(now, envelope.mark, &key);
+        self.start(now, shared, at, false);
+        Ok(())
+    }
+
+    fn add(&mut self, now: Instant, shared: &mut Shared, key: GroupKey, ni: u8) -> Option<usize> {
+        if shared.groups >= shared.config.session.groups_max {
+            shared.counters.groups_refused += 1;
+            return None;
+        }
+        let machine = if key.cic_block == NO_CIC_BLOCK {
+            Machine::Other
+        } else {
+            Machine::Isup(Box::new(Group::new(group_id(&key))))
+        };
+        let at = self.push(shared, key, ni, machine);
+        self.start(now, shared, at, true);
+        Some(at)
+    }
+
+    fn push(&mut self, shared: &mut Shared, key: GroupKey, ni: u8, machine: Machine) -> usize {
+        shared.groups += 1;
+        self.index.insert(key, self.slots.len());
+        self.slots.push(Slot { key, ni, mark: CorrelationId::NONE, machine, open: None, due: None });
+        self.slots.len() - 1
+    }
+
+    /// Brings a new or restored group in line with the configuration.
+    fn start(&mut self, now: Instant, shared: &mut Shared, at: usize, is_new: bool) {
+        let mut out = Vec::new();
+        if let Machine::Isup(group) = &mut self.slots[at].machine {
+            group.start(&mut shared.context(now, &mut out), is_new);
+        }
+        if out.is_empty() {
+            self.reschedule(at);
+        } else {
+            self.open(shared, at);
+            self.finish(now, shared, at, out);
+        }
+    }
+
+    /// Timers that are due, each a transaction of its group.
+    pub(super) fn handle_timeout(&mut self, now: Instant, shared: &mut Shared) {
+        while let Some(&(when, at)) = self.due.first()
+            && when <= now
+        {
+            let mut out = Vec::new();
+            self.open(shared, at);
+            if let Machine::Isup(group) = &mut self.slots[at].machine {
+                group.handle_timeout(&mut shared.context(now, &mut out));
+            }
+            self.finish(now, shared, at, out);
+        }
+    }
+
+    /// Starts a call of the controller's own in the next ISUP group that has a free circuit.
+    pub(super) fn originate(&mut self, now: Instant, shared: &mut Shared) -> bool {
+        for _ in 0..self.slots.len() {
+            let at = self.turn % self.slots.len();
+            self.turn = at + 1;
+            let mut out = Vec::new();
+            if let Machine::Isup(group) = &mut self.slots[at].machine
+                && group.originate(&mut shared.context(now, &mut out))
+            {
+                self.open(shared, at);
+                self.finish(now, shared, at, out);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The group's transaction of this batch.
+    fn open(&mut self, shared: &mut Shared, at: usize) -> u32 {
+        let slot = &mut self.slots[at];
+        if let Some((transaction, _)) = slot.open {
+            return transaction;
+        }
+        let transaction = shared.next_transaction();
+        slot.open = Some((transaction, Vec::new()));
+        self.touched.push(at);
+        transaction
+    }
+
+    fn output(&mut self, now: Instant, shared: &mut Shared, at: usize, out: Out) {
+        let slot = &mut self.slots[at];
+        if let Some((transaction, _)) = slot.open {
+            shared.record.output(now, transaction, &slot.label(&out));
+        }
+        if let Some((_, outputs)) = &mut slot.open {
+            outputs.push(out);
+        }
+    }
+
+    /// After every use of a group: its outputs into the transaction, its next timer into the order.
+    fn finish(&mut self, now: Instant, shared: &mut Shared, at: usize, out: Vec<isup::Output>) {
+        for isup::Output { cic, user_data } in out {
+            // ITU-T Q.704 annex / Q.763 1.2: the SLS of ISUP is the four low bits of the CIC.
+            let sls = u8::try_from(cic & 0xf).expect("invariant: four bits");
+            self.output(now, shared, at, Out { sls, user_data });
+        }
+        self.reschedule(at);
+    }
+
+    fn reschedule(&mut self, at: usize) {
+        let slot = &mut self.slots[at];
+        let due = match &slot.machine {
+            Machine::Isup(group) => group.poll_timeout(),
+            Machine::Other => None,
+        };
+        if due != slot.due {
+            if let Some(old) = std::mem::replace(&mut slot.due, due) {
+                self.due.remove(&(old, at));
+            }
+            if let Some(new) = due {
+                self.due.insert((new, at));
+            }
+        }
+    }
+
+    /// Closes the transactions of this batch: gives each group's outputs, then its cookie.
+    pub(super) fn close_transactions(&mut self, shared: &mut Shared, mut give: impl FnMut(&GroupKey, Part)) {
+        let mut state = Vec::new();
+        for at in self.touched.drain(..) {
+            let slot = &mut self.slots[at];
+            let Some((transaction, outputs)) = slot.open.take() else { continue };
+            shared.counters.transactions += 1;
+            shared.counters.outputs += outputs.len() as u64;
+            for out in &outputs {
+                give(&slot.key, Part::Data(slot.label(out)));
+            }
+            if !shared.config.session.lease {
+                continue;
+            }
+            state.clear();
+            if let Machine::Isup(group) = &slot.machine {
+                group.snapshot(&mut state);
+            }
+            let (group, ni, mark, incarnation) = (slot.key, slot.ni, slot.mark, shared.incarnation);
+            give(&slot.key, Part::Cookie(Envelope { group, ni, mark, transaction, incarnation, state: &state }));
+        }
+    }
+
+    /// Forgets everything, transactions that were not closed included: another controller has these groups now.
+    pub(super) fn forget(&mut self, shared: &mut Shared) {
+        shared.groups -= self.slots.len();
+        for slot in std::mem::take(self).slots {
+            if let Machine::Isup(group) = slot.machine {
+                group.forget(&mut shared.isup);
+            }
+        }
+    }
+}
+
+fn group_id(key: &GroupKey) -> GroupId {
+    GroupId { network: key.opc, pool: key.dpc, block: key.cic_block }
+}
+
+impl Shared {
+    fn context<'a>(&'a mut self, now: Instant, out: &'a mut Vec<isup::Output>) -> Context<'a> {
+        Context { now, config: &self.config.call, out, counters: &mut self.isup }
+    }
+
+    /// Counts and records an input that is not applied.
+    pub(super) fn drop_input(&mut self, now: Instant, cause: DropCause, id: CorrelationId, message: &ProtocolData) {
+        *match cause {
+            DropCause::Duplicate => &mut self.counters.duplicates,
+            DropCause::Lease => &mut self.counters.lease_dropped,
+            DropCause::Malformed => &mut self.counters.malformed,
+            DropCause::Unsupported => &mut self.counters.unsupported,
+        } += 1;
+        self.record.dropped(now, cause, id, message);
+    }
+
+    fn next_transaction(&mut self) -> u32 {
+        self.transaction = self.transaction.wrapping_add(1);
+        self.transaction
+    }
+}
