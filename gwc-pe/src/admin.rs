@@ -140,7 +140,11 @@ impl Node {
     fn metrics(&self) -> String {
         let mut metrics = Metrics::new();
         let (states, local, remote) = self.circuits();
-        metrics.gauge("gwc_registered", "1 while registered with the pool.", self.pe.is_registered(&self.handle).into());
+        metrics.gauge(
+            "gwc_registered",
+            "1 while registered with the pool.",
+            self.pe.is_registered(&self.handle).into(),
+        );
         metrics.gauge("gwc_gateways", "Gateways connected.", self.sessions().count() as u64);
         metrics.gauge("gwc_groups", "Groups of all gateways.", self.shared.groups as u64);
         metrics.family("gwc_circuits", "Circuits by state of their call.", Kind::Gauge);

@@ -49,11 +49,7 @@ pub struct Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Self {
-            name: "gwc".into(),
-            pe_id: None,
-            records: PathBuf::new(),
-        }
+        Self { name: "gwc".into(), pe_id: None, records: PathBuf::new() }
     }
 }
 
@@ -119,13 +115,7 @@ impl Pool {
     /// The policy parameter of the registration.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        let &Self {
-            weight,
-            priority,
-            load,
-            degradation,
-            ..
-        } = self;
+        let &Self { weight, priority, load, degradation, .. } = self;
         match self.policy {
             PolicyName::RoundRobin => Policy::RoundRobin,
             PolicyName::WeightedRoundRobin => Policy::WeightedRoundRobin { weight },
@@ -142,11 +132,7 @@ impl Pool {
     /// The registration life.
     #[must_use]
     pub fn life(&self) -> RegistrationLife {
-        if self.life_s == 0 {
-            RegistrationLife::Infinite
-        } else {
-            RegistrationLife::Seconds(self.life_s)
-        }
+        if self.life_s == 0 { RegistrationLife::Infinite } else { RegistrationLife::Seconds(self.life_s) }
     }
 }
 
@@ -277,10 +263,7 @@ mod tests {
         let named = |change, key: &str| assert!(problem(change).unwrap().starts_with(key), "{key}");
         named(|c| c.node.pe_id = Some(0), "node.pe_id");
         named(|c| c.udp.addresses.clear(), "udp.addresses");
-        named(
-            |c| c.udp.addresses = vec![[0, 0, 0, 0].into()],
-            "udp.addresses",
-        );
+        named(|c| c.udp.addresses = vec![[0, 0, 0, 0].into()], "udp.addresses");
         named(|c| c.pool.handle.clear(), "pool.handle");
         named(|c| c.asap.hunt.servers.clear(), "asap.hunt.servers");
         named(|c| c.m3ua.port = 0, "m3ua.port");
@@ -288,14 +271,8 @@ mod tests {
         named(|c| c.session.groups_max = 0, "session.groups_max");
         named(|c| c.call.cic_last = 4_096, "call.cic_first");
         named(|c| c.call.refuse_percent = 101, "call.refuse_percent");
-        named(
-            |c| c.call.originate_per_s = f64::NAN,
-            "call.originate_per_s",
-        );
-        named(
-            |c| c.call.called_number = "12a4".into(),
-            "call.called_number",
-        );
+        named(|c| c.call.originate_per_s = f64::NAN, "call.originate_per_s");
+        named(|c| c.call.called_number = "12a4".into(), "call.called_number");
         named(|c| c.call.t16_ms = 0, "call.t16_ms");
     }
 }

@@ -10,7 +10,8 @@ use asap::wire::{PeId, PoolHandle, SctpTransport, Transport, TransportUse};
 use asap::{ConnId, PeEvent, PeMachine, Transmit as AsapTransmit};
 use enrp::daemon::DaemonCommand;
 use sctp::{
-    AssocId, ClockAnchor, CloseReason, Connect, Datagram, Event, SendError, SendOptions, Stack, Transmit, Unreachable, ppid,
+    AssocId, ClockAnchor, CloseReason, Connect, Datagram, Event, SendError, SendOptions, Stack, Transmit, Unreachable,
+    ppid,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -66,7 +67,14 @@ impl Identity {
 impl Node {
     /// A controller that registers at once. `local` are its addresses; `seed` is random; `clock` stamps the record.
     #[must_use]
-    pub fn new(config: Config, seed: [u8; 32], clock: ClockAnchor, now: Instant, local: Vec<IpAddr>, sink: Sink) -> Self {
+    pub fn new(
+        config: Config,
+        seed: [u8; 32],
+        clock: ClockAnchor,
+        now: Instant,
+        local: Vec<IpAddr>,
+        sink: Sink,
+    ) -> Self {
         let Identity { pe, incarnation } = Identity::new(&config, &seed);
         let mut stack = Stack::new(config.sctp.clone(), local.clone(), seed, now);
         stack.listen(config.m3ua.port);
@@ -98,7 +106,8 @@ impl Node {
         };
         shared.record.life(now, "start");
         let (roles, conns) = (BTreeMap::new(), BTreeMap::new());
-        let mut node = Self { shared, stack, pe: machine, handle, roles, conns, next_call: now, turn: 0, leaving: false };
+        let mut node =
+            Self { shared, stack, pe: machine, handle, roles, conns, next_call: now, turn: 0, leaving: false };
         node.pump(now);
         node
     }
@@ -255,7 +264,9 @@ impl Node {
             PeEvent::Refused { handle, error } => tracing::error!(%handle, ?error, "registration refused"),
             PeEvent::ServerLost => tracing::warn!("name server lost"),
             PeEvent::HomeServer { server, .. } => tracing::info!(?server, "home server"),
-            PeEvent::Deregistered { handle, cause: DeregisterCause::Requested } => tracing::info!(%handle, "deregistered"),
+            PeEvent::Deregistered { handle, cause: DeregisterCause::Requested } => {
+                tracing::info!(%handle, "deregistered")
+            }
             PeEvent::Deregistered { handle, cause: DeregisterCause::Expired } => {
                 tracing::warn!(%handle, "registration expired");
             }
@@ -286,7 +297,8 @@ impl Node {
             let Role::Gateway(session) = role else { continue };
             session.close_batch(now, &mut self.shared);
             while let Some(send) = session.poll_send() {
-                let options = SendOptions { stream: send.stream, ppid: send.ppid, unordered: send.unordered, context: 0 };
+                let options =
+                    SendOptions { stream: send.stream, ppid: send.ppid, unordered: send.unordered, context: 0 };
                 match self.stack.send(now, assoc, options, send.payload) {
                     Ok(()) => {}
                     // The association is closing; the gateway takes back what it has no answer for.

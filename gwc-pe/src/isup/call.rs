@@ -14,10 +14,7 @@ const NO_ANSWER: u8 = 19;
 /// Two percentages in 0..100 that depend on the circuit and its IAM only, so that a controller that takes the message again
 /// chooses again what the one before chose.
 fn choices(config: &Config, id: GroupId, iam: &[u8]) -> (u8, u8) {
-    let mut hasher = SipHasher13::new_with_keys(
-        config.seed,
-        u64::from(id.network) << 32 | u64::from(id.pool),
-    );
+    let mut hasher = SipHasher13::new_with_keys(config.seed, u64::from(id.network) << 32 | u64::from(id.pool));
     hasher.write(iam);
     let hash = hasher.finish();
     let percent = |bits: u64| u8::try_from(bits % 100).expect("invariant: below 100");
@@ -26,13 +23,7 @@ fn choices(config: &Config, id: GroupId, iam: &[u8]) -> (u8, u8) {
 
 impl Group {
     /// A message of the call on circuit `index`; `user_data` is the whole message.
-    pub(super) fn call_message(
-        &mut self,
-        cx: &mut Context,
-        index: usize,
-        message: CallMessage,
-        user_data: &[u8],
-    ) {
+    pub(super) fn call_message(&mut self, cx: &mut Context, index: usize, message: CallMessage, user_data: &[u8]) {
         use CallMessage as M;
         let call = self.circuits[index].call;
         let answered = matches!(call, Call::AnsweredIn | Call::AnsweredOut);
@@ -42,9 +33,7 @@ impl Group {
             M::Rlc => self.release_complete(cx, index),
             // En bloc or not, ACM comes by its timer.
             M::Sam if matches!(call, Call::IncomingCot | Call::Incoming) => {}
-            M::Cot { successful: true } if call == Call::IncomingCot => {
-                self.enter(cx, index, Call::Incoming)
-            }
+            M::Cot { successful: true } if call == Call::IncomingCot => self.enter(cx, index, Call::Incoming),
             M::Cot { successful: false } if call == Call::IncomingCot => {
                 self.end(cx, index, Outcome::Continuity, Call::Idle)
             }
@@ -58,15 +47,9 @@ impl Group {
             M::Sus if answered => self.suspend(cx, index, true),
             M::Res if answered => self.suspend(cx, index, false),
             M::Other if call.is_call() => {}
-            M::Sam
-            | M::Cot { .. }
-            | M::Acm
-            | M::Con
-            | M::Anm
-            | M::Cpg
-            | M::Sus
-            | M::Res
-            | M::Other => self.unexpected(cx, index),
+            M::Sam | M::Cot { .. } | M::Acm | M::Con | M::Anm | M::Cpg | M::Sus | M::Res | M::Other => {
+                self.unexpected(cx, index)
+            }
         }
     }
 
@@ -153,19 +136,8 @@ impl Group {
         let circuit = &mut self.circuits[index];
         // Who seizes a circuit does not block it (any more).
         circuit.set(flag::REMOTE_MAINTENANCE | flag::REMOTE_HARDWARE, false);
-        circuit.set(
-            flag::RELEASE_BY_US,
-            release < cx.config.release_by_controller_percent,
-        );
-        self.enter(
-            cx,
-            index,
-            if continuity {
-                Call::IncomingCot
-            } else {
-                Call::Incoming
-            },
-        );
+        circuit.set(flag::RELEASE_BY_US, release < cx.config.release_by_controller_percent);
+        self.enter(cx, index, if continuity { Call::IncomingCot } else { Call::Incoming });
         if refuse < cx.config.refuse_percent {
             self.release(cx, index, Outcome::RefusedByUs, cause::BUSY);
         }
@@ -178,12 +150,8 @@ impl Group {
             Call::IncomingCot | Call::Incoming | Call::IncomingAcm => {
                 self.end(cx, index, Outcome::Abandoned, Call::Idle)
             }
-            Call::OutgoingIam | Call::OutgoingAcm => {
-                self.end(cx, index, Outcome::RefusedByPeer, Call::Idle)
-            }
-            Call::AnsweredIn | Call::AnsweredOut => {
-                self.end(cx, index, Outcome::ReleasedByPeer, Call::Idle)
-            }
+            Call::OutgoingIam | Call::OutgoingAcm => self.end(cx, index, Outcome::RefusedByPeer, Call::Idle),
+            Call::AnsweredIn | Call::AnsweredOut => self.end(cx, index, Outcome::ReleasedByPeer, Call::Idle),
             // Both ends released at once, or we reset: our own RLC is still to come.
             Call::Idle | Call::Releasing | Call::Resetting | Call::GroupResetting => {}
         }
@@ -232,9 +200,7 @@ impl Group {
         }
         let cic = self.id.cic(index);
         match circuit.call {
-            Call::IncomingCot => {
-                self.release(cx, index, Outcome::Continuity, cause::TEMPORARY_FAILURE)
-            }
+            Call::IncomingCot => self.release(cx, index, Outcome::Continuity, cause::TEMPORARY_FAILURE),
             Call::Incoming => {
                 cx.send(cic, message::acm(cic));
                 self.enter(cx, index, Call::IncomingAcm);
@@ -248,16 +214,10 @@ impl Group {
                 cx.send(cic, message::anm(cic));
                 self.answered(cx, index, Call::AnsweredIn);
             }
-            Call::AnsweredIn | Call::AnsweredOut => {
-                self.release(cx, index, Outcome::ReleasedByUs, cause::NORMAL)
-            }
-            Call::OutgoingIam => {
-                self.release(cx, index, Outcome::NoAddressComplete, cause::TIMER_EXPIRY)
-            }
+            Call::AnsweredIn | Call::AnsweredOut => self.release(cx, index, Outcome::ReleasedByUs, cause::NORMAL),
+            Call::OutgoingIam => self.release(cx, index, Outcome::NoAddressComplete, cause::TIMER_EXPIRY),
             Call::OutgoingAcm => self.release(cx, index, Outcome::NoAnswer, NO_ANSWER),
-            Call::Idle | Call::Releasing | Call::Resetting | Call::GroupResetting => {
-                circuit.timer = None
-            }
+            Call::Idle | Call::Releasing | Call::Resetting | Call::GroupResetting => circuit.timer = None,
         }
     }
 
@@ -295,16 +255,9 @@ impl Group {
         let count = self.circuits.len();
         let start = self.originated as usize % count;
         let turn = (0..count).map(|step| (start + step) % count);
-        let free = |index: &usize| {
-            self.circuits[*index].is_free() && cx.config.equipped(self.id.cic(*index))
-        };
+        let free = |index: &usize| self.circuits[*index].is_free() && cx.config.equipped(self.id.cic(*index));
         let controlled = |index: &usize| self.id.controls(self.id.cic(*index));
-        let Some(index) = turn
-            .clone()
-            .filter(free)
-            .find(controlled)
-            .or_else(|| turn.clone().find(free))
-        else {
+        let Some(index) = turn.clone().filter(free).find(controlled).or_else(|| turn.clone().find(free)) else {
             cx.counters.no_circuit += 1;
             return false;
         };

@@ -101,8 +101,7 @@ pub(super) mod flag {
     /// CPG went out after ACM.
     pub(crate) const CPG_SENT: u8 = 0x40;
     /// Any reason not to seize the circuit.
-    pub(crate) const NOT_FOR_SEIZURE: u8 =
-        REMOTE_MAINTENANCE | REMOTE_HARDWARE | LOCAL_MAINTENANCE | UNEQUIPPED;
+    pub(crate) const NOT_FOR_SEIZURE: u8 = REMOTE_MAINTENANCE | REMOTE_HARDWARE | LOCAL_MAINTENANCE | UNEQUIPPED;
     /// Bits that belong to one call.
     pub(crate) const OF_CALL: u8 = RELEASE_BY_US | SUSPENDED | CPG_SENT;
     /// All bits that have a meaning.
@@ -130,10 +129,7 @@ pub(super) enum Due {
 
 impl Repeat {
     pub(super) fn start(now: Instant, short_ms: u64, long_ms: u64) -> Self {
-        Self {
-            next: Some(now + ms(short_ms)),
-            long: Some(now + ms(long_ms)),
-        }
+        Self { next: Some(now + ms(short_ms)), long: Some(now + ms(long_ms)) }
     }
 
     pub(super) fn at(self) -> Option<Instant> {
@@ -143,10 +139,7 @@ impl Repeat {
     /// What is due at `now`; starts the next round.
     pub(super) fn check(&mut self, now: Instant, short_ms: u64, long_ms: u64) -> Due {
         if self.long.is_some_and(|at| at <= now) {
-            *self = Self {
-                next: None,
-                long: Some(now + ms(long_ms)),
-            };
+            *self = Self { next: None, long: Some(now + ms(long_ms)) };
             Due::Long
         } else if self.next.is_some_and(|at| at <= now) {
             self.next = Some(now + ms(short_ms));
@@ -215,20 +208,14 @@ impl Circuit {
     /// Starts the timers of the call state; also after a restore.
     pub(super) fn start_timers(&mut self, now: Instant, config: &Config) {
         let answer_ms = config.answer_delay_ms;
-        let cpg_ms = if config.sends_cpg() {
-            config.cpg_delay_ms
-        } else {
-            0
-        };
+        let cpg_ms = if config.sends_cpg() { config.cpg_delay_ms } else { 0 };
         let step_ms = match self.call {
             Call::IncomingCot => Some(config.t8_ms),
             Call::Incoming => Some(config.acm_delay_ms),
             Call::IncomingAcm if cpg_ms == 0 => Some(answer_ms),
             Call::IncomingAcm if self.has(flag::CPG_SENT) => Some(answer_ms - cpg_ms),
             Call::IncomingAcm => Some(cpg_ms),
-            Call::AnsweredIn | Call::AnsweredOut => {
-                self.has(flag::RELEASE_BY_US).then_some(config.hold_ms)
-            }
+            Call::AnsweredIn | Call::AnsweredOut => self.has(flag::RELEASE_BY_US).then_some(config.hold_ms),
             Call::OutgoingIam => Some(config.t7_ms),
             Call::OutgoingAcm => Some(config.t9_ms),
             Call::Idle | Call::Releasing | Call::Resetting | Call::GroupResetting => None,
@@ -251,12 +238,7 @@ impl Circuit {
     }
 
     /// Starts the timers of a blocking exchange.
-    pub(super) fn start_blocking(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        maintenance: Maintenance,
-    ) {
+    pub(super) fn start_blocking(&mut self, now: Instant, config: &Config, maintenance: Maintenance) {
         self.maintenance = maintenance;
         self.blocking = match maintenance {
             Maintenance::Settled => Repeat::default(),

@@ -111,27 +111,18 @@ impl Config {
         }
         for (name, percent) in [
             ("refuse_percent", self.refuse_percent),
-            (
-                "release_by_controller_percent",
-                self.release_by_controller_percent,
-            ),
+            ("release_by_controller_percent", self.release_by_controller_percent),
         ] {
             if percent > 100 {
                 return Some(format!("{name} = {percent}: expected 0 to 100"));
             }
         }
         if !self.originate_per_s.is_finite() || !(0.0..=100_000.0).contains(&self.originate_per_s) {
-            return Some(format!(
-                "originate_per_s = {}: expected 0 to 100000",
-                self.originate_per_s
-            ));
+            return Some(format!("originate_per_s = {}: expected 0 to 100000", self.originate_per_s));
         }
         let digits = self.called_number.bytes().all(|b| b.is_ascii_digit());
         if !digits || !(4..=20).contains(&self.called_number.len()) {
-            return Some(format!(
-                "called_number = {:?}: expected 4 to 20 digits",
-                self.called_number
-            ));
+            return Some(format!("called_number = {:?}: expected 4 to 20 digits", self.called_number));
         }
         let timers = [
             ("t1_ms", self.t1_ms),

@@ -20,8 +20,7 @@ pub struct GroupId {
 impl GroupId {
     /// The circuit identification code of the group's circuit `index`.
     pub(super) fn cic(self, index: usize) -> u16 {
-        self.block * u16::from(GROUP_CIRCUITS)
-            + u16::try_from(index).expect("invariant: 32 circuits in a group")
+        self.block * u16::from(GROUP_CIRCUITS) + u16::try_from(index).expect("invariant: 32 circuits in a group")
     }
 
     /// Both exchanges may seize a circuit; of two at once the controlling exchange's call stands. The exchange with the higher
@@ -95,12 +94,7 @@ impl Group {
     /// A group with all circuits idle.
     #[must_use]
     pub fn new(id: GroupId) -> Self {
-        Self {
-            id,
-            circuits: Default::default(),
-            originated: 0,
-            reset: None,
-        }
+        Self { id, circuits: Default::default(), originated: 0, reset: None }
     }
 
     /// Which circuits.
@@ -123,10 +117,7 @@ impl Group {
     #[must_use]
     pub fn blocked(&self) -> (usize, usize) {
         let count = |bits| self.circuits.iter().filter(|c| c.has(bits)).count();
-        (
-            count(flag::LOCAL_MAINTENANCE),
-            count(flag::REMOTE_MAINTENANCE | flag::REMOTE_HARDWARE | flag::UNEQUIPPED),
-        )
+        (count(flag::LOCAL_MAINTENANCE), count(flag::REMOTE_MAINTENANCE | flag::REMOTE_HARDWARE | flag::UNEQUIPPED))
     }
 
     /// Brings a group that was just made or restored in line with the configuration: blocks and unblocks circuits
@@ -140,10 +131,7 @@ impl Group {
             if !cx.config.equipped(cic) {
                 continue;
             }
-            match (
-                cx.config.blocked_cics.contains(&cic),
-                self.circuits[index].has(flag::LOCAL_MAINTENANCE),
-            ) {
+            match (cx.config.blocked_cics.contains(&cic), self.circuits[index].has(flag::LOCAL_MAINTENANCE)) {
                 (true, false) => self.block(cx, index),
                 (false, true) => self.unblock(cx, index),
                 (true, true) | (false, false) => {}
@@ -220,9 +208,7 @@ impl Group {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let reset = self.reset.and_then(|r| r.repeat.at());
-        self.circuits
-            .iter()
-            .fold(reset, |at, circuit| earlier(at, circuit.at()))
+        self.circuits.iter().fold(reset, |at, circuit| earlier(at, circuit.at()))
     }
 
     /// Counts the calls as forgotten: another controller has them now. The group is of no use after it.

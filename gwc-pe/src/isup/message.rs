@@ -3,9 +3,7 @@
 //! The crate `itu-isup` does the pointers and the numbers; the few message types it does not model (SAM, COT, UCIC, CQM,
 //! CQR, CFN, UPT, UPA) have one mandatory field at most and are read and written here.
 
-use itu_isup::{
-    CauseIndicators, IsupError, MessageType, Number, Parameter, ParameterType, RangeAndStatus,
-};
+use itu_isup::{CauseIndicators, IsupError, MessageType, Number, Parameter, ParameterType, RangeAndStatus};
 
 /// Circuits in one group (`CIC / 32`), and the most a group reset may name (Q.763 3.43: range 31 or less).
 pub const GROUP_CIRCUITS: u8 = 32;
@@ -165,9 +163,9 @@ pub fn decode(bytes: &[u8]) -> Result<(u16, Message), DecodeError> {
             variable_parameter(rest)?;
             Message::Call(CallMessage::Sam)
         }
-        MessageType::Cot => Message::Call(CallMessage::Cot {
-            successful: rest.first().ok_or(DecodeError::Short)? & 1 == 1,
-        }),
+        MessageType::Cot => {
+            Message::Call(CallMessage::Cot { successful: rest.first().ok_or(DecodeError::Short)? & 1 == 1 })
+        }
         MessageType::Ccr => Message::Call(CallMessage::Ccr),
         MessageType::Ucic => Message::Circuit(CircuitMessage::Ucic),
         MessageType::Cqm => {
@@ -227,27 +225,14 @@ fn modelled(message: &itu_isup::Message) -> Result<Message, DecodeError> {
     #[allow(clippy::wildcard_enum_match_arm)]
     Ok(match message.message_type {
         T::Iam => {
-            let nature = message
-                .mandatory_fixed
-                .first()
-                .map_or(Ok(0), Parameter::as_u8)?;
+            let nature = message.mandatory_fixed.first().map_or(Ok(0), Parameter::as_u8)?;
             // A called number that cannot be read makes the IAM useless.
-            message
-                .mandatory_variable
-                .first()
-                .ok_or(DecodeError::Short)?
-                .as_number()?;
+            message.mandatory_variable.first().ok_or(DecodeError::Short)?.as_number()?;
             // Bits DC: 01 check on this circuit, 10 check on a previous one; either way COT follows.
-            M::Call(C::Iam {
-                continuity: matches!((nature >> 2) & 3, 1 | 2),
-            })
+            M::Call(C::Iam { continuity: matches!((nature >> 2) & 3, 1 | 2) })
         }
         T::Rel => {
-            message
-                .mandatory_variable
-                .first()
-                .ok_or(DecodeError::Short)?
-                .as_cause_indicators()?;
+            message.mandatory_variable.first().ok_or(DecodeError::Short)?.as_cause_indicators()?;
             M::Call(C::Rel)
         }
         T::Acm => M::Call(C::Acm),
@@ -278,16 +263,11 @@ fn variable_parameter(rest: &[u8]) -> Result<&[u8], DecodeError> {
     if pointer == 0 {
         return Err(DecodeError::Short);
     }
-    rest.get(pointer + 1..pointer + 1 + length)
-        .ok_or(DecodeError::Short)
+    rest.get(pointer + 1..pointer + 1 + length).ok_or(DecodeError::Short)
 }
 
 fn range_and_status(message: &itu_isup::Message) -> Result<RangeAndStatus, DecodeError> {
-    Ok(message
-        .mandatory_variable
-        .first()
-        .ok_or(DecodeError::Short)?
-        .as_range_and_status()?)
+    Ok(message.mandatory_variable.first().ok_or(DecodeError::Short)?.as_range_and_status()?)
 }
 
 /// Range of a message without status bits.
@@ -295,10 +275,7 @@ fn reset_range(range: u8) -> Result<Range, DecodeError> {
     if range == 0 || range >= GROUP_CIRCUITS {
         return Err(DecodeError::Range(range));
     }
-    Ok(Range {
-        range,
-        status: u32::MAX,
-    })
+    Ok(Range { range, status: u32::MAX })
 }
 
 fn status_range(message: &itu_isup::Message) -> Result<Range, DecodeError> {
@@ -311,25 +288,12 @@ fn status_range(message: &itu_isup::Message) -> Result<Range, DecodeError> {
         *bit = *octet;
     }
     let bits = u32::from_le_bytes(bits);
-    let named = if range >= 31 {
-        u32::MAX
-    } else {
-        (1 << (range + 1)) - 1
-    };
-    Ok(Range {
-        range,
-        status: bits & named,
-    })
+    let named = if range >= 31 { u32::MAX } else { (1 << (range + 1)) - 1 };
+    Ok(Range { range, status: bits & named })
 }
 
 fn blocking(message: &itu_isup::Message) -> Result<Blocking, DecodeError> {
-    match message
-        .mandatory_fixed
-        .first()
-        .ok_or(DecodeError::Short)?
-        .as_u8()?
-        & 3
-    {
+    match message.mandatory_fixed.first().ok_or(DecodeError::Short)?.as_u8()? & 3 {
         0 => Ok(Blocking::Maintenance),
         1 => Ok(Blocking::Hardware),
         other => Err(DecodeError::Supervision(other)),
@@ -353,9 +317,7 @@ const FORWARD_INDICATORS: u16 = 0x2001;
 const LOCATION: u8 = 2;
 
 fn bytes(message: &itu_isup::Message) -> Vec<u8> {
-    message
-        .encode()
-        .expect("invariant: itu-isup's constructors fill every mandatory part")
+    message.encode().expect("invariant: itu-isup's constructors fill every mandatory part")
 }
 
 /// CIC and message type alone: the messages without parameters that the codec does not model.
@@ -380,10 +342,7 @@ pub(super) fn acm(cic: u16) -> Vec<u8> {
 
 /// CPG, event alerting.
 pub(super) fn cpg(cic: u16) -> Vec<u8> {
-    bytes(&itu_isup::Message::cpg(
-        cic,
-        itu_isup::event_information::ALERTING,
-    ))
+    bytes(&itu_isup::Message::cpg(cic, itu_isup::event_information::ALERTING))
 }
 
 pub(super) fn anm(cic: u16) -> Vec<u8> {
@@ -391,10 +350,7 @@ pub(super) fn anm(cic: u16) -> Vec<u8> {
 }
 
 pub(super) fn rel(cic: u16, cause: u8) -> Vec<u8> {
-    bytes(&itu_isup::Message::release(
-        cic,
-        &CauseIndicators::new(LOCATION, cause),
-    ))
+    bytes(&itu_isup::Message::release(cic, &CauseIndicators::new(LOCATION, cause)))
 }
 
 pub(super) fn rlc(cic: u16) -> Vec<u8> {
@@ -422,47 +378,25 @@ pub(super) fn uba(cic: u16) -> Vec<u8> {
 }
 
 pub(super) fn grs(cic: u16, range: u8) -> Vec<u8> {
-    bytes(&itu_isup::Message::circuit_group_reset(
-        cic,
-        &RangeAndStatus::range_only(range),
-    ))
+    bytes(&itu_isup::Message::circuit_group_reset(cic, &RangeAndStatus::range_only(range)))
 }
 
 /// GRA with a bit for each circuit that we block for maintenance.
 pub(super) fn gra(cic: u16, range: Range) -> Vec<u8> {
-    bytes(&itu_isup::Message::circuit_group_reset_ack(
-        cic,
-        &with_status(range),
-    ))
+    bytes(&itu_isup::Message::circuit_group_reset_ack(cic, &with_status(range)))
 }
 
 pub(super) fn cgba(cic: u16, kind: Blocking, range: Range) -> Vec<u8> {
-    bytes(&itu_isup::Message::circuit_group_blocking_ack(
-        cic,
-        kind.indicator(),
-        &with_status(range),
-    ))
+    bytes(&itu_isup::Message::circuit_group_blocking_ack(cic, kind.indicator(), &with_status(range)))
 }
 
 pub(super) fn cgua(cic: u16, kind: Blocking, range: Range) -> Vec<u8> {
-    bytes(&itu_isup::Message::circuit_group_unblocking_ack(
-        cic,
-        kind.indicator(),
-        &with_status(range),
-    ))
+    bytes(&itu_isup::Message::circuit_group_unblocking_ack(cic, kind.indicator(), &with_status(range)))
 }
 
 fn with_status(range: Range) -> RangeAndStatus {
     let octets = (usize::from(range.range) + 1).div_ceil(8);
-    RangeAndStatus::with_status(
-        range.range,
-        range
-            .status
-            .to_le_bytes()
-            .into_iter()
-            .take(octets)
-            .collect(),
-    )
+    RangeAndStatus::with_status(range.range, range.status.to_le_bytes().into_iter().take(octets).collect())
 }
 
 pub(super) fn ucic(cic: u16) -> Vec<u8> {

@@ -21,7 +21,6 @@ pub use config::Config;
 pub use counters::{Counters, Outcome};
 pub use group::{Context, Group, GroupId, Output, Verdict};
 pub use message::{
-    Blocking, CallMessage, CircuitMessage, DecodeError, GROUP_CIRCUITS, GroupMessage, Message,
-    Range, decode,
+    Blocking, CallMessage, CircuitMessage, DecodeError, GROUP_CIRCUITS, GroupMessage, Message, Range, decode,
 };
 pub use snapshot::SnapshotError;

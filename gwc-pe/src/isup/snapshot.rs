@@ -37,11 +37,7 @@ struct Cursor<'a> {
 
 impl Cursor<'_> {
     fn octet(&mut self) -> Result<u8, SnapshotError> {
-        let octet = self
-            .bytes
-            .get(self.at)
-            .copied()
-            .ok_or(SnapshotError::Short)?;
+        let octet = self.bytes.get(self.at).copied().ok_or(SnapshotError::Short)?;
         self.at += 1;
         Ok(octet)
     }
@@ -65,11 +61,7 @@ impl Group {
             if circuit.is_default() {
                 continue;
             }
-            out.extend([
-                index,
-                circuit.call as u8 | (circuit.maintenance as u8) << 4,
-                circuit.flags,
-            ]);
+            out.extend([index, circuit.call as u8 | (circuit.maintenance as u8) << 4, circuit.flags]);
             if circuit.call == Call::Releasing {
                 out.push(circuit.cause);
             }
@@ -81,47 +73,30 @@ impl Group {
     /// # Errors
     /// The bytes are no snapshot of this version; nothing was counted then.
     pub fn restore(id: GroupId, state: &[u8], cx: &mut Context) -> Result<Self, SnapshotError> {
-        let mut cursor = Cursor {
-            bytes: state,
-            at: 0,
-        };
+        let mut cursor = Cursor { bytes: state, at: 0 };
         let version = cursor.octet()?;
         if version != VERSION {
             return Err(SnapshotError::Version(version));
         }
         let has_reset = cursor.checked(|octet| (octet <= 1).then_some(octet == 1))?;
         let mut group = Self::new(id);
-        group.originated = u32::from_be_bytes([
-            cursor.octet()?,
-            cursor.octet()?,
-            cursor.octet()?,
-            cursor.octet()?,
-        ]);
+        group.originated = u32::from_be_bytes([cursor.octet()?, cursor.octet()?, cursor.octet()?, cursor.octet()?]);
         if has_reset {
             let first = cursor.checked(|octet| (octet < GROUP_CIRCUITS).then_some(octet))?;
-            let range =
-                cursor.checked(|octet| (octet < GROUP_CIRCUITS - first).then_some(octet))?;
+            let range = cursor.checked(|octet| (octet < GROUP_CIRCUITS - first).then_some(octet))?;
             let repeat = Repeat::start(cx.now, cx.config.t22_ms, cx.config.t23_ms);
-            group.reset = Some(GroupReset {
-                first,
-                range,
-                repeat,
-            });
+            group.reset = Some(GroupReset { first, range, repeat });
         }
         while cursor.at < state.len() {
             group.restore_circuit(cx, &mut cursor)?;
         }
-        cx.counters.calls_restored += group
-            .circuits
-            .iter()
-            .map(|circuit| u64::from(circuit.call.is_call()))
-            .sum::<u64>();
+        cx.counters.calls_restored +=
+            group.circuits.iter().map(|circuit| u64::from(circuit.call.is_call())).sum::<u64>();
         Ok(group)
     }
 
     fn restore_circuit(&mut self, cx: &Context, cursor: &mut Cursor) -> Result<(), SnapshotError> {
-        let index =
-            cursor.checked(|octet| (octet < GROUP_CIRCUITS).then_some(usize::from(octet)))?;
+        let index = cursor.checked(|octet| (octet < GROUP_CIRCUITS).then_some(usize::from(octet)))?;
         let (call, maintenance) = cursor.checked(|octet| {
             let call = Call::ALL.get(usize::from(octet & 0x0f)).copied()?;
             let maintenance = match octet >> 4 {

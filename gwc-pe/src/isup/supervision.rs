@@ -7,12 +7,7 @@ use super::message::{self, Blocking, CircuitMessage, GROUP_CIRCUITS, GroupMessag
 
 impl Group {
     /// A message of one circuit.
-    pub(super) fn circuit_message(
-        &mut self,
-        cx: &mut Context,
-        index: usize,
-        message: CircuitMessage,
-    ) {
+    pub(super) fn circuit_message(&mut self, cx: &mut Context, index: usize, message: CircuitMessage) {
         match message {
             CircuitMessage::Rsc => self.reset_received(cx, index),
             CircuitMessage::Blo => self.block_received(cx, index),
@@ -47,13 +42,7 @@ impl Group {
         Verdict::Applied
     }
 
-    fn group_unblock_received(
-        &mut self,
-        cx: &mut Context,
-        index: usize,
-        kind: Blocking,
-        range: Range,
-    ) {
+    fn group_unblock_received(&mut self, cx: &mut Context, index: usize, kind: Blocking, range: Range) {
         let cic = self.id.cic(index);
         for named in self.named(cx, index, range) {
             self.circuits[named].set(remote_flag(kind), false);
@@ -99,28 +88,16 @@ impl Group {
         let (mut again, mut status) = (0, 0);
         for named in self.named(cx, index, range) {
             again += u32::from(self.cleared_by_peer(cx, named));
-            status |=
-                u32::from(self.circuits[named].has(flag::LOCAL_MAINTENANCE)) << (named - index);
+            status |= u32::from(self.circuits[named].has(flag::LOCAL_MAINTENANCE)) << (named - index);
         }
-        cx.send(
-            cic,
-            message::gra(
-                cic,
-                Range {
-                    range: range.range,
-                    status,
-                },
-            ),
-        );
+        cx.send(cic, message::gra(cic, Range { range: range.range, status }));
         for _ in 0..again {
             self.repeat_attempt(cx);
         }
     }
 
     fn group_reset_acknowledged(&mut self, cx: &mut Context, index: usize, range: Range) {
-        let expected = self
-            .reset
-            .is_some_and(|reset| usize::from(reset.first) == index && reset.range == range.range);
+        let expected = self.reset.is_some_and(|reset| usize::from(reset.first) == index && reset.range == range.range);
         if !expected {
             cx.counters.unexpected += 1;
             return;
@@ -129,8 +106,7 @@ impl Group {
         for offset in 0..=usize::from(range.range) {
             if self.circuits[index + offset].call == Call::GroupResetting {
                 self.enter(cx, index + offset, Call::Idle);
-                self.circuits[index + offset]
-                    .set(flag::REMOTE_MAINTENANCE, range.status & (1 << offset) != 0);
+                self.circuits[index + offset].set(flag::REMOTE_MAINTENANCE, range.status & (1 << offset) != 0);
             }
         }
     }
@@ -151,13 +127,7 @@ impl Group {
         }
     }
 
-    fn group_block_received(
-        &mut self,
-        cx: &mut Context,
-        index: usize,
-        kind: Blocking,
-        range: Range,
-    ) {
+    fn group_block_received(&mut self, cx: &mut Context, index: usize, kind: Blocking, range: Range) {
         let cic = self.id.cic(index);
         cx.counters.blockings_received += 1;
         cx.send(cic, message::cgba(cic, kind, range));
@@ -190,9 +160,7 @@ impl Group {
     /// BLA; when nothing is blocked here, the other end believes otherwise and gets UBL (Q.764 2.9.2 xi).
     fn block_acknowledged(&mut self, cx: &mut Context, index: usize) {
         match self.circuits[index].maintenance {
-            Maintenance::Blocking => {
-                self.circuits[index].start_blocking(cx.now, cx.config, Maintenance::Settled)
-            }
+            Maintenance::Blocking => self.circuits[index].start_blocking(cx.now, cx.config, Maintenance::Settled),
             Maintenance::Settled if !self.circuits[index].has(flag::LOCAL_MAINTENANCE) => {
                 cx.counters.unexpected += 1;
                 self.unblock(cx, index);
@@ -265,9 +233,7 @@ impl Group {
 
     fn queried(&mut self, cx: &mut Context, index: usize, range: Range) {
         let cic = self.id.cic(index);
-        let states: Vec<u8> = (index..=index + usize::from(range.range))
-            .map(|i| self.circuit_state(cx, i))
-            .collect();
+        let states: Vec<u8> = (index..=index + usize::from(range.range)).map(|i| self.circuit_state(cx, i)).collect();
         cx.send(cic, message::cqr(cic, range.range, &states));
     }
 
@@ -277,8 +243,8 @@ impl Group {
         if !cx.config.equipped(self.id.cic(index)) {
             return 0b00_00_11;
         }
-        let maintenance = u8::from(circuit.has(flag::LOCAL_MAINTENANCE))
-            | u8::from(circuit.has(flag::REMOTE_MAINTENANCE)) << 1;
+        let maintenance =
+            u8::from(circuit.has(flag::LOCAL_MAINTENANCE)) | u8::from(circuit.has(flag::REMOTE_MAINTENANCE)) << 1;
         let call = match circuit.call {
             Call::Releasing | Call::Resetting | Call::GroupResetting => return 0,
             Call::IncomingCot | Call::Incoming | Call::IncomingAcm | Call::AnsweredIn => 0b01,
@@ -292,10 +258,8 @@ impl Group {
     /// GRS for every circuit of the group that is in service; RSC when that is a single one.
     pub(super) fn reset_all(&mut self, cx: &mut Context) {
         let inside = |index: &usize| cx.config.equipped(self.id.cic(*index));
-        let (Some(first), Some(last)) = (
-            (0..self.circuits.len()).find(inside),
-            (0..self.circuits.len()).rfind(inside),
-        ) else {
+        let (Some(first), Some(last)) = ((0..self.circuits.len()).find(inside), (0..self.circuits.len()).rfind(inside))
+        else {
             return;
         };
         if first == last {
@@ -307,11 +271,7 @@ impl Group {
         let octet = |value: usize| u8::try_from(value).expect("invariant: 32 circuits in a group");
         let (cic, first, range) = (self.id.cic(first), octet(first), octet(last - first));
         let repeat = Repeat::start(cx.now, cx.config.t22_ms, cx.config.t23_ms);
-        self.reset = Some(GroupReset {
-            first,
-            range,
-            repeat,
-        });
+        self.reset = Some(GroupReset { first, range, repeat });
         cx.counters.resets_sent += 1;
         cx.send(cic, message::grs(cic, range));
     }
@@ -319,9 +279,7 @@ impl Group {
     /// T22/T23.
     pub(super) fn reset_timeout(&mut self, cx: &mut Context) {
         let Some(reset) = &mut self.reset else { return };
-        let due = reset
-            .repeat
-            .check(cx.now, cx.config.t22_ms, cx.config.t23_ms);
+        let due = reset.repeat.check(cx.now, cx.config.t22_ms, cx.config.t23_ms);
         if due != Due::No {
             let (first, range) = (usize::from(reset.first), reset.range);
             let cic = self.id.cic(first);

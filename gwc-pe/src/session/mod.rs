@@ -192,7 +192,9 @@ impl Session {
             Input::Deliver(_) => shared.counters.network_management += 1,
             Input::Consumed => {}
             Input::Dropped(AspDropCause::NotActive) => shared.counters.not_active += 1,
-            Input::Dropped(AspDropCause::Malformed(_) | AspDropCause::Refused(_)) => shared.counters.m3ua_malformed += 1,
+            Input::Dropped(AspDropCause::Malformed(_) | AspDropCause::Refused(_)) => {
+                shared.counters.m3ua_malformed += 1
+            }
         }
         for reply in replies {
             if !matches!(reply.message, Message::Error(_)) || self.may_complain(now, shared) {
@@ -370,7 +372,8 @@ impl Session {
     pub(crate) fn close_batch(&mut self, now: Instant, shared: &mut Shared) {
         self.check_lease(now, shared);
         let (streams, sends) = (self.streams, &mut self.sends);
-        let (routing_context, network_appearance) = (shared.config.m3ua.routing_context, shared.config.m3ua.network_appearance);
+        let (routing_context, network_appearance) =
+            (shared.config.m3ua.routing_context, shared.config.m3ua.network_appearance);
         self.groups.close_transactions(shared, |key, part| {
             let (ppid, payload) = match part {
                 Part::Data(protocol_data) => {

@@ -13,10 +13,7 @@ fn octets_of_what_the_codec_does_not_model() {
     // Cause: location 2, value 97, diagnostic 0xf0.
     assert_eq!(hex(&message::cfn(37, 0xf0)), "25002f02000382e1f0");
     // Range at its pointer + 2, states at theirs + 3.
-    assert_eq!(
-        hex(&message::cqr(37, 1, &[0x0c, 0x04])),
-        "25002b02030101020c04"
-    );
+    assert_eq!(hex(&message::cqr(37, 1, &[0x0c, 0x04])), "25002b02030101020c04");
 }
 
 #[test]
@@ -25,10 +22,7 @@ fn octets_of_a_call() {
     assert_eq!(hex(&message::anm(37)), "25000900");
     assert_eq!(hex(&message::rel(37, 16)), "25000c0200028290");
     assert_eq!(hex(&message::rlc(37)), "25001000");
-    assert_eq!(
-        hex(&message::iam(37, "5550100")),
-        "2500010020010a000200060310550501f0"
-    );
+    assert_eq!(hex(&message::iam(37, "5550100")), "2500010020010a000200060310550501f0");
 }
 
 #[test]
@@ -58,11 +52,7 @@ fn malformed_messages_change_nothing() {
 
 #[test]
 fn circuits_out_of_service_get_ucic_or_silence() {
-    let config = Config {
-        cic_first: 33,
-        cic_last: 36,
-        ..Config::default()
-    };
+    let config = Config { cic_first: 33, cic_last: 36, ..Config::default() };
     for (kind, answer) in [
         ("IAM", "UCIC"),
         ("RSC", "UCIC"),
@@ -91,14 +81,7 @@ fn group_message_beyond_the_group_is_unsupported() {
 
 #[test]
 fn group_reset_clears_calls_and_reports_our_blocking() {
-    let mut bed = Bed::with_call(
-        Config {
-            blocked_cics: vec![38],
-            ..Config::default()
-        },
-        ODD,
-        Call::AnsweredIn,
-    );
+    let mut bed = Bed::with_call(Config { blocked_cics: vec![38], ..Config::default() }, ODD, Call::AnsweredIn);
     bed.with(|group, cx| group.start(cx, false));
     bed.receive(&sample(37, "BLO"));
     let out = bed.receive(&message::grs(37, 2));
@@ -113,51 +96,29 @@ fn group_reset_clears_calls_and_reports_our_blocking() {
 fn group_blocking_follows_its_status_bits() {
     let mut bed = Bed::new(Config::default());
     let status = itu_isup::RangeAndStatus::with_status(2, vec![0b101]);
-    let out = bed.receive(
-        &itu_isup::Message::circuit_group_blocking(37, 0, &status)
-            .encode()
-            .unwrap(),
-    );
+    let out = bed.receive(&itu_isup::Message::circuit_group_blocking(37, 0, &status).encode().unwrap());
     assert_eq!(hex(&out[0].user_data), "25001a0001020205");
     assert_eq!(bed.group.blocked(), (0, 2));
     // Query: 37 idle and remotely blocked, 38 idle.
     let out = bed.receive(&sample(37, "CQM"));
     assert_eq!(hex(&out[0].user_data), "25002b02030101020e0c");
-    bed.receive(
-        &itu_isup::Message::circuit_group_unblocking(37, 0, &status)
-            .encode()
-            .unwrap(),
-    );
+    bed.receive(&itu_isup::Message::circuit_group_unblocking(37, 0, &status).encode().unwrap());
     assert_eq!(bed.group.blocked(), (0, 0));
 }
 
 #[test]
 fn query_tells_direction_hardware_and_unequipped() {
-    let mut bed = Bed::with_call(
-        Config {
-            cic_last: 38,
-            ..Config::default()
-        },
-        ODD,
-        Call::AnsweredOut,
-    );
+    let mut bed = Bed::with_call(Config { cic_last: 38, ..Config::default() }, ODD, Call::AnsweredOut);
     bed.receive(&sample(36, "IAM"));
     let status = itu_isup::RangeAndStatus::with_status(1, vec![0b10]);
-    bed.receive(
-        &itu_isup::Message::circuit_group_blocking(37, 1, &status)
-            .encode()
-            .unwrap(),
-    );
+    bed.receive(&itu_isup::Message::circuit_group_blocking(37, 1, &status).encode().unwrap());
     let out = bed.receive(&[36, 0, 0x2a, 1, 1, 3]);
     assert_eq!(hex(&out[0].user_data[8..]), "04082c03");
 }
 
 #[test]
 fn blocked_circuits_follow_the_configuration() {
-    let mut bed = Bed::new(Config {
-        blocked_cics: vec![37],
-        ..Config::default()
-    });
+    let mut bed = Bed::new(Config { blocked_cics: vec![37], ..Config::default() });
     assert_eq!(names(&bed.with(|group, cx| group.start(cx, true)).0), "BLO");
     // An IAM for it says that BLO was not understood.
     assert_eq!(names(&bed.receive(&sample(37, "IAM"))), "BLO");
@@ -169,10 +130,7 @@ fn blocked_circuits_follow_the_configuration() {
     bed.receive(&sample(37, "BLA"));
     // Taken off the list.
     bed.config.blocked_cics.clear();
-    assert_eq!(
-        names(&bed.with(|group, cx| group.start(cx, false)).0),
-        "UBL"
-    );
+    assert_eq!(names(&bed.with(|group, cx| group.start(cx, false)).0), "UBL");
     assert_eq!(bed.group.blocked(), (1, 0));
     bed.receive(&sample(37, "UBA"));
     assert_eq!(bed.group.blocked(), (0, 0));
@@ -182,18 +140,11 @@ fn blocked_circuits_follow_the_configuration() {
 
 #[test]
 fn remote_blocking_keeps_our_calls_away_and_ends_with_an_iam() {
-    let mut bed = Bed::new(Config {
-        cic_first: 36,
-        cic_last: 37,
-        ..Config::default()
-    });
+    let mut bed = Bed::new(Config { cic_first: 36, cic_last: 37, ..Config::default() });
     bed.receive(&sample(36, "BLO"));
     let (out, _) = bed.with(|group, cx| group.originate(cx));
     assert_eq!((names(&out).as_str(), out[0].cic), ("IAM", 37));
-    assert!(
-        !bed.with(|group, cx| group.originate(cx)).1,
-        "36 is blocked, 37 is busy"
-    );
+    assert!(!bed.with(|group, cx| group.originate(cx)).1, "36 is blocked, 37 is busy");
     assert_eq!(bed.counters.no_circuit, 1);
     bed.receive(&sample(36, "IAM"));
     assert_eq!((bed.call(4), bed.group.blocked()), (Call::Incoming, (0, 0)));
@@ -201,11 +152,7 @@ fn remote_blocking_keeps_our_calls_away_and_ends_with_an_iam() {
 
 #[test]
 fn new_group_is_reset_when_asked_for() {
-    let mut bed = Bed::new(Config {
-        reset_new_groups: true,
-        cic_first: 33,
-        ..Config::default()
-    });
+    let mut bed = Bed::new(Config { reset_new_groups: true, cic_first: 33, ..Config::default() });
     let (out, ()) = bed.with(|group, cx| group.start(cx, true));
     assert_eq!(hex(&out[0].user_data), "21001701011e");
     assert_eq!(names(&bed.run_ms(15_000)), "GRS");

@@ -10,11 +10,7 @@ use super::*;
 use std::time::{Duration, Instant};
 
 /// Pool's point code is the higher one: this end controls even circuits.
-const ID: GroupId = GroupId {
-    network: 1_000,
-    pool: 2_000,
-    block: 1,
-};
+const ID: GroupId = GroupId { network: 1_000, pool: 2_000, block: 1 };
 /// CIC 37, controlled by the network.
 const ODD: usize = 5;
 
@@ -28,12 +24,7 @@ struct Bed {
 
 impl Bed {
     fn new(config: Config) -> Self {
-        Self {
-            group: Group::new(ID),
-            config,
-            counters: Counters::default(),
-            now: Instant::now(),
-        }
+        Self { group: Group::new(ID), config, counters: Counters::default(), now: Instant::now() }
     }
 
     /// The circuit's call state is `call`, as after a restore.
@@ -42,21 +33,13 @@ impl Bed {
         bed.group.circuits[index].call = call;
         let mut state = Vec::new();
         bed.group.snapshot(&mut state);
-        bed.with(|_, cx| Group::restore(ID, &state, cx))
-            .1
-            .map(|group| bed.group = group)
-            .unwrap();
+        bed.with(|_, cx| Group::restore(ID, &state, cx)).1.map(|group| bed.group = group).unwrap();
         bed
     }
 
     fn with<T>(&mut self, act: impl FnOnce(&mut Group, &mut Context) -> T) -> (Vec<Output>, T) {
         let mut out = Vec::new();
-        let mut cx = Context {
-            now: self.now,
-            config: &self.config,
-            out: &mut out,
-            counters: &mut self.counters,
-        };
+        let mut cx = Context { now: self.now, config: &self.config, out: &mut out, counters: &mut self.counters };
         let result = act(&mut self.group, &mut cx);
         (out, result)
     }
@@ -88,23 +71,14 @@ impl Bed {
 
     /// Calls that are counted as open are those the group holds.
     fn check(&self) {
-        let held = self
-            .group
-            .circuits
-            .iter()
-            .filter(|c| c.call.is_call())
-            .count();
+        let held = self.group.circuits.iter().filter(|c| c.call.is_call()).count();
         assert_eq!(self.counters.calls_open(), held as u64);
     }
 }
 
 /// Acronyms of messages, in order.
 fn names(out: &[Output]) -> String {
-    let name = |o: &Output| {
-        itu_isup::MessageType::from_u8(o.user_data[2])
-            .acronym()
-            .to_string()
-    };
+    let name = |o: &Output| itu_isup::MessageType::from_u8(o.user_data[2]).acronym().to_string();
     out.iter().map(name).collect::<Vec<_>>().join(" ")
 }
 
@@ -136,15 +110,9 @@ fn sample(cic: u16, kind: &str) -> Vec<u8> {
         "UBA" => message::uba(cic),
         "CGB" => M::circuit_group_blocking(cic, 0, &status).encode().unwrap(),
         "CGB hw" => M::circuit_group_blocking(cic, 1, &status).encode().unwrap(),
-        "CGU" => M::circuit_group_unblocking(cic, 0, &status)
-            .encode()
-            .unwrap(),
-        "CGBA" => M::circuit_group_blocking_ack(cic, 0, &status)
-            .encode()
-            .unwrap(),
-        "CGUA" => M::circuit_group_unblocking_ack(cic, 0, &status)
-            .encode()
-            .unwrap(),
+        "CGU" => M::circuit_group_unblocking(cic, 0, &status).encode().unwrap(),
+        "CGBA" => M::circuit_group_blocking_ack(cic, 0, &status).encode().unwrap(),
+        "CGUA" => M::circuit_group_unblocking_ack(cic, 0, &status).encode().unwrap(),
         "UCIC" => bare(0x2e),
         "CQM" => with(0x2a, &[1, 1, 1]),
         "CQR" => with(0x2b, &[2, 3, 1, 1, 2, 0x0c, 0x0c]),

@@ -4,9 +4,8 @@ use super::*;
 use proptest::prelude::*;
 
 const KINDS: [&str; 30] = [
-    "IAM", "SAM", "COT+", "COT-", "ACM", "CPG", "CON", "ANM", "REL", "RLC", "SUS", "RES", "RSC",
-    "GRS", "GRA", "BLO", "BLA", "UBL", "UBA", "CGB", "CGB hw", "CGU", "CGBA", "UCIC", "CQM", "CCR",
-    "UPT", "INF", "OLM", "unknown",
+    "IAM", "SAM", "COT+", "COT-", "ACM", "CPG", "CON", "ANM", "REL", "RLC", "SUS", "RES", "RSC", "GRS", "GRA", "BLO",
+    "BLA", "UBL", "UBA", "CGB", "CGB hw", "CGU", "CGBA", "UCIC", "CQM", "CCR", "UPT", "INF", "OLM", "unknown",
 ];
 
 /// One step of a history.
@@ -131,10 +130,7 @@ fn an_idle_group_is_six_octets_and_a_call_three_more() {
 #[test]
 fn another_version_is_refused() {
     let mut bed = Bed::new(Config::default());
-    let error = bed
-        .with(|_, cx| Group::restore(ID, &[2, 0, 0, 0, 0, 0], cx))
-        .1
-        .unwrap_err();
+    let error = bed.with(|_, cx| Group::restore(ID, &[2, 0, 0, 0, 0, 0], cx)).1.unwrap_err();
     assert_eq!(error, SnapshotError::Version(2));
 }
 
@@ -142,10 +138,7 @@ fn another_version_is_refused() {
 #[test]
 fn choices_follow_their_percentage() {
     let refused = || {
-        let mut bed = Bed::new(Config {
-            refuse_percent: 30,
-            ..Config::default()
-        });
+        let mut bed = Bed::new(Config { refuse_percent: 30, ..Config::default() });
         for number in 0..1_000 {
             bed.receive(&message::iam(37, &format!("555{number:04}")));
             bed.receive(&sample(37, "RSC"));

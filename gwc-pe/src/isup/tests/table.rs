@@ -51,20 +51,10 @@ fn every_state_by_every_message() {
             let mut bed = Bed::with_call(Config::default(), ODD, state);
             let out = bed.receive(&sample(37, message));
             assert_eq!(names(&out), sent, "sent for {message} in {}", state.name());
-            assert_eq!(
-                bed.call(ODD).name(),
-                next,
-                "state after {message} in {}",
-                state.name()
-            );
+            assert_eq!(bed.call(ODD).name(), next, "state after {message} in {}", state.name());
             // A repeat attempt is on another circuit, everything else on this one.
             for output in out {
-                assert_eq!(
-                    output.cic == 37,
-                    output.user_data[2] != 0x01,
-                    "{message} in {}",
-                    state.name()
-                );
+                assert_eq!(output.cic == 37, output.user_data[2] != 0x01, "{message} in {}", state.name());
             }
         }
     }
@@ -83,13 +73,7 @@ fn lost_dual_seizure_tries_again_on_a_circuit_we_control() {
     let mut bed = Bed::with_call(Config::default(), ODD, Call::OutgoingIam);
     let out = bed.receive(&sample(37, "IAM"));
     assert_eq!(out[0].cic % 2, 0);
-    assert_eq!(
-        (
-            bed.counters.ended(Outcome::DualSeizure),
-            bed.counters.repeat_attempts
-        ),
-        (1, 1)
-    );
+    assert_eq!((bed.counters.ended(Outcome::DualSeizure), bed.counters.repeat_attempts), (1, 1));
     assert_eq!((bed.counters.calls_in, bed.counters.calls_out), (1, 1));
 }
 

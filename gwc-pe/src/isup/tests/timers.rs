@@ -4,11 +4,7 @@ use super::*;
 
 #[test]
 fn incoming_call_from_iam_to_release() {
-    let config = Config {
-        release_by_controller_percent: 100,
-        cpg_delay_ms: 50,
-        ..Config::default()
-    };
+    let config = Config { release_by_controller_percent: 100, cpg_delay_ms: 50, ..Config::default() };
     let mut bed = Bed::new(config);
     assert_eq!(names(&bed.receive(&sample(37, "IAM"))), "");
     assert_eq!(names(&bed.run_ms(19)), "");
@@ -18,17 +14,8 @@ fn incoming_call_from_iam_to_release() {
     assert_eq!(names(&bed.run_ms(1)), "ANM");
     assert_eq!(names(&bed.run_ms(3_000)), "REL");
     assert_eq!(names(&bed.receive(&sample(37, "RLC"))), "");
-    assert_eq!(
-        (bed.call(ODD), bed.group.poll_timeout()),
-        (Call::Idle, None)
-    );
-    assert_eq!(
-        (
-            bed.counters.calls_answered,
-            bed.counters.ended(Outcome::ReleasedByUs)
-        ),
-        (1, 1)
-    );
+    assert_eq!((bed.call(ODD), bed.group.poll_timeout()), (Call::Idle, None));
+    assert_eq!((bed.counters.calls_answered, bed.counters.ended(Outcome::ReleasedByUs)), (1, 1));
 }
 
 #[test]
@@ -47,16 +34,10 @@ fn outgoing_call_from_iam_to_release() {
 
 #[test]
 fn refused_call_gets_rel_at_once() {
-    let mut bed = Bed::new(Config {
-        refuse_percent: 100,
-        ..Config::default()
-    });
+    let mut bed = Bed::new(Config { refuse_percent: 100, ..Config::default() });
     let out = bed.receive(&sample(37, "IAM"));
     assert_eq!(out[0].user_data, message::rel(37, 17));
-    assert_eq!(
-        (bed.call(ODD), bed.counters.ended(Outcome::RefusedByUs)),
-        (Call::Releasing, 1)
-    );
+    assert_eq!((bed.call(ODD), bed.counters.ended(Outcome::RefusedByUs)), (Call::Releasing, 1));
 }
 
 #[test]
@@ -77,10 +58,9 @@ fn continuity_check_comes_before_acm() {
 
 #[test]
 fn outgoing_timers_release_the_call() {
-    for (state, ms, outcome) in [
-        (Call::OutgoingIam, 20_000, Outcome::NoAddressComplete),
-        (Call::OutgoingAcm, 90_000, Outcome::NoAnswer),
-    ] {
+    for (state, ms, outcome) in
+        [(Call::OutgoingIam, 20_000, Outcome::NoAddressComplete), (Call::OutgoingAcm, 90_000, Outcome::NoAnswer)]
+    {
         let mut bed = Bed::with_call(Config::default(), ODD, state);
         assert_eq!(names(&bed.run_ms(ms - 1)), "");
         assert_eq!(names(&bed.run_ms(1)), "REL");
@@ -102,20 +82,14 @@ fn suspended_call_ends_by_t6_unless_resumed() {
 
 #[test]
 fn rel_is_repeated_with_its_cause_until_t5_then_reset() {
-    let mut bed = Bed::new(Config {
-        refuse_percent: 100,
-        ..Config::default()
-    });
+    let mut bed = Bed::new(Config { refuse_percent: 100, ..Config::default() });
     bed.receive(&sample(37, "IAM"));
     let out = bed.run_ms(299_999);
     // T1 15 s: 15, 30, ... 285 s.
     assert_eq!(out.len(), 19);
     assert!(out.iter().all(|o| o.user_data == message::rel(37, 17)));
     assert_eq!(names(&bed.run_ms(1)), "RSC");
-    assert_eq!(
-        (bed.call(ODD), bed.counters.maintenance_alerts),
-        (Call::Resetting, 1)
-    );
+    assert_eq!((bed.call(ODD), bed.counters.maintenance_alerts), (Call::Resetting, 1));
     bed.receive(&sample(37, "RLC"));
     assert_eq!(bed.call(ODD), Call::Idle);
 }
@@ -125,17 +99,12 @@ fn rsc_blo_and_ubl_are_repeated_and_slow_down() {
     type Start = fn(&mut Bed);
     let starts: [(&str, Start); 3] = [
         ("RSC", |bed| drop(bed.receive(&sample(37, "ACM")))),
-        ("BLO", |bed| {
-            drop(bed.with(|group, cx| group.start(cx, true)))
-        }),
+        ("BLO", |bed| drop(bed.with(|group, cx| group.start(cx, true)))),
         ("UBL", |bed| drop(bed.receive(&sample(37, "BLA")))),
     ];
     for (name, start) in starts {
         let blocked_cics = if name == "BLO" { vec![37] } else { vec![] };
-        let mut bed = Bed::new(Config {
-            blocked_cics,
-            ..Config::default()
-        });
+        let mut bed = Bed::new(Config { blocked_cics, ..Config::default() });
         start(&mut bed);
         let out = bed.run_ms(300_000);
         // 19 by the short timer, and one when the long one ends.
@@ -147,20 +116,10 @@ fn rsc_blo_and_ubl_are_repeated_and_slow_down() {
 
 #[test]
 fn ucic_for_an_outgoing_call_takes_the_circuit_out_until_it_is_heard_of_again() {
-    let mut bed = Bed::new(Config {
-        cic_first: 36,
-        cic_last: 36,
-        ..Config::default()
-    });
+    let mut bed = Bed::new(Config { cic_first: 36, cic_last: 36, ..Config::default() });
     bed.with(|group, cx| group.originate(cx));
     bed.receive(&sample(36, "UCIC"));
-    assert_eq!(
-        (
-            bed.counters.ended(Outcome::CircuitUnavailable),
-            bed.counters.no_circuit
-        ),
-        (1, 1)
-    );
+    assert_eq!((bed.counters.ended(Outcome::CircuitUnavailable), bed.counters.no_circuit), (1, 1));
     assert_eq!(bed.group.blocked(), (0, 1));
     bed.receive(&sample(36, "RSC"));
     assert!(bed.with(|group, cx| group.originate(cx)).1);
@@ -171,11 +130,5 @@ fn forgotten_calls_are_counted() {
     let mut bed = Bed::with_call(Config::default(), ODD, Call::AnsweredIn);
     let group = std::mem::replace(&mut bed.group, Group::new(ID));
     group.forget(&mut bed.counters);
-    assert_eq!(
-        (
-            bed.counters.ended(Outcome::Forgotten),
-            bed.counters.calls_open()
-        ),
-        (1, 0)
-    );
+    assert_eq!((bed.counters.ended(Outcome::Forgotten), bed.counters.calls_open()), (1, 0));
 }
