@@ -46,7 +46,8 @@ pub struct Config {
     pub send_queue_messages_max: usize,
     /// Most accepted and unacknowledged bytes of an association.
     pub send_queue_bytes_max: usize,
-    /// Messages handed to the engine at once (the rest waits in our own queue).
+    /// Messages handed to the engine at once (the rest waits in our own queue). On long paths it grows to twice what one round
+    /// trip acknowledges, up to 32 times this.
     pub engine_window_messages: usize,
     /// Most associations of the stack, either direction.
     pub associations_max: usize,

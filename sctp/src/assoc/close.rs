@@ -141,7 +141,7 @@ impl Assoc {
         match self.state {
             State::ShutdownSent | State::ShutdownAckSent => {
                 self.send_alone(ctx, path, self.header(), &wire::chunk(kind::SHUTDOWN_COMPLETE, 0, &[]));
-                Step::End(Some(CloseReason::Shutdown))
+                Step::End(CloseReason::Shutdown)
             }
             State::CookieWait | State::CookieEchoed => {
                 // Section 8.5.1 E: as out of the blue, with the tag that came.
@@ -160,7 +160,7 @@ impl Assoc {
     /// SHUTDOWN COMPLETE with our tag, so without the T bit (section 8.5.1 C).
     pub(super) fn on_shutdown_complete(&mut self, ctx: &mut Ctx<'_>, flags: u8) -> Step {
         if self.state == State::ShutdownAckSent && flags & flag::TAG_REFLECTED == 0 {
-            return Step::End(Some(CloseReason::Shutdown));
+            return Step::End(CloseReason::Shutdown);
         }
         ctx.counters.dropped_unexpected += 1;
         Step::Next

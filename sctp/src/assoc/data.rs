@@ -4,7 +4,7 @@ use super::{Assoc, Ctx, Step};
 use crate::engine::{Engine, Input, Output, PREFIX_IN, PREFIX_OUT};
 use crate::queue::{Message, Outgoing};
 use crate::wire::{self, Chunk, DATA_HEADER, Header, Packet, cause, flag, kind};
-use crate::{CloseReason, Counters, Event, Transmit};
+use crate::{CloseReason, Config, Counters, Event, Transmit};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ impl Assoc {
             return;
         }
         let Some(engine) = &mut self.engine else { return };
-        let window = ctx.config.engine_window_messages.max(1);
+        let window = self.window.size(ctx.config);
         while self.queue.in_engine() < window {
             let taken = self.queue.hand_over(|prefix, m| engine.write(m.stream, m.unordered, prefix, &m.payload));
             if !taken {
@@ -197,8 +197,10 @@ impl Assoc {
 
     /// The peer acknowledged more than before.
     fn acknowledge(&mut self, ctx: &mut Ctx<'_>, cumulative: u32) {
-        ctx.counters.messages_acknowledged += self.queue.acknowledge(cumulative);
+        let done = self.queue.acknowledge(cumulative);
+        ctx.counters.messages_acknowledged += done;
         let index = self.data_path();
+        self.window.acknowledged(ctx.now, done, self.paths[index].srtt);
         if let Some((tsn, sent)) = self.rtt_probe
             && !wire::after(tsn, cumulative)
         {
@@ -232,7 +234,7 @@ impl Assoc {
             deliver(ctx.events, ctx.counters, self.id, stream, &message);
         }
         if engine.is_lost() {
-            return self.violation(ctx, cause::PROTOCOL_VIOLATION, b"data transfer gave up");
+            return Some(self.violation(ctx, cause::PROTOCOL_VIOLATION, b"data transfer gave up"));
         }
         None
     }
@@ -259,6 +261,34 @@ impl Assoc {
         let expired = self.engine.as_mut().map_or(0, |e| e.handle_timeout(ctx.now));
         ctx.counters.t3_expired += expired;
         expired
+    }
+}
+
+/// How many messages the engine may have at once: what the setting says, and more where the round trip is so long that
+/// this would limit the rate: twice what was acknowledged in the last round trip.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    since: Option<Instant>,
+    done: u64,
+    wanted: usize,
+}
+
+impl Window {
+    /// The engine sorts what is in flight: beyond some thousands it costs more than it gives.
+    const GROWTH_MAX: usize = 32;
+
+    fn size(&self, config: &Config) -> usize {
+        let least = config.engine_window_messages.max(1);
+        self.wanted.clamp(least, least.saturating_mul(Self::GROWTH_MAX))
+    }
+
+    fn acknowledged(&mut self, now: Instant, done: u64, rtt: Option<Duration>) {
+        let since = *self.since.get_or_insert(now);
+        self.done += done;
+        if now.saturating_duration_since(since) >= rtt.unwrap_or_default() {
+            self.wanted = usize::try_from(2 * self.done).unwrap_or(usize::MAX);
+            (self.since, self.done) = (Some(now), 0);
+        }
     }
 }
 

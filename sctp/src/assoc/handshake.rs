@@ -5,7 +5,7 @@ use crate::engine::{Engine, Setup};
 use crate::init::{Init, init_value, put_addresses};
 use crate::path::Path;
 use crate::wire::{self, Header, cause, kind, param, put_param};
-use crate::{CloseReason, Event, PathState};
+use crate::{CloseReason, Event};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl Assoc {
     fn send_cookie_echo(&mut self, ctx: &mut Ctx<'_>) {
         let Some(retry) = &mut self.retry else { return };
         retry.at = ctx.now + retry.interval;
-        let path = retry.count as usize % self.paths.len().max(1);
+        let path = (self.answered_path + retry.count as usize) % self.paths.len().max(1);
         let chunk = wire::chunk(kind::COOKIE_ECHO, 0, &[&self.cookie]);
         self.control_to(path, chunk);
     }
@@ -87,25 +87,26 @@ impl Assoc {
         let Some(cookie) = init.cookie.filter(|c| !c.is_empty()) else {
             // Section 3.3.10.2: number of missing parameters, then their types.
             let info = [&1u32.to_be_bytes()[..], &param::STATE_COOKIE.to_be_bytes()].concat();
-            return self.violation(ctx, cause::MISSING_PARAMETER, &info);
+            return Some(self.violation(ctx, cause::MISSING_PARAMETER, &info));
         };
         let rtt = self.sent_at.take().map(|sent| ctx.now.saturating_duration_since(sent));
         self.learn_addresses(ctx, from, &init.addresses);
-        if let (Some(rtt), Some(path)) = (rtt, self.path_of(from)) {
-            self.paths[path].measured(rtt, ctx.config);
+        self.answered_path = self.path_of(from).unwrap_or(0);
+        if let Some(rtt) = rtt {
+            self.paths[self.answered_path].measured(rtt, ctx.config);
         }
         self.cookie = cookie.to_vec();
         let peer =
             Peer { tag: init.tag, tsn: init.tsn, rwnd: init.rwnd, outbound: init.outbound, inbound: init.inbound };
         if !self.start_engine(ctx, peer) {
-            return self.violation(ctx, cause::INVALID_MANDATORY, &[]);
+            return Some(self.violation(ctx, cause::INVALID_MANDATORY, &[]));
         }
         self.state = State::CookieEchoed;
         self.retry = Some(Retry { at: ctx.now, interval: Duration::from_millis(ctx.config.rto_initial_ms), count: 0 });
         // COOKIE ECHO stands first in its packet.
         self.send_cookie_echo(ctx);
         if !init.unrecognized.is_empty() {
-            self.send_error(ctx, 0, cause::UNRECOGNIZED_PARAMETERS, &init.unrecognized);
+            self.send_error(ctx, self.answered_path, cause::UNRECOGNIZED_PARAMETERS, &init.unrecognized);
         }
         None
     }
@@ -130,6 +131,8 @@ impl Assoc {
         // Section 5.1.1: each takes the smaller of what it asked for and what the other offers.
         self.outbound_streams = ctx.config.outbound_streams.min(peer.inbound);
         self.inbound_streams = ctx.config.inbound_streams.min(peer.outbound);
+        // The handshake measured the round trip already, and its first data may be lost.
+        let rto = self.paths.get(self.answered_path).map_or(Duration::from_millis(ctx.config.rto_initial_ms), |p| p.rto);
         let setup = Setup {
             local_tsn: self.local_tsn,
             remote_tsn: peer.tsn,
@@ -139,7 +142,7 @@ impl Assoc {
             inbound_streams: self.inbound_streams,
             mtu: ctx.config.mtu,
             message_bytes_max: ctx.config.message_bytes_max,
-            rto_initial_ms: ctx.config.rto_initial_ms,
+            rto_initial_ms: u64::try_from(rto.as_millis()).unwrap_or(u64::MAX),
             rto_min_ms: ctx.config.rto_min_ms,
             rto_max_ms: ctx.config.rto_max_ms.max(ctx.config.rto_min_ms),
         };
@@ -154,9 +157,10 @@ impl Assoc {
         self.cookie = Vec::new();
         self.sent_at = None;
         self.errors = 0;
+        if let Some(path) = self.paths.get_mut(self.answered_path) {
+            path.answered();
+        }
         for i in 0..self.paths.len() {
-            self.paths[i].state = PathState::Active;
-            self.paths[i].errors = 0;
             // An address that did not prove itself is probed at once (section 5.4).
             self.paths[i].heartbeat_at =
                 if self.paths[i].confirmed { self.next_heartbeat(ctx, i) } else { ctx.now };
@@ -189,22 +193,20 @@ impl Assoc {
     }
 
     /// Section 5.2.6, third way: a new INIT that asks for a longer life of the cookie.
-    pub(super) fn on_stale_cookie(&mut self, ctx: &mut Ctx<'_>, staleness_us: u32) {
+    pub(super) fn on_stale_cookie(&mut self, ctx: &mut Ctx<'_>, staleness_us: u32) -> Option<CloseReason> {
         self.state = State::CookieWait;
         self.engine = None;
         self.cookie = Vec::new();
         self.stale_ms = Some((staleness_us / 1_000).saturating_add(1_000));
-        // The count of attempts goes on, so that a peer whose cookies are always stale is given up.
-        if let Some(retry) = &mut self.retry {
-            retry.count += 1;
-        }
-        if self.retry.is_some_and(|r| r.count > ctx.config.max_init_retransmits) {
-            // T1 is due at once and gives up.
-            self.retry = self.retry.map(|r| Retry { at: ctx.now, ..r });
-            return;
-        }
         self.peer_tag = 0;
+        self.stale_count += 1;
+        if self.stale_count > ctx.config.max_init_retransmits {
+            // A peer whose cookies are always stale.
+            return Some(CloseReason::ConnectFailed);
+        }
+        self.retry = Some(Retry { at: ctx.now, interval: Duration::from_millis(ctx.config.rto_initial_ms), count: 0 });
         self.send_init(ctx);
+        None
     }
 
     /// The T1 or T2 timer.

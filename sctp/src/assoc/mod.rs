@@ -119,13 +119,17 @@ pub(crate) struct Assoc {
     // handshake
     cookie: Vec<u8>,
     stale_ms: Option<u32>,
+    stale_count: u32,
     sent_at: Option<Instant>,
+    /// The path the handshake works over.
+    pub(crate) answered_path: usize,
     retry: Option<Retry>,
 
     // data
     sack_at: Option<Instant>,
     rtt_probe: Option<(u32, Instant)>,
     report_stream: bool,
+    window: data::Window,
 
     // close
     shutdown_due: bool,
@@ -164,11 +168,14 @@ impl Assoc {
             errors: 0,
             cookie: Vec::new(),
             stale_ms: None,
+            stale_count: 0,
             sent_at: None,
+            answered_path: 0,
             retry: None,
             sack_at: None,
             rtt_probe: None,
             report_stream: false,
+            window: data::Window::default(),
             shutdown_due: false,
             guard_at: None,
             nonce_key: ctx.rng.key(),
@@ -225,9 +232,9 @@ impl Assoc {
         self.send_alone(ctx, self.data_path(), self.header(), &chunk);
     }
 
-    fn violation(&mut self, ctx: &mut Ctx<'_>, code: u16, info: &[u8]) -> Option<CloseReason> {
+    fn violation(&mut self, ctx: &mut Ctx<'_>, code: u16, info: &[u8]) -> CloseReason {
         self.send_abort(ctx, Some(code), info);
-        Some(CloseReason::ProtocolViolation)
+        CloseReason::ProtocolViolation
     }
 
     fn send_error(&mut self, ctx: &mut Ctx<'_>, path: usize, code: u16, info: &[u8]) {
@@ -239,7 +246,6 @@ impl Assoc {
     pub(crate) fn handle_chunks(&mut self, ctx: &mut Ctx<'_>, path: usize, to: IpAddr, chunks: Chunks<'_>) -> Option<CloseReason> {
         self.heard(ctx);
         let mut input = Input::new(self.engine.as_ref(), wire::HEADER + chunks.0.len() + 64);
-        let mut ended = None;
         for chunk in chunks {
             let Ok(chunk) = chunk else {
                 ctx.counters.dropped_chunk_length += 1;
@@ -274,13 +280,13 @@ impl Assoc {
                 Step::Next => {}
                 Step::Stop => break,
                 Step::End(reason) => {
-                    ended = reason;
-                    break;
+                    // What came before it in the packet still counts.
+                    if !matches!(reason, CloseReason::ProtocolViolation) {
+                        self.feed(ctx, input);
+                    }
+                    return Some(reason);
                 }
             }
-        }
-        if ended.is_some() {
-            return ended;
         }
         self.feed(ctx, input).or_else(|| self.proceed(ctx))
     }
@@ -301,7 +307,7 @@ impl Assoc {
             ctx.counters.dropped_tag += 1;
             return Step::Stop;
         }
-        Step::End(Some(self.aborted(ctx, chunk.value)))
+        Step::End(self.aborted(ctx, chunk.value))
     }
 
     /// The peer aborted: the reason with its first cause.
@@ -315,7 +321,9 @@ impl Assoc {
         ctx.counters.errors_in += 1;
         if self.state == State::CookieEchoed && first_cause(value) == Some(cause::STALE_COOKIE) {
             let staleness_us = if value.len() >= 8 { wire::u32_at(value, 4) } else { 0 };
-            self.on_stale_cookie(ctx, staleness_us);
+            if let Some(reason) = self.on_stale_cookie(ctx, staleness_us) {
+                return Step::End(reason);
+            }
         }
         Step::Next
     }
@@ -327,7 +335,7 @@ enum Step {
     Next,
     /// The rest of the packet is not looked at.
     Stop,
-    End(Option<CloseReason>),
+    End(CloseReason),
 }
 
 fn first_cause(causes: &[u8]) -> Option<u16> {

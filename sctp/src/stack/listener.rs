@@ -201,13 +201,14 @@ impl Stack {
         let id = self.assocs[index].id;
         self.with(index, now, |assoc, ctx| {
             assoc.learn_addresses(ctx, cookie.source, &cookie.addresses);
+            assoc.answered_path = assoc.path_of(cookie.source).unwrap_or(0);
+            if let Some(rtt) = rtt {
+                // INIT ACK to COOKIE ECHO.
+                assoc.paths[assoc.answered_path].measured(rtt, ctx.config);
+            }
             if !assoc.start_engine(ctx, peer) {
                 assoc.send_abort(ctx, Some(cause::INVALID_MANDATORY), &[]);
                 return Some(CloseReason::ProtocolViolation);
-            }
-            if let (Some(rtt), Some(path)) = (rtt, assoc.path_of(cookie.source)) {
-                // INIT ACK to COOKIE ECHO.
-                assoc.paths[path].measured(rtt, ctx.config);
             }
             let path = assoc.path_of(from).unwrap_or(0);
             assoc.send_cookie_ack(path);

@@ -238,3 +238,138 @@ impl Net {
         self.now - self.begin
     }
 }
+
+/// A packet with a right checksum, from chunks with headers (padded here).
+pub fn packet(ports: (u16, u16), tag: u32, chunks: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = [&ports.0.to_be_bytes()[..], &ports.1.to_be_bytes(), &tag.to_be_bytes(), &[0; 4]].concat();
+    for chunk in chunks {
+        bytes.extend_from_slice(chunk);
+        bytes.resize(bytes.len().div_ceil(4) * 4, 0);
+    }
+    seal(&mut bytes);
+    bytes
+}
+
+/// Puts the checksum in.
+pub fn seal(bytes: &mut [u8]) {
+    bytes[8..12].fill(0);
+    let sum = crc32c::crc32c(bytes);
+    bytes[8..12].copy_from_slice(&sum.to_le_bytes());
+}
+
+pub fn chunk(kind: u8, flags: u8, value: &[u8]) -> Vec<u8> {
+    [&[kind, flags][..], &(4 + value.len() as u16).to_be_bytes(), value].concat()
+}
+
+pub fn init(tag: u32, streams: (u16, u16), tsn: u32, params: &[u8]) -> Vec<u8> {
+    let value = [
+        &tag.to_be_bytes()[..],
+        &100_000u32.to_be_bytes(),
+        &streams.0.to_be_bytes(),
+        &streams.1.to_be_bytes(),
+        &tsn.to_be_bytes(),
+        params,
+    ];
+    chunk(1, 0, &value.concat())
+}
+
+pub fn data(tsn: u32, stream: u16, ssn: u16, ppid: u32, flags: u8, user: &[u8]) -> Vec<u8> {
+    let value =
+        [&tsn.to_be_bytes()[..], &stream.to_be_bytes(), &ssn.to_be_bytes(), &ppid.to_be_bytes(), user].concat();
+    chunk(0, flags, &value)
+}
+
+pub fn sack(cumulative: u32, gaps: &[(u16, u16)]) -> Vec<u8> {
+    let mut value = [&cumulative.to_be_bytes()[..], &100_000u32.to_be_bytes(), &(gaps.len() as u16).to_be_bytes(), &[0; 2]].concat();
+    for (start, end) in gaps {
+        value.extend_from_slice(&start.to_be_bytes());
+        value.extend_from_slice(&end.to_be_bytes());
+    }
+    chunk(3, 0, &value)
+}
+
+/// The chunks of a packet: type, flags, value.
+pub fn chunks(packet: &[u8]) -> Vec<(u8, u8, Vec<u8>)> {
+    let mut rest = &packet[12..];
+    let mut all = Vec::new();
+    while rest.len() >= 4 {
+        let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+        all.push((rest[0], rest[1], rest[4..length].to_vec()));
+        rest = &rest[length.div_ceil(4) * 4..];
+    }
+    all
+}
+
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+/// A hand-made peer of stack B, on address A, that has gone through the handshake.
+pub struct Fake {
+    pub net: Net,
+    pub port: u16,
+    pub tag: u32,
+    pub peer_tag: u32,
+    pub tsn: u32,
+    pub peer_tsn: u32,
+    pub assoc: AssocId,
+}
+
+impl Fake {
+    /// Sends an INIT with these parameters and gives the value of the INIT ACK.
+    pub fn init_ack(net: &mut Net, port: u16, tag: u32, tsn: u32, params: &[u8]) -> (u32, Vec<u8>) {
+        net.record = true;
+        net.sent.clear();
+        net.inject(B, address(A), packet((port, PORT), 0, &[init(tag, (10, 10), tsn, params)]));
+        let (_, answer) = net.sent.pop().expect("an answer");
+        let found = chunks(&answer.payload);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, 2, "{found:?}");
+        assert_eq!(u32_at(&answer.payload, 4), tag);
+        (u32_at(&found[0].2, 0), found[0].2.clone())
+    }
+
+    pub fn up(config_b: Config) -> Self {
+        let mut net = Net::new(3, config(), config_b);
+        // Stack A knows nothing of this association and would say so.
+        net.link.cut = [true, true];
+        let (port, tag, tsn) = (4_000, 0x1111_2222, 1_000);
+        let (peer_tag, ack) = Self::init_ack(&mut net, port, tag, tsn, &[]);
+        net.sent.clear();
+        net.inject(B, address(A), packet((port, PORT), peer_tag, &[chunk(10, 0, &cookie_of(&ack))]));
+        let assoc = net.up_of(B).expect("up");
+        assert_eq!(chunks(&net.sent[0].1.payload)[0].0, 11);
+        net.sent.clear();
+        net.events[B].clear();
+        Self { net, port, tag, peer_tag, tsn, peer_tsn: u32_at(&ack, 12), assoc }
+    }
+
+    /// Sends chunks; what came back, as chunks.
+    pub fn say(&mut self, list: &[Vec<u8>]) -> Vec<(u8, u8, Vec<u8>)> {
+        self.say_with(self.peer_tag, list)
+    }
+
+    pub fn say_with(&mut self, tag: u32, list: &[Vec<u8>]) -> Vec<(u8, u8, Vec<u8>)> {
+        self.net.sent.clear();
+        self.net.inject(B, address(A), packet((self.port, PORT), tag, list));
+        self.net.sent.iter().flat_map(|(_, t)| chunks(&t.payload)).collect()
+    }
+}
+
+/// The state cookie parameter in the value of an INIT ACK.
+pub fn cookie_of(ack: &[u8]) -> Vec<u8> {
+    param_of(ack, 7).expect("a cookie")
+}
+
+/// The first parameter of this type in the value of an INIT or INIT ACK.
+pub fn param_of(value: &[u8], kind: u16) -> Option<Vec<u8>> {
+    let mut rest = &value[16..];
+    while rest.len() >= 4 {
+        let length = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+        if u16::from_be_bytes([rest[0], rest[1]]) == kind {
+            return Some(rest[4..length].to_vec());
+        }
+        rest = rest.get(length.div_ceil(4) * 4..).unwrap_or_default();
+    }
+    None
+}
