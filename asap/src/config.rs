@@ -24,10 +24,7 @@ impl ServerAddress {
     /// A server with one address at the standard port.
     #[must_use]
     pub fn new(address: IpAddr) -> Self {
-        Self {
-            addresses: vec![address],
-            port: ASAP_PORT,
-        }
+        Self { addresses: vec![address], port: ASAP_PORT }
     }
 }
 
@@ -47,12 +44,7 @@ pub struct HuntConfig {
 
 impl Default for HuntConfig {
     fn default() -> Self {
-        Self {
-            servers: Vec::new(),
-            t5_serverhunt_ms: 500,
-            retran_max_ms: 2_000,
-            max_parallel: 3,
-        }
+        Self { servers: Vec::new(), t5_serverhunt_ms: 500, retran_max_ms: 2_000, max_parallel: 3 }
     }
 }
 
@@ -100,8 +92,8 @@ pub struct PuConfig {
     pub t1_enrp_request_ms: u64,
     /// MAX-REQUEST-RETRANSMIT: requests sent to one server before hunting. Default 2.
     pub max_request_retransmit: u32,
-    /// stale_cache_value: age at which a cache entry without subscription is asked for again at its next use. The old
-    /// content serves until the answer. Default 30,000 (RFC: none).
+    /// stale_cache_value: age at which a cache entry is asked for again at its next use; an update makes it young again. The
+    /// old content serves until the answer. Default 30,000 (RFC: none).
     pub stale_cache_value_ms: u64,
     /// After a negative answer, ask again after this time while the handle is in use (the pool may come; RFC 5352 2.2.5: a
     /// negative answer ends the subscription). Default 100.

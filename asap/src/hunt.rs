@@ -77,9 +77,7 @@ impl Hunt {
     }
 
     fn try_more(&mut self, out: &mut VecDeque<Transmit>) {
-        while self.untried > 0
-            && self.trying.len() < self.config.max_parallel.clamp(1, MAX_PARALLEL)
-        {
+        while self.untried > 0 && self.trying.len() < self.config.max_parallel.clamp(1, MAX_PARALLEL) {
             let server = self.config.servers[self.next_server % self.config.servers.len()].clone();
             self.next_server = (self.next_server + 1) % self.config.servers.len();
             self.untried -= 1;
@@ -105,13 +103,8 @@ impl Hunt {
 
     /// Makes this connection the home server's and ends all others.
     pub(crate) fn adopt(&mut self, conn: ConnId, out: &mut VecDeque<Transmit>) {
-        let old = self.home.replace(conn).filter(|&old| old != conn);
-        out.extend(
-            self.trying
-                .drain(..)
-                .chain(old)
-                .map(|conn| Transmit::Close { conn }),
-        );
+        let old = self.home.replace(conn);
+        out.extend(self.trying.drain(..).chain(old).map(|conn| Transmit::Close { conn }));
         self.deadline = None;
         self.t5 = Duration::from_millis(self.config.t5_serverhunt_ms);
     }
@@ -159,18 +152,8 @@ mod tests {
     use crate::config::ServerAddress;
 
     fn hunt(servers: u8) -> Hunt {
-        let servers = (1..=servers)
-            .map(|n| ServerAddress::new([127, 0, 0, n].into()))
-            .collect();
-        Hunt::new(
-            HuntConfig {
-                servers,
-                t5_serverhunt_ms: 1_000,
-                retran_max_ms: 3_000,
-                max_parallel: 9,
-            },
-            1,
-        )
+        let servers = (1..=servers).map(|n| ServerAddress::new([127, 0, 0, n].into())).collect();
+        Hunt::new(HuntConfig { servers, t5_serverhunt_ms: 1_000, retran_max_ms: 3_000, max_parallel: 9 }, 1)
     }
 
     /// The last byte of each server connected to, and the connections closed.
@@ -179,9 +162,7 @@ mod tests {
         for transmit in out.drain(..) {
             match transmit {
                 Transmit::Connect { conn, server } => {
-                    let std::net::IpAddr::V4(address) = server.addresses[0] else {
-                        panic!("v4")
-                    };
+                    let std::net::IpAddr::V4(address) = server.addresses[0] else { panic!("v4") };
                     connects.push((conn.0, address.octets()[3]));
                 }
                 Transmit::Close { conn } => closes.push(conn.0),
@@ -198,11 +179,7 @@ mod tests {
         hunt.start(now, &mut out);
         assert_eq!(drain(&mut out), (vec![(1, 1), (2, 2), (3, 3)], vec![]));
         assert_eq!(hunt.closed(ConnId(2), &mut out), Ended::Other);
-        assert_eq!(
-            drain(&mut out),
-            (vec![(4, 4)], vec![]),
-            "a failed one's place is taken"
-        );
+        assert_eq!(drain(&mut out), (vec![(4, 4)], vec![]), "a failed one's place is taken");
         assert!(hunt.connected(ConnId(3), &mut out));
         assert_eq!(drain(&mut out), (vec![], vec![1, 4]));
         assert_eq!((hunt.home(), hunt.deadline()), (Some(ConnId(3)), None));
@@ -210,11 +187,7 @@ mod tests {
         assert_eq!(drain(&mut out), (vec![], vec![1]), "too late");
         assert_eq!(hunt.closed(ConnId(3), &mut out), Ended::Home);
         hunt.start(now, &mut out);
-        assert_eq!(
-            drain(&mut out).0,
-            [(5, 5), (6, 1), (7, 2)],
-            "goes on with others"
-        );
+        assert_eq!(drain(&mut out).0, [(5, 5), (6, 1), (7, 2)], "goes on with others");
     }
 
     #[test]
@@ -236,9 +209,6 @@ mod tests {
         assert!(hunt.connected(ConnId(last), &mut out));
         hunt.closed(ConnId(last), &mut out);
         hunt.start(now, &mut out);
-        assert!(
-            hunt.deadline().unwrap() - now <= Duration::from_secs(1),
-            "reset by success"
-        );
+        assert!(hunt.deadline().unwrap() - now <= Duration::from_secs(1), "reset by success");
     }
 }

@@ -6,18 +6,15 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use asap::wire::{
-    ErrorCause, Header, Limits, Message, Parameter, Parameters, PeId, Policy, PoolElement,
-    PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse, Writer,
+    ErrorCause, Header, Limits, Message, Parameter, Parameters, PeId, Policy, PoolElement, PoolHandle,
+    RegistrationLife, SctpTransport, ServerId, Transport, TransportUse, Writer,
 };
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr};
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 fn handle() -> PoolHandle {
@@ -28,11 +25,7 @@ const PE: PeId = PeId(0xdead_beef);
 const LOAD: Policy = Policy::LeastUsed { load: 0x4000_0000 };
 
 fn sctp(port: u16, transport_use: TransportUse) -> SctpTransport {
-    SctpTransport {
-        port,
-        transport_use,
-        addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))],
-    }
+    SctpTransport { port, transport_use, addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))] }
 }
 
 fn element() -> PoolElement {
@@ -77,10 +70,7 @@ fn registration() {
     both_ways(
         "010000400009000f47617465776179506f6f6c00000a002cdeadbeef11111111
          000493e0000400100b59000100010008c00002010008000c4000000140000000",
-        &Message::Registration {
-            handle: handle(),
-            element: element(),
-        },
+        &Message::Registration { handle: handle(), element: element() },
     );
 }
 
@@ -88,12 +78,7 @@ fn registration() {
 fn registration_response() {
     both_ways(
         "0300001c0009000f47617465776179506f6f6c00000e0008deadbeef",
-        &Message::RegistrationResponse {
-            reject: false,
-            handle: handle(),
-            pe_id: PE,
-            error: None,
-        },
+        &Message::RegistrationResponse { reject: false, handle: handle(), pe_id: PE, error: None },
     );
     // rsplib leaves the pool's policy out of cause 5.
     both_ways(
@@ -121,18 +106,11 @@ fn registration_response() {
 fn deregistration() {
     both_ways(
         "0200001c0009000f47617465776179506f6f6c00000e0008deadbeef",
-        &Message::Deregistration {
-            handle: handle(),
-            pe_id: PE,
-        },
+        &Message::Deregistration { handle: handle(), pe_id: PE },
     );
     both_ways(
         "0400001c0009000f47617465776179506f6f6c00000e0008deadbeef",
-        &Message::DeregistrationResponse {
-            handle: handle(),
-            pe_id: PE,
-            error: None,
-        },
+        &Message::DeregistrationResponse { handle: handle(), pe_id: PE, error: None },
     );
 }
 
@@ -140,29 +118,17 @@ fn deregistration() {
 fn handle_resolution() {
     but_for_length(
         "050000140009000f47617465776179506f6f6c00",
-        &Message::HandleResolution {
-            subscribe: false,
-            handle: handle(),
-            items: None,
-        },
+        &Message::HandleResolution { subscribe: false, handle: handle(), items: None },
         0x13,
     );
     both_ways(
         "0500001c0009000f47617465776179506f6f6c00803f000800000003",
-        &Message::HandleResolution {
-            subscribe: false,
-            handle: handle(),
-            items: Some(3),
-        },
+        &Message::HandleResolution { subscribe: false, handle: handle(), items: Some(3) },
     );
     // No vector of rsplib has the S bit: it does not know updates.
     both_ways(
         "0501001c0009000f47617465776179506f6f6c00803f0008ffffffff",
-        &Message::HandleResolution {
-            subscribe: true,
-            handle: handle(),
-            items: Some(u32::MAX),
-        },
+        &Message::HandleResolution { subscribe: true, handle: handle(), items: Some(u32::MAX) },
     );
 }
 
@@ -200,29 +166,16 @@ fn keep_alive() {
     let server = ServerId(0x1111_1111);
     both_ways(
         "07010020111111110009000f47617465776179506f6f6c00000e0008deadbeef",
-        &Message::EndpointKeepAlive {
-            home: true,
-            server,
-            handle: handle(),
-            pe_id: Some(PE),
-        },
+        &Message::EndpointKeepAlive { home: true, server, handle: handle(), pe_id: Some(PE) },
     );
     // The RFC's form.
     both_ways(
         "07000017111111110009000f47617465776179506f6f6c00",
-        &Message::EndpointKeepAlive {
-            home: false,
-            server,
-            handle: handle(),
-            pe_id: None,
-        },
+        &Message::EndpointKeepAlive { home: false, server, handle: handle(), pe_id: None },
     );
     both_ways(
         "0800001c0009000f47617465776179506f6f6c00000e0008deadbeef",
-        &Message::EndpointKeepAliveAck {
-            handle: handle(),
-            pe_id: PE,
-        },
+        &Message::EndpointKeepAliveAck { handle: handle(), pe_id: PE },
     );
 }
 
@@ -230,56 +183,29 @@ fn keep_alive() {
 fn the_others() {
     both_ways(
         "0900001c0009000f47617465776179506f6f6c00000e0008deadbeef",
-        &Message::EndpointUnreachable {
-            handle: handle(),
-            pe_id: PE,
-        },
+        &Message::EndpointUnreachable { handle: handle(), pe_id: PE },
     );
-    both_ways(
-        "0a00000811111111",
-        &Message::ServerAnnounce {
-            server: ServerId(0x1111_1111),
-            transports: Vec::new(),
-        },
-    );
-    but_for_length(
-        "0b000010000d00096162636465000000",
-        &Message::Cookie {
-            cookie: Bytes::from_static(b"abcde"),
-        },
-        0x0d,
-    );
+    both_ways("0a00000811111111", &Message::ServerAnnounce { server: ServerId(0x1111_1111), transports: Vec::new() });
+    but_for_length("0b000010000d00096162636465000000", &Message::Cookie { cookie: Bytes::from_static(b"abcde") }, 0x0d);
     but_for_length(
         "0c000010000d00096162636465000000",
-        &Message::CookieEcho {
-            cookie: Bytes::from_static(b"abcde"),
-        },
+        &Message::CookieEcho { cookie: Bytes::from_static(b"abcde") },
         0x0d,
     );
     both_ways(
         "0d0000400009000f47617465776179506f6f6c00000a002cdeadbeef11111111
          000493e0000400100b59000100010008c00002010008000c4000000140000000",
-        &Message::BusinessCard {
-            handle: handle(),
-            elements: vec![element()],
-        },
+        &Message::BusinessCard { handle: handle(), elements: vec![element()] },
     );
-    both_ways(
-        "0e00000c000c000800060004",
-        &Message::Error {
-            error: ErrorCause::LackOfResources.into(),
-        },
-    );
+    both_ways("0e00000c000c000800060004", &Message::Error { error: ErrorCause::LackOfResources.into() });
 }
 
 /// ENRP uses the parameter codec in its own messages.
 #[test]
 fn enrp_handle_update() {
-    let vector = hex(
-        "0400005c1111111100000000000000000009000f47617465776179506f6f6c00
+    let vector = hex("0400005c1111111100000000000000000009000f47617465776179506f6f6c00
         000a003cdeadbeef11111111000493e0000400100b59000100010008c0000201
-        0008000c4000000140000000000400101388000000010008c0000201",
-    );
+        0008000c4000000140000000000400101388000000010008c0000201");
     let mut with_asap = element();
     with_asap.asap_transport = Some(sctp(5000, TransportUse::DataOnly));
     let mut w = Writer::new(0x04, 0);
@@ -295,26 +221,16 @@ fn enrp_handle_update() {
     assert_eq!((header.message_type, header.flags), (4, 0));
     let limits = Limits::default();
     let mut parameters = Parameters::new(&header.body[12..], &limits);
-    assert_eq!(
-        parameters.next_parameter().unwrap(),
-        Some(Parameter::PoolHandle(handle()))
-    );
-    assert_eq!(
-        parameters.next_parameter().unwrap(),
-        Some(Parameter::PoolElement(Box::new(with_asap)))
-    );
+    assert_eq!(parameters.next_parameter().unwrap(), Some(Parameter::PoolHandle(handle())));
+    assert_eq!(parameters.next_parameter().unwrap(), Some(Parameter::PoolElement(Box::new(with_asap))));
     assert_eq!(parameters.next_parameter().unwrap(), None);
 }
 
 #[test]
 fn enrp_presence() {
-    let vector = hex(
-        "0101002c1111111122222222000f0006da790000000b00181111111100040010 26ad000000010008c0000201",
-    );
-    let information = asap::wire::ServerInformation {
-        id: ServerId(0x1111_1111),
-        transport: sctp(9901, TransportUse::DataOnly),
-    };
+    let vector = hex("0101002c1111111122222222000f0006da790000000b00181111111100040010 26ad000000010008c0000201");
+    let information =
+        asap::wire::ServerInformation { id: ServerId(0x1111_1111), transport: sctp(9901, TransportUse::DataOnly) };
     let mut w = Writer::new(0x01, 0x01);
     w.u32(0x1111_1111);
     w.u32(0x2222_2222);
@@ -324,13 +240,7 @@ fn enrp_presence() {
 
     let limits = Limits::default();
     let mut parameters = Parameters::new(&Header::split(&vector).unwrap().body[8..], &limits);
-    assert_eq!(
-        parameters.next_parameter().unwrap(),
-        Some(Parameter::PeChecksum(0xda79))
-    );
-    assert_eq!(
-        parameters.next_parameter().unwrap(),
-        Some(Parameter::ServerInformation(information))
-    );
+    assert_eq!(parameters.next_parameter().unwrap(), Some(Parameter::PeChecksum(0xda79)));
+    assert_eq!(parameters.next_parameter().unwrap(), Some(Parameter::ServerInformation(information)));
     assert_eq!(parameters.next_parameter().unwrap(), None);
 }

@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use asap::wire::{
-    DccpTransport, DecodeErrorKind, EncodeError, ErrorCause, IpTransport, Limits, Message,
-    OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport,
-    ServerId, Transport, TransportUse,
+    DccpTransport, DecodeErrorKind, EncodeError, ErrorCause, IpTransport, Limits, Message, OperationError, PeId,
+    Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -31,21 +30,14 @@ fn decode(bytes: &[u8]) -> Result<asap::wire::Decoded, asap::wire::DecodeError> 
 }
 
 fn plain_resolution() -> Message {
-    Message::HandleResolution {
-        subscribe: false,
-        handle: "ab".into(),
-        items: None,
-    }
+    Message::HandleResolution { subscribe: false, handle: "ab".into(), items: None }
 }
 
 #[test]
 fn unknown_parameter_by_its_high_bits() {
     // 00: discard, silently.
     let error = decode(&resolution(&[0x00, 0x77, 0, 4], &[])).unwrap_err();
-    assert_eq!(
-        (error.kind, error.answer()),
-        (DecodeErrorKind::UnknownParameter(0x77), None)
-    );
+    assert_eq!((error.kind, error.answer()), (DecodeErrorKind::UnknownParameter(0x77), None));
     // 01: discard and report, the whole parameter (without padding), in the refusal of the request.
     let error = decode(&resolution(&[0x40, 0x77, 0, 5, 1, 0, 0, 0], &[])).unwrap_err();
     let cause = ErrorCause::UnrecognizedParameter(Bytes::from_static(&[0x40, 0x77, 0, 5, 1]));
@@ -62,51 +54,25 @@ fn unknown_parameter_by_its_high_bits() {
     );
     // 10: skip.
     let decoded = decode(&resolution(&[], &[0x80, 0x77, 0, 4])).unwrap();
-    assert_eq!(
-        (decoded.answer(), decoded.message),
-        (None, plain_resolution())
-    );
+    assert_eq!((decoded.answer(), decoded.message), (None, plain_resolution()));
     // 11: skip and report, one cause each.
     let decoded = decode(&resolution(&[0xc0, 1, 0, 4], &[0xc0, 2, 0, 4])).unwrap();
     let causes = [[0xc0, 1, 0, 4], [0xc0, 2, 0, 4]];
-    let causes = causes
-        .iter()
-        .map(|tlv| ErrorCause::UnrecognizedParameter(Bytes::copy_from_slice(tlv)))
-        .collect();
-    assert_eq!(
-        decoded.answer(),
-        Some(Message::Error {
-            error: OperationError { causes }
-        })
-    );
+    let causes = causes.iter().map(|tlv| ErrorCause::UnrecognizedParameter(Bytes::copy_from_slice(tlv))).collect();
+    assert_eq!(decoded.answer(), Some(Message::Error { error: OperationError { causes } }));
     assert_eq!(decoded.message, plain_resolution());
 }
 
 #[test]
 fn unknown_parameter_inside_a_parameter() {
     // An SCTP transport in a pool element in a registration, with a skip-and-report parameter among its addresses.
-    let transport = [
-        0, 4, 0, 20, 0x0b, 0x59, 0, 1, 0, 1, 0, 8, 192, 0, 2, 1, 0xc1, 0, 0, 4,
-    ];
-    let mut bytes = vec![
-        0, 9, 0, 8, b'p', b'o', b'o', b'l', 0, 10, 0, 36, 0, 0, 0, 7, 0, 0, 0, 0, 255, 255, 255,
-        255,
-    ];
+    let transport = [0, 4, 0, 20, 0x0b, 0x59, 0, 1, 0, 1, 0, 8, 192, 0, 2, 1, 0xc1, 0, 0, 4];
+    let mut bytes = vec![0, 9, 0, 8, b'p', b'o', b'o', b'l', 0, 10, 0, 36, 0, 0, 0, 7, 0, 0, 0, 0, 255, 255, 255, 255];
     bytes.extend_from_slice(&transport);
     let decoded = decode(&message(1, &bytes)).unwrap();
-    assert_eq!(
-        decoded.report,
-        [ErrorCause::UnrecognizedParameter(Bytes::from_static(&[
-            0xc1, 0, 0, 4
-        ]))]
-    );
-    let Message::Registration { element, .. } = decoded.message else {
-        panic!("registration")
-    };
-    assert_eq!(
-        (element.life, element.policy),
-        (RegistrationLife::Infinite, Policy::RoundRobin)
-    );
+    assert_eq!(decoded.report, [ErrorCause::UnrecognizedParameter(Bytes::from_static(&[0xc1, 0, 0, 4]))]);
+    let Message::Registration { element, .. } = decoded.message else { panic!("registration") };
+    assert_eq!((element.life, element.policy), (RegistrationLife::Infinite, Policy::RoundRobin));
 }
 
 #[test]
@@ -118,30 +84,18 @@ fn reports_are_limited() {
 #[test]
 fn unknown_message_by_its_high_bits() {
     let error = decode(&message(0x20, &[])).unwrap_err();
-    assert_eq!(
-        (error.kind, error.answer()),
-        (DecodeErrorKind::UnknownMessage(0x20), None)
-    );
+    assert_eq!((error.kind, error.answer()), (DecodeErrorKind::UnknownMessage(0x20), None));
     let bytes = message(0x60, &[1, 2, 3, 4]);
     let error = decode(&bytes).unwrap_err();
     assert_eq!(
         error.answer(),
-        Some(Message::Error {
-            error: ErrorCause::UnrecognizedMessage(Bytes::from(bytes)).into()
-        })
+        Some(Message::Error { error: ErrorCause::UnrecognizedMessage(Bytes::from(bytes)).into() })
     );
     for reserved in [0x80, 0xc0, 0xff, 0x00] {
         assert_eq!(decode(&message(reserved, &[])).unwrap_err().answer(), None);
     }
     // The largest one still fits into its report.
-    assert!(
-        decode(&message(0x60, &vec![0; 65_528]))
-            .unwrap_err()
-            .answer()
-            .unwrap()
-            .encode()
-            .is_ok()
-    );
+    assert!(decode(&message(0x60, &vec![0; 65_528])).unwrap_err().answer().unwrap().encode().is_ok());
 }
 
 #[test]
@@ -166,21 +120,14 @@ fn length_with_and_without_last_padding() {
 #[test]
 fn no_error_about_an_error() {
     assert_eq!(decode(&message(0x0e, &[])).unwrap_err().answer(), None);
-    assert_eq!(
-        decode(&message(0x0e, &[0x40, 0x77, 0, 4]))
-            .unwrap_err()
-            .answer(),
-        None
-    );
+    assert_eq!(decode(&message(0x0e, &[0x40, 0x77, 0, 4])).unwrap_err().answer(), None);
 }
 
 #[test]
 fn a_bad_registration_is_refused_with_the_offending_parameter() {
     // A least-used policy without its load.
     let policy = [0, 8, 0, 8, 0x40, 0, 0, 1];
-    let mut bytes = vec![
-        0, 9, 0, 5, b'p', 0, 0, 0, 0, 10, 0, 40, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 60,
-    ];
+    let mut bytes = vec![0, 9, 0, 5, b'p', 0, 0, 0, 0, 10, 0, 40, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 60];
     bytes.extend_from_slice(&[0, 4, 0, 16, 0x0b, 0x59, 0, 1, 0, 1, 0, 8, 192, 0, 2, 1]);
     bytes.extend_from_slice(&policy);
     let answer = decode(&message(1, &bytes)).unwrap_err().answer();
@@ -199,71 +146,42 @@ fn a_bad_registration_is_refused_with_the_offending_parameter() {
 #[test]
 fn limits() {
     let long = PoolHandle::new(vec![b'x'; 256]);
-    let bytes = Message::HandleResolution {
-        subscribe: false,
-        handle: long,
-        items: None,
-    }
-    .encode()
-    .unwrap();
-    assert_eq!(
-        decode(&bytes).unwrap_err().kind,
-        DecodeErrorKind::Invalid(9)
-    );
-    assert!(
-        Message::decode(
-            &bytes,
-            &Limits {
-                max_handle: 256,
-                ..Limits::default()
-            }
-        )
-        .is_ok()
-    );
+    let bytes = Message::HandleResolution { subscribe: false, handle: long, items: None }.encode().unwrap();
+    assert_eq!(decode(&bytes).unwrap_err().kind, DecodeErrorKind::Invalid(9));
+    assert!(Message::decode(&bytes, &Limits { max_handle: 256, ..Limits::default() }).is_ok());
 
-    let card = Message::BusinessCard {
-        handle: "p".into(),
-        elements: vec![element(1), element(2)],
-    }
-    .encode()
-    .unwrap();
-    let error = Message::decode(
-        &card,
-        &Limits {
-            max_elements: 1,
-            ..Limits::default()
-        },
-    )
-    .unwrap_err();
+    let card = Message::BusinessCard { handle: "p".into(), elements: vec![element(1), element(2)] }.encode().unwrap();
+    let error = Message::decode(&card, &Limits { max_elements: 1, ..Limits::default() }).unwrap_err();
     assert_eq!(error.cause, Some(ErrorCause::LackOfResources));
 
+    let cookie = Message::Cookie { cookie: Bytes::from(vec![0; 9]) }.encode().unwrap();
+    assert!(Message::decode(&cookie, &Limits { max_cookie: 9, ..Limits::default() }).is_ok());
+    assert!(Message::decode(&cookie, &Limits { max_cookie: 8, ..Limits::default() }).is_err());
+    let causes = vec![ErrorCause::Unspecified; 17];
+    let error = Message::Error { error: OperationError { causes } }.encode().unwrap();
+    assert!(Message::decode(&error, &Limits { max_causes: 17, ..Limits::default() }).is_ok());
+    assert!(decode(&error).is_err());
+    let addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST); 17];
+    let sctp = SctpTransport { port: 1, transport_use: TransportUse::DataOnly, addresses };
+    let mut homed = element(1);
+    homed.user_transport = Transport::Sctp(sctp);
+    let card = Message::BusinessCard { handle: "p".into(), elements: vec![homed] }.encode().unwrap();
+    assert!(Message::decode(&card, &Limits { max_addresses: 17, ..Limits::default() }).is_ok());
+    assert_eq!(decode(&card).unwrap_err().kind, DecodeErrorKind::Invalid(4));
+
     let too_long = PoolHandle::new(vec![0; 65_532]);
-    let message = Message::HandleResolution {
-        subscribe: false,
-        handle: too_long,
-        items: None,
-    };
+    let message = Message::HandleResolution { subscribe: false, handle: too_long, items: None };
     assert_eq!(message.encode(), Err(EncodeError::TooLong));
-    let empty = Message::HandleResolution {
-        subscribe: false,
-        handle: "".into(),
-        items: None,
-    };
+    let empty = Message::HandleResolution { subscribe: false, handle: "".into(), items: None };
     assert_eq!(empty.encode(), Err(EncodeError::Invalid));
 }
 
 #[test]
 fn a_large_pool_is_cut_where_the_message_is_full() {
     let pool: Vec<PoolElement> = (0..3_000).map(element).collect();
-    let (bytes, count) =
-        Message::encode_resolution(true, &"pool".into(), &Policy::RoundRobin, &pool).unwrap();
+    let (bytes, count) = Message::encode_resolution(true, &"pool".into(), &Policy::RoundRobin, &pool).unwrap();
     assert!(bytes.len() <= 65_536 && count > 1_000);
-    let Message::HandleResolutionResponse {
-        elements,
-        subscribed: true,
-        ..
-    } = decode(&bytes).unwrap().message
-    else {
+    let Message::HandleResolutionResponse { elements, subscribed: true, .. } = decode(&bytes).unwrap().message else {
         panic!("resolution")
     };
     assert_eq!(elements, pool[..count]);
@@ -274,10 +192,7 @@ fn element(id: u32) -> PoolElement {
         id: PeId(id),
         home: ServerId(0),
         life: RegistrationLife::Seconds(60),
-        user_transport: Transport::Tcp(IpTransport {
-            port: 21,
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        }),
+        user_transport: Transport::Tcp(IpTransport { port: 21, address: IpAddr::V4(Ipv4Addr::LOCALHOST) }),
         policy: Policy::RoundRobin,
         asap_transport: None,
     }
@@ -301,8 +216,7 @@ prop_compose! {
 }
 
 fn any_transport() -> impl Strategy<Value = Transport> {
-    let ip =
-        || (any::<u16>(), any_address()).prop_map(|(port, address)| IpTransport { port, address });
+    let ip = || (any::<u16>(), any_address()).prop_map(|(port, address)| IpTransport { port, address });
     prop_oneof![
         any_sctp().prop_map(Transport::Sctp),
         ip().prop_map(Transport::Tcp),
@@ -326,12 +240,9 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         any::<u32>().prop_map(|priority| Policy::Priority { priority }),
         any::<u32>().prop_map(|load| Policy::LeastUsed { load }),
         any::<u32>().prop_map(|load| Policy::RandomizedLeastUsed { load }),
-        any::<[u32; 2]>()
-            .prop_map(|[load, degradation]| Policy::LeastUsedDegradation { load, degradation }),
-        any::<[u32; 2]>()
-            .prop_map(|[load, degradation]| Policy::PriorityLeastUsed { load, degradation }),
-        (0xb000_1001_u32..0xb000_2006, any_bytes())
-            .prop_map(|(policy_type, data)| Policy::Other { policy_type, data }),
+        any::<[u32; 2]>().prop_map(|[load, degradation]| Policy::LeastUsedDegradation { load, degradation }),
+        any::<[u32; 2]>().prop_map(|[load, degradation]| Policy::PriorityLeastUsed { load, degradation }),
+        (0xb000_1001_u32..0xb000_2006, any_bytes()).prop_map(|(policy_type, data)| Policy::Other { policy_type, data }),
     ]
 }
 
@@ -364,69 +275,32 @@ fn any_message() -> impl Strategy<Value = Message> {
     let handle = || prop::collection::vec(any::<u8>(), 1..40).prop_map(PoolHandle::new);
     let pe = || any::<u32>().prop_map(PeId);
     let server = || any::<u32>().prop_map(ServerId);
-    let error =
-        || prop::collection::vec(any_cause(), 1..4).prop_map(|causes| OperationError { causes });
+    let error = || prop::collection::vec(any_cause(), 1..4).prop_map(|causes| OperationError { causes });
     let maybe_error = move || prop::option::of(error());
     let elements = || prop::collection::vec(any_element(), 1..4);
     prop_oneof![
-        (handle(), any_element())
-            .prop_map(|(handle, element)| Message::Registration { handle, element }),
+        (handle(), any_element()).prop_map(|(handle, element)| Message::Registration { handle, element }),
         (handle(), pe()).prop_map(|(handle, pe_id)| Message::Deregistration { handle, pe_id }),
-        (any::<bool>(), handle(), pe(), maybe_error()).prop_map(
-            |(reject, handle, pe_id, error)| Message::RegistrationResponse {
-                reject,
-                handle,
-                pe_id,
-                error
+        (any::<bool>(), handle(), pe(), maybe_error())
+            .prop_map(|(reject, handle, pe_id, error)| Message::RegistrationResponse { reject, handle, pe_id, error }),
+        (handle(), pe(), maybe_error())
+            .prop_map(|(handle, pe_id, error)| { Message::DeregistrationResponse { handle, pe_id, error } }),
+        (any::<bool>(), handle(), any::<Option<u32>>())
+            .prop_map(|(subscribe, handle, items)| { Message::HandleResolution { subscribe, handle, items } }),
+        (any::<bool>(), handle(), prop::option::of(any_policy()), elements(), maybe_error()).prop_map(
+            |(subscribed, handle, policy, elements, error)| {
+                Message::HandleResolutionResponse { subscribed, handle, policy, elements, error }
             }
         ),
-        (handle(), pe(), maybe_error()).prop_map(|(handle, pe_id, error)| {
-            Message::DeregistrationResponse {
-                handle,
-                pe_id,
-                error,
-            }
-        }),
-        (any::<bool>(), handle(), any::<Option<u32>>()).prop_map(|(subscribe, handle, items)| {
-            Message::HandleResolution {
-                subscribe,
-                handle,
-                items,
-            }
-        }),
-        (
-            any::<bool>(),
-            handle(),
-            prop::option::of(any_policy()),
-            elements(),
-            maybe_error()
-        )
-            .prop_map(|(subscribed, handle, policy, elements, error)| {
-                Message::HandleResolutionResponse {
-                    subscribed,
-                    handle,
-                    policy,
-                    elements,
-                    error,
-                }
-            }),
-        (any::<bool>(), server(), handle(), prop::option::of(pe())).prop_map(
-            |(home, server, handle, pe_id)| Message::EndpointKeepAlive {
-                home,
-                server,
-                handle,
-                pe_id
-            }
-        ),
-        (handle(), pe())
-            .prop_map(|(handle, pe_id)| Message::EndpointKeepAliveAck { handle, pe_id }),
+        (any::<bool>(), server(), handle(), prop::option::of(pe()))
+            .prop_map(|(home, server, handle, pe_id)| Message::EndpointKeepAlive { home, server, handle, pe_id }),
+        (handle(), pe()).prop_map(|(handle, pe_id)| Message::EndpointKeepAliveAck { handle, pe_id }),
         (handle(), pe()).prop_map(|(handle, pe_id)| Message::EndpointUnreachable { handle, pe_id }),
         (server(), prop::collection::vec(any_transport(), 0..4))
             .prop_map(|(server, transports)| Message::ServerAnnounce { server, transports }),
         any_bytes().prop_map(|cookie| Message::Cookie { cookie }),
         any_bytes().prop_map(|cookie| Message::CookieEcho { cookie }),
-        (handle(), elements())
-            .prop_map(|(handle, elements)| Message::BusinessCard { handle, elements }),
+        (handle(), elements()).prop_map(|(handle, elements)| Message::BusinessCard { handle, elements }),
         error().prop_map(|error| Message::Error { error }),
     ]
 }

@@ -155,21 +155,13 @@ struct Values {
 
 impl Values {
     fn of(policy: &Policy) -> Self {
-        let mut values = Values {
-            weight: 1,
-            priority: 0,
-            load: 0,
-            degradation: 0,
-        };
+        let mut values = Values { weight: 1, priority: 0, load: 0, degradation: 0 };
         match *policy {
             Policy::RoundRobin | Policy::Random | Policy::Other { .. } => {}
-            Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => {
-                values.weight = weight
-            }
+            Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => values.weight = weight,
             Policy::Priority { priority } => values.priority = priority,
             Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => values.load = load,
-            Policy::LeastUsedDegradation { load, degradation }
-            | Policy::PriorityLeastUsed { load, degradation } => {
+            Policy::LeastUsedDegradation { load, degradation } | Policy::PriorityLeastUsed { load, degradation } => {
                 values.load = load;
                 values.degradation = degradation;
             }
@@ -182,9 +174,7 @@ impl Values {
         let (load, degradation) = (u64::from(self.load), u64::from(self.degradation));
         let loaded = |rank| (self.load != u32::MAX).then_some(rank);
         match kind {
-            PolicyKind::WeightedRoundRobin => {
-                (self.weight != 0).then_some(Rank::Weight(self.weight))
-            }
+            PolicyKind::WeightedRoundRobin => (self.weight != 0).then_some(Rank::Weight(self.weight)),
             PolicyKind::Priority => Some(Rank::Fixed(u64::from(!self.priority))),
             PolicyKind::LeastUsed => loaded(Rank::Fixed(load)),
             PolicyKind::PriorityLeastUsed => loaded(Rank::Fixed(load + degradation)),

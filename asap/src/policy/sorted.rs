@@ -71,18 +71,9 @@ impl Sorted {
         self.elements.len()
     }
 
-    pub(super) fn select(
-        &mut self,
-        count: usize,
-        mut usable: impl FnMut(PeId) -> bool,
-    ) -> Vec<PeId> {
-        let selected: Vec<PeId> = self
-            .places
-            .iter()
-            .map(|&(_, _, id)| id)
-            .filter(|&id| usable(id))
-            .take(count)
-            .collect();
+    pub(super) fn select(&mut self, count: usize, mut usable: impl FnMut(PeId) -> bool) -> Vec<PeId> {
+        let selected: Vec<PeId> =
+            self.places.iter().map(|&(_, _, id)| id).filter(|&id| usable(id)).take(count).collect();
         for (position, &id) in selected.iter().enumerate() {
             self.advance(id, position == 0);
         }

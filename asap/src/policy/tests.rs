@@ -15,9 +15,7 @@ fn selector(policies: &[(PeId, Policy)]) -> Selector {
 }
 
 fn picks(selector: &mut Selector, count: usize) -> Vec<PeId> {
-    (0..count)
-        .map(|_| selector.select(1, |_| true)[0])
-        .collect()
+    (0..count).map(|_| selector.select(1, |_| true)[0]).collect()
 }
 
 fn counts(picks: &[PeId]) -> BTreeMap<PeId, usize> {
@@ -29,11 +27,7 @@ fn counts(picks: &[PeId]) -> BTreeMap<PeId, usize> {
 
 #[test]
 fn round_robin_lists_start_one_further() {
-    let mut s = selector(&[
-        (A, Policy::RoundRobin),
-        (B, Policy::RoundRobin),
-        (C, Policy::RoundRobin),
-    ]);
+    let mut s = selector(&[(A, Policy::RoundRobin), (B, Policy::RoundRobin), (C, Policy::RoundRobin)]);
     assert_eq!(s.select(3, |_| true), [A, B, C]);
     assert_eq!(s.select(3, |_| true), [B, C, A]);
     assert_eq!(s.select(2, |_| true), [C, A]);
@@ -42,11 +36,7 @@ fn round_robin_lists_start_one_further() {
 
 #[test]
 fn round_robin_goes_around_what_is_unusable_and_gone() {
-    let mut s = selector(&[
-        (A, Policy::RoundRobin),
-        (B, Policy::RoundRobin),
-        (C, Policy::RoundRobin),
-    ]);
+    let mut s = selector(&[(A, Policy::RoundRobin), (B, Policy::RoundRobin), (C, Policy::RoundRobin)]);
     let without_a: Vec<PeId> = (0..4).map(|_| s.select(1, |id| id != A)[0]).collect();
     assert_eq!(without_a, [B, C, B, C]);
     // Back again: one turn, not all it missed.
@@ -71,12 +61,18 @@ fn weighted_round_robin_is_proportional_and_spread() {
     // One that comes later, or was unusable for long, does not get a burst.
     s.insert(C, &weighted(1));
     let sequence = picks(&mut s, 50);
-    assert_eq!(
-        counts(&sequence),
-        BTreeMap::from([(A, 30), (B, 10), (C, 10)])
-    );
+    assert_eq!(counts(&sequence), BTreeMap::from([(A, 30), (B, 10), (C, 10)]));
     (0..100).for_each(|_| assert_ne!(s.select(1, |id| id != A), [A]));
     assert!(counts(&picks(&mut s, 10))[&A] <= 7);
+    // One that registers again and again neither gains nor starves.
+    let mut s = selector(&[(A, weighted(1)), (B, weighted(3))]);
+    let sequence: Vec<PeId> = (0..20)
+        .map(|_| {
+            s.insert(A, &weighted(1));
+            s.select(1, |_| true)[0]
+        })
+        .collect();
+    assert_eq!(counts(&sequence), BTreeMap::from([(A, 5), (B, 15)]));
     // All weights 1: RR.
     let mut s = selector(&[(A, weighted(1)), (B, weighted(1)), (C, weighted(1))]);
     assert_eq!(picks(&mut s, 6), [A, B, C, A, B, C]);
@@ -115,14 +111,8 @@ fn degradation_counts_each_selection_until_the_next_registration() {
     s.insert(A, &lud(0, 10));
     assert_eq!(picks(&mut s, 2), [A, A]);
     // Sums past 32 bits still sort.
-    let mut s = selector(&[
-        (A, lud(u32::MAX - 1, u32::MAX)),
-        (B, lud(u32::MAX - 1, u32::MAX)),
-    ]);
-    assert_eq!(
-        counts(&picks(&mut s, 1_000)),
-        BTreeMap::from([(A, 500), (B, 500)])
-    );
+    let mut s = selector(&[(A, lud(u32::MAX - 1, u32::MAX)), (B, lud(u32::MAX - 1, u32::MAX))]);
+    assert_eq!(counts(&picks(&mut s, 1_000)), BTreeMap::from([(A, 500), (B, 500)]));
 }
 
 #[test]
@@ -140,11 +130,7 @@ fn random_policies_follow_their_weights() {
         let actual = picks.iter().filter(|&&pick| pick == id).count() as f64 / picks.len() as f64;
         assert!((actual - share).abs() < 0.02, "{actual} instead of {share}");
     };
-    let mut s = selector(&[
-        (A, Policy::Random),
-        (B, Policy::Random),
-        (C, Policy::Random),
-    ]);
+    let mut s = selector(&[(A, Policy::Random), (B, Policy::Random), (C, Policy::Random)]);
     near(&picks(&mut s, 10_000), B, 1.0 / 3.0);
     let wrand = |weight| Policy::WeightedRandom { weight };
     let mut s = selector(&[(A, wrand(7)), (B, wrand(2)), (C, wrand(1))]);
@@ -181,22 +167,14 @@ fn policy_of(kind: u8, value: u32) -> Policy {
         3 => Policy::WeightedRandom { weight: value },
         4 => Policy::Priority { priority: value },
         5 => Policy::LeastUsed { load: value },
-        6 => Policy::LeastUsedDegradation {
-            load: value,
-            degradation: value,
-        },
-        7 => Policy::PriorityLeastUsed {
-            load: value,
-            degradation: value,
-        },
+        6 => Policy::LeastUsedDegradation { load: value, degradation: value },
+        7 => Policy::PriorityLeastUsed { load: value, degradation: value },
         _ => Policy::RandomizedLeastUsed { load: value },
     }
 }
 
 fn number_of(policy: &Policy) -> u8 {
-    (0..9)
-        .find(|&kind| policy_of(kind, 0).policy_type() == policy.policy_type())
-        .unwrap()
+    (0..9).find(|&kind| policy_of(kind, 0).policy_type() == policy.policy_type()).unwrap()
 }
 
 proptest! {

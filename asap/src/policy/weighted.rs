@@ -17,13 +17,7 @@ pub(super) struct Weighted {
 
 impl Weighted {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            elements: Vec::new(),
-            slots: BTreeMap::new(),
-            sums: vec![0],
-            total: 0,
-            rng: Rng::new(seed),
-        }
+        Self { elements: Vec::new(), slots: BTreeMap::new(), sums: vec![0], total: 0, rng: Rng::new(seed) }
     }
 
     pub(super) fn insert(&mut self, id: PeId, weight: u32) {
@@ -69,11 +63,7 @@ impl Weighted {
     }
 
     /// Draws without putting back; those drawn, usable or not, get their weights back at the end.
-    pub(super) fn select(
-        &mut self,
-        count: usize,
-        mut usable: impl FnMut(PeId) -> bool,
-    ) -> Vec<PeId> {
+    pub(super) fn select(&mut self, count: usize, mut usable: impl FnMut(PeId) -> bool) -> Vec<PeId> {
         let mut selected = Vec::new();
         let mut drawn = Vec::new();
         while selected.len() < count && self.total > 0 {

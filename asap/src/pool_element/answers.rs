@@ -9,27 +9,17 @@ use std::time::Instant;
 impl PeMachine {
     pub(super) fn handle_message(&mut self, now: Instant, conn: ConnId, message: Message) {
         match message {
-            Message::EndpointKeepAlive {
-                home,
-                server,
-                handle,
-                pe_id,
-            } => {
+            Message::EndpointKeepAlive { home, server, handle, pe_id } => {
                 self.keep_alive(now, conn, home.then_some(server), server, &handle, pe_id);
             }
-            Message::RegistrationResponse {
-                reject,
-                handle,
-                pe_id,
-                error,
-            } if pe_id == self.id && self.hunt.home() == Some(conn) => {
+            Message::RegistrationResponse { reject, handle, pe_id, error }
+                if pe_id == self.id && self.hunt.home() == Some(conn) =>
+            {
                 self.registration_response(now, &handle, reject, error);
             }
-            Message::DeregistrationResponse {
-                handle,
-                pe_id,
-                error,
-            } if pe_id == self.id && self.hunt.home() == Some(conn) => {
+            Message::DeregistrationResponse { handle, pe_id, error }
+                if pe_id == self.id && self.hunt.home() == Some(conn) =>
+            {
                 self.deregistration_response(now, &handle, error);
             }
             // A server's complaint about our bytes: nothing to repeat, nothing to answer.
@@ -59,22 +49,13 @@ impl PeMachine {
         handle: &PoolHandle,
         pe_id: Option<PeId>,
     ) {
-        let ours = self
-            .entries
-            .get(handle)
-            .is_some_and(|entry| entry.sent && !entry.is_refused());
+        let ours = self.entries.get(handle).is_some_and(|entry| entry.sent && !entry.is_refused());
         if !ours || pe_id.is_some_and(|id| id != self.id) {
             self.counters.keep_alives_wrong_handle += 1;
             return;
         }
         self.counters.keep_alives += 1;
-        self.send(
-            conn,
-            &Message::EndpointKeepAliveAck {
-                handle: handle.clone(),
-                pe_id: self.id,
-            },
-        );
+        self.send(conn, &Message::EndpointKeepAliveAck { handle: handle.clone(), pe_id: self.id });
         if self.hunt.home() == Some(conn) {
             self.server = Some(server);
         } else if adopt.is_some() && (self.hunt.home().is_none() || self.server != adopt) {
@@ -93,11 +74,7 @@ impl PeMachine {
         error: Option<OperationError>,
     ) {
         let t4 = self.config.t4_reregistration_ms;
-        let Some(entry) = self
-            .entries
-            .get_mut(handle)
-            .filter(|entry| entry.is_registering())
-        else {
+        let Some(entry) = self.entries.get_mut(handle).filter(|entry| entry.is_registering()) else {
             self.counters.unexpected += 1;
             return;
         };
@@ -105,36 +82,19 @@ impl PeMachine {
             entry.state = State::Refused;
             entry.told = false;
             self.counters.registrations_refused += 1;
-            self.events.push_back(PeEvent::Refused {
-                handle: handle.clone(),
-                error: error.unwrap_or_default(),
-            });
+            self.events.push_back(PeEvent::Refused { handle: handle.clone(), error: error.unwrap_or_default() });
             return;
         }
         self.counters.registrations_granted += 1;
         let changed = std::mem::take(&mut entry.changed);
-        entry.state = if changed {
-            State::Pending
-        } else {
-            State::Registered {
-                t4: now + entry.t4(t4),
-            }
-        };
+        entry.state = if changed { State::Pending } else { State::Registered { t4: now + entry.t4(t4) } };
         if !std::mem::replace(&mut entry.told, true) || error.is_some() {
-            self.events.push_back(PeEvent::Registered {
-                handle: handle.clone(),
-                warning: error,
-            });
+            self.events.push_back(PeEvent::Registered { handle: handle.clone(), warning: error });
         }
         self.go_on(now, handle);
     }
 
-    fn deregistration_response(
-        &mut self,
-        now: Instant,
-        handle: &PoolHandle,
-        error: Option<OperationError>,
-    ) {
+    fn deregistration_response(&mut self, now: Instant, handle: &PoolHandle, error: Option<OperationError>) {
         let t2 = self.t2();
         let Some(entry) = self.entries.get_mut(handle) else {
             self.counters.unexpected += 1;
@@ -145,10 +105,7 @@ impl PeMachine {
                 None => self.remove(handle, DeregisterCause::Requested),
                 Some(error) => {
                     self.entries.remove(handle);
-                    self.events.push_back(PeEvent::Refused {
-                        handle: handle.clone(),
-                        error,
-                    });
+                    self.events.push_back(PeEvent::Refused { handle: handle.clone(), error });
                     self.close_when_stopped();
                 }
             }
@@ -157,10 +114,7 @@ impl PeMachine {
             entry.told = false;
             entry.state = State::Waiting { until: now + t2 };
             let cause = DeregisterCause::Expired;
-            self.events.push_back(PeEvent::Deregistered {
-                handle: handle.clone(),
-                cause,
-            });
+            self.events.push_back(PeEvent::Deregistered { handle: handle.clone(), cause });
         } else {
             self.counters.unexpected += 1;
         }

@@ -33,10 +33,7 @@ pub(super) enum State {
     /// Rejected; nothing happens before the application corrects it.
     Refused,
     /// DEREGISTRATION sent (`t3` set) or to be sent.
-    Deregistering {
-        t3: Option<Instant>,
-        give_up: Instant,
-    },
+    Deregistering { t3: Option<Instant>, give_up: Instant },
 }
 
 #[derive(Debug)]
@@ -53,13 +50,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(registration: Registration) -> Self {
-        Self {
-            registration,
-            state: State::Pending,
-            sent: false,
-            told: false,
-            changed: false,
-        }
+        Self { registration, state: State::Pending, sent: false, told: false, changed: false }
     }
 
     /// New values from the application.
@@ -78,12 +69,8 @@ impl Entry {
     /// The home server is lost: what it was asked and what it granted must be done again elsewhere.
     pub(super) fn forget_server(&mut self) {
         match self.state {
-            State::Registering { .. } | State::Registered { .. } | State::Waiting { .. } => {
-                self.state = State::Pending
-            }
-            State::Deregistering { give_up, .. } => {
-                self.state = State::Deregistering { t3: None, give_up }
-            }
+            State::Registering { .. } | State::Registered { .. } | State::Waiting { .. } => self.state = State::Pending,
+            State::Deregistering { give_up, .. } => self.state = State::Deregistering { t3: None, give_up },
             State::Pending | State::Refused => {}
         }
         self.told = false;
@@ -93,9 +80,7 @@ impl Entry {
     pub(super) fn ask_again(&mut self) {
         match self.state {
             State::Registering { .. } => self.state = State::Pending,
-            State::Deregistering { give_up, .. } => {
-                self.state = State::Deregistering { t3: None, give_up }
-            }
+            State::Deregistering { give_up, .. } => self.state = State::Deregistering { t3: None, give_up },
             State::Pending | State::Registered { .. } | State::Waiting { .. } | State::Refused => {}
         }
     }
@@ -112,17 +97,9 @@ impl Entry {
 
     /// T4: what is configured, but never later than the RFC's default; half the life where that is nearer than 20 s to its end.
     pub(super) fn t4(&self, configured_ms: Option<u64>) -> Duration {
-        let longest = self
-            .registration
-            .life
-            .duration()
-            .map_or(T4_LONGEST, |life| {
-                T4_LONGEST.min(if life < 2 * T4_BEFORE_END {
-                    life / 2
-                } else {
-                    life - T4_BEFORE_END
-                })
-            });
+        let longest = self.registration.life.duration().map_or(T4_LONGEST, |life| {
+            T4_LONGEST.min(if life < 2 * T4_BEFORE_END { life / 2 } else { life - T4_BEFORE_END })
+        });
         configured_ms.map_or(longest, |ms| longest.min(Duration::from_millis(ms)))
     }
 

@@ -91,21 +91,16 @@ impl PeMachine {
     /// # Errors
     /// [`PeError::TooManyHandles`], [`PeError::NotEncodable`].
     pub fn register(&mut self, now: Instant, registration: Registration) -> Result<(), PeError> {
-        if !self.entries.contains_key(&registration.handle)
-            && self.entries.len() >= self.config.max_handles
-        {
+        if !self.entries.contains_key(&registration.handle) && self.entries.len() >= self.config.max_handles {
             return Err(PeError::TooManyHandles);
         }
-        self.message(&registration)
-            .encode()
-            .map_err(|_| PeError::NotEncodable)?;
+        self.message(&registration).encode().map_err(|_| PeError::NotEncodable)?;
         self.stopping = false;
         let handle = registration.handle.clone();
         match self.entries.get_mut(&handle) {
             Some(entry) => entry.replace(registration),
             None => {
-                self.entries
-                    .insert(handle.clone(), Entry::new(registration));
+                self.entries.insert(handle.clone(), Entry::new(registration));
             }
         }
         self.go_on(now, &handle);
@@ -117,17 +112,8 @@ impl PeMachine {
     ///
     /// # Errors
     /// [`PeError::UnknownHandle`], [`PeError::NotEncodable`].
-    pub fn set_policy(
-        &mut self,
-        now: Instant,
-        handle: &PoolHandle,
-        policy: Policy,
-    ) -> Result<(), PeError> {
-        let entry = self
-            .entries
-            .get(handle)
-            .filter(|entry| !entry.is_leaving())
-            .ok_or(PeError::UnknownHandle)?;
+    pub fn set_policy(&mut self, now: Instant, handle: &PoolHandle, policy: Policy) -> Result<(), PeError> {
+        let entry = self.entries.get(handle).filter(|entry| !entry.is_leaving()).ok_or(PeError::UnknownHandle)?;
         let mut registration = entry.registration.clone();
         registration.policy = policy;
         self.register(now, registration)
@@ -149,10 +135,7 @@ impl PeMachine {
             self.remove(handle, DeregisterCause::Requested);
             return Ok(());
         }
-        entry.state = State::Deregistering {
-            t3: None,
-            give_up: now + t3 * self.config.max_reg_attempt.max(1),
-        };
+        entry.state = State::Deregistering { t3: None, give_up: now + t3 * self.config.max_reg_attempt.max(1) };
         self.go_on(now, handle);
         Ok(())
     }
@@ -162,8 +145,7 @@ impl PeMachine {
         self.stopping = true;
         let handles: Vec<PoolHandle> = self.entries.keys().cloned().collect();
         for handle in handles {
-            self.deregister(now, &handle)
-                .expect("invariant: the handle was just listed");
+            self.deregister(now, &handle).expect("invariant: the handle was just listed");
         }
         self.close_when_stopped();
     }
@@ -177,9 +159,7 @@ impl PeMachine {
     /// True when the handle is registered with the home server (a re-registration may be under way).
     #[must_use]
     pub fn is_registered(&self, handle: &PoolHandle) -> bool {
-        self.entries
-            .get(handle)
-            .is_some_and(|entry| entry.told && !entry.is_leaving())
+        self.entries.get(handle).is_some_and(|entry| entry.told && !entry.is_leaving())
     }
 
     /// The connection to the home server.
@@ -256,11 +236,7 @@ impl PeMachine {
     /// When to call `handle_timeout` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.entries
-            .values()
-            .filter_map(Entry::deadline)
-            .chain(self.hunt.deadline())
-            .min()
+        self.entries.values().filter_map(Entry::deadline).chain(self.hunt.deadline()).min()
     }
 
     /// Next thing to transmit.
@@ -322,17 +298,8 @@ impl PeMachine {
                 self.hunt.start(now, &mut self.transmits);
                 if let Some(conn) = self.hunt.home() {
                     let t3 = Duration::from_millis(self.config.t3_deregistration_ms);
-                    entry.state = State::Deregistering {
-                        t3: Some((now + t3).min(give_up)),
-                        give_up,
-                    };
-                    self.send(
-                        conn,
-                        &Message::Deregistration {
-                            handle: handle.clone(),
-                            pe_id: self.id,
-                        },
-                    );
+                    entry.state = State::Deregistering { t3: Some((now + t3).min(give_up)), give_up };
+                    self.send(conn, &Message::Deregistration { handle: handle.clone(), pe_id: self.id });
                 }
             }
             State::Registering { .. }
@@ -350,10 +317,7 @@ impl PeMachine {
         let Some(entry) = self.entries.get_mut(handle) else {
             return;
         };
-        entry.state = State::Registering {
-            t2: now + t2,
-            attempts: attempts + 1,
-        };
+        entry.state = State::Registering { t2: now + t2, attempts: attempts + 1 };
         entry.sent = true;
         entry.changed = false;
         let registration = entry.registration.clone();
@@ -383,10 +347,7 @@ impl PeMachine {
     }
 
     fn found_home(&mut self, now: Instant, conn: ConnId) {
-        self.events.push_back(PeEvent::HomeServer {
-            conn,
-            server: self.server,
-        });
+        self.events.push_back(PeEvent::HomeServer { conn, server: self.server });
         let handles: Vec<PoolHandle> = self.entries.keys().cloned().collect();
         for handle in handles {
             // After a takeover the new home has what is registered; what was asked of the old home is asked again.
@@ -419,10 +380,7 @@ impl PeMachine {
 
     fn remove(&mut self, handle: &PoolHandle, cause: DeregisterCause) {
         self.entries.remove(handle);
-        self.events.push_back(PeEvent::Deregistered {
-            handle: handle.clone(),
-            cause,
-        });
+        self.events.push_back(PeEvent::Deregistered { handle: handle.clone(), cause });
         self.close_when_stopped();
     }
 
@@ -430,8 +388,7 @@ impl PeMachine {
         if self.stopping && self.entries.is_empty() {
             self.hunt.stop(&mut self.transmits);
             self.hunt.drop_home(&mut self.transmits);
-            self.transmits
-                .extend(self.accepted.drain(..).map(|conn| Transmit::Close { conn }));
+            self.transmits.extend(self.accepted.drain(..).map(|conn| Transmit::Close { conn }));
         }
     }
 

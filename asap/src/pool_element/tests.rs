@@ -1,21 +1,13 @@
 use super::*;
 use crate::config::HuntConfig;
-use crate::wire::{
-    ErrorCause, Limits, OperationError, RegistrationLife, SctpTransport, Transport, TransportUse,
-};
+use crate::wire::{ErrorCause, Limits, OperationError, RegistrationLife, SctpTransport, Transport, TransportUse};
 
 const PE: PeId = PeId(7);
 
 fn config(servers: u8) -> PeConfig {
-    let servers = (1..=servers)
-        .map(|n| ServerAddress::new([127, 0, 0, n].into()))
-        .collect();
+    let servers = (1..=servers).map(|n| ServerAddress::new([127, 0, 0, n].into())).collect();
     PeConfig {
-        hunt: HuntConfig {
-            servers,
-            max_parallel: 1,
-            ..HuntConfig::default()
-        },
+        hunt: HuntConfig { servers, max_parallel: 1, ..HuntConfig::default() },
         t2_registration_ms: 100,
         t3_deregistration_ms: 100,
         ..PeConfig::default()
@@ -48,19 +40,14 @@ enum Out {
 }
 
 fn name(handle: &PoolHandle) -> &'static str {
-    ["pool", "other"]
-        .into_iter()
-        .find(|name| handle.as_bytes() == name.as_bytes())
-        .unwrap()
+    ["pool", "other"].into_iter().find(|name| handle.as_bytes() == name.as_bytes()).unwrap()
 }
 
 fn sent(conn: u64, bytes: &[u8]) -> Out {
     let message = Message::decode(bytes, &Limits::default()).unwrap().message;
     if let Message::Registration { handle, element } = &message {
         assert_eq!(element.id, PE);
-        let Policy::LeastUsed { load } = element.policy else {
-            panic!("policy")
-        };
+        let Policy::LeastUsed { load } = element.policy else { panic!("policy") };
         Out::Register(conn, name(handle), load)
     } else if let Message::Deregistration { handle, pe_id: PE } = &message {
         Out::Deregister(conn, name(handle))
@@ -78,10 +65,7 @@ struct Bed {
 
 impl Bed {
     fn new(servers: u8) -> Self {
-        Self {
-            pe: PeMachine::new(config(servers), PE, 1),
-            now: Instant::now(),
-        }
+        Self { pe: PeMachine::new(config(servers), PE, 1), now: Instant::now() }
     }
 
     /// Registered under "pool" with the server of connection 1.
@@ -94,14 +78,8 @@ impl Bed {
         assert_eq!(
             bed.events(),
             [
-                PeEvent::HomeServer {
-                    conn: ConnId(1),
-                    server: None
-                },
-                PeEvent::Registered {
-                    handle: "pool".into(),
-                    warning: None
-                }
+                PeEvent::HomeServer { conn: ConnId(1), server: None },
+                PeEvent::Registered { handle: "pool".into(), warning: None }
             ]
         );
         bed
@@ -122,21 +100,12 @@ impl Bed {
     }
 
     fn receive(&mut self, conn: u64, message: &Message) {
-        self.pe
-            .handle_received(self.now, ConnId(conn), &message.encode().unwrap());
+        self.pe.handle_received(self.now, ConnId(conn), &message.encode().unwrap());
     }
 
     fn respond(&mut self, conn: u64, name: &str, reject: bool, error: Option<ErrorCause>) {
         let error = error.map(OperationError::from);
-        self.receive(
-            conn,
-            &Message::RegistrationResponse {
-                reject,
-                handle: name.into(),
-                pe_id: PE,
-                error,
-            },
-        );
+        self.receive(conn, &Message::RegistrationResponse { reject, handle: name.into(), pe_id: PE, error });
     }
 
     fn grant(&mut self, conn: u64, name: &str) {
@@ -145,15 +114,7 @@ impl Bed {
 
     fn keep_alive(&mut self, conn: u64, server: u32, home: bool, name: &str) {
         let server = ServerId(server);
-        self.receive(
-            conn,
-            &Message::EndpointKeepAlive {
-                home,
-                server,
-                handle: name.into(),
-                pe_id: None,
-            },
-        );
+        self.receive(conn, &Message::EndpointKeepAlive { home, server, handle: name.into(), pe_id: None });
     }
 
     /// To the machine's next deadline; the milliseconds it took.
@@ -171,10 +132,7 @@ fn lost() -> PeEvent {
 }
 
 fn deregistered(cause: DeregisterCause) -> PeEvent {
-    PeEvent::Deregistered {
-        handle: "pool".into(),
-        cause,
-    }
+    PeEvent::Deregistered { handle: "pool".into(), cause }
 }
 
 #[test]
@@ -190,24 +148,13 @@ fn registers_and_registers_again_at_t4() {
 
 #[test]
 fn t4_of_lives_of_all_lengths() {
-    let t4 = |life, configured| {
-        Entry::new(Registration {
-            life,
-            ..registration("pool")
-        })
-        .t4(configured)
-        .as_millis()
-    };
+    let t4 = |life, configured| Entry::new(Registration { life, ..registration("pool") }).t4(configured).as_millis();
     assert_eq!(t4(RegistrationLife::Infinite, None), 600_000);
     assert_eq!(t4(RegistrationLife::Seconds(3_600), None), 600_000);
     assert_eq!(t4(RegistrationLife::Seconds(40), None), 20_000);
     assert_eq!(t4(RegistrationLife::Seconds(3), None), 1_500);
     assert_eq!(t4(RegistrationLife::Seconds(3), Some(900)), 900);
-    assert_eq!(
-        t4(RegistrationLife::Seconds(3), Some(5_000)),
-        1_500,
-        "not after its end"
-    );
+    assert_eq!(t4(RegistrationLife::Seconds(3), Some(5_000)), 1_500, "not after its end");
 }
 
 #[test]
@@ -221,27 +168,14 @@ fn silent_server_is_left_after_max_reg_attempt() {
     assert_eq!(bed.wait(), 100);
     assert_eq!(bed.out(), [Out::Close(1), Out::Connect(2)]);
     bed.grant(1, "pool");
-    assert_eq!(
-        bed.pe.counters().unexpected,
-        1,
-        "the old server is nobody now"
-    );
+    assert_eq!(bed.pe.counters().unexpected, 1, "the old server is nobody now");
     bed.pe.handle_connected(bed.now, ConnId(2));
     assert_eq!(bed.out(), [Out::Register(2, "pool", 0)]);
     bed.grant(2, "pool");
     let events = bed.events();
     assert_eq!(events[1], lost());
-    assert_eq!(
-        events[3],
-        PeEvent::Registered {
-            handle: "pool".into(),
-            warning: None
-        }
-    );
-    assert_eq!(
-        (bed.pe.counters().t2_expired, bed.pe.counters().servers_lost),
-        (2, 1)
-    );
+    assert_eq!(events[3], PeEvent::Registered { handle: "pool".into(), warning: None });
+    assert_eq!((bed.pe.counters().t2_expired, bed.pe.counters().servers_lost), (2, 1));
 }
 
 #[test]
@@ -253,17 +187,11 @@ fn lost_server_is_replaced_and_every_handle_registered_there() {
     bed.events();
     bed.pe.handle_closed(bed.now, ConnId(1));
     assert!(!bed.pe.is_registered(&"pool".into()));
-    assert_eq!(
-        (bed.out(), bed.events()),
-        (vec![Out::Connect(2)], vec![lost()])
-    );
+    assert_eq!((bed.out(), bed.events()), (vec![Out::Connect(2)], vec![lost()]));
     bed.pe.handle_closed(bed.now, ConnId(2));
     assert_eq!(bed.out(), [Out::Connect(3)], "both are tried in a round");
     bed.pe.handle_connected(bed.now, ConnId(3));
-    assert_eq!(
-        bed.out(),
-        [Out::Register(3, "other", 0), Out::Register(3, "pool", 0)]
-    );
+    assert_eq!(bed.out(), [Out::Register(3, "other", 0), Out::Register(3, "pool", 0)]);
     bed.grant(3, "pool");
     bed.grant(3, "other");
     assert_eq!(bed.events().len(), 3);
@@ -276,13 +204,7 @@ fn refused_is_not_repeated_uncorrected() {
     bed.pe.handle_connected(bed.now, ConnId(1));
     let cause = ErrorCause::InconsistentPolicy(Some(Policy::RoundRobin));
     bed.respond(1, "pool", true, Some(cause.clone()));
-    assert_eq!(
-        bed.events()[1],
-        PeEvent::Refused {
-            handle: "pool".into(),
-            error: cause.into()
-        }
-    );
+    assert_eq!(bed.events()[1], PeEvent::Refused { handle: "pool".into(), error: cause.into() });
     bed.out();
     assert_eq!(bed.pe.poll_timeout(), None);
     // Not with the next server either.
@@ -297,38 +219,39 @@ fn refused_is_not_repeated_uncorrected() {
 }
 
 #[test]
+fn a_refused_reregistration_ends_the_registration() {
+    let mut bed = Bed::registered(1);
+    bed.pe.set_policy(bed.now, &"pool".into(), Policy::LeastUsed { load: 1 }).unwrap();
+    bed.respond(1, "pool", true, None);
+    assert!(!bed.pe.is_registered(&"pool".into()));
+    bed.pe.set_policy(bed.now, &"pool".into(), Policy::LeastUsed { load: 2 }).unwrap();
+    bed.grant(1, "pool");
+    let told = bed.events();
+    assert_eq!(told[0], PeEvent::Refused { handle: "pool".into(), error: OperationError::default() });
+    assert_eq!(told[1], PeEvent::Registered { handle: "pool".into(), warning: None });
+}
+
+#[test]
 fn a_warning_is_told() {
     let mut bed = Bed::registered(1);
-    bed.pe
-        .set_policy(bed.now, &"pool".into(), Policy::LeastUsed { load: 5 })
-        .unwrap();
+    bed.pe.set_policy(bed.now, &"pool".into(), Policy::LeastUsed { load: 5 }).unwrap();
     bed.respond(1, "pool", false, Some(ErrorCause::Unspecified));
     let warning = Some(ErrorCause::Unspecified.into());
-    assert_eq!(
-        bed.events(),
-        [PeEvent::Registered {
-            handle: "pool".into(),
-            warning
-        }]
-    );
+    assert_eq!(bed.events(), [PeEvent::Registered { handle: "pool".into(), warning }]);
 }
 
 #[test]
 fn new_load_is_registered_at_once_and_only_the_newest_waits() {
     let mut bed = Bed::registered(1);
     for load in [1, 2, 3] {
-        bed.pe
-            .set_policy(bed.now, &"pool".into(), Policy::LeastUsed { load })
-            .unwrap();
+        bed.pe.set_policy(bed.now, &"pool".into(), Policy::LeastUsed { load }).unwrap();
     }
     assert_eq!(bed.out(), [Out::Register(1, "pool", 1)]);
     bed.grant(1, "pool");
     assert_eq!(bed.out(), [Out::Register(1, "pool", 3)]);
     bed.grant(1, "pool");
     assert_eq!((bed.out(), bed.events()), (vec![], vec![]));
-    let unknown = bed
-        .pe
-        .set_policy(bed.now, &"nothing".into(), Policy::RoundRobin);
+    let unknown = bed.pe.set_policy(bed.now, &"nothing".into(), Policy::RoundRobin);
     assert_eq!(unknown, Err(PeError::UnknownHandle));
 }
 
@@ -341,17 +264,9 @@ fn keep_alive_is_acknowledged_wrong_handle_is_not() {
     let not_me = Some(PeId(8));
     bed.receive(
         1,
-        &Message::EndpointKeepAlive {
-            home: false,
-            server: ServerId(1),
-            handle: "pool".into(),
-            pe_id: not_me,
-        },
+        &Message::EndpointKeepAlive { home: false, server: ServerId(1), handle: "pool".into(), pe_id: not_me },
     );
-    assert_eq!(
-        (bed.out(), bed.pe.counters().keep_alives_wrong_handle),
-        (vec![], 2)
-    );
+    assert_eq!((bed.out(), bed.pe.counters().keep_alives_wrong_handle), (vec![], 2));
 }
 
 #[test]
@@ -364,31 +279,24 @@ fn h_makes_the_sender_home() {
     // Without H, and with a wrong handle, nothing but what the RFC says.
     bed.keep_alive(conn.0, 0xbb, false, "pool");
     bed.keep_alive(conn.0, 0xbb, true, "other");
-    assert_eq!(
-        (bed.out(), bed.pe.home()),
-        (vec![Out::Ack(conn.0, "pool")], Some(ConnId(1)))
-    );
+    assert_eq!((bed.out(), bed.pe.home()), (vec![Out::Ack(conn.0, "pool")], Some(ConnId(1))));
     bed.keep_alive(conn.0, 0xbb, true, "pool");
     assert_eq!(bed.out(), [Out::Ack(conn.0, "pool"), Out::Close(1)]);
-    assert_eq!(
-        bed.events(),
-        [PeEvent::HomeServer {
-            conn,
-            server: Some(ServerId(0xbb))
-        }]
-    );
+    assert_eq!(bed.events(), [PeEvent::HomeServer { conn, server: Some(ServerId(0xbb)) }]);
     assert!(bed.pe.is_registered(&"pool".into()), "the new home has it");
     assert_eq!(bed.wait(), 40_000);
     assert_eq!(bed.out(), [Out::Register(conn.0, "pool", 0)]);
+    // What the old home was asked and did not answer, the new one is asked.
+    let next = bed.pe.handle_accepted(bed.now, &from).unwrap();
+    bed.keep_alive(next.0, 0xcc, true, "pool");
+    assert_eq!(bed.out(), [Out::Ack(next.0, "pool"), Out::Close(conn.0), Out::Register(next.0, "pool", 0)]);
 }
 
 #[test]
 fn associations_from_servers_are_limited() {
     let mut bed = Bed::registered(1);
     let from = ServerAddress::new([127, 0, 0, 5].into());
-    let accepted: Vec<_> = (0..20)
-        .filter_map(|_| bed.pe.handle_accepted(bed.now, &from))
-        .collect();
+    let accepted: Vec<_> = (0..20).filter_map(|_| bed.pe.handle_accepted(bed.now, &from)).collect();
     assert_eq!(accepted.len(), MAX_ACCEPTED);
     bed.pe.handle_closed(bed.now, accepted[0]);
     assert!(bed.pe.handle_accepted(bed.now, &from).is_some());
@@ -400,14 +308,8 @@ fn deregisters_and_stops() {
     bed.pe.stop(bed.now);
     assert_eq!(bed.out(), [Out::Deregister(1, "pool")]);
     assert!(!bed.pe.is_stopped());
-    bed.receive(
-        1,
-        &Message::DeregistrationResponse {
-            handle: "pool".into(),
-            pe_id: PE,
-            error: None,
-        },
-    );
+    assert_eq!(bed.pe.handle_accepted(bed.now, &ServerAddress::new([127, 0, 0, 5].into())), None);
+    bed.receive(1, &Message::DeregistrationResponse { handle: "pool".into(), pe_id: PE, error: None });
     assert_eq!(bed.events(), [deregistered(DeregisterCause::Requested)]);
     assert_eq!(bed.out(), [Out::Close(1)]);
     assert!(bed.pe.is_stopped());
@@ -422,18 +324,12 @@ fn deregistration_ends_with_t3_even_without_any_server() {
     assert_eq!(bed.wait(), 100);
     assert_eq!(bed.out(), [Out::Close(1), Out::Connect(2)]);
     assert_eq!(bed.wait(), 100);
-    assert_eq!(
-        bed.events(),
-        [lost(), deregistered(DeregisterCause::Requested)]
-    );
+    assert_eq!(bed.events(), [lost(), deregistered(DeregisterCause::Requested)]);
     // With no server to tell, at once.
     let mut bed = Bed::registered(2);
     bed.pe.handle_closed(bed.now, ConnId(1));
     bed.pe.deregister(bed.now, &"pool".into()).unwrap();
-    assert_eq!(
-        bed.events(),
-        [lost(), deregistered(DeregisterCause::Requested)]
-    );
+    assert_eq!(bed.events(), [lost(), deregistered(DeregisterCause::Requested)]);
 }
 
 #[test]
@@ -441,30 +337,16 @@ fn refused_deregistration_ends_it_too() {
     let mut bed = Bed::registered(1);
     bed.pe.stop(bed.now);
     let error = OperationError::from(ErrorCause::Security);
-    let response = Message::DeregistrationResponse {
-        handle: "pool".into(),
-        pe_id: PE,
-        error: Some(error.clone()),
-    };
+    let response = Message::DeregistrationResponse { handle: "pool".into(), pe_id: PE, error: Some(error.clone()) };
     bed.receive(1, &response);
-    assert_eq!(
-        bed.events(),
-        [PeEvent::Refused {
-            handle: "pool".into(),
-            error
-        }]
-    );
+    assert_eq!(bed.events(), [PeEvent::Refused { handle: "pool".into(), error }]);
     assert_eq!(bed.out(), [Out::Deregister(1, "pool"), Out::Close(1)]);
 }
 
 #[test]
 fn expiry_is_told_and_registered_again_after_t2() {
     let mut bed = Bed::registered(1);
-    let expired = Message::DeregistrationResponse {
-        handle: "pool".into(),
-        pe_id: PE,
-        error: None,
-    };
+    let expired = Message::DeregistrationResponse { handle: "pool".into(), pe_id: PE, error: None };
     bed.receive(1, &expired);
     bed.receive(1, &expired);
     assert_eq!(bed.events(), [deregistered(DeregisterCause::Expired)]);
@@ -472,57 +354,26 @@ fn expiry_is_told_and_registered_again_after_t2() {
     assert_eq!(bed.wait(), 100);
     assert_eq!(bed.out(), [Out::Register(1, "pool", 0)]);
     bed.grant(1, "pool");
-    assert_eq!(
-        bed.events(),
-        [PeEvent::Registered {
-            handle: "pool".into(),
-            warning: None
-        }]
-    );
+    assert_eq!(bed.events(), [PeEvent::Registered { handle: "pool".into(), warning: None }]);
 }
 
 #[test]
 fn limits_and_bad_bytes() {
     let mut bed = Bed::registered(1);
     bed.pe.config.max_handles = 1;
-    assert_eq!(
-        bed.pe.register(bed.now, registration("other")),
-        Err(PeError::TooManyHandles)
-    );
+    assert_eq!(bed.pe.register(bed.now, registration("other")), Err(PeError::TooManyHandles));
     let mut empty = registration("pool");
     empty.handle = "".into();
     bed.pe.config.max_handles = 2;
     assert_eq!(bed.pe.register(bed.now, empty), Err(PeError::NotEncodable));
     bed.pe.handle_received(bed.now, ConnId(1), &[3, 0, 0]);
     bed.pe.handle_received(bed.now, ConnId(1), &[0x60, 0, 0, 4]);
-    assert_eq!(
-        (bed.out(), bed.pe.counters().malformed),
-        (vec![Out::Other(1, 0x0e)], 2)
-    );
-    bed.receive(
-        1,
-        &Message::Error {
-            error: ErrorCause::Unspecified.into(),
-        },
-    );
-    bed.receive(
-        1,
-        &Message::HandleResolution {
-            subscribe: false,
-            handle: "pool".into(),
-            items: None,
-        },
-    );
+    assert_eq!((bed.out(), bed.pe.counters().malformed), (vec![Out::Other(1, 0x0e)], 2));
+    bed.receive(1, &Message::Error { error: ErrorCause::Unspecified.into() });
+    bed.receive(1, &Message::HandleResolution { subscribe: false, handle: "pool".into(), items: None });
     assert_eq!((bed.out(), bed.pe.counters().unexpected), (vec![], 1));
     // An answer for another element, or to nothing asked.
-    bed.receive(
-        1,
-        &Message::DeregistrationResponse {
-            handle: "pool".into(),
-            pe_id: PeId(1),
-            error: None,
-        },
-    );
+    bed.receive(1, &Message::DeregistrationResponse { handle: "pool".into(), pe_id: PeId(1), error: None });
     bed.grant(1, "pool");
     bed.grant(1, "other");
     assert_eq!((bed.events(), bed.pe.counters().unexpected), (vec![], 4));

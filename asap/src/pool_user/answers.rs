@@ -10,21 +10,9 @@ use std::time::Instant;
 impl<T> PuMachine<T> {
     pub(super) fn handle_message(&mut self, now: Instant, message: Message) {
         match message {
-            Message::HandleResolutionResponse {
-                subscribed,
-                handle,
-                policy,
-                elements,
-                error,
-            } => match error {
+            Message::HandleResolutionResponse { subscribed, handle, policy, elements, error } => match error {
                 Some(error) => self.negative(now, &handle, subscribed, error),
-                None => self.positive(
-                    now,
-                    handle,
-                    subscribed,
-                    policy.unwrap_or(Policy::RoundRobin),
-                    elements,
-                ),
+                None => self.positive(now, handle, subscribed, policy.unwrap_or(Policy::RoundRobin), elements),
             },
             // A server's complaint about our bytes: nothing to repeat, nothing to answer.
             Message::Error { .. } => {}
@@ -67,36 +55,17 @@ impl<T> PuMachine<T> {
         });
         if asked {
             let (policy, elements) = (pool.policy().clone(), pool.elements().to_vec());
-            self.events.push_back(PuEvent::Resolved {
-                handle: handle.clone(),
-                policy,
-                elements,
-            });
+            self.events.push_back(PuEvent::Resolved { handle: handle.clone(), policy, elements });
         }
         if known && !difference.is_empty() {
-            let Difference {
-                added,
-                removed,
-                changed,
-            } = difference;
-            self.events.push_back(PuEvent::PoolChanged {
-                handle,
-                added,
-                removed,
-                changed,
-            });
+            let Difference { added, removed, changed } = difference;
+            self.events.push_back(PuEvent::PoolChanged { handle, added, removed, changed });
         }
     }
 
     /// The pool is gone, or was never there; or it is there and out of service, with updates to follow (A bit); or the server will
     /// not say: then the cache stays.
-    fn negative(
-        &mut self,
-        now: Instant,
-        handle: &PoolHandle,
-        subscribed: bool,
-        error: OperationError,
-    ) {
+    fn negative(&mut self, now: Instant, handle: &PoolHandle, subscribed: bool, error: OperationError) {
         let Some(entry) = self.entries.get_mut(handle) else {
             self.counters.unexpected += 1;
             return;
@@ -111,19 +80,11 @@ impl<T> PuMachine<T> {
             entry.reported.clear();
             let removed = pool.elements().iter().map(|element| element.id).collect();
             let (added, changed) = (Vec::new(), Vec::new());
-            self.events.push_back(PuEvent::PoolChanged {
-                handle: handle.clone(),
-                added,
-                removed,
-                changed,
-            });
+            self.events.push_back(PuEvent::PoolChanged { handle: handle.clone(), added, removed, changed });
             tell = true;
         }
         if tell {
-            self.events.push_back(PuEvent::UnknownHandle {
-                handle: handle.clone(),
-                error,
-            });
+            self.events.push_back(PuEvent::UnknownHandle { handle: handle.clone(), error });
         }
     }
 }

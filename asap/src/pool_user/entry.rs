@@ -56,17 +56,16 @@ impl<T> Entry<T> {
             Request::None => self.pool.is_none() || self.is_stale(now, config),
             Request::Again { at } => {
                 self.retry_wait = retry(config);
-                self.request = Request::Again {
-                    at: at.min(now + self.retry_wait),
-                };
+                self.request = Request::Again { at: at.min(now + self.retry_wait) };
                 false
             }
             Request::Wanted | Request::Sent { .. } => false,
         }
     }
 
+    /// With updates as well: a server that hangs does not say that its updates have stopped.
     fn is_stale(&self, now: Instant, config: &PuConfig) -> bool {
-        !self.subscribed && now - self.fetched >= Duration::from_millis(config.stale_cache_value_ms)
+        now - self.fetched >= Duration::from_millis(config.stale_cache_value_ms)
     }
 
     pub(super) fn answered(&mut self, now: Instant, subscribed: bool, config: &PuConfig) {
@@ -78,11 +77,8 @@ impl<T> Entry<T> {
     }
 
     pub(super) fn ask_later(&mut self, now: Instant, config: &PuConfig) {
-        self.request = Request::Again {
-            at: now + self.retry_wait,
-        };
-        self.retry_wait =
-            (self.retry_wait * 2).min(Duration::from_millis(config.retry_unknown_max_ms));
+        self.request = Request::Again { at: now + self.retry_wait };
+        self.retry_wait = (self.retry_wait * 2).min(Duration::from_millis(config.retry_unknown_max_ms));
     }
 
     /// The server is lost: what it was asked, and what it would have told unasked, is asked of the next one.

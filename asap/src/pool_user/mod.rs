@@ -61,10 +61,7 @@ impl<T> PuMachine<T> {
     /// A pool user with the server in the same process, on [`ConnId::EMBEDDED`].
     #[must_use]
     pub fn embedded(config: PuConfig, seed: u64) -> Self {
-        Self {
-            embedded: true,
-            ..Self::new(config, seed)
-        }
+        Self { embedded: true, ..Self::new(config, seed) }
     }
 
     /// Asks for a handle unless the cache has it fresh. True: the cache has it (perhaps stale, and being renewed). False: being
@@ -81,11 +78,7 @@ impl<T> PuMachine<T> {
         if !self.touch(now, handle) {
             return Err(item);
         }
-        match self
-            .entries
-            .get_mut(handle)
-            .filter(|entry| entry.queue.len() < self.config.max_queue)
-        {
+        match self.entries.get_mut(handle).filter(|entry| entry.queue.len() < self.config.max_queue) {
             Some(entry) => {
                 entry.queue.push_back(item);
                 Ok(())
@@ -105,19 +98,12 @@ impl<T> PuMachine<T> {
     /// Items queued for a handle.
     #[must_use]
     pub fn queued(&self, handle: &PoolHandle) -> usize {
-        self.entries
-            .get(handle)
-            .map_or(0, |entry| entry.queue.len())
+        self.entries.get(handle).map_or(0, |entry| entry.queue.len())
     }
 
     /// Selects an element by the pool's policy among those for which `usable` holds: the state of associations, nothing of
     /// their paths (P3). Asks for the handle when it is not in the cache.
-    pub fn select(
-        &mut self,
-        now: Instant,
-        handle: &PoolHandle,
-        usable: impl FnMut(&PoolElement) -> bool,
-    ) -> Selection {
+    pub fn select(&mut self, now: Instant, handle: &PoolHandle, usable: impl FnMut(&PoolElement) -> bool) -> Selection {
         self.select_sticky(now, handle, &mut Session::default(), usable)
     }
 
@@ -138,34 +124,19 @@ impl<T> PuMachine<T> {
         };
         let Some(pool) = &mut entry.pool else {
             let refused = matches!(entry.request, Request::Again { .. });
-            return if refused {
-                Selection::NoneUsable
-            } else {
-                Selection::Resolving
-            };
+            return if refused { Selection::NoneUsable } else { Selection::Resolving };
         };
         let mut is_usable = |id: &PeId| pool.element(*id).is_some_and(&mut usable);
         if let Some(pe) = session.pe.filter(&mut is_usable) {
-            return Selection::Element {
-                pe,
-                changed: false,
-                cookie_echo: None,
-            };
+            return Selection::Element { pe, changed: false, cookie_echo: None };
         }
         let preferred = session.preferred.iter().copied().find(is_usable);
         let Some(pe) = preferred.or_else(|| pool.select(usable)) else {
             return Selection::NoneUsable;
         };
         session.pe = Some(pe);
-        let cookie_echo = session
-            .cookie
-            .clone()
-            .and_then(|cookie| Message::CookieEcho { cookie }.encode().ok());
-        Selection::Element {
-            pe,
-            changed: true,
-            cookie_echo,
-        }
+        let cookie_echo = session.cookie.clone().and_then(|cookie| Message::CookieEcho { cookie }.encode().ok());
+        Selection::Element { pe, changed: true, cookie_echo }
     }
 
     /// The cached pool.
@@ -182,10 +153,7 @@ impl<T> PuMachine<T> {
     /// Drops the handle: its cache entry and its queue (items are returned). The server is not told: there is no message for
     /// it; its updates are ignored until its association ends.
     pub fn forget(&mut self, handle: &PoolHandle) -> Vec<T> {
-        self.entries
-            .remove(handle)
-            .map(|entry| entry.queue.into())
-            .unwrap_or_default()
+        self.entries.remove(handle).map(|entry| entry.queue.into()).unwrap_or_default()
     }
 
     /// Reports an element unreachable to the server, at most once per event (RFC 5352 3.5): again only after `reachable`, or after
@@ -195,11 +163,7 @@ impl<T> PuMachine<T> {
         let Some(entry) = self.entries.get_mut(handle) else {
             return false;
         };
-        if entry
-            .pool
-            .as_ref()
-            .is_none_or(|pool| pool.element(pe).is_none())
-        {
+        if entry.pool.as_ref().is_none_or(|pool| pool.element(pe).is_none()) {
             return false;
         }
         if entry.reported.contains_key(&pe) {
@@ -221,11 +185,7 @@ impl<T> PuMachine<T> {
     /// The connection to the name server.
     #[must_use]
     pub fn home(&self) -> Option<ConnId> {
-        if self.embedded {
-            Some(ConnId::EMBEDDED)
-        } else {
-            self.hunt.home()
-        }
+        if self.embedded { Some(ConnId::EMBEDDED) } else { self.hunt.home() }
     }
 
     /// The association of [`Transmit::Connect`] is up.
@@ -276,9 +236,7 @@ impl<T> PuMachine<T> {
         if self.hunt.handle_timeout(now, &mut self.transmits) {
             self.counters.hunts_failed += 1;
         }
-        for handle in
-            self.handles_where(|entry| entry.deadline().is_some_and(|deadline| deadline <= now))
-        {
+        for handle in self.handles_where(|entry| entry.deadline().is_some_and(|deadline| deadline <= now)) {
             self.entry_timeout(now, &handle);
         }
     }
@@ -286,11 +244,7 @@ impl<T> PuMachine<T> {
     /// When to call `handle_timeout` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.entries
-            .values()
-            .filter_map(Entry::deadline)
-            .chain(self.hunt.deadline())
-            .min()
+        self.entries.values().filter_map(Entry::deadline).chain(self.hunt.deadline()).min()
     }
 
     /// Next thing to transmit.
@@ -316,8 +270,7 @@ impl<T> PuMachine<T> {
                 self.counters.pools_refused += 1;
                 return false;
             }
-            self.entries
-                .insert(handle.clone(), Entry::new(now, &self.config));
+            self.entries.insert(handle.clone(), Entry::new(now, &self.config));
         }
         let Some(entry) = self.entries.get_mut(handle) else {
             return false;
@@ -345,20 +298,10 @@ impl<T> PuMachine<T> {
             return;
         };
         let t1 = now + Duration::from_millis(self.config.t1_enrp_request_ms);
-        entry.request = Request::Sent {
-            t1,
-            attempts: attempts + 1,
-        };
+        entry.request = Request::Sent { t1, attempts: attempts + 1 };
         let (subscribe, items) = (self.config.subscribe, self.config.items);
         self.counters.requests_sent += 1;
-        self.send(
-            conn,
-            &Message::HandleResolution {
-                subscribe,
-                handle: handle.clone(),
-                items,
-            },
-        );
+        self.send(conn, &Message::HandleResolution { subscribe, handle: handle.clone(), items });
     }
 
     fn entry_timeout(&mut self, now: Instant, handle: &PoolHandle) {
@@ -372,9 +315,7 @@ impl<T> PuMachine<T> {
                     self.ask(now, handle, attempts);
                     return;
                 }
-                self.events.push_back(PuEvent::NoAnswer {
-                    handle: handle.clone(),
-                });
+                self.events.push_back(PuEvent::NoAnswer { handle: handle.clone() });
                 entry.ask_later(now, &self.config);
                 if self.hunt.home().is_some() {
                     self.hunt.drop_home(&mut self.transmits);
@@ -402,16 +343,8 @@ impl<T> PuMachine<T> {
             for (&pe_id, sent) in entry.reported.iter_mut().filter(|(_, sent)| !**sent) {
                 *sent = true;
                 self.counters.reports_sent += 1;
-                let report = Message::EndpointUnreachable {
-                    handle: handle.clone(),
-                    pe_id,
-                };
-                self.transmits.extend(
-                    report
-                        .encode()
-                        .ok()
-                        .map(|bytes| Transmit::Send { conn, bytes }),
-                );
+                let report = Message::EndpointUnreachable { handle: handle.clone(), pe_id };
+                self.transmits.extend(report.encode().ok().map(|bytes| Transmit::Send { conn, bytes }));
             }
         }
     }
@@ -424,10 +357,6 @@ impl<T> PuMachine<T> {
     }
 
     fn handles_where(&self, wanted: impl Fn(&Entry<T>) -> bool) -> Vec<PoolHandle> {
-        self.entries
-            .iter()
-            .filter(|(_, entry)| wanted(entry))
-            .map(|(handle, _)| handle.clone())
-            .collect()
+        self.entries.iter().filter(|(_, entry)| wanted(entry)).map(|(handle, _)| handle.clone()).collect()
     }
 }

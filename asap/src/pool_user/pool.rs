@@ -58,12 +58,7 @@ impl Pool {
     }
 
     /// Takes a new list. The selection goes on from where it was: only elements with new policy values are placed anew.
-    pub(super) fn update(
-        &mut self,
-        policy: Policy,
-        mut elements: Vec<PoolElement>,
-        seed: u64,
-    ) -> Difference {
+    pub(super) fn update(&mut self, policy: Policy, mut elements: Vec<PoolElement>, seed: u64) -> Difference {
         let mut places = BTreeMap::new();
         elements.retain(|element| {
             let place = places.len();
@@ -77,25 +72,15 @@ impl Pool {
         });
         if PolicyKind::from(&policy) != self.selector.kind() {
             self.selector = Selector::new(PolicyKind::from(&policy), seed);
-            self.elements
-                .iter()
-                .for_each(|element| self.selector.insert(element.id, &element.policy));
+            self.elements.iter().for_each(|element| self.selector.insert(element.id, &element.policy));
         }
         let mut difference = Difference::default();
-        for element in self
-            .elements
-            .iter()
-            .filter(|element| !places.contains_key(&element.id))
-        {
+        for element in self.elements.iter().filter(|element| !places.contains_key(&element.id)) {
             self.selector.remove(element.id);
             difference.removed.push(element.id);
         }
         for element in &elements {
-            match self
-                .places
-                .get(&element.id)
-                .map(|&place| &self.elements[place])
-            {
+            match self.places.get(&element.id).map(|&place| &self.elements[place]) {
                 None => {
                     self.selector.insert(element.id, &element.policy);
                     difference.added.push(element.id);
@@ -104,9 +89,7 @@ impl Pool {
                     self.selector.insert(element.id, &element.policy);
                     difference.changed.push(element.id);
                 }
-                Some(old) if old.user_transport != element.user_transport => {
-                    difference.changed.push(element.id)
-                }
+                Some(old) if old.user_transport != element.user_transport => difference.changed.push(element.id),
                 Some(_) => {}
             }
         }
@@ -119,11 +102,30 @@ impl Pool {
     /// The policy's next usable element.
     pub(super) fn select(&mut self, mut usable: impl FnMut(&PoolElement) -> bool) -> Option<PeId> {
         let (elements, places) = (&self.elements, &self.places);
-        let usable = |id| {
-            places
-                .get(&id)
-                .is_some_and(|&place| usable(&elements[place]))
-        };
+        let usable = |id| places.get(&id).is_some_and(|&place| usable(&elements[place]));
         self.selector.select(1, usable).first().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{RegistrationLife, ServerId, Transport};
+
+    #[test]
+    fn selection_state_is_as_large_as_the_pool() {
+        let element = |id| PoolElement {
+            id: PeId(id),
+            home: ServerId(0),
+            life: RegistrationLife::Infinite,
+            user_transport: Transport::Opaque(bytes::Bytes::new()),
+            policy: Policy::RoundRobin,
+            asap_transport: None,
+        };
+        let mut pool = Pool::new(&Policy::RoundRobin, 1);
+        for generation in 0..10 {
+            pool.update(Policy::RoundRobin, (0..5).map(|id| element(id + generation)).collect(), 1);
+            assert_eq!(pool.selector.len(), 5);
+        }
     }
 }

@@ -26,11 +26,7 @@ impl Session {
 
     /// Keeps the failover order of an ASAP_BUSINESS_CARD; the newest counts.
     pub fn keep_business_card(&mut self, elements: &[PoolElement]) {
-        self.preferred = elements
-            .iter()
-            .map(|element| element.id)
-            .take(MAX_PREFERRED)
-            .collect();
+        self.preferred = elements.iter().map(|element| element.id).take(MAX_PREFERRED).collect();
     }
 }
 

@@ -3,9 +3,7 @@
 use super::error::{DecodeError, DecodeErrorKind, FailedRequest};
 use super::message::{FLAG, Message};
 use super::reader::{Header, Parameter, Parameters, subject};
-use super::types::{
-    ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, ServerId, Transport,
-};
+use super::types::{ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, ServerId, Transport};
 use super::{Limits, message_type as mt, param};
 use bytes::Bytes;
 
@@ -22,11 +20,7 @@ impl Decoded {
     /// The ASAP_ERROR for what was skipped and is to be reported, if anything.
     #[must_use]
     pub fn answer(&self) -> Option<Message> {
-        (!self.report.is_empty()).then(|| Message::Error {
-            error: OperationError {
-                causes: self.report.clone(),
-            },
-        })
+        (!self.report.is_empty()).then(|| Message::Error { error: OperationError { causes: self.report.clone() } })
     }
 }
 
@@ -44,10 +38,7 @@ impl Message {
                 let kind = DecodeErrorKind::UnknownMessage(other);
                 // Only type bits 01 are to be reported (RFC 5354 4).
                 Err(if other >> 6 == 0b01 {
-                    DecodeError::reported(
-                        kind,
-                        ErrorCause::UnrecognizedMessage(Bytes::copy_from_slice(echoed(bytes))),
-                    )
+                    DecodeError::reported(kind, ErrorCause::UnrecognizedMessage(Bytes::copy_from_slice(echoed(bytes))))
                 } else {
                     DecodeError::silent(kind)
                 })
@@ -96,22 +87,16 @@ impl Slots {
                 Ok(())
             }
             Parameter::Transport(_) => Err(no_room(param::SCTP_TRANSPORT)),
-            Parameter::Address(_) | Parameter::ServerInformation(_) | Parameter::PeChecksum(_) => {
-                Ok(())
-            }
+            Parameter::Address(_) | Parameter::ServerInformation(_) | Parameter::PeChecksum(_) => Ok(()),
         }
     }
 
     fn handle(&mut self) -> Result<PoolHandle, DecodeError> {
-        self.handle
-            .take()
-            .ok_or_else(|| missing(param::POOL_HANDLE))
+        self.handle.take().ok_or_else(|| missing(param::POOL_HANDLE))
     }
 
     fn pe_id(&mut self) -> Result<PeId, DecodeError> {
-        self.pe_id
-            .take()
-            .ok_or_else(|| missing(param::PE_IDENTIFIER))
+        self.pe_id.take().ok_or_else(|| missing(param::PE_IDENTIFIER))
     }
 
     fn cookie(&mut self) -> Result<Bytes, DecodeError> {
@@ -125,10 +110,7 @@ fn once<T>(slot: &mut Option<T>, value: T, kind: u16) -> Result<(), DecodeError>
             *slot = Some(value);
             Ok(())
         }
-        Some(_) => Err(DecodeError::reported(
-            DecodeErrorKind::Invalid(kind),
-            ErrorCause::Unspecified,
-        )),
+        Some(_) => Err(DecodeError::reported(DecodeErrorKind::Invalid(kind), ErrorCause::Unspecified)),
     }
 }
 
@@ -149,9 +131,7 @@ fn echoed(bytes: &[u8]) -> &[u8] {
 
 fn failed_request(header: &Header<'_>, limits: &Limits) -> Option<FailedRequest> {
     let (handle, pe_id) = match header.message_type {
-        mt::REGISTRATION | mt::DEREGISTRATION | mt::HANDLE_RESOLUTION => {
-            subject(header.body, limits)
-        }
+        mt::REGISTRATION | mt::DEREGISTRATION | mt::HANDLE_RESOLUTION => subject(header.body, limits),
         _ => return None,
     };
     match header.message_type {
@@ -165,10 +145,8 @@ fn decode_known(header: &Header<'_>, limits: &Limits) -> Result<Decoded, DecodeE
     let flag = header.flags & FLAG != 0;
     let (server, body) = match header.message_type {
         mt::ENDPOINT_KEEP_ALIVE | mt::SERVER_ANNOUNCE => {
-            let (id, rest) = header
-                .body
-                .split_first_chunk::<4>()
-                .ok_or_else(|| DecodeError::silent(DecodeErrorKind::Length))?;
+            let (id, rest) =
+                header.body.split_first_chunk::<4>().ok_or_else(|| DecodeError::silent(DecodeErrorKind::Length))?;
             (ServerId(u32::from_be_bytes(*id)), rest)
         }
         _ => (ServerId(0), header.body),
@@ -180,26 +158,19 @@ fn decode_known(header: &Header<'_>, limits: &Limits) -> Result<Decoded, DecodeE
     }
     let message = match header.message_type {
         mt::REGISTRATION => registration(slots)?,
-        mt::DEREGISTRATION => Message::Deregistration {
-            handle: slots.handle()?,
-            pe_id: slots.pe_id()?,
-        },
+        mt::DEREGISTRATION => Message::Deregistration { handle: slots.handle()?, pe_id: slots.pe_id()? },
         mt::REGISTRATION_RESPONSE => Message::RegistrationResponse {
             reject: flag,
             handle: slots.handle()?,
             pe_id: slots.pe_id()?,
             error: slots.error,
         },
-        mt::DEREGISTRATION_RESPONSE => Message::DeregistrationResponse {
-            handle: slots.handle()?,
-            pe_id: slots.pe_id()?,
-            error: slots.error,
-        },
-        mt::HANDLE_RESOLUTION => Message::HandleResolution {
-            subscribe: flag,
-            handle: slots.handle()?,
-            items: slots.items,
-        },
+        mt::DEREGISTRATION_RESPONSE => {
+            Message::DeregistrationResponse { handle: slots.handle()?, pe_id: slots.pe_id()?, error: slots.error }
+        }
+        mt::HANDLE_RESOLUTION => {
+            Message::HandleResolution { subscribe: flag, handle: slots.handle()?, items: slots.items }
+        }
         mt::HANDLE_RESOLUTION_RESPONSE => Message::HandleResolutionResponse {
             subscribed: flag,
             handle: slots.handle()?,
@@ -207,39 +178,18 @@ fn decode_known(header: &Header<'_>, limits: &Limits) -> Result<Decoded, DecodeE
             elements: slots.elements,
             error: slots.error,
         },
-        mt::ENDPOINT_KEEP_ALIVE => Message::EndpointKeepAlive {
-            home: flag,
-            server,
-            handle: slots.handle()?,
-            pe_id: slots.pe_id,
-        },
-        mt::ENDPOINT_KEEP_ALIVE_ACK => Message::EndpointKeepAliveAck {
-            handle: slots.handle()?,
-            pe_id: slots.pe_id()?,
-        },
-        mt::ENDPOINT_UNREACHABLE => Message::EndpointUnreachable {
-            handle: slots.handle()?,
-            pe_id: slots.pe_id()?,
-        },
-        mt::SERVER_ANNOUNCE => Message::ServerAnnounce {
-            server,
-            transports: slots.transports,
-        },
-        mt::COOKIE => Message::Cookie {
-            cookie: slots.cookie()?,
-        },
-        mt::COOKIE_ECHO => Message::CookieEcho {
-            cookie: slots.cookie()?,
-        },
+        mt::ENDPOINT_KEEP_ALIVE => {
+            Message::EndpointKeepAlive { home: flag, server, handle: slots.handle()?, pe_id: slots.pe_id }
+        }
+        mt::ENDPOINT_KEEP_ALIVE_ACK => Message::EndpointKeepAliveAck { handle: slots.handle()?, pe_id: slots.pe_id()? },
+        mt::ENDPOINT_UNREACHABLE => Message::EndpointUnreachable { handle: slots.handle()?, pe_id: slots.pe_id()? },
+        mt::SERVER_ANNOUNCE => Message::ServerAnnounce { server, transports: slots.transports },
+        mt::COOKIE => Message::Cookie { cookie: slots.cookie()? },
+        mt::COOKIE_ECHO => Message::CookieEcho { cookie: slots.cookie()? },
         mt::BUSINESS_CARD => business_card(slots)?,
-        _ => Message::Error {
-            error: slots.error.ok_or_else(|| missing(param::OPERATION_ERROR))?,
-        },
+        _ => Message::Error { error: slots.error.ok_or_else(|| missing(param::OPERATION_ERROR))? },
     };
-    Ok(Decoded {
-        message,
-        report: parameters.into_report(),
-    })
+    Ok(Decoded { message, report: parameters.into_report() })
 }
 
 fn registration(mut slots: Slots) -> Result<Message, DecodeError> {
@@ -248,10 +198,9 @@ fn registration(mut slots: Slots) -> Result<Message, DecodeError> {
     match (elements.next(), elements.next()) {
         (Some(element), None) => Ok(Message::Registration { handle, element }),
         (None, _) => Err(missing(param::POOL_ELEMENT)),
-        (Some(_), Some(_)) => Err(DecodeError::reported(
-            DecodeErrorKind::Invalid(param::POOL_ELEMENT),
-            ErrorCause::Unspecified,
-        )),
+        (Some(_), Some(_)) => {
+            Err(DecodeError::reported(DecodeErrorKind::Invalid(param::POOL_ELEMENT), ErrorCause::Unspecified))
+        }
     }
 }
 
@@ -260,8 +209,5 @@ fn business_card(mut slots: Slots) -> Result<Message, DecodeError> {
     if slots.elements.is_empty() {
         return Err(missing(param::POOL_ELEMENT));
     }
-    Ok(Message::BusinessCard {
-        handle,
-        elements: slots.elements,
-    })
+    Ok(Message::BusinessCard { handle, elements: slots.elements })
 }

@@ -48,19 +48,11 @@ pub enum FailedRequest {
 
 impl DecodeError {
     pub(super) fn silent(kind: DecodeErrorKind) -> Self {
-        Self {
-            kind,
-            cause: None,
-            request: None,
-        }
+        Self { kind, cause: None, request: None }
     }
 
     pub(super) fn reported(kind: DecodeErrorKind, cause: ErrorCause) -> Self {
-        Self {
-            kind,
-            cause: Some(cause),
-            request: None,
-        }
+        Self { kind, cause: Some(cause), request: None }
     }
 
     /// What to send back, if anything: the request's refusal (RFC 5352 3.1, 3.2, 3.3: a server MUST answer), or ASAP_ERROR.
@@ -68,17 +60,12 @@ impl DecodeError {
     pub fn answer(&self) -> Option<Message> {
         let error = self.cause.clone()?.into();
         Some(match self.request.clone() {
-            Some(FailedRequest::Registration(handle, pe_id)) => Message::RegistrationResponse {
-                reject: true,
-                handle,
-                pe_id,
-                error: Some(error),
-            },
-            Some(FailedRequest::Deregistration(handle, pe_id)) => Message::DeregistrationResponse {
-                handle,
-                pe_id,
-                error: Some(error),
-            },
+            Some(FailedRequest::Registration(handle, pe_id)) => {
+                Message::RegistrationResponse { reject: true, handle, pe_id, error: Some(error) }
+            }
+            Some(FailedRequest::Deregistration(handle, pe_id)) => {
+                Message::DeregistrationResponse { handle, pe_id, error: Some(error) }
+            }
             Some(FailedRequest::HandleResolution(handle)) => Message::HandleResolutionResponse {
                 subscribed: false,
                 handle,

@@ -142,17 +142,8 @@ impl Message {
                 w.pool_handle(handle);
                 w.pe_identifier(*pe_id);
             }
-            Message::RegistrationResponse {
-                handle,
-                pe_id,
-                error,
-                ..
-            }
-            | Message::DeregistrationResponse {
-                handle,
-                pe_id,
-                error,
-            } => {
+            Message::RegistrationResponse { handle, pe_id, error, .. }
+            | Message::DeregistrationResponse { handle, pe_id, error } => {
                 w.pool_handle(handle);
                 w.pe_identifier(*pe_id);
                 error.iter().for_each(|error| w.operation_error(error));
@@ -161,33 +152,20 @@ impl Message {
                 w.pool_handle(handle);
                 items.iter().for_each(|&items| w.resolution_option(items));
             }
-            Message::HandleResolutionResponse {
-                handle,
-                policy,
-                elements,
-                error,
-                ..
-            } => {
+            Message::HandleResolutionResponse { handle, policy, elements, error, .. } => {
                 w.pool_handle(handle);
                 policy.iter().for_each(|policy| w.policy(policy));
                 elements.iter().for_each(|element| w.pool_element(element));
                 error.iter().for_each(|error| w.operation_error(error));
             }
-            Message::EndpointKeepAlive {
-                server,
-                handle,
-                pe_id,
-                ..
-            } => {
+            Message::EndpointKeepAlive { server, handle, pe_id, .. } => {
                 w.u32(server.0);
                 w.pool_handle(handle);
                 pe_id.iter().for_each(|&id| w.pe_identifier(id));
             }
             Message::ServerAnnounce { server, transports } => {
                 w.u32(server.0);
-                transports
-                    .iter()
-                    .for_each(|transport| w.transport(transport));
+                transports.iter().for_each(|transport| w.transport(transport));
             }
             Message::Cookie { cookie } | Message::CookieEcho { cookie } => w.cookie(cookie),
             Message::BusinessCard { handle, elements } => {

@@ -15,8 +15,8 @@ pub use error::{DecodeError, DecodeErrorKind, EncodeError, FailedRequest};
 pub use message::Message;
 pub use reader::{Header, Parameter, Parameters};
 pub use types::{
-    DccpTransport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle,
-    RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
+    DccpTransport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife,
+    SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
 };
 pub use writer::Writer;
 
@@ -45,13 +45,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_handle: 255,
-            max_elements: 2_048,
-            max_addresses: 16,
-            max_cookie: 16_384,
-            max_causes: 16,
-        }
+        Self { max_handle: 255, max_elements: 2_048, max_addresses: 16, max_cookie: 16_384, max_causes: 16 }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::error::{DecodeError, DecodeErrorKind};
 use super::types::{
-    DccpTransport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle,
-    RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
+    DccpTransport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife,
+    SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
 };
 use super::{Limits, cause_code, param};
 use bytes::Bytes;
@@ -21,10 +21,7 @@ pub(super) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(count)
-            .ok_or(DecodeError::silent(DecodeErrorKind::Length))?;
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(DecodeError::silent(DecodeErrorKind::Length))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -34,8 +31,7 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn u32(&mut self) -> Result<u32> {
-        self.take(4)
-            .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+        self.take(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
     }
 
     /// The next TLV, with its padding skipped; padding may be missing after the last one.
@@ -46,18 +42,10 @@ impl<'a> Cursor<'a> {
         let start = self.0;
         let kind = self.u16()?;
         let length = usize::from(self.u16()?);
-        let value = self.take(
-            length
-                .checked_sub(4)
-                .ok_or(DecodeError::silent(DecodeErrorKind::Length))?,
-        )?;
+        let value = self.take(length.checked_sub(4).ok_or(DecodeError::silent(DecodeErrorKind::Length))?)?;
         let padding = length.next_multiple_of(4) - length;
         self.take(padding.min(self.0.len()))?;
-        Ok(Some(Tlv {
-            kind,
-            value,
-            whole: &start[..length],
-        }))
+        Ok(Some(Tlv { kind, value, whole: &start[..length] }))
     }
 }
 
@@ -116,11 +104,7 @@ impl<'a> Header<'a> {
         if bytes.len() - length > 3 {
             return Err(short());
         }
-        Ok(Self {
-            message_type: header[0],
-            flags: header[1],
-            body,
-        })
+        Ok(Self { message_type: header[0], flags: header[1], body })
     }
 }
 
@@ -166,11 +150,7 @@ impl<'a> Parameters<'a> {
     /// Over what follows a message's fixed fields.
     #[must_use]
     pub fn new(bytes: &'a [u8], limits: &'a Limits) -> Self {
-        Self {
-            cursor: Cursor(bytes),
-            limits,
-            report: Vec::new(),
-        }
+        Self { cursor: Cursor(bytes), limits, report: Vec::new() }
     }
 
     /// The next parameter this implementation knows; unknown ones are treated by the high bits of their type.
@@ -193,10 +173,7 @@ impl<'a> Parameters<'a> {
 /// Skips unknown parameters (type bits 10, 11) or fails (00, 01).
 fn next_known<'a>(cursor: &mut Cursor<'a>, report: &mut Report) -> Result<Option<Tlv<'a>>> {
     while let Some(tlv) = cursor.tlv()? {
-        if matches!(
-            tlv.kind,
-            param::IPV4_ADDRESS..=param::OPAQUE_TRANSPORT | param::RESOLUTION_OPTION
-        ) {
+        if matches!(tlv.kind, param::IPV4_ADDRESS..=param::OPAQUE_TRANSPORT | param::RESOLUTION_OPTION) {
             return Ok(Some(tlv));
         }
         let cause = || ErrorCause::UnrecognizedParameter(Bytes::copy_from_slice(tlv.whole));
@@ -217,9 +194,7 @@ fn parameter(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result<Para
         param::POLICY => Parameter::Policy(policy(tlv)?),
         param::POOL_HANDLE => Parameter::PoolHandle(pool_handle(tlv, limits)?),
         param::POOL_ELEMENT => Parameter::PoolElement(Box::new(pool_element(tlv, limits, report)?)),
-        param::SERVER_INFORMATION => {
-            Parameter::ServerInformation(server_information(tlv, limits, report)?)
-        }
+        param::SERVER_INFORMATION => Parameter::ServerInformation(server_information(tlv, limits, report)?),
         param::OPERATION_ERROR => Parameter::OperationError(operation_error(tlv, limits)?),
         param::COOKIE if tlv.value.len() > limits.max_cookie => return Err(tlv.invalid()),
         param::COOKIE => Parameter::Cookie(tlv.bytes()),
@@ -257,21 +232,13 @@ fn transport(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result<Tran
     let mut cursor = tlv.cursor();
     let port = cursor.u16().map_err(short)?;
     cursor.u16().map_err(short)?;
-    let service_code = if tlv.kind == param::DCCP_TRANSPORT {
-        cursor.u32().map_err(short)?
-    } else {
-        0
-    };
+    let service_code = if tlv.kind == param::DCCP_TRANSPORT { cursor.u32().map_err(short)? } else { 0 };
     let address = address(&next_known(&mut cursor, report)?.ok_or_else(|| tlv.invalid())?)?;
     if next_known(&mut cursor, report)?.is_some() {
         return Err(tlv.invalid());
     }
     match tlv.kind {
-        param::DCCP_TRANSPORT => Ok(Transport::Dccp(DccpTransport {
-            port,
-            service_code,
-            address,
-        })),
+        param::DCCP_TRANSPORT => Ok(Transport::Dccp(DccpTransport { port, service_code, address })),
         param::TCP_TRANSPORT => Ok(Transport::Tcp(IpTransport { port, address })),
         param::UDP_TRANSPORT => Ok(Transport::Udp(IpTransport { port, address })),
         param::UDP_LITE_TRANSPORT => Ok(Transport::UdpLite(IpTransport { port, address })),
@@ -297,11 +264,7 @@ fn sctp_transport(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result
     if addresses.is_empty() {
         return Err(tlv.invalid());
     }
-    Ok(SctpTransport {
-        port,
-        transport_use,
-        addresses,
-    })
+    Ok(SctpTransport { port, transport_use, addresses })
 }
 
 /// A policy of RFC 5356 must have exactly its values; 0x00000000 and 0x40000000 are invalid; others are carried as they are.
@@ -318,27 +281,14 @@ fn policy(tlv: &Tlv<'_>) -> Result<Policy> {
         0x0000_0004 => Policy::WeightedRandom { weight: value()? },
         0x0000_0005 => Policy::Priority { priority: value()? },
         0x4000_0001 => Policy::LeastUsed { load: value()? },
-        0x4000_0002 => Policy::LeastUsedDegradation {
-            load: value()?,
-            degradation: value()?,
-        },
-        0x4000_0003 => Policy::PriorityLeastUsed {
-            load: value()?,
-            degradation: value()?,
-        },
+        0x4000_0002 => Policy::LeastUsedDegradation { load: value()?, degradation: value()? },
+        0x4000_0003 => Policy::PriorityLeastUsed { load: value()?, degradation: value()? },
         0x4000_0004 => Policy::RandomizedLeastUsed { load: value()? },
         _ => {
-            return Ok(Policy::Other {
-                policy_type,
-                data: Bytes::copy_from_slice(data),
-            });
+            return Ok(Policy::Other { policy_type, data: Bytes::copy_from_slice(data) });
         }
     };
-    if cursor.0.is_empty() {
-        Ok(policy)
-    } else {
-        Err(tlv.invalid())
-    }
+    if cursor.0.is_empty() { Ok(policy) } else { Err(tlv.invalid()) }
 }
 
 /// The first transport is the user's, a second one the ASAP transport (SCTP). Without a policy it is round robin.
@@ -358,9 +308,7 @@ fn pool_element(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result<P
             param::SCTP_TRANSPORT if user_transport.is_some() && asap_transport.is_none() => {
                 asap_transport = Some(sctp_transport(&nested, limits, report)?);
             }
-            param::DCCP_TRANSPORT..=param::UDP_LITE_TRANSPORT | param::OPAQUE_TRANSPORT
-                if user_transport.is_none() =>
-            {
+            param::DCCP_TRANSPORT..=param::UDP_LITE_TRANSPORT | param::OPAQUE_TRANSPORT if user_transport.is_none() => {
                 user_transport = Some(transport(&nested, limits, report)?);
             }
             _ => return Err(tlv.invalid()),
@@ -377,21 +325,14 @@ fn pool_element(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result<P
     })
 }
 
-fn server_information(
-    tlv: &Tlv<'_>,
-    limits: &Limits,
-    report: &mut Report,
-) -> Result<ServerInformation> {
+fn server_information(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result<ServerInformation> {
     let mut cursor = tlv.cursor();
     let id = ServerId(cursor.u32().map_err(|_| tlv.invalid())?);
     let nested = next_known(&mut cursor, report)?.ok_or_else(|| tlv.invalid())?;
     if nested.kind != param::SCTP_TRANSPORT || next_known(&mut cursor, report)?.is_some() {
         return Err(tlv.invalid());
     }
-    Ok(ServerInformation {
-        id,
-        transport: sctp_transport(&nested, limits, report)?,
-    })
+    Ok(ServerInformation { id, transport: sctp_transport(&nested, limits, report)? })
 }
 
 fn operation_error(tlv: &Tlv<'_>, limits: &Limits) -> Result<OperationError> {
@@ -403,11 +344,7 @@ fn operation_error(tlv: &Tlv<'_>, limits: &Limits) -> Result<OperationError> {
         }
         causes.push(error_cause(&nested, limits));
     }
-    if causes.is_empty() {
-        Err(tlv.invalid())
-    } else {
-        Ok(OperationError { causes })
-    }
+    if causes.is_empty() { Err(tlv.invalid()) } else { Ok(OperationError { causes }) }
 }
 
 /// Information that does not fit the code is kept as it came: an error report must not fail for its details.
@@ -429,18 +366,13 @@ fn error_cause(tlv: &Tlv<'_>, limits: &Limits) -> ErrorCause {
         cause_code::NON_UNIQUE_PE_ID => Some(ErrorCause::NonUniquePeId),
         cause_code::INCONSISTENT_POLICY => Some(ErrorCause::InconsistentPolicy(None)),
         cause_code::LACK_OF_RESOURCES => Some(ErrorCause::LackOfResources),
-        cause_code::INCONSISTENT_TRANSPORT_TYPE => {
-            Some(ErrorCause::InconsistentTransportType(None))
-        }
+        cause_code::INCONSISTENT_TRANSPORT_TYPE => Some(ErrorCause::InconsistentTransportType(None)),
         cause_code::INCONSISTENT_DATA_CONTROL => Some(ErrorCause::InconsistentDataControl),
         cause_code::UNKNOWN_POOL_HANDLE => Some(ErrorCause::UnknownPoolHandle),
         cause_code::SECURITY => Some(ErrorCause::Security),
         _ => None,
     };
-    known.unwrap_or_else(|| ErrorCause::Other {
-        code: tlv.kind,
-        info: tlv.bytes(),
-    })
+    known.unwrap_or_else(|| ErrorCause::Other { code: tlv.kind, info: tlv.bytes() })
 }
 
 /// Handle and PE identifier of a message that was not accepted, as far as they can be read: whom its refusal is about.
@@ -450,9 +382,7 @@ pub(super) fn subject(body: &[u8], limits: &Limits) -> (Option<PoolHandle>, Opti
     while let Ok(Some(tlv)) = cursor.tlv() {
         match tlv.kind {
             param::POOL_HANDLE if handle.is_none() => handle = pool_handle(&tlv, limits).ok(),
-            param::POOL_ELEMENT | param::PE_IDENTIFIER if pe.is_none() => {
-                pe = tlv.cursor().u32().ok().map(PeId)
-            }
+            param::POOL_ELEMENT | param::PE_IDENTIFIER if pe.is_none() => pe = tlv.cursor().u32().ok().map(PeId),
             _ => {}
         }
     }

@@ -229,9 +229,7 @@ pub struct OperationError {
 
 impl From<ErrorCause> for OperationError {
     fn from(cause: ErrorCause) -> Self {
-        Self {
-            causes: vec![cause],
-        }
+        Self { causes: vec![cause] }
     }
 }
 

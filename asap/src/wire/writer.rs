@@ -5,8 +5,8 @@
 
 use super::error::EncodeError;
 use super::types::{
-    ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife,
-    SctpTransport, ServerInformation, Transport, TransportUse,
+    ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport,
+    ServerInformation, Transport, TransportUse,
 };
 use super::{cause_code, param};
 use bytes::Bytes;
@@ -31,10 +31,7 @@ impl Writer {
     pub fn new(message_type: u8, flags: u8) -> Self {
         let mut buffer = Vec::with_capacity(128);
         buffer.extend_from_slice(&[message_type, flags, 0, 0]);
-        Self {
-            buffer,
-            invalid: false,
-        }
+        Self { buffer, invalid: false }
     }
 
     /// Bytes so far, unpadded.
@@ -121,12 +118,7 @@ impl Writer {
         let (kind, port, service_code, address) = match transport {
             Transport::Sctp(sctp) => return self.sctp_transport(sctp),
             Transport::Opaque(data) => return self.tlv(param::OPAQUE_TRANSPORT, |w| w.bytes(data)),
-            Transport::Dccp(t) => (
-                param::DCCP_TRANSPORT,
-                t.port,
-                Some(t.service_code),
-                t.address,
-            ),
+            Transport::Dccp(t) => (param::DCCP_TRANSPORT, t.port, Some(t.service_code), t.address),
             Transport::Tcp(t) => (param::TCP_TRANSPORT, t.port, None, t.address),
             Transport::Udp(t) => (param::UDP_TRANSPORT, t.port, None, t.address),
             Transport::UdpLite(t) => (param::UDP_LITE_TRANSPORT, t.port, None, t.address),
@@ -147,9 +139,7 @@ impl Writer {
             w.u32(policy.policy_type());
             match policy {
                 Policy::RoundRobin | Policy::Random => {}
-                Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => {
-                    w.u32(*weight)
-                }
+                Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => w.u32(*weight),
                 Policy::Priority { priority } => w.u32(*priority),
                 Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => w.u32(*load),
                 Policy::LeastUsedDegradation { load, degradation }
