@@ -24,12 +24,7 @@ pub enum AsState {
 
 impl AsState {
     /// All states, for tables and tests.
-    pub const ALL: [AsState; 4] = [
-        AsState::Down,
-        AsState::Inactive,
-        AsState::Active,
-        AsState::Pending,
-    ];
+    pub const ALL: [AsState; 4] = [AsState::Down, AsState::Inactive, AsState::Active, AsState::Pending];
 
     /// The RFC's name.
     #[must_use]
@@ -133,13 +128,7 @@ pub enum AsTrigger {
 
 /// The table, RFC 4666 figure 4: next state from how many ASPs are `active` and `inactive` now; `n` as in the RFC.
 #[must_use]
-pub const fn as_step(
-    state: AsState,
-    trigger: AsTrigger,
-    active: usize,
-    inactive: usize,
-    n: usize,
-) -> AsState {
+pub const fn as_step(state: AsState, trigger: AsTrigger, active: usize, inactive: usize, n: usize) -> AsState {
     let enough = active > 0 && active >= n;
     match (state, trigger) {
         // DN2IA, IA2AC, IA2DN; AS-ACTIVE is reached from AS-DOWN where the first ASP is known by its ASPAC.
@@ -204,18 +193,11 @@ impl<K: Copy + PartialEq, const N: usize> As<K, N> {
         failed: bool,
     ) -> Result<(), AsFull> {
         let at = self.asps.iter().position(|entry| entry.asp == asp);
-        let was_active = at
-            .and_then(|at| self.asps.get(at))
-            .is_some_and(|entry| entry.active);
+        let was_active = at.and_then(|at| self.asps.get(at)).is_some_and(|entry| entry.active);
         match (at, to) {
             (None, AspState::Down) => return Ok(()),
             (None, AspState::Inactive | AspState::Active) => {
-                let entry = Entry {
-                    asp,
-                    asp_id,
-                    active: to == AspState::Active,
-                    owed: Owed::STATE,
-                };
+                let entry = Entry { asp, asp_id, active: to == AspState::Active, owed: Owed::STATE };
                 self.asps.push(entry).map_err(|_| AsFull)?;
             }
             (Some(at), AspState::Down) => {
@@ -226,10 +208,7 @@ impl<K: Copy + PartialEq, const N: usize> As<K, N> {
                 }
             }
             (Some(at), AspState::Inactive | AspState::Active) => {
-                let entry = self
-                    .asps
-                    .get_mut(at)
-                    .expect("invariant: position is in the list");
+                let entry = self.asps.get_mut(at).expect("invariant: position is in the list");
                 entry.active = to == AspState::Active;
                 entry.asp_id = asp_id.or(entry.asp_id);
             }
@@ -264,10 +243,7 @@ impl<K: Copy + PartialEq, const N: usize> As<K, N> {
     pub fn poll_event(&mut self) -> Option<AsEvent<K>> {
         if self.state != self.reported {
             let from = core::mem::replace(&mut self.reported, self.state);
-            return Some(AsEvent::State {
-                from,
-                to: self.state,
-            });
+            return Some(AsEvent::State { from, to: self.state });
         }
         let entry = self.asps.iter_mut().find(|entry| !entry.owed.is_empty())?;
         let owed = entry.owed.iter().next()?;
@@ -283,15 +259,7 @@ impl<K: Copy + PartialEq, const N: usize> As<K, N> {
             _ => (self.state.status()?, None),
         };
         let routing_contexts = one_context(self.config.routing_context);
-        Some(AsEvent::Notify {
-            asp,
-            notify: Notify {
-                status,
-                asp_id,
-                routing_contexts,
-                info: None,
-            },
-        })
+        Some(AsEvent::Notify { asp, notify: Notify { status, asp_id, routing_contexts, info: None } })
     }
 
     /// The state.
@@ -308,18 +276,12 @@ impl<K: Copy + PartialEq, const N: usize> As<K, N> {
 
     /// The active ASPs, among which traffic is distributed; the order is stable only between changes.
     pub fn active(&self) -> impl Iterator<Item = K> + '_ {
-        self.asps
-            .iter()
-            .filter(|entry| entry.active)
-            .map(|entry| entry.asp)
+        self.asps.iter().filter(|entry| entry.active).map(|entry| entry.asp)
     }
 
     /// The ASPs that are there and not active.
     pub fn inactive(&self) -> impl Iterator<Item = K> + '_ {
-        self.asps
-            .iter()
-            .filter(|entry| !entry.active)
-            .map(|entry| entry.asp)
+        self.asps.iter().filter(|entry| !entry.active).map(|entry| entry.asp)
     }
 
     fn needed(&self) -> usize {
@@ -330,20 +292,13 @@ impl<K: Copy + PartialEq, const N: usize> As<K, N> {
     }
 
     fn owe(&mut self, what: Owed, whom: impl Fn(&Entry<K>) -> bool) {
-        self.asps
-            .iter_mut()
-            .filter(|entry| whom(entry))
-            .for_each(|entry| entry.owed |= what);
+        self.asps.iter_mut().filter(|entry| whom(entry)).for_each(|entry| entry.owed |= what);
     }
 
     /// 4.3.4.3: the newly active ASP takes all, the others are inactive and told so.
     fn override_others(&mut self, asp: K, asp_id: Option<u32>) {
         self.alternate_id = asp_id;
-        for entry in self
-            .asps
-            .iter_mut()
-            .filter(|entry| entry.active && entry.asp != asp)
-        {
+        for entry in self.asps.iter_mut().filter(|entry| entry.active && entry.asp != asp) {
             entry.active = false;
             entry.owed |= Owed::OVERRIDDEN | Owed::ALTERNATE;
         }
@@ -356,8 +311,7 @@ impl<K: Copy + PartialEq, const N: usize> As<K, N> {
             return;
         }
         self.state = next;
-        self.recovery_at_ms =
-            (next == AsState::Pending).then(|| now_ms.saturating_add(self.config.t_r_ms));
+        self.recovery_at_ms = (next == AsState::Pending).then(|| now_ms.saturating_add(self.config.t_r_ms));
         // 4.3.4.5: a change of state is told to each ASP that is not down.
         self.owe(Owed::STATE, |_| true);
     }

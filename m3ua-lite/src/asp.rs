@@ -193,10 +193,7 @@ pub type Replies<'a> = heapless::Vec<Outbound<'a>, MAX_REPLIES>;
 
 /// What became of a received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "no allocator to box with; it is a return value, not stored"
-)]
+#[expect(clippy::large_enum_variant, reason = "no allocator to box with; it is a return value, not stored")]
 pub enum Input<'a> {
     /// For the user above: DATA, BEAT (**to be answered with `Message::BeatAck` of the same data**; the machines do
     /// not, since a barrier must wait and a lease is the user's decision), BEAT ACK, SSNM, ERR, NTFY, RKM.

@@ -18,12 +18,10 @@
 //! assert_eq!(asp.poll_timeout(), Some(2_000));
 //! ```
 
-use crate::asp::{
-    Answers, AspEvent, AspState, DropCause, Input, Outbound, Replies, asp_step, refuse, reply_error,
-};
+use crate::asp::{Answers, AspEvent, AspState, DropCause, Input, Outbound, Replies, asp_step, refuse, reply_error};
 use crate::wire::{
-    AspActive, AspDown, AspInactive, AspUp, Data, ErrorCode, ErrorMessage, MAX_ROUTING_CONTEXTS,
-    Message, MessageType, Notify, RoutingContexts, Status, TrafficMode, one_context,
+    AspActive, AspDown, AspInactive, AspUp, Data, ErrorCode, ErrorMessage, MAX_ROUTING_CONTEXTS, Message, MessageType,
+    Notify, RoutingContexts, Status, TrafficMode, one_context,
 };
 
 /// Settings of an [`AspPeer`].
@@ -124,10 +122,7 @@ pub struct AspPeer {
     overridden: bool,
 }
 
-const _: () = assert!(
-    MAX_ROUTING_CONTEXTS <= u32::BITS as usize,
-    "AspPeer::acknowledged has a bit for each"
-);
+const _: () = assert!(MAX_ROUTING_CONTEXTS <= u32::BITS as usize, "AspPeer::acknowledged has a bit for each");
 
 impl AspPeer {
     /// An ASP in ASP-DOWN that wants to be there, without association.
@@ -177,13 +172,7 @@ impl AspPeer {
     ///
     /// DATA is delivered in ASP-ACTIVE, and while ASPAC waits for its acknowledgement: the two may overtake each other on
     /// different streams (RFC 4666 section 4.3.4.3), and no message is to be lost by that.
-    pub fn handle<'a>(
-        &mut self,
-        now_ms: u64,
-        stream: u16,
-        octets: &'a [u8],
-        replies: &mut Replies<'a>,
-    ) -> Input<'a> {
+    pub fn handle<'a>(&mut self, now_ms: u64, stream: u16, octets: &'a [u8], replies: &mut Replies<'a>) -> Input<'a> {
         let message = match Message::decode(octets) {
             Ok(message) => message,
             Err(error) => {
@@ -211,14 +200,12 @@ impl AspPeer {
                 self.handle_error(now_ms, &error);
                 Input::Deliver(Message::Error(error))
             }
-            Message::Duna(_)
-            | Message::Dava(_)
-            | Message::Scon(_)
-            | Message::Dupu(_)
-            | Message::Drst(_) => match self.state {
-                AspState::Down => Input::Dropped(DropCause::NotActive),
-                AspState::Inactive | AspState::Active => Input::Deliver(message),
-            },
+            Message::Duna(_) | Message::Dava(_) | Message::Scon(_) | Message::Dupu(_) | Message::Drst(_) => {
+                match self.state {
+                    AspState::Down => Input::Dropped(DropCause::NotActive),
+                    AspState::Inactive | AspState::Active => Input::Deliver(message),
+                }
+            }
             Message::Beat(_) | Message::BeatAck(_) | Message::RegRsp(_) | Message::DeregRsp(_) => {
                 Input::Deliver(message)
             }
@@ -229,12 +216,7 @@ impl AspPeer {
             | Message::AspInactive(_)
             | Message::Daud(_)
             | Message::RegReq(_)
-            | Message::DeregReq(_) => refuse(
-                replies,
-                ErrorCode::UnexpectedMessage,
-                RoutingContexts::new(),
-                octets,
-            ),
+            | Message::DeregReq(_) => refuse(replies, ErrorCode::UnexpectedMessage, RoutingContexts::new(), octets),
         }
     }
 
@@ -257,23 +239,13 @@ impl AspPeer {
         let request = self.pending.filter(|_| core::mem::take(&mut self.unsent))?;
         let routing_contexts = self.config.routing_contexts.clone();
         let message = match request {
-            Request::Up => Message::AspUp(AspUp {
-                asp_id: self.config.asp_id,
-                info: None,
-            }),
+            Request::Up => Message::AspUp(AspUp { asp_id: self.config.asp_id, info: None }),
             Request::Down => Message::AspDown(AspDown { info: None }),
             Request::Active => {
                 let traffic_mode = self.config.traffic_mode;
-                Message::AspActive(AspActive {
-                    traffic_mode,
-                    routing_contexts,
-                    info: None,
-                })
+                Message::AspActive(AspActive { traffic_mode, routing_contexts, info: None })
             }
-            Request::Inactive => Message::AspInactive(AspInactive {
-                routing_contexts,
-                info: None,
-            }),
+            Request::Inactive => Message::AspInactive(AspInactive { routing_contexts, info: None }),
         };
         Some(Outbound { stream: 0, message })
     }
@@ -287,10 +259,7 @@ impl AspPeer {
             return Some(AspPeerEvent::Overridden);
         }
         let from = core::mem::replace(&mut self.reported, self.state);
-        (from != self.state).then_some(AspPeerEvent::State {
-            from,
-            to: self.state,
-        })
+        (from != self.state).then_some(AspPeerEvent::State { from, to: self.state })
     }
 
     /// The state, as the SGP last confirmed it.
@@ -329,9 +298,7 @@ impl AspPeer {
 
     fn send(&mut self, now_ms: u64) {
         self.unsent = self.pending.is_some();
-        self.ack_at_ms = self
-            .pending
-            .map(|_| now_ms.saturating_add(self.config.t_ack_ms));
+        self.ack_at_ms = self.pending.map(|_| now_ms.saturating_add(self.config.t_ack_ms));
     }
 
     fn step(&mut self, event: AspEvent) -> Answers {
@@ -350,12 +317,7 @@ impl AspPeer {
         let answers = self.step(event);
         self.drive(now_ms);
         match answers.contains(Answers::ERR_UNEXPECTED) {
-            true => refuse(
-                replies,
-                ErrorCode::UnexpectedMessage,
-                RoutingContexts::new(),
-                octets,
-            ),
+            true => refuse(replies, ErrorCode::UnexpectedMessage, RoutingContexts::new(), octets),
             false => Input::Consumed,
         }
     }
@@ -379,8 +341,7 @@ impl AspPeer {
     }
 
     fn handle_notify(&mut self, now_ms: u64, notify: &Notify<'_>) {
-        let taken_over =
-            notify.status == Status::AlternateAspActive && self.concerns(&notify.routing_contexts);
+        let taken_over = notify.status == Status::AlternateAspActive && self.concerns(&notify.routing_contexts);
         if taken_over && self.state == AspState::Active {
             self.step(AspEvent::Alternate);
             // Coming back at once would make two ASPs take each other's traffic forever.
@@ -396,9 +357,7 @@ impl AspPeer {
             return;
         };
         // The diagnostic tells which message it was; without one it is taken to be the request.
-        let about = error
-            .diagnostic
-            .and_then(|diagnostic| diagnostic.0.get(2..4));
+        let about = error.diagnostic.and_then(|diagnostic| diagnostic.0.get(2..4));
         if about.is_none_or(|about| about == request.message_type().code().to_be_bytes()) {
             self.refused = Some((request, error.code));
             self.target = self.state;
@@ -406,31 +365,17 @@ impl AspPeer {
         }
     }
 
-    fn handle_data<'a>(
-        &self,
-        stream: u16,
-        data: Data<'a>,
-        octets: &'a [u8],
-        replies: &mut Replies<'a>,
-    ) -> Input<'a> {
+    fn handle_data<'a>(&self, stream: u16, data: Data<'a>, octets: &'a [u8], replies: &mut Replies<'a>) -> Input<'a> {
         if stream == 0 {
-            return refuse(
-                replies,
-                ErrorCode::InvalidStream,
-                RoutingContexts::new(),
-                octets,
-            );
+            return refuse(replies, ErrorCode::InvalidStream, RoutingContexts::new(), octets);
         }
         if self.state != AspState::Active && self.pending != Some(Request::Active) {
             return Input::Dropped(DropCause::NotActive);
         }
         match data.routing_context {
-            Some(wrong) if !self.concerns(&one_context(wrong)) => refuse(
-                replies,
-                ErrorCode::InvalidRoutingContext,
-                one_context(wrong),
-                octets,
-            ),
+            Some(wrong) if !self.concerns(&one_context(wrong)) => {
+                refuse(replies, ErrorCode::InvalidRoutingContext, one_context(wrong), octets)
+            }
             _ => Input::Deliver(Message::Data(data)),
         }
     }

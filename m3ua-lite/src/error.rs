@@ -89,13 +89,9 @@ impl DecodeError {
             DecodeError::UnsupportedClass { .. } => Some(ErrorCode::UnsupportedMessageClass),
             DecodeError::UnsupportedType { .. } => Some(ErrorCode::UnsupportedMessageType),
             DecodeError::ParameterLength { .. } => Some(ErrorCode::ParameterFieldError),
-            DecodeError::Length { .. } | DecodeError::DuplicateParameter { .. } => {
-                Some(ErrorCode::ProtocolError)
-            }
+            DecodeError::Length { .. } | DecodeError::DuplicateParameter { .. } => Some(ErrorCode::ProtocolError),
             DecodeError::MissingParameter { .. } => Some(ErrorCode::MissingParameter),
-            DecodeError::InvalidValue { .. } | DecodeError::TooMany { .. } => {
-                Some(ErrorCode::InvalidParameterValue)
-            }
+            DecodeError::InvalidValue { .. } | DecodeError::TooMany { .. } => Some(ErrorCode::InvalidParameterValue),
             DecodeError::TrafficMode { .. } => Some(ErrorCode::UnsupportedTrafficMode),
         }
     }
@@ -113,11 +109,7 @@ impl DecodeError {
 
 /// An ERR with `code` about `offending`; `None` when that was itself an ERR.
 #[must_use]
-pub fn answer<'a>(
-    code: ErrorCode,
-    routing_contexts: RoutingContexts,
-    offending: &'a [u8],
-) -> Option<ErrorMessage<'a>> {
+pub fn answer<'a>(code: ErrorCode, routing_contexts: RoutingContexts, offending: &'a [u8]) -> Option<ErrorMessage<'a>> {
     if offending.get(2..4) == Some(&MessageType::Error.code().to_be_bytes()) {
         return None;
     }
@@ -144,14 +136,8 @@ impl fmt::Display for DecodeError {
             DecodeError::UnsupportedClass { class } => {
                 write!(f, "unsupported message class {class}")
             }
-            DecodeError::UnsupportedType {
-                class,
-                message_type,
-            } => {
-                write!(
-                    f,
-                    "unsupported message type {message_type} in class {class}"
-                )
+            DecodeError::UnsupportedType { class, message_type } => {
+                write!(f, "unsupported message type {message_type} in class {class}")
             }
             DecodeError::ParameterLength { tag, length } => {
                 write!(f, "parameter {tag:#06x} has the wrong length {length}")

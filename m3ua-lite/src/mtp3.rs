@@ -28,12 +28,8 @@ impl fmt::Display for InvalidPointCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.format {
             PointCodeFormat::Plain => "not a point code: expected a number up to 16777215",
-            PointCodeFormat::Itu383 => {
-                "not a point code: expected zone-region-point, at most 7-255-7"
-            }
-            PointCodeFormat::Ansi888 => {
-                "not a point code: expected network-cluster-member, at most 255-255-255"
-            }
+            PointCodeFormat::Itu383 => "not a point code: expected zone-region-point, at most 7-255-7",
+            PointCodeFormat::Ansi888 => "not a point code: expected network-cluster-member, at most 255-255-255",
         })
     }
 }
@@ -62,11 +58,7 @@ impl PointCodeFormat {
             let field = fields.next().ok_or(wrong)?;
             // u32::from_str would take a leading `+`.
             let digits = !field.is_empty() && field.bytes().all(|octet| octet.is_ascii_digit());
-            let value = field
-                .parse::<u32>()
-                .ok()
-                .filter(|value| digits && *value < 1 << width)
-                .ok_or(wrong)?;
+            let value = field.parse::<u32>().ok().filter(|value| digits && *value < 1 << width).ok_or(wrong)?;
             pc = pc << width | value;
         }
         fields.next().is_none().then_some(pc).ok_or(wrong)
@@ -134,12 +126,10 @@ pub fn decode_draft_data(octets: &[u8]) -> Option<ProtocolData<'_>> {
     if message_type != wire::MessageType::Data {
         return None;
     }
-    let msu = Params::new(body)
-        .map_while(Result::ok)
-        .find_map(|(tag, value)| match tag {
-            DRAFT_PROTOCOL_DATA_1 => Some(value),
-            DRAFT_PROTOCOL_DATA_2 => value.get(1..),
-            _ => None,
-        });
+    let msu = Params::new(body).map_while(Result::ok).find_map(|(tag, value)| match tag {
+        DRAFT_PROTOCOL_DATA_1 => Some(value),
+        DRAFT_PROTOCOL_DATA_2 => value.get(1..),
+        _ => None,
+    });
     msu.and_then(decode_itu)
 }

@@ -25,9 +25,7 @@ impl CorrelationId {
     /// gateway's starts) 8; higher bits are cut off.
     #[must_use]
     pub const fn start(gateway: u8, epoch: u8) -> Self {
-        CorrelationId(
-            (gateway as u32 & 0xf) << (SEQ_BITS + EPOCH_BITS) | (epoch as u32) << SEQ_BITS,
-        )
+        CorrelationId((gateway as u32 & 0xf) << (SEQ_BITS + EPOCH_BITS) | (epoch as u32) << SEQ_BITS)
     }
 
     /// The gateway's number, 0 to 15.

@@ -83,20 +83,13 @@ impl<'a> Envelope<'a> {
         if version != Self::VERSION {
             return Err(EnvelopeError::Version { version });
         }
-        let word =
-            |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let flags = word(12) as u16;
         if flags != 0 {
             return Err(EnvelopeError::Flags { flags });
         }
         Ok(Envelope {
-            group: GroupKey {
-                opc: word(4),
-                dpc: word(8),
-                si,
-                sls,
-                cic_block: (word(12) >> 16) as u16,
-            },
+            group: GroupKey { opc: word(4), dpc: word(8), si, sls, cic_block: (word(12) >> 16) as u16 },
             ni,
             mark: CorrelationId(word(16)),
             transaction: word(20),
@@ -111,14 +104,8 @@ impl<'a> Envelope<'a> {
         let mut head = [0; Envelope::HEADER_LEN];
         let group = &self.group;
         head[..4].copy_from_slice(&[Self::VERSION, group.si, self.ni, group.sls]);
-        let words = [
-            group.opc,
-            group.dpc,
-            u32::from(group.cic_block) << 16,
-            self.mark.0,
-            self.transaction,
-            self.incarnation,
-        ];
+        let words =
+            [group.opc, group.dpc, u32::from(group.cic_block) << 16, self.mark.0, self.transaction, self.incarnation];
         for (place, word) in head[4..].as_chunks_mut::<4>().0.iter_mut().zip(words) {
             *place = word.to_be_bytes();
         }

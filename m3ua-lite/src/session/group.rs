@@ -44,13 +44,7 @@ impl GroupKey {
             isup::SERVICE_INDICATOR => (0, isup::cic(message.user_data)? / CIC_BLOCK),
             _ => (message.sls, NO_CIC_BLOCK),
         };
-        Some(GroupKey {
-            opc,
-            dpc,
-            si: message.si,
-            sls,
-            cic_block,
-        })
+        Some(GroupKey { opc, dpc, si: message.si, sls, cic_block })
     }
 
     /// A hash that is the same in every version and on every machine: FNV-1a, 32 bits, over
@@ -59,12 +53,8 @@ impl GroupKey {
     /// neighbours in neighbouring remainders.
     #[must_use]
     pub fn stable_hash(&self) -> u32 {
-        let fields = [
-            &self.opc.to_be_bytes()[..],
-            &self.dpc.to_be_bytes(),
-            &[self.si, self.sls],
-            &self.cic_block.to_be_bytes(),
-        ];
+        let fields =
+            [&self.opc.to_be_bytes()[..], &self.dpc.to_be_bytes(), &[self.si, self.sls], &self.cic_block.to_be_bytes()];
         let mut hash = 0x811c_9dc5_u32;
         for octet in fields.into_iter().flatten() {
             hash = (hash ^ u32::from(*octet)).wrapping_mul(0x0100_0193);

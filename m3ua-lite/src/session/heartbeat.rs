@@ -38,25 +38,16 @@ impl<'a> Heartbeat<'a> {
     /// The meaning of Heartbeat Data; what is not exactly ours is foreign.
     #[must_use]
     pub fn decode(data: &'a [u8]) -> Self {
-        let known = data
-            .split_first_chunk::<4>()
-            .and_then(|(magic, rest)| match magic {
-                BARRIER => Some(Heartbeat::Barrier(u64::from_be_bytes(
-                    rest.try_into().ok()?,
-                ))),
-                LIVENESS => Some(Heartbeat::Liveness(u64::from_be_bytes(
-                    rest.try_into().ok()?,
-                ))),
-                LEASE => {
-                    let (sent_ns, lease_ms) = rest.split_first_chunk::<8>()?;
-                    let lease_ms = u32::from_be_bytes(lease_ms.try_into().ok()?);
-                    Some(Heartbeat::Lease(Lease {
-                        sent_ns: u64::from_be_bytes(*sent_ns),
-                        lease_ms,
-                    }))
-                }
-                _ => None,
-            });
+        let known = data.split_first_chunk::<4>().and_then(|(magic, rest)| match magic {
+            BARRIER => Some(Heartbeat::Barrier(u64::from_be_bytes(rest.try_into().ok()?))),
+            LIVENESS => Some(Heartbeat::Liveness(u64::from_be_bytes(rest.try_into().ok()?))),
+            LEASE => {
+                let (sent_ns, lease_ms) = rest.split_first_chunk::<8>()?;
+                let lease_ms = u32::from_be_bytes(lease_ms.try_into().ok()?);
+                Some(Heartbeat::Lease(Lease { sent_ns: u64::from_be_bytes(*sent_ns), lease_ms }))
+            }
+            _ => None,
+        });
         known.unwrap_or(Heartbeat::Foreign(data))
     }
 

@@ -1,29 +1,17 @@
 //! What an SGP does with each message (RFC 4666 sections 4.3.4 and 4.5).
 
 use super::{AspIdRule, Member, Sgp};
-use crate::asp::{
-    Answers, AspState, DropCause, Input, Replies, SgpEvent, refuse, reply, reply_error, sgp_step,
-};
+use crate::asp::{Answers, AspState, DropCause, Input, Replies, SgpEvent, refuse, reply, reply_error, sgp_step};
 use crate::error;
 use crate::wire::{
-    AspActive, AspDown, AspInactive, AspUp, Data, ErrorCode, Message, RoutingContexts, TrafficMode,
-    one_context,
+    AspActive, AspDown, AspInactive, AspUp, Data, ErrorCode, Message, RoutingContexts, TrafficMode, one_context,
 };
 
 impl<const N: usize> Sgp<N> {
     /// The ASP's state as one: ASP-ACTIVE when it is in any AS.
     pub(super) fn overall(&self) -> AspState {
-        let highest = self
-            .members
-            .iter()
-            .map(|entry| entry.state)
-            .max()
-            .unwrap_or_default();
-        if self.up {
-            highest.max(AspState::Inactive)
-        } else {
-            AspState::Down
-        }
+        let highest = self.members.iter().map(|entry| entry.state).max().unwrap_or_default();
+        if self.up { highest.max(AspState::Inactive) } else { AspState::Down }
     }
 
     /// One event for all ASs.
@@ -38,20 +26,11 @@ impl<const N: usize> Sgp<N> {
     }
 
     /// RFC 4666 section 4.3.4.1.
-    pub(super) fn handle_up<'a>(
-        &mut self,
-        up: &AspUp<'a>,
-        octets: &'a [u8],
-        replies: &mut Replies<'a>,
-    ) -> Input<'a> {
+    pub(super) fn handle_up<'a>(&mut self, up: &AspUp<'a>, octets: &'a [u8], replies: &mut Replies<'a>) -> Input<'a> {
         let refused = match (self.config.blocked, self.config.asp_id, up.asp_id) {
             (true, _, _) => Some(ErrorCode::ManagementBlocking),
-            (false, AspIdRule::Required | AspIdRule::Exactly(_), None) => {
-                Some(ErrorCode::AspIdentifierRequired)
-            }
-            (false, AspIdRule::Exactly(wanted), Some(id)) if id != wanted => {
-                Some(ErrorCode::InvalidAspIdentifier)
-            }
+            (false, AspIdRule::Required | AspIdRule::Exactly(_), None) => Some(ErrorCode::AspIdentifierRequired),
+            (false, AspIdRule::Exactly(wanted), Some(id)) if id != wanted => Some(ErrorCode::InvalidAspIdentifier),
             (false, AspIdRule::Optional | AspIdRule::Required | AspIdRule::Exactly(_), _) => None,
         };
         if let Some(code) = refused {
@@ -61,10 +40,7 @@ impl<const N: usize> Sgp<N> {
         self.asp_id = up.asp_id.or(self.asp_id);
         reply(replies, Message::AspUpAck(AspUp::default()));
         if answers.contains(Answers::ERR_UNEXPECTED) {
-            reply_error(
-                replies,
-                error::answer(ErrorCode::UnexpectedMessage, RoutingContexts::new(), octets),
-            );
+            reply_error(replies, error::answer(ErrorCode::UnexpectedMessage, RoutingContexts::new(), octets));
         }
         Input::Consumed
     }
@@ -79,23 +55,13 @@ impl<const N: usize> Sgp<N> {
 
     /// Splits routing contexts into those the ASP is a member of and the others.
     fn known(&self, wanted: &RoutingContexts) -> (RoutingContexts, RoutingContexts) {
-        let pick = |is_member| {
-            wanted
-                .iter()
-                .copied()
-                .filter(|rc| self.find(*rc).is_some() == is_member)
-                .collect()
-        };
+        let pick = |is_member| wanted.iter().copied().filter(|rc| self.find(*rc).is_some() == is_member).collect();
         (pick(true), pick(false))
     }
 
     /// Moves the ASP in the ASs named.
     pub(super) fn step_some(&mut self, routing_contexts: &RoutingContexts, event: SgpEvent) {
-        for entry in self
-            .members
-            .iter_mut()
-            .filter(|entry| routing_contexts.contains(&entry.member.routing_context))
-        {
+        for entry in self.members.iter_mut().filter(|entry| routing_contexts.contains(&entry.member.routing_context)) {
             entry.state = sgp_step(entry.state, event).0;
             entry.failed = false;
         }
@@ -103,11 +69,7 @@ impl<const N: usize> Sgp<N> {
 
     /// The routing contexts of all members.
     fn all_contexts(&self) -> RoutingContexts {
-        self.members
-            .iter()
-            .map(|entry| entry.member.routing_context)
-            .take(crate::wire::MAX_ROUTING_CONTEXTS)
-            .collect()
+        self.members.iter().map(|entry| entry.member.routing_context).take(crate::wire::MAX_ROUTING_CONTEXTS).collect()
     }
 
     /// RFC 4666 section 4.3.4.3, the list of answers by presence of the Routing Context.
@@ -123,10 +85,7 @@ impl<const N: usize> Sgp<N> {
             (true, true) => Some(ErrorCode::ManagementBlocking),
             (true, false) if named => None,
             (true, false) if self.members.is_empty() => Some(ErrorCode::InvalidRoutingContext),
-            (true, false) => self
-                .config
-                .routing_context_required
-                .then_some(ErrorCode::MissingParameter),
+            (true, false) => self.config.routing_context_required.then_some(ErrorCode::MissingParameter),
         };
         if let Some(code) = refused {
             return refuse(replies, code, active.routing_contexts, octets);
@@ -141,20 +100,9 @@ impl<const N: usize> Sgp<N> {
         self.step_some(&accepted, SgpEvent::AspActive);
         if !accepted.is_empty() {
             // Named when the request named them, or when not all that the ASP may have meant are accepted.
-            let routing_contexts = if named || !misfits.is_empty() {
-                accepted
-            } else {
-                RoutingContexts::new()
-            };
+            let routing_contexts = if named || !misfits.is_empty() { accepted } else { RoutingContexts::new() };
             let traffic_mode = active.traffic_mode;
-            reply(
-                replies,
-                Message::AspActiveAck(AspActive {
-                    traffic_mode,
-                    routing_contexts,
-                    info: None,
-                }),
-            );
+            reply(replies, Message::AspActiveAck(AspActive { traffic_mode, routing_contexts, info: None }));
         }
         let mut result = Input::Consumed;
         if !misfits.is_empty() {
@@ -167,9 +115,7 @@ impl<const N: usize> Sgp<N> {
     }
 
     fn mode_fits(&self, routing_context: u32, asked: Option<TrafficMode>) -> bool {
-        let entry = self
-            .find(routing_context)
-            .and_then(|at| self.members.get(at));
+        let entry = self.find(routing_context).and_then(|at| self.members.get(at));
         match (entry.and_then(|entry| entry.member.traffic_mode), asked) {
             (Some(configured), Some(asked)) => configured == asked,
             (None, _) | (_, None) => true,
@@ -185,20 +131,10 @@ impl<const N: usize> Sgp<N> {
     ) -> Input<'a> {
         let named = !inactive.routing_contexts.is_empty();
         if !self.up {
-            return refuse(
-                replies,
-                ErrorCode::UnexpectedMessage,
-                inactive.routing_contexts,
-                octets,
-            );
+            return refuse(replies, ErrorCode::UnexpectedMessage, inactive.routing_contexts, octets);
         }
         if !named && self.members.is_empty() {
-            return refuse(
-                replies,
-                ErrorCode::NoConfiguredAs,
-                RoutingContexts::new(),
-                octets,
-            );
+            return refuse(replies, ErrorCode::NoConfiguredAs, RoutingContexts::new(), octets);
         }
         let (known, unknown) = match named {
             true => self.known(&inactive.routing_contexts),
@@ -207,13 +143,7 @@ impl<const N: usize> Sgp<N> {
         self.step_some(&known, SgpEvent::AspInactive);
         if !known.is_empty() {
             let routing_contexts = if named { known } else { RoutingContexts::new() };
-            reply(
-                replies,
-                Message::AspInactiveAck(AspInactive {
-                    routing_contexts,
-                    info: None,
-                }),
-            );
+            reply(replies, Message::AspInactiveAck(AspInactive { routing_contexts, info: None }));
         }
         match unknown.is_empty() {
             true => Input::Consumed,
@@ -230,36 +160,22 @@ impl<const N: usize> Sgp<N> {
         replies: &mut Replies<'a>,
     ) -> Input<'a> {
         if stream == 0 {
-            return refuse(
-                replies,
-                ErrorCode::InvalidStream,
-                RoutingContexts::new(),
-                octets,
-            );
+            return refuse(replies, ErrorCode::InvalidStream, RoutingContexts::new(), octets);
         }
         if !self.up {
             return Input::Dropped(DropCause::NotActive);
         }
         let entry = match self.resolve(data.routing_context) {
-            Ok(at) => self
-                .members
-                .get(at)
-                .expect("invariant: resolve gives the place of a member"),
+            Ok(at) => self.members.get(at).expect("invariant: resolve gives the place of a member"),
             Err(code) => {
                 let wrong = data.routing_context.map(one_context).unwrap_or_default();
                 return refuse(replies, code, wrong, octets);
             }
         };
-        if data
-            .network_appearance
-            .is_some_and(|na| entry.member.network_appearance != Some(na))
-        {
+        if data.network_appearance.is_some_and(|na| entry.member.network_appearance != Some(na)) {
             return refuse_appearance(replies, data.network_appearance, octets);
         }
-        match sgp_step(entry.state, SgpEvent::Data)
-            .1
-            .contains(Answers::DELIVER)
-        {
+        match sgp_step(entry.state, SgpEvent::Data).1.contains(Answers::DELIVER) {
             true => Input::Deliver(Message::Data(data)),
             false => Input::Dropped(DropCause::NotActive),
         }
@@ -268,9 +184,7 @@ impl<const N: usize> Sgp<N> {
     /// The member a routing context stands for; without one there must be no doubt.
     pub(super) fn resolve(&self, routing_context: Option<u32>) -> Result<usize, ErrorCode> {
         match (routing_context, self.members.len()) {
-            (Some(routing_context), _) => self
-                .find(routing_context)
-                .ok_or(ErrorCode::InvalidRoutingContext),
+            (Some(routing_context), _) => self.find(routing_context).ok_or(ErrorCode::InvalidRoutingContext),
             (None, 0) => Err(ErrorCode::NoConfiguredAs),
             (None, 1) if !self.config.routing_context_required => Ok(0),
             (None, _) => Err(ErrorCode::MissingParameter),
@@ -285,28 +199,14 @@ impl<const N: usize> Sgp<N> {
         octets: &'a [u8],
         replies: &mut Replies<'a>,
     ) -> Option<Input<'a>> {
-        if !sgp_step(self.overall(), SgpEvent::Ssnm)
-            .1
-            .contains(Answers::DELIVER)
-        {
-            return Some(refuse(
-                replies,
-                ErrorCode::UnexpectedMessage,
-                routing_contexts.clone(),
-                octets,
-            ));
+        if !sgp_step(self.overall(), SgpEvent::Ssnm).1.contains(Answers::DELIVER) {
+            return Some(refuse(replies, ErrorCode::UnexpectedMessage, routing_contexts.clone(), octets));
         }
         let (known, unknown) = self.known(routing_contexts);
         if !unknown.is_empty() {
-            return Some(refuse(
-                replies,
-                ErrorCode::InvalidRoutingContext,
-                unknown,
-                octets,
-            ));
+            return Some(refuse(replies, ErrorCode::InvalidRoutingContext, unknown, octets));
         }
-        let concerned =
-            |entry: &&Member| known.is_empty() || known.contains(&entry.member.routing_context);
+        let concerned = |entry: &&Member| known.is_empty() || known.contains(&entry.member.routing_context);
         let mut members = self.members.iter().filter(concerned);
         match appearance {
             Some(_) if !members.any(|entry| entry.member.network_appearance == appearance) => {
@@ -318,11 +218,7 @@ impl<const N: usize> Sgp<N> {
 }
 
 /// ERR "Invalid Network Appearance", which must name the wrong one (RFC 4666 section 3.8.1).
-fn refuse_appearance<'a>(
-    replies: &mut Replies<'a>,
-    appearance: Option<u32>,
-    octets: &'a [u8],
-) -> Input<'a> {
+fn refuse_appearance<'a>(replies: &mut Replies<'a>, appearance: Option<u32>, octets: &'a [u8]) -> Input<'a> {
     let code = ErrorCode::InvalidNetworkAppearance;
     let mut error = error::answer(code, RoutingContexts::new(), octets);
     if let Some(error) = &mut error {

@@ -25,9 +25,7 @@ mod handle;
 use core::fmt;
 
 use crate::asp::{AspState, DropCause, Input, Replies, SgpEvent, refuse, reply_error};
-use crate::wire::{
-    Data, ErrorCode, MAX_ROUTING_CONTEXTS, Message, RoutingContexts, TrafficMode, one_context,
-};
+use crate::wire::{Data, ErrorCode, MAX_ROUTING_CONTEXTS, Message, RoutingContexts, TrafficMode, one_context};
 
 /// An Application Server the ASP at the other end may serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,18 +120,8 @@ impl<const N: usize> Sgp<N> {
     /// A new association's SGP; the ASP is in ASP-DOWN.
     #[must_use]
     pub const fn new(config: SgpConfig) -> Self {
-        const {
-            assert!(
-                N <= MAX_ROUTING_CONTEXTS,
-                "one ASPAC ACK must be able to name all ASs"
-            )
-        };
-        Sgp {
-            config,
-            members: heapless::Vec::new(),
-            up: false,
-            asp_id: None,
-        }
+        const { assert!(N <= MAX_ROUTING_CONTEXTS, "one ASPAC ACK must be able to name all ASs") };
+        Sgp { config, members: heapless::Vec::new(), up: false, asp_id: None }
     }
 
     /// Makes the ASP a member of an AS, by configuration or by registration.
@@ -144,24 +132,13 @@ impl<const N: usize> Sgp<N> {
         if self.find(member.routing_context).is_some() {
             return Err(AddAsError::Exists);
         }
-        let state = if self.up {
-            AspState::Inactive
-        } else {
-            AspState::Down
-        };
-        let member = Member {
-            member,
-            state,
-            reported: AspState::Down,
-            failed: false,
-        };
+        let state = if self.up { AspState::Inactive } else { AspState::Down };
+        let member = Member { member, state, reported: AspState::Down, failed: false };
         self.members.push(member).map_err(|_| AddAsError::Full)
     }
 
     fn find(&self, routing_context: u32) -> Option<usize> {
-        self.members
-            .iter()
-            .position(|entry| entry.member.routing_context == routing_context)
+        self.members.iter().position(|entry| entry.member.routing_context == routing_context)
     }
 
     /// Takes the ASP out of an AS (deregistration); gives the state it had there, for the caller to tell the AS.
@@ -172,12 +149,7 @@ impl<const N: usize> Sgp<N> {
 
     /// Takes one received message (SCTP user message with PPID 3) and adds the answers to `replies`, which should be
     /// empty. Any stream is taken for everything but DATA: RFC 4666 section 1.4.7 only says SHOULD there.
-    pub fn handle<'a>(
-        &mut self,
-        stream: u16,
-        octets: &'a [u8],
-        replies: &mut Replies<'a>,
-    ) -> Input<'a> {
+    pub fn handle<'a>(&mut self, stream: u16, octets: &'a [u8], replies: &mut Replies<'a>) -> Input<'a> {
         let message = match Message::decode(octets) {
             Ok(message) => message,
             Err(error) => {
@@ -192,23 +164,13 @@ impl<const N: usize> Sgp<N> {
             Message::AspActive(active) => self.handle_active(active, octets, replies),
             Message::AspInactive(inactive) => self.handle_inactive(inactive, octets, replies),
             Message::Daud(ref daud) => {
-                match self.check_ssnm(
-                    daud.network_appearance,
-                    &daud.routing_contexts,
-                    octets,
-                    replies,
-                ) {
+                match self.check_ssnm(daud.network_appearance, &daud.routing_contexts, octets, replies) {
                     Some(refused) => refused,
                     None => Input::Deliver(message),
                 }
             }
             Message::Scon(ref scon) => {
-                match self.check_ssnm(
-                    scon.network_appearance,
-                    &scon.routing_contexts,
-                    octets,
-                    replies,
-                ) {
+                match self.check_ssnm(scon.network_appearance, &scon.routing_contexts, octets, replies) {
                     Some(refused) => refused,
                     None => Input::Deliver(message),
                 }
@@ -234,12 +196,7 @@ impl<const N: usize> Sgp<N> {
             | Message::AspActiveAck(_)
             | Message::AspInactiveAck(_)
             | Message::RegRsp(_)
-            | Message::DeregRsp(_) => refuse(
-                replies,
-                ErrorCode::UnexpectedMessage,
-                RoutingContexts::new(),
-                octets,
-            ),
+            | Message::DeregRsp(_) => refuse(replies, ErrorCode::UnexpectedMessage, RoutingContexts::new(), octets),
         }
     }
 
@@ -247,9 +204,7 @@ impl<const N: usize> Sgp<N> {
     #[must_use]
     pub fn as_of(&self, data: &Data<'_>) -> Option<u32> {
         let at = self.resolve(data.routing_context).ok()?;
-        self.members
-            .get(at)
-            .map(|entry| entry.member.routing_context)
+        self.members.get(at).map(|entry| entry.member.routing_context)
     }
 
     /// The association is gone, or the peer restarted it: ASP-DOWN everywhere.
@@ -265,10 +220,7 @@ impl<const N: usize> Sgp<N> {
 
     /// The next change of state; drain until `None`.
     pub fn poll_change(&mut self) -> Option<AspChange> {
-        let entry = self
-            .members
-            .iter_mut()
-            .find(|entry| entry.state != entry.reported)?;
+        let entry = self.members.iter_mut().find(|entry| entry.state != entry.reported)?;
         let change = AspChange {
             routing_context: entry.member.routing_context,
             from: entry.reported,
@@ -282,9 +234,7 @@ impl<const N: usize> Sgp<N> {
     /// The ASP's state in an AS; ASP-DOWN when it is not a member.
     #[must_use]
     pub fn state(&self, routing_context: u32) -> AspState {
-        let entry = self
-            .find(routing_context)
-            .and_then(|at| self.members.get(at));
+        let entry = self.find(routing_context).and_then(|at| self.members.get(at));
         entry.map_or(AspState::Down, |entry| entry.state)
     }
 

@@ -17,10 +17,7 @@ pub struct AspUp<'a> {
 impl<'a> AspUp<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let fields = Fields::collect(body)?;
-        Ok(AspUp {
-            asp_id: fields.word(tag::ASP_IDENTIFIER)?,
-            info: ssnm::info(&fields)?,
-        })
+        Ok(AspUp { asp_id: fields.word(tag::ASP_IDENTIFIER)?, info: ssnm::info(&fields)? })
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
@@ -38,9 +35,7 @@ pub struct AspDown<'a> {
 
 impl<'a> AspDown<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
-        Ok(AspDown {
-            info: ssnm::info(&Fields::collect(body)?)?,
-        })
+        Ok(AspDown { info: ssnm::info(&Fields::collect(body)?)? })
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
@@ -57,9 +52,7 @@ pub struct Beat<'a> {
 
 impl<'a> Beat<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
-        Ok(Beat {
-            data: Fields::collect(body)?.get(tag::HEARTBEAT_DATA),
-        })
+        Ok(Beat { data: Fields::collect(body)?.get(tag::HEARTBEAT_DATA) })
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
@@ -82,20 +75,14 @@ impl<'a> AspActive<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let fields = Fields::collect(body)?;
         Ok(AspActive {
-            traffic_mode: fields
-                .word(tag::TRAFFIC_MODE_TYPE)?
-                .map(TrafficMode::from_code)
-                .transpose()?,
+            traffic_mode: fields.word(tag::TRAFFIC_MODE_TYPE)?.map(TrafficMode::from_code).transpose()?,
             routing_contexts: ssnm::routing_contexts(&fields)?,
             info: ssnm::info(&fields)?,
         })
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
-        sink.optional_word(
-            tag::TRAFFIC_MODE_TYPE,
-            self.traffic_mode.map(TrafficMode::code),
-        );
+        sink.optional_word(tag::TRAFFIC_MODE_TYPE, self.traffic_mode.map(TrafficMode::code));
         ssnm::write_contexts(&self.routing_contexts, sink);
         ssnm::write_info(self.info, sink);
     }
@@ -113,10 +100,7 @@ pub struct AspInactive<'a> {
 impl<'a> AspInactive<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let fields = Fields::collect(body)?;
-        Ok(AspInactive {
-            routing_contexts: ssnm::routing_contexts(&fields)?,
-            info: ssnm::info(&fields)?,
-        })
+        Ok(AspInactive { routing_contexts: ssnm::routing_contexts(&fields)?, info: ssnm::info(&fields)? })
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {

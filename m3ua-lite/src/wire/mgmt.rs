@@ -48,10 +48,7 @@ impl<'a> ErrorMessage<'a> {
         ssnm::write_contexts(&self.routing_contexts, sink);
         ssnm::write_affected(&self.affected, sink);
         sink.optional_word(tag::NETWORK_APPEARANCE, self.network_appearance);
-        sink.optional(
-            tag::DIAGNOSTIC_INFORMATION,
-            self.diagnostic.map(|diagnostic| diagnostic.0),
-        );
+        sink.optional(tag::DIAGNOSTIC_INFORMATION, self.diagnostic.map(|diagnostic| diagnostic.0));
     }
 }
 

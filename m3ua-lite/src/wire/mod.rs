@@ -33,15 +33,15 @@ use byteorder::{BigEndian, ByteOrder};
 pub use asp::{AspActive, AspDown, AspInactive, AspUp, Beat};
 pub use mgmt::{ErrorMessage, Notify};
 pub use rkm::{
-    DeregReq, DeregRsp, DeregistrationResult, KeyPart, KeyParts, PointCodes, RegReq, RegRsp,
-    RegistrationResult, RoutingKey, RoutingKeys,
+    DeregReq, DeregRsp, DeregistrationResult, KeyPart, KeyParts, PointCodes, RegReq, RegRsp, RegistrationResult,
+    RoutingKey, RoutingKeys,
 };
 pub use ssnm::{Dupu, Scon, Ssnm};
 pub use transfer::{Data, ProtocolData};
 pub use types::{
-    AffectedList, AffectedPc, DeregistrationStatus, Diagnostic, ErrorCode, MAX_AFFECTED,
-    MAX_ROUTING_CONTEXTS, MAX_ROUTING_KEYS, RegistrationStatus, RoutingContexts, Status,
-    TrafficMode, UnavailabilityCause, UserCause, one_context,
+    AffectedList, AffectedPc, DeregistrationStatus, Diagnostic, ErrorCode, MAX_AFFECTED, MAX_ROUTING_CONTEXTS,
+    MAX_ROUTING_KEYS, RegistrationStatus, RoutingContexts, Status, TrafficMode, UnavailabilityCause, UserCause,
+    one_context,
 };
 
 use crate::error::{DecodeError, EncodeError};
@@ -148,10 +148,7 @@ impl MessageType {
         match MessageType::from_code((class as u16) << 8 | message_type as u16) {
             Some(found) => Ok(found),
             None => match class {
-                0..=4 | 9 => Err(DecodeError::UnsupportedType {
-                    class,
-                    message_type,
-                }),
+                0..=4 | 9 => Err(DecodeError::UnsupportedType { class, message_type }),
                 _ => Err(DecodeError::UnsupportedClass { class }),
             },
         }
@@ -228,12 +225,8 @@ pub(crate) fn header(octets: &[u8]) -> Result<(MessageType, &[u8]), DecodeError>
     let claimed = u32::from_be_bytes(length);
     // The final padding may be left out of the length, and of the octets.
     let received = octets.len();
-    let whole = usize::try_from(claimed)
-        .ok()
-        .filter(|len| (HEADER_LEN..=received).contains(len) && received - len < 4);
-    let body = whole
-        .and_then(|len| body.get(..len - HEADER_LEN))
-        .ok_or(DecodeError::Length { claimed, received })?;
+    let whole = usize::try_from(claimed).ok().filter(|len| (HEADER_LEN..=received).contains(len) && received - len < 4);
+    let body = whole.and_then(|len| body.get(..len - HEADER_LEN)).ok_or(DecodeError::Length { claimed, received })?;
     Ok((message_type, body))
 }
 
@@ -306,10 +299,7 @@ impl<'a> Message<'a> {
             Message::Error(message) => message.write(sink),
             Message::Notify(message) => message.write(sink),
             Message::Data(message) => message.write(sink),
-            Message::Duna(message)
-            | Message::Dava(message)
-            | Message::Daud(message)
-            | Message::Drst(message) => {
+            Message::Duna(message) | Message::Dava(message) | Message::Daud(message) | Message::Drst(message) => {
                 message.write(sink);
             }
             Message::Scon(message) => message.write(sink),
@@ -343,13 +333,8 @@ impl<'a> Message<'a> {
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let needed = self.encoded_len()?;
         let given = out.len();
-        let out = out
-            .get_mut(..needed)
-            .ok_or(EncodeError::BufferTooSmall { needed, given })?;
-        let length = u32::try_from(needed).map_err(|_| EncodeError::ParameterTooLong {
-            tag: 0,
-            len: needed,
-        })?;
+        let out = out.get_mut(..needed).ok_or(EncodeError::BufferTooSmall { needed, given })?;
+        let length = u32::try_from(needed).map_err(|_| EncodeError::ParameterTooLong { tag: 0, len: needed })?;
         let mut head = [VERSION, 0, 0, 0, 0, 0, 0, 0];
         BigEndian::write_u16(&mut head[2..4], self.message_type().code());
         BigEndian::write_u32(&mut head[4..], length);

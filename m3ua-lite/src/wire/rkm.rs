@@ -5,8 +5,7 @@ use crate::error::DecodeError;
 use crate::wire::tag::{self, Fields, Params, Sink};
 use crate::wire::types::words;
 use crate::wire::{
-    AffectedPc, DeregistrationStatus, MAX_ROUTING_KEYS, RegistrationStatus, RoutingContexts,
-    TrafficMode, ssnm,
+    AffectedPc, DeregistrationStatus, MAX_ROUTING_KEYS, RegistrationStatus, RoutingContexts, TrafficMode, ssnm,
 };
 
 /// A list that lies in received octets (checked when they were decoded) or in a slice of the caller.
@@ -89,14 +88,8 @@ pub struct KeyPart<'a> {
     pub opcs: PointCodes<'a>,
 }
 
-fn walk_point_codes<'a>(
-    octets: &'a [u8],
-) -> impl Iterator<Item = Result<AffectedPc, DecodeError>> + use<'a> {
-    octets
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|word| Ok(AffectedPc(u32::from_be_bytes(*word))))
+fn walk_point_codes<'a>(octets: &'a [u8]) -> impl Iterator<Item = Result<AffectedPc, DecodeError>> + use<'a> {
+    octets.as_chunks::<4>().0.iter().map(|word| Ok(AffectedPc(u32::from_be_bytes(*word))))
 }
 
 /// Walks a Routing Key's value; a new part begins where a parameter of the current one comes again.
@@ -119,10 +112,7 @@ impl<'a> WalkParts<'a> {
                     Some(Ok(param)) => param,
                 },
             };
-            if !matches!(
-                tag,
-                tag::DESTINATION_POINT_CODE | tag::SERVICE_INDICATORS | tag::OPC_LIST
-            ) {
+            if !matches!(tag, tag::DESTINATION_POINT_CODE | tag::SERVICE_INDICATORS | tag::OPC_LIST) {
                 continue;
             }
             if part.get(tag).is_some() {
@@ -147,15 +137,10 @@ impl<'a> Iterator for WalkParts<'a> {
 }
 
 const fn walk_parts(octets: &[u8]) -> WalkParts<'_> {
-    WalkParts {
-        params: Params::new(octets),
-        carried: None,
-    }
+    WalkParts { params: Params::new(octets), carried: None }
 }
 
-fn walk_keys<'a>(
-    octets: &'a [u8],
-) -> impl Iterator<Item = Result<RoutingKey<'a>, DecodeError>> + use<'a> {
+fn walk_keys<'a>(octets: &'a [u8]) -> impl Iterator<Item = Result<RoutingKey<'a>, DecodeError>> + use<'a> {
     Params::new(octets).filter_map(|param| match param {
         Ok((tag::ROUTING_KEY, value)) => Some(RoutingKey::read(value)),
         Ok(_) => None,
@@ -167,9 +152,7 @@ impl<'a> KeyPart<'a> {
     fn read(fields: &Fields<'a>) -> Result<Self, DecodeError> {
         let dpc = AffectedPc(fields.require_word(tag::DESTINATION_POINT_CODE)?);
         if dpc.mask() != 0 {
-            return Err(DecodeError::InvalidValue {
-                tag: tag::DESTINATION_POINT_CODE,
-            });
+            return Err(DecodeError::InvalidValue { tag: tag::DESTINATION_POINT_CODE });
         }
         let opcs = fields.get(tag::OPC_LIST).unwrap_or(&[]);
         if !opcs.len().is_multiple_of(4) {
@@ -186,11 +169,7 @@ impl<'a> KeyPart<'a> {
         sink.word(tag::DESTINATION_POINT_CODE, AffectedPc::one(self.dpc).0);
         let indicators = Some(self.service_indicators).filter(|list| !list.is_empty());
         sink.optional(tag::SERVICE_INDICATORS, indicators);
-        sink.words(
-            tag::OPC_LIST,
-            self.opcs.iter().count(),
-            self.opcs.iter().map(|entry| entry.0),
-        );
+        sink.words(tag::OPC_LIST, self.opcs.iter().count(), self.opcs.iter().map(|entry| entry.0));
     }
 }
 
@@ -199,10 +178,7 @@ impl<'a> RoutingKey<'a> {
         let mut fields = Fields::empty();
         for param in Params::new(value) {
             let (tag, value) = param?;
-            if !matches!(
-                tag,
-                tag::DESTINATION_POINT_CODE | tag::SERVICE_INDICATORS | tag::OPC_LIST
-            ) {
+            if !matches!(tag, tag::DESTINATION_POINT_CODE | tag::SERVICE_INDICATORS | tag::OPC_LIST) {
                 fields.put(tag, value)?;
             }
         }
@@ -212,17 +188,12 @@ impl<'a> RoutingKey<'a> {
             parts += 1;
         }
         if parts == 0 {
-            return Err(DecodeError::MissingParameter {
-                tag: tag::DESTINATION_POINT_CODE,
-            });
+            return Err(DecodeError::MissingParameter { tag: tag::DESTINATION_POINT_CODE });
         }
         Ok(RoutingKey {
             local_id: fields.require_word(tag::LOCAL_RK_IDENTIFIER)?,
             routing_context: fields.word(tag::ROUTING_CONTEXT)?,
-            traffic_mode: fields
-                .word(tag::TRAFFIC_MODE_TYPE)?
-                .map(TrafficMode::from_code)
-                .transpose()?,
+            traffic_mode: fields.word(tag::TRAFFIC_MODE_TYPE)?.map(TrafficMode::from_code).transpose()?,
             network_appearance: fields.word(tag::NETWORK_APPEARANCE)?,
             parts: KeyParts(Source::Octets(value)),
         })
@@ -231,10 +202,7 @@ impl<'a> RoutingKey<'a> {
     fn write<S: Sink>(&self, sink: &mut S) {
         sink.word(tag::LOCAL_RK_IDENTIFIER, self.local_id);
         sink.optional_word(tag::ROUTING_CONTEXT, self.routing_context);
-        sink.optional_word(
-            tag::TRAFFIC_MODE_TYPE,
-            self.traffic_mode.map(TrafficMode::code),
-        );
+        sink.optional_word(tag::TRAFFIC_MODE_TYPE, self.traffic_mode.map(TrafficMode::code));
         // The structure of section 3.6.1 has the Network Appearance behind the first DPC; any place is allowed.
         sink.optional_word(tag::NETWORK_APPEARANCE, self.network_appearance);
         self.parts.iter().for_each(|part| part.write(sink));
@@ -242,12 +210,7 @@ impl<'a> RoutingKey<'a> {
 }
 
 /// Writes a parameter made of parameters: measured first, because its length stands before them.
-fn nested<S: Sink>(
-    sink: &mut S,
-    tag: u16,
-    write: impl Fn(&mut tag::Counter),
-    write_real: impl FnOnce(&mut S),
-) {
+fn nested<S: Sink>(sink: &mut S, tag: u16, write: impl Fn(&mut tag::Counter), write_real: impl FnOnce(&mut S)) {
     let mut counter = tag::Counter::default();
     write(&mut counter);
     match counter.finish() {
@@ -271,27 +234,15 @@ impl<'a> RegReq<'a> {
             count += 1;
         }
         match count {
-            0 => Err(DecodeError::MissingParameter {
-                tag: tag::ROUTING_KEY,
-            }),
-            1..=MAX_ROUTING_KEYS => Ok(RegReq {
-                keys: RoutingKeys(Source::Octets(body)),
-            }),
-            _ => Err(DecodeError::TooMany {
-                tag: tag::ROUTING_KEY,
-                limit: MAX_ROUTING_KEYS,
-            }),
+            0 => Err(DecodeError::MissingParameter { tag: tag::ROUTING_KEY }),
+            1..=MAX_ROUTING_KEYS => Ok(RegReq { keys: RoutingKeys(Source::Octets(body)) }),
+            _ => Err(DecodeError::TooMany { tag: tag::ROUTING_KEY, limit: MAX_ROUTING_KEYS }),
         }
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
         for key in self.keys.iter() {
-            nested(
-                sink,
-                tag::ROUTING_KEY,
-                |counter| key.write(counter),
-                |sink| key.write(sink),
-            );
+            nested(sink, tag::ROUTING_KEY, |counter| key.write(counter), |sink| key.write(sink));
         }
     }
 }
@@ -338,9 +289,7 @@ impl DeregistrationResult {
         let fields = Fields::collect(value)?;
         Ok(DeregistrationResult {
             routing_context: fields.require_word(tag::ROUTING_CONTEXT)?,
-            status: DeregistrationStatus::from_code(
-                fields.require_word(tag::DEREGISTRATION_STATUS)?,
-            ),
+            status: DeregistrationStatus::from_code(fields.require_word(tag::DEREGISTRATION_STATUS)?),
         })
     }
 
@@ -360,8 +309,7 @@ fn repeated<T, const N: usize>(
     for param in Params::new(body) {
         let (tag, value) = param?;
         if tag == wanted {
-            list.push(read(value)?)
-                .map_err(|_| DecodeError::TooMany { tag, limit: N })?;
+            list.push(read(value)?).map_err(|_| DecodeError::TooMany { tag, limit: N })?;
         }
     }
     if list.is_empty() {
@@ -379,19 +327,12 @@ pub struct RegRsp {
 
 impl RegRsp {
     pub(crate) fn read(body: &[u8]) -> Result<Self, DecodeError> {
-        Ok(RegRsp {
-            results: repeated(body, tag::REGISTRATION_RESULT, RegistrationResult::read)?,
-        })
+        Ok(RegRsp { results: repeated(body, tag::REGISTRATION_RESULT, RegistrationResult::read)? })
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
         for result in &self.results {
-            nested(
-                sink,
-                tag::REGISTRATION_RESULT,
-                |counter| result.write(counter),
-                |sink| result.write(sink),
-            );
+            nested(sink, tag::REGISTRATION_RESULT, |counter| result.write(counter), |sink| result.write(sink));
         }
     }
 }
@@ -407,9 +348,7 @@ impl DeregReq {
     pub(crate) fn read(body: &[u8]) -> Result<Self, DecodeError> {
         let fields = Fields::collect(body)?;
         let value = fields.require(tag::ROUTING_CONTEXT)?;
-        Ok(DeregReq {
-            routing_contexts: words(tag::ROUTING_CONTEXT, value, |word| word)?,
-        })
+        Ok(DeregReq { routing_contexts: words(tag::ROUTING_CONTEXT, value, |word| word)? })
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
@@ -426,19 +365,12 @@ pub struct DeregRsp {
 
 impl DeregRsp {
     pub(crate) fn read(body: &[u8]) -> Result<Self, DecodeError> {
-        Ok(DeregRsp {
-            results: repeated(body, tag::DEREGISTRATION_RESULT, DeregistrationResult::read)?,
-        })
+        Ok(DeregRsp { results: repeated(body, tag::DEREGISTRATION_RESULT, DeregistrationResult::read)? })
     }
 
     pub(crate) fn write<S: Sink>(&self, sink: &mut S) {
         for result in &self.results {
-            nested(
-                sink,
-                tag::DEREGISTRATION_RESULT,
-                |counter| result.write(counter),
-                |sink| result.write(sink),
-            );
+            nested(sink, tag::DEREGISTRATION_RESULT, |counter| result.write(counter), |sink| result.write(sink));
         }
     }
 }

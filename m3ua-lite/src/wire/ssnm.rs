@@ -23,11 +23,7 @@ pub(crate) fn affected(fields: &Fields<'_>) -> Result<AffectedList, DecodeError>
 }
 
 fn require_affected(fields: &Fields<'_>) -> Result<AffectedList, DecodeError> {
-    words(
-        tag::AFFECTED_POINT_CODE,
-        fields.require(tag::AFFECTED_POINT_CODE)?,
-        AffectedPc,
-    )
+    words(tag::AFFECTED_POINT_CODE, fields.require(tag::AFFECTED_POINT_CODE)?, AffectedPc)
 }
 
 pub(crate) fn info<'a>(fields: &Fields<'a>) -> Result<Option<&'a [u8]>, DecodeError> {
@@ -42,20 +38,13 @@ pub(crate) fn write_contexts<S: Sink>(list: &RoutingContexts, sink: &mut S) {
 }
 
 pub(crate) fn write_affected<S: Sink>(list: &AffectedList, sink: &mut S) {
-    sink.words(
-        tag::AFFECTED_POINT_CODE,
-        list.len(),
-        list.iter().map(|entry| entry.0),
-    );
+    sink.words(tag::AFFECTED_POINT_CODE, list.len(), list.iter().map(|entry| entry.0));
 }
 
 pub(crate) fn write_info<S: Sink>(info: Option<&[u8]>, sink: &mut S) {
     match info {
         Some(value) if value.len() > INFO_MAX => {
-            sink.fail(EncodeError::ParameterTooLong {
-                tag: tag::INFO_STRING,
-                len: value.len(),
-            });
+            sink.fail(EncodeError::ParameterTooLong { tag: tag::INFO_STRING, len: value.len() });
         }
         other => sink.optional(tag::INFO_STRING, other),
     }
@@ -113,14 +102,9 @@ pub struct Scon<'a> {
 impl<'a> Scon<'a> {
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, DecodeError> {
         let fields = Fields::collect(body)?;
-        let congestion_level = match fields
-            .word(tag::CONGESTION_INDICATIONS)?
-            .map(|word| word as u8)
-        {
+        let congestion_level = match fields.word(tag::CONGESTION_INDICATIONS)?.map(|word| word as u8) {
             Some(4..) => {
-                return Err(DecodeError::InvalidValue {
-                    tag: tag::CONGESTION_INDICATIONS,
-                });
+                return Err(DecodeError::InvalidValue { tag: tag::CONGESTION_INDICATIONS });
             }
             level => level,
         };
@@ -128,9 +112,7 @@ impl<'a> Scon<'a> {
             network_appearance: fields.word(tag::NETWORK_APPEARANCE)?,
             routing_contexts: routing_contexts(&fields)?,
             affected: require_affected(&fields)?,
-            concerned: fields
-                .word(tag::CONCERNED_DESTINATION)?
-                .map(|word| word & 0x00ff_ffff),
+            concerned: fields.word(tag::CONCERNED_DESTINATION)?.map(|word| word & 0x00ff_ffff),
             congestion_level,
             info: info(&fields)?,
         })
@@ -140,14 +122,8 @@ impl<'a> Scon<'a> {
         sink.optional_word(tag::NETWORK_APPEARANCE, self.network_appearance);
         write_contexts(&self.routing_contexts, sink);
         write_affected(&self.affected, sink);
-        sink.optional_word(
-            tag::CONCERNED_DESTINATION,
-            self.concerned.map(|pc| pc & 0x00ff_ffff),
-        );
-        sink.optional_word(
-            tag::CONGESTION_INDICATIONS,
-            self.congestion_level.map(u32::from),
-        );
+        sink.optional_word(tag::CONCERNED_DESTINATION, self.concerned.map(|pc| pc & 0x00ff_ffff));
+        sink.optional_word(tag::CONGESTION_INDICATIONS, self.congestion_level.map(u32::from));
         write_info(self.info, sink);
     }
 }
@@ -173,9 +149,7 @@ impl<'a> Dupu<'a> {
         let affected = AffectedPc(fields.require_word(tag::AFFECTED_POINT_CODE)?);
         if affected.mask() != 0 {
             // The RFC's own example of "Invalid Parameter Value".
-            return Err(DecodeError::InvalidValue {
-                tag: tag::AFFECTED_POINT_CODE,
-            });
+            return Err(DecodeError::InvalidValue { tag: tag::AFFECTED_POINT_CODE });
         }
         let user_cause = fields.require_word(tag::USER_CAUSE)?;
         Ok(Dupu {
@@ -194,10 +168,7 @@ impl<'a> Dupu<'a> {
         sink.optional_word(tag::NETWORK_APPEARANCE, self.network_appearance);
         write_contexts(&self.routing_contexts, sink);
         sink.word(tag::AFFECTED_POINT_CODE, AffectedPc::one(self.affected).0);
-        sink.word(
-            tag::USER_CAUSE,
-            u32::from(self.user_cause.cause.code()) << 16 | u32::from(self.user_cause.user),
-        );
+        sink.word(tag::USER_CAUSE, u32::from(self.user_cause.cause.code()) << 16 | u32::from(self.user_cause.user));
         write_info(self.info, sink);
     }
 }

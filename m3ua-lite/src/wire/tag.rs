@@ -58,10 +58,7 @@ const TLV_HEADER: usize = 4;
 
 /// "This parameter has the wrong length", with the length field the peer wrote.
 pub(crate) fn wrong_length(tag: u16, value: &[u8]) -> DecodeError {
-    DecodeError::ParameterLength {
-        tag,
-        length: (value.len() + TLV_HEADER) as u16,
-    }
+    DecodeError::ParameterLength { tag, length: (value.len() + TLV_HEADER) as u16 }
 }
 
 /// Walks over parameters:
@@ -83,17 +80,12 @@ impl<'a> Params<'a> {
     fn step(&mut self) -> Result<(u16, &'a [u8]), DecodeError> {
         let rest = core::mem::take(&mut self.rest);
         let Some((head, _)) = rest.split_first_chunk::<TLV_HEADER>() else {
-            return Err(DecodeError::ParameterLength {
-                tag: 0,
-                length: rest.len() as u16,
-            });
+            return Err(DecodeError::ParameterLength { tag: 0, length: rest.len() as u16 });
         };
         let tag = BigEndian::read_u16(&head[..2]);
         let length = BigEndian::read_u16(&head[2..]);
         let end = usize::from(length);
-        let value = rest
-            .get(TLV_HEADER..end)
-            .ok_or(DecodeError::ParameterLength { tag, length })?;
+        let value = rest.get(TLV_HEADER..end).ok_or(DecodeError::ParameterLength { tag, length })?;
         self.rest = rest.get(end.next_multiple_of(4)..).unwrap_or(&[]);
         Ok((tag, value))
     }
@@ -147,9 +139,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) const fn empty() -> Self {
-        Fields {
-            slots: [None; SLOTS],
-        }
+        Fields { slots: [None; SLOTS] }
     }
 
     pub(crate) fn collect(body: &'a [u8]) -> Result<Self, DecodeError> {
@@ -253,9 +243,7 @@ pub(crate) trait Sink {
         Self: Sized,
     {
         if count > 0 {
-            self.param_with(tag, count * 4, |sink| {
-                values.for_each(|value| sink.put(&value.to_be_bytes()))
-            });
+            self.param_with(tag, count * 4, |sink| values.for_each(|value| sink.put(&value.to_be_bytes())));
         }
     }
 }
@@ -301,10 +289,7 @@ impl<'b> Writer<'b> {
 impl Sink for Writer<'_> {
     fn put(&mut self, octets: &[u8]) {
         let end = self.at + octets.len();
-        self.out
-            .get_mut(self.at..end)
-            .expect("invariant: the counter measured the buffer")
-            .copy_from_slice(octets);
+        self.out.get_mut(self.at..end).expect("invariant: the counter measured the buffer").copy_from_slice(octets);
         self.at = end;
     }
 

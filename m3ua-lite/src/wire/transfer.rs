@@ -37,32 +37,17 @@ impl<'a> ProtocolData<'a> {
             return Err(tag::wrong_length(tag::PROTOCOL_DATA, value));
         };
         let [o0, o1, o2, o3, d0, d1, d2, d3, si, ni, mp, sls] = *label;
-        let (opc, dpc) = (
-            u32::from_be_bytes([o0, o1, o2, o3]),
-            u32::from_be_bytes([d0, d1, d2, d3]),
-        );
-        Ok(ProtocolData {
-            opc,
-            dpc,
-            si,
-            ni,
-            mp,
-            sls,
-            user_data,
-        })
+        let (opc, dpc) = (u32::from_be_bytes([o0, o1, o2, o3]), u32::from_be_bytes([d0, d1, d2, d3]));
+        Ok(ProtocolData { opc, dpc, si, ni, mp, sls, user_data })
     }
 
     fn write<S: Sink>(&self, sink: &mut S) {
-        sink.param_with(
-            tag::PROTOCOL_DATA,
-            LABEL_LEN + self.user_data.len(),
-            |sink| {
-                sink.put(&self.opc.to_be_bytes());
-                sink.put(&self.dpc.to_be_bytes());
-                sink.put(&[self.si, self.ni, self.mp, self.sls]);
-                sink.put(self.user_data);
-            },
-        );
+        sink.param_with(tag::PROTOCOL_DATA, LABEL_LEN + self.user_data.len(), |sink| {
+            sink.put(&self.opc.to_be_bytes());
+            sink.put(&self.dpc.to_be_bytes());
+            sink.put(&[self.si, self.ni, self.mp, self.sls]);
+            sink.put(self.user_data);
+        });
     }
 }
 

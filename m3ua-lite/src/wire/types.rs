@@ -19,8 +19,7 @@ pub type AffectedList = heapless::Vec<AffectedPc, MAX_AFFECTED>;
 #[must_use]
 pub fn one_context(routing_context: u32) -> RoutingContexts {
     let mut list = RoutingContexts::new();
-    list.push(routing_context)
-        .expect("invariant: an empty list has room for one");
+    list.push(routing_context).expect("invariant: an empty list has room for one");
     list
 }
 
@@ -297,10 +296,7 @@ impl Status {
             0x0002_0001 => Status::InsufficientResources,
             0x0002_0002 => Status::AlternateAspActive,
             0x0002_0003 => Status::AspFailure,
-            _ => Status::Other {
-                kind: (word >> 16) as u16,
-                info: word as u16,
-            },
+            _ => Status::Other { kind: (word >> 16) as u16, info: word as u16 },
         }
     }
 }
@@ -333,8 +329,7 @@ pub(crate) fn words<T, const N: usize>(
     }
     let mut list = heapless::Vec::new();
     for word in chunks {
-        list.push(convert(u32::from_be_bytes(*word)))
-            .map_err(|_| DecodeError::TooMany { tag, limit: N })?;
+        list.push(convert(u32::from_be_bytes(*word))).map_err(|_| DecodeError::TooMany { tag, limit: N })?;
     }
     Ok(list)
 }

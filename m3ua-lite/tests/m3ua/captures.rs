@@ -13,20 +13,13 @@ use crate::bytes;
 fn m3ua_payloads(name: &str) -> Option<Vec<Vec<u8>>> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let places = ["../../shared/captures", "/work/shared/captures"];
-    let Some(file) = places
-        .iter()
-        .find_map(|place| std::fs::read(manifest.join(place).join(name)).ok())
-    else {
+    let Some(file) = places.iter().find_map(|place| std::fs::read(manifest.join(place).join(name)).ok()) else {
         println!("SKIP: {name} is in none of {places:?}");
         return None;
     };
     let word = |at: usize| {
         let octets: [u8; 4] = file[at..at + 4].try_into().unwrap();
-        if file[0] == 0xd4 {
-            u32::from_le_bytes(octets)
-        } else {
-            u32::from_be_bytes(octets)
-        }
+        if file[0] == 0xd4 { u32::from_le_bytes(octets) } else { u32::from_be_bytes(octets) }
     };
     let link_header = match word(20) {
         1 => 14,
@@ -40,8 +33,7 @@ fn m3ua_payloads(name: &str) -> Option<Vec<Vec<u8>>> {
         let packet = &file[at + 16..at + 16 + len];
         at += 16 + len;
         let ip = &packet[link_header..];
-        let sctp =
-            &ip[usize::from(ip[0] & 15) * 4..usize::from(u16::from_be_bytes([ip[2], ip[3]]))];
+        let sctp = &ip[usize::from(ip[0] & 15) * 4..usize::from(u16::from_be_bytes([ip[2], ip[3]]))];
         let mut chunks = &sctp[12..];
         while chunks.len() >= 4 {
             let length = usize::from(u16::from_be_bytes([chunks[2], chunks[3]]));
@@ -68,11 +60,7 @@ fn two_calls_in_rfc_4666() {
         if let Message::Data(data) = message {
             assert_eq!(data.protocol_data.si, isup::SERVICE_INDICATOR);
             assert!(GroupKey::from_network(&data.protocol_data).is_some());
-            names.push(
-                isup::message_type(data.protocol_data.user_data)
-                    .unwrap()
-                    .name(),
-            );
+            names.push(isup::message_type(data.protocol_data.user_data).unwrap().name());
         }
     }
     println!("{names:?}");
@@ -90,20 +78,11 @@ fn one_call_in_draft_6() {
     let mut types = Vec::new();
     for payload in &payloads {
         let message = mtp3::decode_draft_data(payload).expect("DATA of draft 6");
-        assert!(
-            Message::decode(payload).is_err(),
-            "no Protocol Data of RFC 4666 in it"
-        );
+        assert!(Message::decode(payload).is_err(), "no Protocol Data of RFC 4666 in it");
         assert_eq!((message.si, isup::cic(message.user_data)), (5, Some(213)));
         types.push(isup::message_type(message.user_data).unwrap());
     }
-    let call = [
-        MessageType::Iam,
-        MessageType::Cfn,
-        MessageType::Acm,
-        MessageType::Anm,
-        MessageType::Rel,
-        MessageType::Rlc,
-    ];
+    let call =
+        [MessageType::Iam, MessageType::Cfn, MessageType::Acm, MessageType::Anm, MessageType::Rel, MessageType::Rlc];
     assert_eq!(types, call);
 }

@@ -8,10 +8,7 @@ fn both_ways(octets: &str, message: Message<'_>) {
     let octets = hex(octets);
     assert_eq!(Message::decode(&octets).as_ref(), Ok(&message), "decode");
     assert_eq!(bytes(&message), octets, "encode");
-    assert_eq!(
-        octets.get(2..4),
-        Some(&message.message_type().code().to_be_bytes()[..])
-    );
+    assert_eq!(octets.get(2..4), Some(&message.message_type().code().to_be_bytes()[..]));
 }
 
 fn contexts(list: &[u32]) -> RoutingContexts {
@@ -24,32 +21,12 @@ fn affected(list: &[AffectedPc]) -> AffectedList {
 
 #[test]
 fn data() {
-    let rlc = ProtocolData {
-        opc: 0x1122,
-        dpc: 0x33,
-        si: 5,
-        ni: 2,
-        mp: 1,
-        sls: 0x0f,
-        user_data: &[0x21, 0x00, 0x10],
-    };
-    let plain = Data {
-        network_appearance: None,
-        routing_context: None,
-        protocol_data: rlc,
-        correlation_id: None,
-    };
+    let rlc = ProtocolData { opc: 0x1122, dpc: 0x33, si: 5, ni: 2, mp: 1, sls: 0x0f, user_data: &[0x21, 0x00, 0x10] };
+    let plain = Data { network_appearance: None, routing_context: None, protocol_data: rlc, correlation_id: None };
     // The padding octet counts in the message length, not in the parameter's.
-    both_ways(
-        "01 00 01 01 0000001c  0210 0013 00001122 00000033 05 02 01 0f 210010 00",
-        Message::Data(plain),
-    );
-    let full = Data {
-        network_appearance: Some(9),
-        routing_context: Some(7),
-        correlation_id: Some(0x1234_5678),
-        ..plain
-    };
+    both_ways("01 00 01 01 0000001c  0210 0013 00001122 00000033 05 02 01 0f 210010 00", Message::Data(plain));
+    let full =
+        Data { network_appearance: Some(9), routing_context: Some(7), correlation_id: Some(0x1234_5678), ..plain };
     both_ways(
         "01 00 01 01 00000034  0200 0008 00000009  0006 0008 00000007
          0210 0013 00001122 00000033 05 02 01 0f 210010 00  0013 0008 12345678",
@@ -91,12 +68,7 @@ fn ntfy() {
     for (status, octets) in statuses {
         both_ways(
             &format!("01 00 00 01 00000010  000d 0008 {octets}"),
-            Message::Notify(Notify {
-                status,
-                asp_id: None,
-                routing_contexts: contexts(&[]),
-                info: None,
-            }),
+            Message::Notify(Notify { status, asp_id: None, routing_contexts: contexts(&[]), info: None }),
         );
     }
     both_ways(
@@ -125,17 +97,10 @@ fn duna_dava_daud_drst() {
         info: Some(b""),
     };
     type Make = fn(Ssnm<'static>) -> Message<'static>;
-    let types: [(&str, Make); 4] = [
-        ("01", Message::Duna),
-        ("02", Message::Dava),
-        ("03", Message::Daud),
-        ("06", Message::Drst),
-    ];
+    let types: [(&str, Make); 4] =
+        [("01", Message::Duna), ("02", Message::Dava), ("03", Message::Daud), ("06", Message::Drst)];
     for (code, make) in types {
-        both_ways(
-            &format!("01 00 02 {code} 00000010  0012 0008 00 003fff"),
-            make(minimal.clone()),
-        );
+        both_ways(&format!("01 00 02 {code} 00000010  0012 0008 00 003fff"), make(minimal.clone()));
         both_ways(
             &format!(
                 "01 00 02 {code} 00000028  0200 0008 00000001  0006 0008 00000007
@@ -156,10 +121,7 @@ fn scon() {
         congestion_level: None,
         info: None,
     };
-    both_ways(
-        "01 00 02 04 00000010  0012 0008 00 000005",
-        Message::Scon(minimal.clone()),
-    );
+    both_ways("01 00 02 04 00000010  0012 0008 00 000005", Message::Scon(minimal.clone()));
     let full = Scon {
         network_appearance: Some(1),
         routing_contexts: contexts(&[7]),
@@ -181,22 +143,11 @@ fn dupu() {
         network_appearance: None,
         routing_contexts: contexts(&[]),
         affected: 0x21,
-        user_cause: UserCause {
-            cause: UnavailabilityCause::Inaccessible,
-            user: 5,
-        },
+        user_cause: UserCause { cause: UnavailabilityCause::Inaccessible, user: 5 },
         info: None,
     };
-    both_ways(
-        "01 00 02 05 00000018  0012 0008 00 000021  0204 0008 0002 0005",
-        Message::Dupu(minimal.clone()),
-    );
-    let full = Dupu {
-        network_appearance: Some(1),
-        routing_contexts: contexts(&[7]),
-        info: Some(b"x"),
-        ..minimal
-    };
+    both_ways("01 00 02 05 00000018  0012 0008 00 000021  0204 0008 0002 0005", Message::Dupu(minimal.clone()));
+    let full = Dupu { network_appearance: Some(1), routing_contexts: contexts(&[7]), info: Some(b"x"), ..minimal };
     both_ways(
         "01 00 02 05 00000030  0200 0008 00000001  0006 0008 00000007  0012 0008 00 000021
          0204 0008 0002 0005  0004 0005 78 000000",
@@ -206,117 +157,51 @@ fn dupu() {
 
 #[test]
 fn aspup_aspdn_and_acks() {
-    let up = AspUp {
-        asp_id: Some(0x0a0b_0c0d),
-        info: Some(b"gwc"),
-    };
+    let up = AspUp { asp_id: Some(0x0a0b_0c0d), info: Some(b"gwc") };
     let up_octets = "00000018  0011 0008 0a0b0c0d  0004 0007 677763 00";
     both_ways(&format!("01 00 03 01 {up_octets}"), Message::AspUp(up));
     both_ways(&format!("01 00 03 04 {up_octets}"), Message::AspUpAck(up));
     both_ways("01 00 03 01 00000008", Message::AspUp(AspUp::default()));
     both_ways("01 00 03 04 00000008", Message::AspUpAck(AspUp::default()));
     both_ways("01 00 03 02 00000008", Message::AspDown(AspDown::default()));
-    both_ways(
-        "01 00 03 05 00000008",
-        Message::AspDownAck(AspDown::default()),
-    );
-    let down = AspDown {
-        info: Some(b"bye!"),
-    };
-    both_ways(
-        "01 00 03 02 00000010  0004 0008 62796521",
-        Message::AspDown(down),
-    );
-    both_ways(
-        "01 00 03 05 00000010  0004 0008 62796521",
-        Message::AspDownAck(down),
-    );
+    both_ways("01 00 03 05 00000008", Message::AspDownAck(AspDown::default()));
+    let down = AspDown { info: Some(b"bye!") };
+    both_ways("01 00 03 02 00000010  0004 0008 62796521", Message::AspDown(down));
+    both_ways("01 00 03 05 00000010  0004 0008 62796521", Message::AspDownAck(down));
 }
 
 #[test]
 fn beat_and_ack() {
     both_ways("01 00 03 03 00000008", Message::Beat(Beat { data: None }));
-    both_ways(
-        "01 00 03 06 00000008",
-        Message::BeatAck(Beat { data: None }),
-    );
-    let beat = Beat {
-        data: Some(&[1, 2, 3, 4, 5]),
-    };
-    both_ways(
-        "01 00 03 03 00000014  0009 0009 0102030405 000000",
-        Message::Beat(beat),
-    );
-    both_ways(
-        "01 00 03 06 00000014  0009 0009 0102030405 000000",
-        Message::BeatAck(beat),
-    );
+    both_ways("01 00 03 06 00000008", Message::BeatAck(Beat { data: None }));
+    let beat = Beat { data: Some(&[1, 2, 3, 4, 5]) };
+    both_ways("01 00 03 03 00000014  0009 0009 0102030405 000000", Message::Beat(beat));
+    both_ways("01 00 03 06 00000014  0009 0009 0102030405 000000", Message::BeatAck(beat));
 }
 
 #[test]
 fn aspac_aspia_and_acks() {
-    both_ways(
-        "01 00 04 01 00000008",
-        Message::AspActive(AspActive::default()),
-    );
-    both_ways(
-        "01 00 04 03 00000008",
-        Message::AspActiveAck(AspActive::default()),
-    );
-    for (mode, code) in [
-        (TrafficMode::Override, 1),
-        (TrafficMode::Loadshare, 2),
-        (TrafficMode::Broadcast, 3),
-    ] {
-        let active = AspActive {
-            traffic_mode: Some(mode),
-            routing_contexts: contexts(&[7, 8]),
-            info: Some(b""),
-        };
-        let octets =
-            format!("00000020  000b 0008 0000000{code}  0006 000c 00000007 00000008  0004 0004");
-        both_ways(
-            &format!("01 00 04 01 {octets}"),
-            Message::AspActive(active.clone()),
-        );
-        both_ways(
-            &format!("01 00 04 03 {octets}"),
-            Message::AspActiveAck(active),
-        );
+    both_ways("01 00 04 01 00000008", Message::AspActive(AspActive::default()));
+    both_ways("01 00 04 03 00000008", Message::AspActiveAck(AspActive::default()));
+    for (mode, code) in [(TrafficMode::Override, 1), (TrafficMode::Loadshare, 2), (TrafficMode::Broadcast, 3)] {
+        let active = AspActive { traffic_mode: Some(mode), routing_contexts: contexts(&[7, 8]), info: Some(b"") };
+        let octets = format!("00000020  000b 0008 0000000{code}  0006 000c 00000007 00000008  0004 0004");
+        both_ways(&format!("01 00 04 01 {octets}"), Message::AspActive(active.clone()));
+        both_ways(&format!("01 00 04 03 {octets}"), Message::AspActiveAck(active));
     }
-    both_ways(
-        "01 00 04 02 00000008",
-        Message::AspInactive(AspInactive::default()),
-    );
-    let inactive = AspInactive {
-        routing_contexts: contexts(&[7]),
-        info: Some(b"a"),
-    };
+    both_ways("01 00 04 02 00000008", Message::AspInactive(AspInactive::default()));
+    let inactive = AspInactive { routing_contexts: contexts(&[7]), info: Some(b"a") };
     let octets = "00000018  0006 0008 00000007  0004 0005 61 000000";
-    both_ways(
-        &format!("01 00 04 02 {octets}"),
-        Message::AspInactive(inactive.clone()),
-    );
-    both_ways(
-        &format!("01 00 04 04 {octets}"),
-        Message::AspInactiveAck(inactive),
-    );
+    both_ways(&format!("01 00 04 02 {octets}"), Message::AspInactive(inactive.clone()));
+    both_ways(&format!("01 00 04 04 {octets}"), Message::AspInactiveAck(inactive));
 }
 
 #[test]
 fn reg_req() {
     let opcs = [AffectedPc::one(4), AffectedPc::new(1, 6)];
     let parts = [
-        KeyPart {
-            dpc: 2,
-            service_indicators: &[3, 5],
-            opcs: PointCodes::new(&opcs),
-        },
-        KeyPart {
-            dpc: 3,
-            service_indicators: &[],
-            opcs: PointCodes::new(&[]),
-        },
+        KeyPart { dpc: 2, service_indicators: &[3, 5], opcs: PointCodes::new(&opcs) },
+        KeyPart { dpc: 3, service_indicators: &[], opcs: PointCodes::new(&[]) },
     ];
     let keys = [
         RoutingKey {
@@ -346,48 +231,28 @@ fn reg_req() {
 #[test]
 fn reg_rsp_dereg_req_dereg_rsp() {
     let registered = [
-        RegistrationResult {
-            local_id: 1,
-            status: RegistrationStatus::Success,
-            routing_context: 7,
-        },
-        RegistrationResult {
-            local_id: 2,
-            status: RegistrationStatus::NotProvisioned,
-            routing_context: 0,
-        },
+        RegistrationResult { local_id: 1, status: RegistrationStatus::Success, routing_context: 7 },
+        RegistrationResult { local_id: 2, status: RegistrationStatus::NotProvisioned, routing_context: 0 },
     ];
     both_ways(
         "01 00 09 02 00000040
          0208 001c  020a 0008 00000001  0212 0008 00000000  0006 0008 00000007
          0208 001c  020a 0008 00000002  0212 0008 00000007  0006 0008 00000000",
-        Message::RegRsp(RegRsp {
-            results: registered.into_iter().collect(),
-        }),
+        Message::RegRsp(RegRsp { results: registered.into_iter().collect() }),
     );
     both_ways(
         "01 00 09 03 00000014  0006 000c 00000007 00000008",
-        Message::DeregReq(DeregReq {
-            routing_contexts: contexts(&[7, 8]),
-        }),
+        Message::DeregReq(DeregReq { routing_contexts: contexts(&[7, 8]) }),
     );
     let deregistered = [
-        DeregistrationResult {
-            routing_context: 7,
-            status: DeregistrationStatus::Success,
-        },
-        DeregistrationResult {
-            routing_context: 8,
-            status: DeregistrationStatus::AspActive,
-        },
+        DeregistrationResult { routing_context: 7, status: DeregistrationStatus::Success },
+        DeregistrationResult { routing_context: 8, status: DeregistrationStatus::AspActive },
     ];
     both_ways(
         "01 00 09 04 00000030
          0209 0014  0006 0008 00000007  0213 0008 00000000
          0209 0014  0006 0008 00000008  0213 0008 00000005",
-        Message::DeregRsp(DeregRsp {
-            results: deregistered.into_iter().collect(),
-        }),
+        Message::DeregRsp(DeregRsp { results: deregistered.into_iter().collect() }),
     );
 }
 
@@ -397,40 +262,22 @@ fn parameters_in_any_order() {
     let octets = hex(
         "01 00 01 01 0000002c  0013 0008 00000002  0210 0013 00000001 00000002 05 02 00 03 210010 00  0006 0008 00000007",
     );
-    let Ok(Message::Data(data)) = Message::decode(&octets) else {
-        panic!("DATA")
-    };
-    assert_eq!(
-        (
-            data.routing_context,
-            data.correlation_id,
-            data.protocol_data.sls
-        ),
-        (Some(7), Some(2), 3)
-    );
+    let Ok(Message::Data(data)) = Message::decode(&octets) else { panic!("DATA") };
+    assert_eq!((data.routing_context, data.correlation_id, data.protocol_data.sls), (Some(7), Some(2), 3));
 }
 
 /// RFC 4666 section 3: unknown parameters, and known ones without a use in the message, are skipped.
 #[test]
 fn unknown_parameters_are_skipped() {
-    let octets = hex(
-        "01 00 03 01 00000028  0301 0007 010203 00  fffe 0004  0011 0008 00000005  0013 0008 00000001  8004 0004",
-    );
-    assert_eq!(
-        Message::decode(&octets),
-        Ok(Message::AspUp(AspUp {
-            asp_id: Some(5),
-            info: None
-        }))
-    );
+    let octets =
+        hex("01 00 03 01 00000028  0301 0007 010203 00  fffe 0004  0011 0008 00000005  0013 0008 00000001  8004 0004");
+    assert_eq!(Message::decode(&octets), Ok(Message::AspUp(AspUp { asp_id: Some(5), info: None })));
 }
 
 /// RFC 4666 section 3.1.4: the final padding may be counted or not; some leave it out altogether.
 #[test]
 fn final_padding_is_optional() {
-    let beat = Ok(Message::Beat(Beat {
-        data: Some(&[1, 2, 3, 4, 5]),
-    }));
+    let beat = Ok(Message::Beat(Beat { data: Some(&[1, 2, 3, 4, 5]) }));
     let forms = [
         "01 00 03 03 00000014  0009 0009 0102030405 000000",
         "01 00 03 03 00000011  0009 0009 0102030405 000000",
@@ -448,42 +295,16 @@ fn final_padding_is_optional() {
 #[test]
 fn encode_refuses_what_does_not_fit() {
     use m3ua_lite::EncodeError;
-    let beat = Message::Beat(Beat {
-        data: Some(&[0; 5]),
-    });
+    let beat = Message::Beat(Beat { data: Some(&[0; 5]) });
     let mut small = [0xaa; 19];
-    assert_eq!(
-        beat.encode(&mut small),
-        Err(EncodeError::BufferTooSmall {
-            needed: 20,
-            given: 19
-        })
-    );
+    assert_eq!(beat.encode(&mut small), Err(EncodeError::BufferTooSmall { needed: 20, given: 19 }));
     assert_eq!(small, [0xaa; 19], "untouched");
-    let long = Message::Beat(Beat {
-        data: Some(&[0; 65_532]),
-    });
-    assert_eq!(
-        long.encoded_len(),
-        Err(EncodeError::ParameterTooLong {
-            tag: tag::HEARTBEAT_DATA,
-            len: 65_532
-        })
-    );
-    let fits = Message::Beat(Beat {
-        data: Some(&[0; 65_531]),
-    });
+    let long = Message::Beat(Beat { data: Some(&[0; 65_532]) });
+    assert_eq!(long.encoded_len(), Err(EncodeError::ParameterTooLong { tag: tag::HEARTBEAT_DATA, len: 65_532 }));
+    let fits = Message::Beat(Beat { data: Some(&[0; 65_531]) });
     assert_eq!(fits.encoded_len(), Ok(8 + 4 + 65_532));
-    let info = Message::AspDown(AspDown {
-        info: Some(&[b'x'; 256]),
-    });
-    assert_eq!(
-        info.encoded_len(),
-        Err(EncodeError::ParameterTooLong {
-            tag: tag::INFO_STRING,
-            len: 256
-        })
-    );
+    let info = Message::AspDown(AspDown { info: Some(&[b'x'; 256]) });
+    assert_eq!(info.encoded_len(), Err(EncodeError::ParameterTooLong { tag: tag::INFO_STRING, len: 256 }));
 }
 
 #[test]
@@ -492,26 +313,15 @@ fn codes_and_names_go_both_ways() {
         assert_eq!(ErrorCode::from_code(code).code(), code);
         assert_eq!(RegistrationStatus::from_code(code).code(), code);
         assert_eq!(DeregistrationStatus::from_code(code).code(), code);
-        assert_eq!(
-            UnavailabilityCause::from_code(code as u16).code(),
-            code as u16
-        );
+        assert_eq!(UnavailabilityCause::from_code(code as u16).code(), code as u16);
     }
     assert_eq!(ErrorCode::from_code(0x1a), ErrorCode::NoConfiguredAs);
     assert_eq!(ErrorCode::from_code(0x02), ErrorCode::Other(2));
-    assert_eq!(
-        ErrorCode::InvalidStream.to_string(),
-        "Invalid Stream Identifier (0x9)"
-    );
+    assert_eq!(ErrorCode::InvalidStream.to_string(), "Invalid Stream Identifier (0x9)");
     assert_eq!(MessageType::ALL.len(), 23);
     for message_type in MessageType::ALL {
         let [class, low] = message_type.code().to_be_bytes();
-        assert_eq!(
-            MessageType::lookup(class, low),
-            Ok(*message_type),
-            "{}",
-            message_type.name()
-        );
+        assert_eq!(MessageType::lookup(class, low), Ok(*message_type), "{}", message_type.name());
     }
 }
 
@@ -520,9 +330,6 @@ fn affected_point_code_mask() {
     let cluster = AffectedPc::new(8, 0xfb_0400);
     assert!(cluster.covers(0xfb_04ff) && !cluster.covers(0xfb_0500));
     assert!(AffectedPc::one(5).covers(5) && !AffectedPc::one(5).covers(4));
-    assert!(
-        AffectedPc::new(255, 0).covers(0xff_ffff),
-        "network isolation"
-    );
+    assert!(AffectedPc::new(255, 0).covers(0xff_ffff), "network isolation");
     assert_eq!((cluster.mask(), cluster.pc()), (8, 0xfb_0400));
 }

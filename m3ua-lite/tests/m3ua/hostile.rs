@@ -44,17 +44,13 @@ fn parameters() -> impl Strategy<Value = Vec<u8>> {
 
 /// Messages that get past the header.
 fn message() -> impl Strategy<Value = Vec<u8>> {
-    (
-        prop::sample::select(MessageType::ALL.to_vec()),
-        parameters(),
-    )
-        .prop_map(|(message_type, parameters)| {
-            let mut octets = vec![1, 0];
-            octets.extend(message_type.code().to_be_bytes());
-            octets.extend((8 + parameters.len() as u32).to_be_bytes());
-            octets.extend(parameters);
-            octets
-        })
+    (prop::sample::select(MessageType::ALL.to_vec()), parameters()).prop_map(|(message_type, parameters)| {
+        let mut octets = vec![1, 0];
+        octets.extend(message_type.code().to_be_bytes());
+        octets.extend((8 + parameters.len() as u32).to_be_bytes());
+        octets.extend(parameters);
+        octets
+    })
 }
 
 fn any_octets() -> impl Strategy<Value = Vec<u8>> {
@@ -64,12 +60,7 @@ fn any_octets() -> impl Strategy<Value = Vec<u8>> {
 fn sgp() -> Sgp {
     let mut sgp = Sgp::new(SgpConfig::default());
     for routing_context in 0..4 {
-        sgp.add_as(AsMember {
-            routing_context,
-            network_appearance: None,
-            traffic_mode: None,
-        })
-        .unwrap();
+        sgp.add_as(AsMember { routing_context, network_appearance: None, traffic_mode: None }).unwrap();
     }
     sgp
 }

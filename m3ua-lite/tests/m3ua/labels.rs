@@ -38,29 +38,9 @@ fn point_codes_both_ways() {
         assert_eq!(format.display(pc).to_string(), text);
     }
     let wrong = [
-        (
-            PointCodeFormat::Plain,
-            &[
-                "",
-                "x",
-                "16777216",
-                "-1",
-                "+1",
-                "1-2-3",
-                " 1",
-                "99999999999999999999",
-            ][..],
-        ),
-        (
-            PointCodeFormat::Itu383,
-            &[
-                "", "1", "1-2", "1-2-3-4", "8-0-0", "0-256-0", "0-0-8", "1--3", "1-+2-3", "a-b-c",
-            ],
-        ),
-        (
-            PointCodeFormat::Ansi888,
-            &["256-0-0", "0-256-0", "0-0-256", "1-2-", "1.2.3"],
-        ),
+        (PointCodeFormat::Plain, &["", "x", "16777216", "-1", "+1", "1-2-3", " 1", "99999999999999999999"][..]),
+        (PointCodeFormat::Itu383, &["", "1", "1-2", "1-2-3-4", "8-0-0", "0-256-0", "0-0-8", "1--3", "1-+2-3", "a-b-c"]),
+        (PointCodeFormat::Ansi888, &["256-0-0", "0-256-0", "0-0-256", "1-2-", "1.2.3"]),
     ];
     for (format, texts) in wrong {
         for text in texts {
@@ -73,23 +53,14 @@ fn point_codes_both_ways() {
 #[test]
 fn isup_fields() {
     let acm = hex("d5 00 06 14 04 00");
-    assert_eq!(
-        (isup::cic(&acm), isup::message_type(&acm)),
-        (Some(213), Some(MessageType::Acm))
-    );
+    assert_eq!((isup::cic(&acm), isup::message_type(&acm)), (Some(213), Some(MessageType::Acm)));
     assert_eq!(isup::cic(&hex("ff ff")), Some(4095), "12 bits");
-    assert_eq!(
-        (isup::cic(&[1]), isup::cic(&[]), isup::message_type(&[1, 0])),
-        (None, None, None)
-    );
+    assert_eq!((isup::cic(&[1]), isup::cic(&[]), isup::message_type(&[1, 0])), (None, None, None));
     for code in 0..=u8::MAX {
         assert_eq!(MessageType::from_code(code).code(), code);
     }
     for message_type in MessageType::ALL {
-        assert_ne!(
-            MessageType::from_code(message_type.code()),
-            MessageType::Other(message_type.code())
-        );
+        assert_ne!(MessageType::from_code(message_type.code()), MessageType::Other(message_type.code()));
         assert_ne!(message_type.name(), "?");
     }
     // The rows of the wire sheet.
@@ -142,25 +113,10 @@ fn draft_data() {
     let second = hex("01 00 01 01 00000018  0003 0010  0b c5 02ede05b d5000604 24 00");
     for octets in [&first, &second] {
         let message = decode_draft_data(octets).unwrap();
-        assert_eq!(
-            (
-                message.opc,
-                message.dpc,
-                message.sls,
-                message.ni,
-                message.si
-            ),
-            (12_163, 11_522, 5, 3, 5)
-        );
-        assert_eq!(
-            isup::message_type(message.user_data),
-            Some(MessageType::Acm)
-        );
+        assert_eq!((message.opc, message.dpc, message.sls, message.ni, message.si), (12_163, 11_522, 5, 3, 5));
+        assert_eq!(isup::message_type(message.user_data), Some(MessageType::Acm));
     }
-    assert_eq!(
-        decode_draft_data(&hex("01 00 01 01 0000000c  0003 0004")),
-        None
-    );
+    assert_eq!(decode_draft_data(&hex("01 00 01 01 0000000c  0003 0004")), None);
     assert_eq!(decode_draft_data(&first[..20]), None);
     assert_eq!(decode_draft_data(&hex("01 00 03 01 00000008")), None);
 }

@@ -3,107 +3,46 @@
 use std::collections::HashSet;
 
 use m3ua_lite::session::{
-    CorrelationId, Envelope, EnvelopeError, GroupKey, HEARTBEAT_MAX, Heartbeat, Lease,
-    NO_CIC_BLOCK, sls_stream, stream_for,
+    CorrelationId, Envelope, EnvelopeError, GroupKey, HEARTBEAT_MAX, Heartbeat, Lease, NO_CIC_BLOCK, sls_stream,
+    stream_for,
 };
 use m3ua_lite::wire::ProtocolData;
 
 use crate::hex;
 
 fn isup(opc: u32, dpc: u32, cic: u16, sls: u8) -> (ProtocolData<'static>, [u8; 2]) {
-    (
-        ProtocolData {
-            opc,
-            dpc,
-            si: 5,
-            ni: 2,
-            mp: 0,
-            sls,
-            user_data: &[],
-        },
-        cic.to_le_bytes(),
-    )
+    (ProtocolData { opc, dpc, si: 5, ni: 2, mp: 0, sls, user_data: &[] }, cic.to_le_bytes())
 }
 
 #[test]
 fn isup_group_is_one_e1() {
     for cic in [0, 31, 32, 33, 4095] {
         let (label, octets) = isup(10, 20, cic, (cic & 15) as u8);
-        let message = ProtocolData {
-            user_data: &octets,
-            ..label
-        };
+        let message = ProtocolData { user_data: &octets, ..label };
         let group = GroupKey::from_network(&message).unwrap();
-        assert_eq!(
-            group,
-            GroupKey {
-                opc: 10,
-                dpc: 20,
-                si: 5,
-                sls: 0,
-                cic_block: cic / 32
-            }
-        );
-        let answer = ProtocolData {
-            opc: 20,
-            dpc: 10,
-            sls: 9,
-            ..message
-        };
-        assert_eq!(
-            GroupKey::from_pool(&answer),
-            Some(group),
-            "answers are swapped and belong to the same group"
-        );
+        assert_eq!(group, GroupKey { opc: 10, dpc: 20, si: 5, sls: 0, cic_block: cic / 32 });
+        let answer = ProtocolData { opc: 20, dpc: 10, sls: 9, ..message };
+        assert_eq!(GroupKey::from_pool(&answer), Some(group), "answers are swapped and belong to the same group");
     }
     // The four spare bits over the CIC do not count.
     let (label, _) = isup(10, 20, 0, 0);
-    let spare = ProtocolData {
-        user_data: &[0x21, 0xf0],
-        ..label
-    };
+    let spare = ProtocolData { user_data: &[0x21, 0xf0], ..label };
     assert_eq!(GroupKey::from_network(&spare).unwrap().cic_block, 1);
-    let short = ProtocolData {
-        user_data: &[0x21],
-        ..label
-    };
+    let short = ProtocolData { user_data: &[0x21], ..label };
     assert_eq!(GroupKey::from_network(&short), None);
 }
 
 #[test]
 fn other_user_parts_group_by_sls() {
-    let sccp = ProtocolData {
-        opc: 10,
-        dpc: 20,
-        si: 3,
-        ni: 2,
-        mp: 0,
-        sls: 7,
-        user_data: &[],
-    };
-    let group = GroupKey {
-        opc: 10,
-        dpc: 20,
-        si: 3,
-        sls: 7,
-        cic_block: NO_CIC_BLOCK,
-    };
+    let sccp = ProtocolData { opc: 10, dpc: 20, si: 3, ni: 2, mp: 0, sls: 7, user_data: &[] };
+    let group = GroupKey { opc: 10, dpc: 20, si: 3, sls: 7, cic_block: NO_CIC_BLOCK };
     assert_eq!(GroupKey::from_network(&sccp), Some(group));
 }
 
 /// Computed by another program (Python); a change breaks running systems of mixed versions.
 #[test]
 fn stable_hash_is_stable() {
-    let key = |opc, dpc, si, sls, cic_block| {
-        GroupKey {
-            opc,
-            dpc,
-            si,
-            sls,
-            cic_block,
-        }
-        .stable_hash()
-    };
+    let key = |opc, dpc, si, sls, cic_block| GroupKey { opc, dpc, si, sls, cic_block }.stable_hash();
     assert_eq!(key(1, 2, 5, 0, 0), 0xd5f0_b1a3);
     assert_eq!(key(1, 2, 5, 0, 1), 0x4469_2bbb);
     assert_eq!(key(0x3fff, 0x1234, 3, 7, 0xffff), 0xb5f0_173e);
@@ -113,69 +52,26 @@ fn stable_hash_is_stable() {
 fn streams() {
     for streams in [0, 1, 2, 3, 17, 64, u16::MAX] {
         for cic_block in 0..128 {
-            let group = GroupKey {
-                opc: 1,
-                dpc: 2,
-                si: 5,
-                sls: 0,
-                cic_block,
-            };
+            let group = GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block };
             let stream = stream_for(&group, streams);
             assert!(stream >= 1, "DATA is never on stream 0");
             assert!(streams < 2 || stream < streams);
-            assert_eq!(
-                u32::from(stream),
-                1 + group.stable_hash() % u32::from(streams.max(2) - 1)
-            );
+            assert_eq!(u32::from(stream), 1 + group.stable_hash() % u32::from(streams.max(2) - 1));
         }
     }
-    let used: HashSet<u16> = (0..128)
-        .map(|cic_block| {
-            stream_for(
-                &GroupKey {
-                    opc: 1,
-                    dpc: 2,
-                    si: 5,
-                    sls: 0,
-                    cic_block,
-                },
-                17,
-            )
-        })
-        .collect();
+    let used: HashSet<u16> =
+        (0..128).map(|cic_block| stream_for(&GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block }, 17)).collect();
     assert_eq!(used.len(), 16, "128 groups use all 16 streams");
-    assert_eq!(
-        (
-            sls_stream(0, 17),
-            sls_stream(15, 17),
-            sls_stream(16, 17),
-            sls_stream(255, 2)
-        ),
-        (1, 16, 1, 1)
-    );
+    assert_eq!((sls_stream(0, 17), sls_stream(15, 17), sls_stream(16, 17), sls_stream(255, 2)), (1, 16, 1, 1));
 }
 
 #[test]
 fn correlation_id_layout() {
     let id = CorrelationId(0xfab1_2345);
-    assert_eq!(
-        (id.gateway(), id.epoch(), id.sequence()),
-        (0xf, 0xab, 0x12345)
-    );
-    assert_eq!(
-        CorrelationId::start(0x1f, 0xab),
-        CorrelationId(0xfab0_0000),
-        "a gateway number has 4 bits"
-    );
-    assert_eq!(
-        CorrelationId::start(2, 3).next(),
-        CorrelationId(0x2030_0001)
-    );
-    assert_eq!(
-        CorrelationId(0x203f_ffff).next(),
-        CorrelationId(0x2030_0001),
-        "the sequence wraps over 0"
-    );
+    assert_eq!((id.gateway(), id.epoch(), id.sequence()), (0xf, 0xab, 0x12345));
+    assert_eq!(CorrelationId::start(0x1f, 0xab), CorrelationId(0xfab0_0000), "a gateway number has 4 bits");
+    assert_eq!(CorrelationId::start(2, 3).next(), CorrelationId(0x2030_0001));
+    assert_eq!(CorrelationId(0x203f_ffff).next(), CorrelationId(0x2030_0001), "the sequence wraps over 0");
     assert_ne!(CorrelationId::start(0, 0).next(), CorrelationId::NONE);
     assert_eq!(id.to_string(), "fab12345");
 }
@@ -193,11 +89,7 @@ fn correlation_id_order() {
     // A gateway that started again counts from 1 in the next epoch, which wraps too.
     assert!(CorrelationId::start(1, 2).next().is_after(at(0xf_fff0)));
     assert!(!at(0xf_fff0).is_after(CorrelationId::start(1, 2).next()));
-    assert!(
-        CorrelationId::start(1, 0)
-            .next()
-            .is_after(CorrelationId::start(1, 255))
-    );
+    assert!(CorrelationId::start(1, 0).next().is_after(CorrelationId::start(1, 255)));
     // Another gateway counts on its own.
     assert!(CorrelationId::start(2, 0).next().is_after(at(5)));
 }
@@ -205,18 +97,9 @@ fn correlation_id_order() {
 #[test]
 fn heartbeat_data_both_ways() {
     let forms = [
-        (
-            Heartbeat::Barrier(0x0102_0304_0506_0708),
-            "53504252 0102030405060708",
-        ),
+        (Heartbeat::Barrier(0x0102_0304_0506_0708), "53504252 0102030405060708"),
         (Heartbeat::Liveness(9), "53504c56 0000000000000009"),
-        (
-            Heartbeat::Lease(Lease {
-                sent_ns: 1_000_000_007,
-                lease_ms: 280,
-            }),
-            "53504c53 000000003b9aca07 00000118",
-        ),
+        (Heartbeat::Lease(Lease { sent_ns: 1_000_000_007, lease_ms: 280 }), "53504c53 000000003b9aca07 00000118"),
     ];
     for (beat, octets) in forms {
         let octets = hex(octets);
@@ -235,45 +118,26 @@ fn heartbeat_data_both_ways() {
 #[test]
 fn envelope_both_ways() {
     let envelope = Envelope {
-        group: GroupKey {
-            opc: 0x0a,
-            dpc: 0x0b,
-            si: 5,
-            sls: 0,
-            cic_block: 3,
-        },
+        group: GroupKey { opc: 0x0a, dpc: 0x0b, si: 5, sls: 0, cic_block: 3 },
         ni: 2,
         mark: CorrelationId(0x1010_0005),
         transaction: 6,
         incarnation: 7,
         state: b"calls",
     };
-    let octets =
-        hex("01 05 02 00  0000000a 0000000b 0003 0000  10100005 00000006 00000007  63616c6c73");
+    let octets = hex("01 05 02 00  0000000a 0000000b 0003 0000  10100005 00000006 00000007  63616c6c73");
     let mut out = [0xaa; 64];
     let len = envelope.encode(&mut out).unwrap();
     assert_eq!(out[..len], octets);
     assert_eq!(len, envelope.encoded_len());
     assert_eq!(Envelope::decode(&octets), Ok(envelope));
     assert_eq!(envelope.encode(&mut [0; 32]), None);
-    assert_eq!(
-        Envelope::decode(&octets[..27]),
-        Err(EnvelopeError::TooShort { len: 27 })
-    );
-    assert_eq!(
-        Envelope::decode(&octets[..28]).map(|e| e.state.len()),
-        Ok(0)
-    );
+    assert_eq!(Envelope::decode(&octets[..27]), Err(EnvelopeError::TooShort { len: 27 }));
+    assert_eq!(Envelope::decode(&octets[..28]).map(|e| e.state.len()), Ok(0));
     let mut other = octets.clone();
     other[0] = 2;
-    assert_eq!(
-        Envelope::decode(&other),
-        Err(EnvelopeError::Version { version: 2 })
-    );
+    assert_eq!(Envelope::decode(&other), Err(EnvelopeError::Version { version: 2 }));
     other[0] = 1;
     other[15] = 1;
-    assert_eq!(
-        Envelope::decode(&other),
-        Err(EnvelopeError::Flags { flags: 1 })
-    );
+    assert_eq!(Envelope::decode(&other), Err(EnvelopeError::Flags { flags: 1 }));
 }

@@ -26,12 +26,7 @@ fn sgp_table() {
         (Inactive, SgpEvent::AspUp, Inactive, Answers::UP_ACK),
         (Inactive, SgpEvent::AspDown, Down, Answers::DOWN_ACK),
         (Inactive, SgpEvent::AspActive, Active, Answers::ACTIVE_ACK),
-        (
-            Inactive,
-            SgpEvent::AspInactive,
-            Inactive,
-            Answers::INACTIVE_ACK,
-        ),
+        (Inactive, SgpEvent::AspInactive, Inactive, Answers::INACTIVE_ACK),
         (Inactive, SgpEvent::Overridden, Inactive, NONE),
         (Inactive, SgpEvent::Data, Inactive, NONE),
         (Inactive, SgpEvent::Ssnm, Inactive, UNEXPECTED),
@@ -39,35 +34,19 @@ fn sgp_table() {
         (Active, SgpEvent::AspUp, Inactive, up_and_error),
         (Active, SgpEvent::AspDown, Down, Answers::DOWN_ACK),
         (Active, SgpEvent::AspActive, Active, Answers::ACTIVE_ACK),
-        (
-            Active,
-            SgpEvent::AspInactive,
-            Inactive,
-            Answers::INACTIVE_ACK,
-        ),
+        (Active, SgpEvent::AspInactive, Inactive, Answers::INACTIVE_ACK),
         (Active, SgpEvent::Overridden, Inactive, NONE),
         (Active, SgpEvent::Data, Active, DELIVER),
         (Active, SgpEvent::Ssnm, Active, DELIVER),
         (Active, SgpEvent::AssociationLost, Down, NONE),
     ];
     assert_eq!(table.len(), AspState::ALL.len() * SgpEvent::ALL.len());
-    for (at, (state, event)) in AspState::ALL
-        .into_iter()
-        .flat_map(|state| SgpEvent::ALL.map(|event| (state, event)))
-        .enumerate()
+    for (at, (state, event)) in
+        AspState::ALL.into_iter().flat_map(|state| SgpEvent::ALL.map(|event| (state, event))).enumerate()
     {
         let (row_state, row_event, next, answers) = table[at];
-        assert_eq!(
-            (row_state, row_event),
-            (state, event),
-            "the table has a row for each pair, in order"
-        );
-        assert_eq!(
-            sgp_step(state, event),
-            (next, answers),
-            "{} {event:?}",
-            state.name()
-        );
+        assert_eq!((row_state, row_event), (state, event), "the table has a row for each pair, in order");
+        assert_eq!(sgp_step(state, event), (next, answers), "{} {event:?}", state.name());
     }
 }
 
@@ -95,23 +74,12 @@ fn asp_table() {
         (Active, AspEvent::AssociationLost, Down, NONE),
     ];
     assert_eq!(table.len(), AspState::ALL.len() * AspEvent::ALL.len());
-    for (at, (state, event)) in AspState::ALL
-        .into_iter()
-        .flat_map(|state| AspEvent::ALL.map(|event| (state, event)))
-        .enumerate()
+    for (at, (state, event)) in
+        AspState::ALL.into_iter().flat_map(|state| AspEvent::ALL.map(|event| (state, event))).enumerate()
     {
         let (row_state, row_event, next, answers) = table[at];
-        assert_eq!(
-            (row_state, row_event),
-            (state, event),
-            "the table has a row for each pair, in order"
-        );
-        assert_eq!(
-            asp_step(state, event),
-            (next, answers),
-            "{} {event:?}",
-            state.name()
-        );
+        assert_eq!((row_state, row_event), (state, event), "the table has a row for each pair, in order");
+        assert_eq!(asp_step(state, event), (next, answers), "{} {event:?}", state.name());
     }
 }
 
@@ -129,13 +97,7 @@ fn request_table() {
         (Active, Active, None),
     ];
     for (state, target, request) in table {
-        assert_eq!(
-            next_request(state, target),
-            request,
-            "{} to {}",
-            state.name(),
-            target.name()
-        );
+        assert_eq!(next_request(state, target), request, "{} to {}", state.name(), target.name());
     }
 }
 
@@ -177,12 +139,7 @@ fn as_table() {
             for (active, inactive) in [(0, 0), (0, 1), (1, 0), (3, 4)] {
                 let next = as_step(state, trigger, active, inactive, 1);
                 if trigger == Asp {
-                    assert_eq!(
-                        next == Active,
-                        active > 0,
-                        "{} {active} {inactive}",
-                        state.name()
-                    );
+                    assert_eq!(next == Active, active > 0, "{} {active} {inactive}", state.name());
                 }
             }
         }
