@@ -86,6 +86,9 @@ impl Sorted {
         let Some(element) = self.elements.get_mut(&id) else {
             return;
         };
+        if !first && !matches!(element.rank, Some(Rank::Degrading { .. })) {
+            return;
+        }
         let old_place = (element.key, element.turn, id);
         match element.rank {
             Some(Rank::Degrading { degradation, .. }) => element.key += u128::from(degradation),
