@@ -33,9 +33,9 @@ fn take(asp: &mut AspPeer, now_ms: u64, stream: u16, octets: &[u8]) -> (&'static
         Input::Dropped(DropCause::Malformed(_)) => "malformed",
         Input::Dropped(DropCause::Refused(_)) => "refused",
     };
-    let code = |message: &Message<'_>| match message {
-        Message::Error(error) => error.code.code(),
-        other => panic!("an ASP answers with ERR only, not with {other:?}"),
+    let code = |message: &Message<'_>| {
+        let Message::Error(error) = message else { panic!("an ASP answers with ERR only, not with {message:?}") };
+        error.code.code()
     };
     (input, replies.iter().map(|reply| code(&reply.message)).collect())
 }

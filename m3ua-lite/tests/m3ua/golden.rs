@@ -21,15 +21,15 @@ fn affected(list: &[AffectedPc]) -> AffectedList {
 
 #[test]
 fn data() {
-    let rlc = ProtocolData { opc: 0x1122, dpc: 0x33, si: 5, ni: 2, mp: 1, sls: 0x0f, user_data: &[0x21, 0x00, 0x10] };
-    let plain = Data { network_appearance: None, routing_context: None, protocol_data: rlc, correlation_id: None };
+    let blo = ProtocolData { opc: 0x1122, dpc: 0x33, si: 5, ni: 2, mp: 1, sls: 0x0f, user_data: &[0x21, 0x00, 0x13] };
+    let plain = Data { network_appearance: None, routing_context: None, protocol_data: blo, correlation_id: None };
     // The padding octet counts in the message length, not in the parameter's.
-    both_ways("01 00 01 01 0000001c  0210 0013 00001122 00000033 05 02 01 0f 210010 00", Message::Data(plain));
+    both_ways("01 00 01 01 0000001c  0210 0013 00001122 00000033 05 02 01 0f 210013 00", Message::Data(plain));
     let full =
         Data { network_appearance: Some(9), routing_context: Some(7), correlation_id: Some(0x1234_5678), ..plain };
     both_ways(
         "01 00 01 01 00000034  0200 0008 00000009  0006 0008 00000007
-         0210 0013 00001122 00000033 05 02 01 0f 210010 00  0013 0008 12345678",
+         0210 0013 00001122 00000033 05 02 01 0f 210013 00  0013 0008 12345678",
         Message::Data(full),
     );
 }
@@ -260,7 +260,7 @@ fn reg_rsp_dereg_req_dereg_rsp() {
 #[test]
 fn parameters_in_any_order() {
     let octets = hex(
-        "01 00 01 01 0000002c  0013 0008 00000002  0210 0013 00000001 00000002 05 02 00 03 210010 00  0006 0008 00000007",
+        "01 00 01 01 0000002c  0013 0008 00000002  0210 0013 00000001 00000002 05 02 00 03 210013 00  0006 0008 00000007",
     );
     let Ok(Message::Data(data)) = Message::decode(&octets) else { panic!("DATA") };
     assert_eq!((data.routing_context, data.correlation_id, data.protocol_data.sls), (Some(7), Some(2), 3));

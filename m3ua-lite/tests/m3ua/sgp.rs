@@ -49,9 +49,11 @@ fn take(sgp: &mut Sgp, stream: u16, octets: &[u8]) -> Done {
     };
     assert!(replies.iter().all(|reply| reply.stream == 0));
     let octets = replies.iter().map(|reply| bytes(&reply.message)).collect();
-    let name = |message: &Message<'_>| match message {
-        Message::Error(error) => format!("ERR {:02x} {:?}", error.code.code(), &error.routing_contexts[..]),
-        other => other.message_type().name().to_owned(),
+    let name = |message: &Message<'_>| {
+        if let Message::Error(error) = message {
+            return format!("ERR {:02x} {:?}", error.code.code(), &error.routing_contexts[..]);
+        }
+        message.message_type().name().to_owned()
     };
     let replies = replies.iter().map(|reply| name(&reply.message)).collect();
     Done { input, replies, changes: std::iter::from_fn(|| sgp.poll_change()).collect(), octets }
