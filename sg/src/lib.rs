@@ -2,7 +2,10 @@
 //!
 //! See ARCHITECTURE.md, "The SG-GWC session, exactly".
 
+mod barrier;
 pub mod config;
 pub mod daemon;
+mod group;
+mod liveness;
 
 pub use config::Config;
