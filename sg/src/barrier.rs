@@ -49,6 +49,9 @@ pub(crate) struct Barriers {
 /// Streams there are at most; a barrier's id has its stream in the low 16 bits.
 const STREAM_BITS: u32 = 16;
 
+/// While a barrier is outstanding, how often the age of what it covers is looked at.
+const RECHECK: Duration = Duration::from_millis(50);
+
 impl Barriers {
     pub(crate) fn new(streams: u16, delay: Duration) -> Self {
         Self { streams: (0..streams).map(|_| Stream::default()).collect(), delay, due: None }
@@ -78,6 +81,7 @@ impl Barriers {
             let Some(front) = stream.log.front() else { continue };
             oldest = earlier(oldest, front.at);
             if stream.barrier.is_some_and(|upto| upto > stream.left) {
+                due = earlier(due, now + RECHECK);
                 continue;
             }
             stream.barrier = None;

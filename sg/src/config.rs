@@ -156,6 +156,9 @@ pub struct Failover {
     pub asp_up_ms: u64,
     /// How long after the end of an association a registered element is tried again.
     pub reconnect_ms: u64,
+    /// After a time without any controller: how long the groups that wait are kept back when a first one is active and others are
+    /// about to be, so that not all groups go to the first.
+    pub gather_ms: u64,
     /// Safety added to the end of a controller's lease before its groups move.
     pub fence_margin_ms: u64,
     /// Longest lease granted to a controller; a longer one is not echoed.
@@ -243,6 +246,7 @@ impl Default for Failover {
             confirm_ms: 2_000,
             asp_up_ms: 2_000,
             reconnect_ms: 100,
+            gather_ms: 100,
             fence_margin_ms: 20,
             lease_ms_max: 5_000,
             drain_ms: 320,
@@ -317,7 +321,8 @@ impl As {
         need(self.groups_max > 0, &key("groups_max"), "more than 0")?;
         need(self.held_messages_max > 0, &key("held_messages_max"), "more than 0")?;
         need(self.cookie_bytes_max >= 28, &key("cookie_bytes_max"), "28 or more (the envelope alone has 28 bytes)")?;
-        need(self.associations_max >= 2, &key("associations_max"), "2 or more: a spare must be warm")
+        let warm = (2..=64).contains(&self.associations_max);
+        need(warm, &key("associations_max"), "2 (a spare must be warm) to 64")
     }
 }
 

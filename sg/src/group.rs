@@ -4,17 +4,16 @@
 //! There is one queue. Its first `sent` messages were given to the owner and are unconfirmed; the rest waits to be sent. When the
 //! owner is given up, `sent` becomes 0: everything unconfirmed is again in front of everything newer, in order, by construction.
 
+use crate::msu::Msu;
 use bytes::Bytes;
 use m3ua_lite::session::CorrelationId;
+use sctp::AssocId;
 use std::collections::VecDeque;
 
 /// Names a group of one application server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct GroupId(pub(crate) u32);
 
-/// Names one association to a controller, never used again for another one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct LinkId(pub(crate) u64);
 
 /// Who acts on a group's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub(crate) enum Owner {
     /// Nobody may be: the last owner was given up and may still act until its lease is certainly over.
     Fenced,
     /// The controller behind this association.
-    Link(LinkId),
+    Controller(AssocId),
 }
 
 /// A message toward the pool, kept until it is confirmed.
@@ -54,8 +53,10 @@ pub(crate) struct Group {
     cookie: Option<Bytes>,
     /// The owner has yet to get the cookie, before any message.
     pub(crate) echo_due: bool,
-    /// Output of the owner (Protocol Data) that no cookie has committed yet.
-    held: Vec<Bytes>,
+    /// It is in the list of groups that wait for an owner.
+    pub(crate) waits: bool,
+    /// Output of the owner that no cookie has committed yet.
+    held: Vec<Msu>,
 }
 
 impl Group {
@@ -67,6 +68,7 @@ impl Group {
             last_id: start,
             cookie: None,
             echo_due: false,
+            waits: false,
             held: Vec::new(),
         }
     }
@@ -133,10 +135,10 @@ impl Group {
     }
 
     /// Gives the group to a controller: the cookie goes first.
-    pub(crate) fn give_to(&mut self, link: LinkId) {
+    pub(crate) fn give_to(&mut self, controller: AssocId) {
         debug_assert_eq!(self.sent, 0, "taken back before given away");
         debug_assert!(self.held.is_empty(), "output of a former owner");
-        self.owner = Owner::Link(link);
+        self.owner = Owner::Controller(controller);
         self.echo_due = self.cookie.is_some();
     }
 
@@ -146,10 +148,10 @@ impl Group {
     }
 
     /// Keeps output of the owner until its cookie comes. False: the limit is reached.
-    pub(crate) fn hold(&mut self, protocol_data: Bytes, held_max: usize) -> bool {
+    pub(crate) fn hold(&mut self, output: Msu, held_max: usize) -> bool {
         let room = self.held.len() < held_max;
         if room {
-            self.held.push(protocol_data);
+            self.held.push(output);
         }
         room
     }
@@ -160,7 +162,7 @@ impl Group {
     }
 
     /// The owner's transaction counts from here: the cookie is stored, what it covers is freed, its output may go.
-    pub(crate) fn commit(&mut self, cookie: Bytes, mark: CorrelationId) -> (Freed, impl Iterator<Item = Bytes> + '_) {
+    pub(crate) fn commit(&mut self, cookie: Bytes, mark: CorrelationId) -> (Freed, impl Iterator<Item = Msu> + '_) {
         self.cookie = Some(cookie);
         let freed = self.confirm(mark);
         (freed, self.held.drain(..))
@@ -179,6 +181,10 @@ mod tests {
 
     fn id(sequence: u32) -> CorrelationId {
         CorrelationId(CorrelationId::start(1, 0x23).0 | sequence)
+    }
+
+    fn msu(user_data: &'static str) -> Msu {
+        Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data: Bytes::from_static(user_data.as_bytes()) }
     }
 
     fn group_with(n: usize) -> Group {
@@ -206,21 +212,21 @@ mod tests {
     #[test]
     fn unconfirmed_go_first_to_the_next_owner() {
         let mut group = group_with(3);
-        group.give_to(LinkId(1));
+        group.give_to(AssocId(1));
         assert_eq!(send_all(&mut group), [1, 2, 3]);
         assert_eq!(group.confirm(id(1)), Freed { messages: 1, bytes: 4 });
         push(&mut group);
         let (taken, _) = group.take_back();
         assert_eq!(taken.collect::<Vec<_>>(), [id(2), id(3)]);
         push(&mut group);
-        group.give_to(LinkId(2));
+        group.give_to(AssocId(2));
         assert_eq!(send_all(&mut group), [2, 3, 4, 5]);
     }
 
     #[test]
     fn only_what_was_sent_can_be_confirmed() {
         let mut group = group_with(3);
-        group.give_to(LinkId(1));
+        group.give_to(AssocId(1));
         assert_eq!(group.confirm(id(3)), Freed::default());
         group.mark_sent();
         assert_eq!(group.confirm(id(3)).messages, 1);
@@ -234,18 +240,18 @@ mod tests {
     #[test]
     fn commit_stores_frees_and_releases_in_one_step() {
         let mut group = group_with(2);
-        group.give_to(LinkId(1));
+        group.give_to(AssocId(1));
         send_all(&mut group);
-        assert!(group.hold(Bytes::from_static(b"a"), 2));
-        assert!(group.hold(Bytes::from_static(b"b"), 2));
-        assert!(!group.hold(Bytes::from_static(b"c"), 2), "bounded");
+        assert!(group.hold(msu("a"), 2));
+        assert!(group.hold(msu("b"), 2));
+        assert!(!group.hold(msu("c"), 2), "bounded");
         let (freed, released) = group.commit(Bytes::from_static(b"cookie"), id(2));
         assert_eq!(freed.messages, 2);
-        assert_eq!(released.collect::<Vec<_>>(), ["a", "b"]);
-        assert!(group.hold(Bytes::from_static(b"d"), 2));
+        assert_eq!(released.map(|msu| msu.user_data).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(group.hold(msu("d"), 2));
         let (_, dropped) = group.take_back();
         assert_eq!(dropped, 1, "uncommitted output never happened");
-        group.give_to(LinkId(2));
+        group.give_to(AssocId(2));
         assert!(group.echo_due);
         assert_eq!(group.cookie().map(Bytes::as_ref), Some(&b"cookie"[..]));
     }
@@ -253,7 +259,7 @@ mod tests {
     #[test]
     fn sequence_wraps_over_zero_and_keeps_order() {
         let mut group = Group::new(id(0xf_fffe));
-        group.give_to(LinkId(1));
+        group.give_to(AssocId(1));
         push(&mut group);
         push(&mut group);
         assert_eq!(send_all(&mut group), [0xf_ffff, 1]);

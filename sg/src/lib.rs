@@ -7,5 +7,9 @@ pub mod config;
 pub mod daemon;
 mod group;
 mod liveness;
+mod msu;
+mod pool;
+mod record;
+mod route;
 
 pub use config::Config;

@@ -1,0 +1,203 @@
+//! What controllers send: output, cookies, BEATs, and the answers to ours.
+
+use super::controller::{Ask, Phase};
+use super::{Cx, Pool};
+use crate::group::{Freed, GroupId, Owner};
+use crate::msu::Msu;
+use crate::record::{Direction, Discard, GiveUp};
+use asap::wire::{Limits, Message as Asap};
+use bytes::Bytes;
+use m3ua_lite::asp::Input;
+use m3ua_lite::session::{Envelope, GroupKey, Heartbeat};
+use m3ua_lite::wire::{Beat, Data, Message, MessageType};
+use sctp::{AssocId, ppid};
+use std::time::Duration;
+
+impl Pool {
+    /// Takes a message of a controller. False: not one of this pool.
+    pub(crate) fn message(
+        &mut self,
+        cx: &mut Cx<'_>,
+        assoc: AssocId,
+        stream: u16,
+        ppid: u32,
+        unordered: bool,
+        payload: &Bytes,
+    ) -> bool {
+        if !self.controllers.contains_key(&assoc) {
+            return false;
+        }
+        match ppid {
+            ppid::M3UA => self.m3ua(cx, assoc, stream, unordered, payload),
+            ppid::ASAP => self.asap(cx, assoc, payload),
+            _ => self.counters.unknown_ppid += 1,
+        }
+        // Whatever it was: its M3UA layer lives.
+        if let Some(controller) = self.controllers.get_mut(&assoc) {
+            controller.live.heard(cx.now, controller.unconfirmed > 0);
+        }
+        true
+    }
+
+    fn m3ua(&mut self, cx: &mut Cx<'_>, assoc: AssocId, stream: u16, unordered: bool, payload: &Bytes) {
+        let Some(controller) = self.controllers.get(&assoc) else { return };
+        // A controller that leaves finishes what it was sent: its last output counts, though its ASP is not active any more.
+        let is_data = payload.get(2..4) == Some(&MessageType::Data.code().to_be_bytes()[..]);
+        if is_data && matches!(controller.phase, Phase::Draining(_)) {
+            return match Message::decode(payload) {
+                Ok(Message::Data(data)) => self.output(cx, assoc, &data, payload),
+                _ => self.counters.malformed_from_pool += 1,
+            };
+        }
+        match self.asp_message(cx, assoc, stream, payload) {
+            Some(Input::Deliver(message)) => self.delivered(cx, assoc, stream, unordered, &message, payload),
+            Some(Input::Dropped(_)) => self.counters.malformed_from_pool += 1,
+            Some(Input::Consumed) | None => {}
+        }
+    }
+
+    fn delivered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        assoc: AssocId,
+        stream: u16,
+        unordered: bool,
+        message: &Message<'_>,
+        payload: &Bytes,
+    ) {
+        match message {
+            Message::Data(data) => self.output(cx, assoc, data, payload),
+            Message::Beat(beat) => self.beat(cx, assoc, stream, unordered, *beat),
+            Message::BeatAck(beat) => self.beat_ack(cx, assoc, beat.data),
+            Message::Error(_) => self.counters.errors_from_pool += 1,
+            // Network management of the pool's side: nothing of ours depends on it. The rest the ASP machine consumes.
+            Message::Notify(_) | Message::Duna(_) | Message::Dava(_) | Message::Daud(_) | Message::Scon(_)
+            | Message::Dupu(_) | Message::Drst(_) | Message::AspUp(_) | Message::AspDown(_) | Message::AspUpAck(_)
+            | Message::AspDownAck(_) | Message::AspActive(_) | Message::AspInactive(_) | Message::AspActiveAck(_)
+            | Message::AspInactiveAck(_) | Message::RegReq(_) | Message::RegRsp(_) | Message::DeregReq(_)
+            | Message::DeregRsp(_) => self.counters.ignored_from_pool += 1,
+        }
+    }
+
+    /// Answers a BEAT; the echo of a lease BEAT is what lets the controller act.
+    fn beat(&mut self, cx: &mut Cx<'_>, assoc: AssocId, stream: u16, unordered: bool, beat: Beat<'_>) {
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+        if let Some(Heartbeat::Lease(lease)) = beat.data.map(Heartbeat::decode) {
+            if u64::from(lease.lease_ms) > self.settings.failover.lease_ms_max {
+                self.counters.leases_refused += 1;
+                return;
+            }
+            // Noted before it is sent: whoever gets the echo acts on it.
+            controller.lease.granted(cx.now, Duration::from_millis(lease.lease_ms.into()));
+        }
+        controller.send(cx, stream, unordered, &Message::BeatAck(beat));
+    }
+
+    fn beat_ack(&mut self, cx: &mut Cx<'_>, assoc: AssocId, data: Option<&[u8]>) {
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+        match controller.answered(cx.now, data) {
+            Some(Ask::Liveness(number)) => controller.live.answered(number),
+            Some(Ask::Barrier(id)) => {
+                let mut confirmed = Vec::new();
+                if !controller.barriers.acknowledged(cx.now, id, |sent| confirmed.push(sent)) {
+                    self.counters.stray_echoes += 1;
+                }
+                for sent in confirmed {
+                    if self.groups[sent.group.0 as usize].owner == Owner::Controller(assoc) {
+                        let freed = self.groups[sent.group.0 as usize].confirm(sent.correlation_id);
+                        self.freed(assoc, freed);
+                    }
+                }
+                self.drained(cx, assoc);
+            }
+            None => {}
+        }
+    }
+
+    /// Messages of a controller are applied.
+    fn freed(&mut self, assoc: AssocId, freed: Freed) {
+        self.queued.messages -= freed.messages;
+        self.queued.bytes -= freed.bytes;
+        self.counters.applied += freed.messages as u64;
+        if let Some(controller) = self.controllers.get_mut(&assoc) {
+            controller.unconfirmed -= freed.messages;
+        }
+    }
+
+    /// The group of what a controller sends, if the controller owns it. A group that nobody ever worked on is its from now on:
+    /// controllers start calls too.
+    fn own_group(&mut self, cx: &mut Cx<'_>, assoc: AssocId, key: GroupKey) -> Option<GroupId> {
+        let id = self.group(key)?;
+        let group = &self.groups[id.0 as usize];
+        if group.owner == Owner::Controller(assoc) {
+            return Some(id);
+        }
+        let active = self.controllers.get(&assoc).is_some_and(|controller| controller.phase == Phase::Active);
+        if active && group.owner == Owner::Nobody && group.cookie().is_none() && group.len() == 0 {
+            self.give(cx, assoc, id);
+            return Some(id);
+        }
+        self.counters.not_owner += 1;
+        None
+    }
+
+    /// DATA of a controller: held until its cookie comes, or passed on.
+    fn output(&mut self, cx: &mut Cx<'_>, assoc: AssocId, data: &Data<'_>, payload: &Bytes) {
+        let pd = &data.protocol_data;
+        let Some(key) = GroupKey::from_pool(pd) else {
+            self.counters.discard_down(Discard::Malformed);
+            return cx.record.discarded(cx.now, Discard::Malformed, Direction::Down, pd);
+        };
+        let Some(id) = self.own_group(cx, assoc, key) else { return };
+        if let Some(controller) = self.controllers.get_mut(&assoc) {
+            controller.messages_down += 1;
+        }
+        let msu = Msu::from_slice_of(payload, pd);
+        if !self.settings.server.transactions {
+            self.counters.released += 1;
+            cx.released.push(msu);
+        } else if !self.groups[id.0 as usize].hold(msu, self.settings.server.held_messages_max) {
+            // It can never be committed whole any more.
+            self.counters.held_overflows += 1;
+            self.give_up(cx, assoc, GiveUp::Abort, false);
+        }
+    }
+
+    fn asap(&mut self, cx: &mut Cx<'_>, assoc: AssocId, payload: &Bytes) {
+        let limits = Limits { max_cookie: self.settings.server.cookie_bytes_max, ..Limits::default() };
+        match Asap::decode(payload, &limits).map(|decoded| decoded.message) {
+            Ok(Asap::Cookie { cookie }) if self.settings.server.transactions => self.cookie(cx, assoc, cookie),
+            Ok(_) => self.counters.ignored_from_pool += 1,
+            Err(_) => {
+                // Were it a cookie, the output before it would be released with a later one, out of its transaction.
+                self.counters.malformed_from_pool += 1;
+                if self.settings.server.transactions {
+                    self.give_up(cx, assoc, GiveUp::Abort, false);
+                }
+            }
+        }
+    }
+
+    /// A transaction counts from here: in one step the cookie is stored, what it covers is freed, the output is released.
+    fn cookie(&mut self, cx: &mut Cx<'_>, assoc: AssocId, cookie: Bytes) {
+        let Ok(envelope) = Envelope::decode(&cookie) else {
+            self.counters.malformed_from_pool += 1;
+            return self.give_up(cx, assoc, GiveUp::Abort, false);
+        };
+        let (key, mark) = (envelope.group, envelope.mark);
+        let (incarnation, transaction) = (envelope.incarnation, envelope.transaction);
+        let Some(id) = self.own_group(cx, assoc, key) else { return };
+        let (freed, output) = self.groups[id.0 as usize].commit(cookie, mark);
+        let before = cx.released.len();
+        cx.released.extend(output);
+        self.counters.released += (cx.released.len() - before) as u64;
+        self.counters.transactions += 1;
+        self.freed(assoc, freed);
+        if let Some(controller) = self.controllers.get_mut(&assoc) {
+            controller.incarnation = incarnation;
+            controller.transactions += 1;
+            cx.record.committed(cx.now, controller.pe, incarnation, transaction);
+        }
+        self.drained(cx, assoc);
+    }
+}

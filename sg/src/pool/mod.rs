@@ -1,0 +1,421 @@
+//! One application server: its groups, and the controllers of its pool.
+//!
+//! * this file: a message's way from the network into its group and to the group's owner; who owns; T(r)
+//! * [`controller`]: one association to a controller
+//! * [`elements`]: the pool's elements, connecting, ASP states
+//! * [`input`]: what controllers send: output, cookies, BEATs
+//! * [`takeover`]: giving a controller up, fencing, planned stops
+//!
+//! A message that was offered is in exactly one place: a group's queue, applied, or discarded with a counted cause.
+
+mod controller;
+mod elements;
+mod input;
+mod takeover;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use crate::config;
+use crate::group::{Copy, Group, GroupId, Owner};
+use crate::msu::{self, Msu};
+use crate::record::{Discard, Direction, Recorder};
+use asap::wire::PoolHandle;
+use bytes::Bytes;
+use controller::{Controller, Phase};
+pub(crate) use elements::Location;
+use elements::Element;
+use m3ua_lite::as_state::{As, AsConfig, AsState};
+use m3ua_lite::session::{CorrelationId, GroupKey, stream_for};
+use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode};
+use rustc_hash::FxHashMap;
+use sctp::{AssocId, SendError};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+pub(crate) use view::{Counters, View};
+
+/// The associations, as a pool sees them.
+pub(crate) trait Transport {
+    /// Starts an association to a controller.
+    fn connect(&mut self, now: Instant, addresses: &[IpAddr], port: u16) -> Option<AssocId>;
+    /// Sends one message.
+    fn send(&mut self, now: Instant, assoc: AssocId, how: How, payload: Bytes) -> Result<(), SendError>;
+    /// Ends an association at once.
+    fn abort(&mut self, now: Instant, assoc: AssocId);
+    /// Ends an association after what was accepted is delivered.
+    fn shutdown(&mut self, now: Instant, assoc: AssocId);
+    /// Smoothed round trip.
+    fn rtt(&self, assoc: AssocId) -> Option<Duration>;
+}
+
+/// How to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct How {
+    pub(crate) stream: u16,
+    pub(crate) ppid: u32,
+    pub(crate) unordered: bool,
+}
+
+/// The name service, as a pool sees it. Elements are named by their PE identifier.
+pub(crate) trait Directory {
+    /// Makes sure that the pool is being asked for.
+    fn resolve(&mut self, now: Instant, pool: &PoolHandle);
+    /// The element for a new group, by the pool's policy, among the usable ones.
+    fn select(&mut self, now: Instant, pool: &PoolHandle, usable: &dyn Fn(u32) -> bool) -> Option<u32>;
+    /// The element serves, or serves no more: resolution yields it accordingly (N5).
+    fn set_usable(&mut self, now: Instant, pool: &PoolHandle, pe: u32, usable: bool);
+    /// ASAP_ENDPOINT_UNREACHABLE, once an event.
+    fn report_unreachable(&mut self, now: Instant, pool: &PoolHandle, pe: u32);
+}
+
+/// What a pool works with during one call.
+pub(crate) struct Cx<'a> {
+    pub(crate) now: Instant,
+    pub(crate) net: &'a mut dyn Transport,
+    pub(crate) directory: &'a mut dyn Directory,
+    pub(crate) record: &'a mut Recorder,
+    /// Output for the network, committed.
+    pub(crate) released: &'a mut Vec<Msu>,
+}
+
+/// Settings of a pool, ready for use.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) server: config::As,
+    pub(crate) failover: config::Failover,
+    /// Longest message SCTP takes.
+    pub(crate) message_bytes_max: usize,
+    /// Before the first Correlation Id of each group.
+    pub(crate) first_id: CorrelationId,
+}
+
+/// One application server.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    settings: Settings,
+    handle: PoolHandle,
+    started: Instant,
+    as_state: As<AssocId>,
+    by_key: FxHashMap<GroupKey, GroupId>,
+    groups: Vec<Group>,
+    keys: Vec<GroupKey>,
+    /// Messages and bytes in all queues.
+    queued: Queued,
+    /// Groups that have something for a controller and no owner, in the order in which they came to be so.
+    waiting: VecDeque<GroupId>,
+    /// T(r) for messages that wait before the AS was ever active.
+    first_wait: Option<Instant>,
+    /// More elements are about to become active: groups that wait are not all given to the first.
+    gather: Option<Instant>,
+    /// The network was told that the pool's point codes cannot be reached, and since when it has to be told again.
+    unavailable: bool,
+    availability_changed: bool,
+    elements: BTreeMap<u32, Element>,
+    controllers: BTreeMap<AssocId, Controller>,
+    /// Groups of controllers that were given up, and when they may move.
+    fences: Vec<(Instant, Vec<GroupId>)>,
+    counters: Counters,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Queued {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(now: Instant, settings: Settings) -> Self {
+        let server = &settings.server;
+        let as_state = As::new(AsConfig {
+            routing_context: server.routing_context,
+            traffic_mode: match server.traffic_mode {
+                config::TrafficMode::Loadshare => TrafficMode::Loadshare,
+                config::TrafficMode::Override => TrafficMode::Override,
+            },
+            asps_min: 1,
+            t_r_ms: server.t_r_ms,
+        });
+        Self {
+            handle: PoolHandle::new(server.pool.clone().into_bytes()),
+            started: now,
+            as_state,
+            by_key: FxHashMap::default(),
+            groups: Vec::new(),
+            keys: Vec::new(),
+            queued: Queued::default(),
+            waiting: VecDeque::new(),
+            first_wait: None,
+            gather: None,
+            unavailable: false,
+            availability_changed: false,
+            elements: BTreeMap::new(),
+            controllers: BTreeMap::new(),
+            fences: Vec::new(),
+            counters: Counters::default(),
+            settings,
+        }
+    }
+
+    /// The pool's handle.
+    pub(crate) fn handle(&self) -> &PoolHandle {
+        &self.handle
+    }
+
+    /// Takes a message of the network. It is sent, or queued, or discarded with a cause that is counted and recorded.
+    pub(crate) fn offer(&mut self, cx: &mut Cx<'_>, message: &ProtocolData<'_>) {
+        self.counters.offered += 1;
+        let Some(key) = GroupKey::from_network(message) else {
+            return self.discard(cx, Discard::Malformed, message);
+        };
+        if self.unavailable && self.as_state.state() != AsState::Active {
+            return self.discard(cx, Discard::AsPendingExpired, message);
+        }
+        let Some(id) = self.group(key) else { return self.discard(cx, Discard::QueueFull, message) };
+        let correlation_id = self.groups[id.0 as usize].next_id();
+        let data = msu::encode(&Message::Data(Data {
+            network_appearance: self.settings.server.network_appearance,
+            routing_context: Some(self.settings.server.routing_context),
+            protocol_data: *message,
+            correlation_id: Some(correlation_id.0),
+        }));
+        let Some(data) = data.filter(|data| data.len() <= self.settings.message_bytes_max) else {
+            return self.discard(cx, Discard::Malformed, message);
+        };
+        let room = self.queued.messages < self.settings.server.queue_messages_max
+            && self.queued.bytes + data.len() <= self.settings.server.queue_bytes_max;
+        if !room {
+            return self.discard(cx, Discard::QueueFull, message);
+        }
+        self.queued.messages += 1;
+        self.queued.bytes += data.len();
+        self.groups[id.0 as usize].push(Copy { correlation_id, data });
+        self.serve(cx, id);
+    }
+
+    /// Gives a group's waiting messages to its owner, or the group to an owner.
+    fn serve(&mut self, cx: &mut Cx<'_>, id: GroupId) {
+        match self.groups[id.0 as usize].owner {
+            Owner::Controller(assoc) => self.pump(cx, assoc, id),
+            Owner::Fenced => {}
+            Owner::Nobody => self.assign(cx, id),
+        }
+    }
+
+    /// Chooses an owner for a group that has none; without one it waits.
+    fn assign(&mut self, cx: &mut Cx<'_>, id: GroupId) {
+        match self.choose(cx) {
+            Some(assoc) => self.give(cx, assoc, id),
+            None => self.wait(cx, id),
+        }
+    }
+
+    /// A controller by the pool's policy. When the name service does not have its list complete yet, the one with the fewest groups.
+    fn choose(&mut self, cx: &mut Cx<'_>) -> Option<AssocId> {
+        if self.gather.is_some() {
+            return None;
+        }
+        let (elements, controllers) = (&self.elements, &self.controllers);
+        let usable = |pe: u32| {
+            let assoc = elements.get(&pe).and_then(|element| element.assoc);
+            assoc.and_then(|assoc| controllers.get(&assoc)).is_some_and(|controller| controller.phase == Phase::Active)
+        };
+        if !controllers.values().any(|controller| controller.phase == Phase::Active) {
+            return None;
+        }
+        let chosen = cx.directory.select(cx.now, &self.handle, &usable).and_then(|pe| elements.get(&pe)?.assoc);
+        chosen.or_else(|| {
+            self.counters.chosen_by_groups += 1;
+            let active = controllers.iter().filter(|(_, controller)| controller.phase == Phase::Active);
+            active.min_by_key(|(_, controller)| controller.groups.len()).map(|(assoc, _)| *assoc)
+        })
+    }
+
+    fn give(&mut self, cx: &mut Cx<'_>, assoc: AssocId, id: GroupId) {
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+        self.groups[id.0 as usize].give_to(assoc);
+        self.groups[id.0 as usize].waits = false;
+        controller.groups.insert(id);
+        self.counters.given += 1;
+        cx.record.given(cx.now, controller.pe, &self.keys[id.0 as usize]);
+        self.pump(cx, assoc, id);
+    }
+
+    /// Sends the owner what it has not been sent: the cookie first, then the messages in order.
+    fn pump(&mut self, cx: &mut Cx<'_>, assoc: AssocId, id: GroupId) {
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+        if controller.phase != Phase::Active {
+            return;
+        }
+        let group = &mut self.groups[id.0 as usize];
+        let stream = stream_for(&self.keys[id.0 as usize], controller.streams);
+        if group.echo_due {
+            let Some(cookie) = group.cookie().cloned() else { return };
+            match controller.send_cookie_echo(cx, stream, cookie) {
+                Ok(()) => group.echo_due = false,
+                Err(_) => return controller.blocked(id),
+            }
+        }
+        while let Some(copy) = group.next_unsent() {
+            let (correlation_id, data) = (copy.correlation_id, copy.data.clone());
+            if controller.send_data(cx, stream, id, correlation_id, data).is_err() {
+                return controller.blocked(id);
+            }
+            group.mark_sent();
+        }
+    }
+
+    /// Puts a group without owner behind those that wait already.
+    fn wait(&mut self, cx: &mut Cx<'_>, id: GroupId) {
+        let group = &mut self.groups[id.0 as usize];
+        if !std::mem::replace(&mut group.waits, true) {
+            self.waiting.push_back(id);
+        }
+        let idle = matches!(self.as_state.state(), AsState::Down | AsState::Inactive);
+        if idle && group.len() > 0 && self.first_wait.is_none() {
+            self.first_wait = Some(cx.now + ms(self.settings.server.t_r_ms));
+            cx.directory.resolve(cx.now, &self.handle);
+        }
+    }
+
+    /// Gives owners to the groups that wait, in their order, if there is a controller.
+    fn assign_waiting(&mut self, cx: &mut Cx<'_>) {
+        for _ in 0..self.waiting.len() {
+            let Some(id) = self.waiting.pop_front() else { break };
+            // Not waiting any more when a controller began to use the group itself.
+            if !std::mem::take(&mut self.groups[id.0 as usize].waits) {
+                continue;
+            }
+            match self.choose(cx) {
+                Some(assoc) => self.give(cx, assoc, id),
+                None => {
+                    self.groups[id.0 as usize].waits = true;
+                    self.waiting.push_front(id);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// T(r) is over: the messages that wait are discarded; what is known of their calls is kept.
+    fn expire_waiting(&mut self, cx: &mut Cx<'_>) {
+        self.first_wait = None;
+        self.set_unavailable(true);
+        let mut keep = VecDeque::new();
+        for id in std::mem::take(&mut self.waiting) {
+            let copies: Vec<_> = self.groups[id.0 as usize].discard().collect();
+            for copy in copies {
+                self.queued.messages -= 1;
+                self.queued.bytes -= copy.data.len();
+                self.discard_copy(cx, &copy);
+            }
+            let group = &mut self.groups[id.0 as usize];
+            group.waits = group.cookie().is_some();
+            if group.waits {
+                keep.push_back(id);
+            }
+        }
+        self.waiting = keep;
+    }
+
+    fn set_unavailable(&mut self, unavailable: bool) {
+        if std::mem::replace(&mut self.unavailable, unavailable) != unavailable {
+            self.availability_changed = true;
+        }
+    }
+
+    /// The group with this key; a new one if there is room.
+    fn group(&mut self, key: GroupKey) -> Option<GroupId> {
+        if let Some(id) = self.by_key.get(&key) {
+            return Some(*id);
+        }
+        if self.groups.len() >= self.settings.server.groups_max {
+            self.counters.groups_refused += 1;
+            return None;
+        }
+        let id = GroupId(u32::try_from(self.groups.len()).ok()?);
+        self.groups.push(Group::new(self.settings.first_id));
+        self.keys.push(key);
+        self.by_key.insert(key, id);
+        Some(id)
+    }
+
+    fn discard(&mut self, cx: &mut Cx<'_>, cause: Discard, message: &ProtocolData<'_>) {
+        self.counters.discard(cause);
+        cx.record.discarded(cx.now, cause, Direction::Up, message);
+    }
+
+    fn discard_copy(&mut self, cx: &mut Cx<'_>, copy: &Copy) {
+        match Message::decode(&copy.data) {
+            Ok(Message::Data(data)) => self.discard(cx, Discard::AsPendingExpired, &data.protocol_data),
+            // Encoded by ourselves as DATA.
+            _ => self.counters.discard(Discard::AsPendingExpired),
+        }
+    }
+
+    /// To be called when a batch of input is through: barriers, and what found no room before.
+    pub(crate) fn end_batch(&mut self, cx: &mut Cx<'_>) {
+        let blocked: Vec<AssocId> =
+            self.controllers.iter().filter(|(_, c)| !c.backlog.is_empty()).map(|(assoc, _)| *assoc).collect();
+        for assoc in blocked {
+            self.pump_backlog(cx, assoc);
+        }
+        self.sweep_barriers(cx);
+        debug_assert!(self.counters.balances(self.queued.messages), "a message is in two places, or in none");
+    }
+
+    fn pump_backlog(&mut self, cx: &mut Cx<'_>, assoc: AssocId) {
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+        for id in std::mem::take(&mut controller.backlog) {
+            if self.groups[id.0 as usize].owner == Owner::Controller(assoc) {
+                self.pump(cx, assoc, id);
+            }
+        }
+    }
+
+    /// Does what is due. `stall`: how long this gateway itself did not run.
+    pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>, stall: Option<Duration>) {
+        if let Some(stall) = stall {
+            self.controllers.values_mut().for_each(|controller| controller.live.excuse(stall));
+        }
+        self.open_fences(cx);
+        self.supervise(cx);
+        self.connect_due(cx);
+        self.as_state.handle_timeout(self.now_ms(cx.now));
+        self.drain_as_events(cx);
+        if self.first_wait.is_some_and(|at| at <= cx.now) {
+            self.expire_waiting(cx);
+        }
+        if self.gather.is_some_and(|at| at <= cx.now) {
+            self.gather = None;
+            self.assign_waiting(cx);
+        }
+    }
+
+    /// When [`Pool::handle_timeout`] or [`Pool::end_batch`] has something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let recovery = self.as_state.poll_timeout().map(|at| self.started + ms(at));
+        let fence = self.fences.iter().map(|(at, _)| *at).min();
+        let connect = self.elements.values().filter_map(|element| element.connect_at()).min();
+        let controllers = self.controllers.iter().filter_map(|(_, controller)| controller.poll_timeout()).min();
+        [recovery, fence, connect, controllers, self.first_wait, self.gather].into_iter().flatten().min()
+    }
+
+    /// Whether the network must be told that the pool can (true) or cannot be reached, since the last call.
+    pub(crate) fn take_availability_change(&mut self) -> Option<bool> {
+        std::mem::take(&mut self.availability_changed).then_some(!self.unavailable)
+    }
+
+    /// False once T(r) ran out without a controller.
+    pub(crate) fn is_available(&self) -> bool {
+        !self.unavailable
+    }
+
+    fn now_ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}

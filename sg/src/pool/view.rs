@@ -1,0 +1,166 @@
+//! What a pool counts, and what the admin sees of it.
+
+use super::Pool;
+use super::controller::{Controller, Phase};
+use crate::record::Discard;
+use serde::Serialize;
+
+/// Counted since the start. The field names are the metric names without prefix.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Counters {
+    /// Messages of the network with this application server's routing key.
+    pub(crate) offered: u64,
+    /// Confirmed by a controller as applied.
+    pub(crate) applied: u64,
+    /// Discarded on the way to the pool, by [`Discard`].
+    discarded: [u64; Discard::ALL.len()],
+    /// Output discarded on the way to the network, by [`Discard`].
+    discarded_down: [u64; Discard::ALL.len()],
+    /// Output given to the network side.
+    pub(crate) released: u64,
+    /// Transactions committed.
+    pub(crate) transactions: u64,
+    /// Unconfirmed messages taken back from controllers that were given up.
+    pub(crate) taken_back: u64,
+    /// Output that was never committed.
+    pub(crate) held_dropped: u64,
+    /// Controllers given up.
+    pub(crate) given_up: u64,
+    /// Times a group was given to a controller.
+    pub(crate) given: u64,
+    /// Of these without the pool's policy, because the name service had no answer.
+    pub(crate) chosen_by_groups: u64,
+    /// Groups refused (`groups_max`).
+    pub(crate) groups_refused: u64,
+    /// Associations not opened (`associations_max`, no address).
+    pub(crate) associations_refused: u64,
+    /// Controllers given up because their held output passed `held_messages_max`.
+    pub(crate) held_overflows: u64,
+    /// Lease BEATs not echoed (`lease_ms_max`).
+    pub(crate) leases_refused: u64,
+    /// Output and cookies for a group that the controller does not own.
+    pub(crate) not_owner: u64,
+    /// Echoes that belong to no outstanding barrier.
+    pub(crate) stray_echoes: u64,
+    /// Messages of controllers that were not understood or not allowed.
+    pub(crate) malformed_from_pool: u64,
+    /// ERR of controllers.
+    pub(crate) errors_from_pool: u64,
+    /// Messages of controllers that mean nothing here.
+    pub(crate) ignored_from_pool: u64,
+    /// Messages of controllers with another PPID than M3UA's and ASAP's.
+    pub(crate) unknown_ppid: u64,
+    /// NTFYs that found no room.
+    pub(crate) notify_lost: u64,
+}
+
+impl Counters {
+    pub(crate) fn discard(&mut self, cause: Discard) {
+        self.discarded[cause as usize] += 1;
+    }
+
+    pub(crate) fn discard_down(&mut self, cause: Discard) {
+        self.discarded_down[cause as usize] += 1;
+    }
+
+    pub(crate) fn discarded(&self, cause: Discard) -> u64 {
+        self.discarded[cause as usize]
+    }
+
+    pub(crate) fn discarded_down(&self, cause: Discard) -> u64 {
+        self.discarded_down[cause as usize]
+    }
+
+    /// Offered = applied + discarded + in a queue, exactly.
+    pub(crate) fn balances(&self, queued: usize) -> bool {
+        self.offered == self.applied + self.discarded.iter().sum::<u64>() + queued as u64
+    }
+}
+
+/// A pool in the admin state.
+#[derive(Debug, Serialize)]
+pub(crate) struct View {
+    pub(crate) pool: String,
+    pub(crate) routing_context: u32,
+    pub(crate) state: &'static str,
+    pub(crate) available: bool,
+    pub(crate) groups: usize,
+    pub(crate) groups_waiting: usize,
+    pub(crate) queued_messages: usize,
+    pub(crate) queued_bytes: usize,
+    pub(crate) controllers: Vec<ControllerView>,
+    pub(crate) counters: Counters,
+}
+
+/// A pool element in the admin state.
+#[derive(Debug, Serialize)]
+pub(crate) struct ControllerView {
+    pub(crate) pe: String,
+    /// connecting, starting, active, draining, inactive, or down.
+    pub(crate) state: &'static str,
+    pub(crate) registered: bool,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) port: u16,
+    pub(crate) incarnation: String,
+    pub(crate) groups: usize,
+    pub(crate) unconfirmed: usize,
+    pub(crate) rtt_us: Option<u64>,
+    /// Sent to it on this association.
+    pub(crate) messages_up: u64,
+    /// Came from it.
+    pub(crate) messages_down: u64,
+    pub(crate) transactions: u64,
+}
+
+impl Controller {
+    fn state(&self) -> &'static str {
+        match self.phase {
+            Phase::Starting(_) if self.streams == 0 => "connecting",
+            Phase::Starting(_) => "starting",
+            Phase::Active => "active",
+            Phase::Draining(_) => "draining",
+            Phase::Inactive => "inactive",
+        }
+    }
+}
+
+impl Pool {
+    /// What was counted.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// For the admin.
+    pub(crate) fn view(&self) -> View {
+        let controllers = self.elements.iter().map(|(pe, element)| {
+            let controller = element.assoc.and_then(|assoc| self.controllers.get(&assoc));
+            let rtt = controller.and_then(|c| c.rtt);
+            ControllerView {
+                pe: format!("{pe:08x}"),
+                state: controller.map_or("down", Controller::state),
+                registered: element.in_pool,
+                addresses: element.location.addresses.iter().map(ToString::to_string).collect(),
+                port: element.location.port,
+                incarnation: format!("{:08x}", controller.map_or(0, |c| c.incarnation)),
+                groups: controller.map_or(0, |c| c.groups.len()),
+                unconfirmed: controller.map_or(0, |c| c.unconfirmed),
+                rtt_us: rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+                messages_up: controller.map_or(0, |c| c.messages_up),
+                messages_down: controller.map_or(0, |c| c.messages_down),
+                transactions: controller.map_or(0, |c| c.transactions),
+            }
+        });
+        View {
+            pool: self.settings.server.pool.clone(),
+            routing_context: self.settings.server.routing_context,
+            state: self.as_state.state().name(),
+            available: self.is_available(),
+            groups: self.groups.len(),
+            groups_waiting: self.waiting.len(),
+            queued_messages: self.queued.messages,
+            queued_bytes: self.queued.bytes,
+            controllers: controllers.collect(),
+            counters: self.counters,
+        }
+    }
+}

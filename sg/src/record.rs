@@ -1,0 +1,193 @@
+//! The gateway's record: what it committed, took back, discarded, gave and gave up. ARCHITECTURE.md, "Records".
+//!
+//! Lines are collected and written in `Node::flush`, before anything that follows from them is sent.
+
+use m3ua_lite::isup;
+use m3ua_lite::session::{CorrelationId, GroupKey, NO_CIC_BLOCK};
+use m3ua_lite::wire::ProtocolData;
+use sctp::ClockAnchor;
+use std::fmt::Write;
+use std::time::Instant;
+
+/// Why a message was discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discard {
+    NoRoute,
+    QueueFull,
+    AsPendingExpired,
+    Malformed,
+    NoPeer,
+}
+
+impl Discard {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NoRoute, Self::QueueFull, Self::AsPendingExpired, Self::Malformed, Self::NoPeer];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NoRoute => "no-route",
+            Self::QueueFull => "queue-full",
+            Self::AsPendingExpired => "as-pending-expired",
+            Self::Malformed => "malformed",
+            Self::NoPeer => "no-peer",
+        }
+    }
+}
+
+/// Direction of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the network to the pool.
+    Up,
+    /// From the pool to the network.
+    Down,
+}
+
+/// Why a controller was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GiveUp {
+    /// ICMP: its socket is gone.
+    Unreachable,
+    /// SCTP heard nothing, or could not connect again.
+    Silent,
+    /// Its M3UA layer said nothing, or confirmed nothing.
+    Beat,
+    /// ABORT in either direction.
+    Abort,
+    /// SHUTDOWN.
+    Shutdown,
+    /// It left ASP-ACTIVE and did not confirm in time.
+    AspDown,
+}
+
+impl GiveUp {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Silent => "silent",
+            Self::Beat => "beat",
+            Self::Abort => "abort",
+            Self::Shutdown => "shutdown",
+            Self::AspDown => "asp-down",
+        }
+    }
+}
+
+/// Collects lines.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    clock: ClockAnchor,
+    /// No record is wanted: nothing is formatted.
+    on: bool,
+    lines: String,
+}
+
+// Writing to a String cannot fail: the results below are dropped.
+impl Recorder {
+    pub(crate) fn new(clock: ClockAnchor, on: bool, gateway: u8, epoch: u8, transactions: bool) -> Self {
+        let mut lines = String::new();
+        if on {
+            let _ = writeln!(lines, "# sigpool-record 1 gateway gateway={gateway} epoch={epoch} transactions={transactions}");
+        }
+        Self { clock, on, lines }
+    }
+
+    /// A controller's transaction counts.
+    pub(crate) fn committed(&mut self, now: Instant, pe: u32, incarnation: u32, transaction: u32) {
+        if self.on {
+            let t = self.clock.ns(now);
+            let _ = writeln!(self.lines, "C,{t},{pe:08x},{incarnation:08x},{transaction}");
+        }
+    }
+
+    /// An unconfirmed message is taken back.
+    pub(crate) fn taken_back(&mut self, now: Instant, pe: u32, correlation_id: CorrelationId) {
+        if self.on {
+            let t = self.clock.ns(now);
+            let _ = writeln!(self.lines, "H,{t},{pe:08x},{correlation_id}");
+        }
+    }
+
+    /// A message is discarded.
+    pub(crate) fn discarded(&mut self, now: Instant, cause: Discard, direction: Direction, message: &ProtocolData<'_>) {
+        if !self.on {
+            return;
+        }
+        let t = self.clock.ns(now);
+        let direction = match direction {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        };
+        let ProtocolData { opc, dpc, si, ni, sls, .. } = message;
+        let _ = write!(self.lines, "X,{t},{},{direction},{opc},{dpc},{si},{ni},{sls},", cause.name());
+        if let (isup::SERVICE_INDICATOR, Some(cic)) = (*si, isup::cic(message.user_data)) {
+            let _ = write!(self.lines, "{cic}");
+        }
+        self.lines.push(',');
+        for octet in message.user_data {
+            let _ = write!(self.lines, "{octet:02x}");
+        }
+        self.lines.push('\n');
+    }
+
+    /// A group is given to a controller.
+    pub(crate) fn given(&mut self, now: Instant, pe: u32, group: &GroupKey) {
+        if !self.on {
+            return;
+        }
+        let t = self.clock.ns(now);
+        let GroupKey { opc, dpc, si, sls, cic_block } = group;
+        // User parts without circuits have their SLS in the place of the block.
+        let block = if *cic_block == NO_CIC_BLOCK { u16::from(*sls) } else { *cic_block };
+        let _ = writeln!(self.lines, "G,{t},{pe:08x},{opc},{dpc},{si},{block}");
+    }
+
+    /// A controller is given up.
+    pub(crate) fn gave_up(&mut self, now: Instant, pe: u32, why: GiveUp) {
+        if self.on {
+            let t = self.clock.ns(now);
+            let _ = writeln!(self.lines, "F,{t},{pe:08x},{}", why.name());
+        }
+    }
+
+    /// The lines since the last call.
+    pub(crate) fn lines(&self) -> &str {
+        &self.lines
+    }
+
+    /// What [`Recorder::lines`] gave is written.
+    pub(crate) fn written(&mut self) {
+        self.lines.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_as_documented() {
+        let now = Instant::now();
+        let mut record = Recorder::new(ClockAnchor { instant: now, monotonic_ns: 77 }, true, 3, 200, true);
+        let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 3, user_data: &[0x21, 0x01, 0x10] };
+        let group = GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: 9 };
+        record.committed(now, 0xbeef, 4, 5);
+        record.taken_back(now, 0xbeef, CorrelationId(0x1010_0001));
+        record.discarded(now, Discard::NoRoute, Direction::Up, &message);
+        record.discarded(now, Discard::NoPeer, Direction::Down, &ProtocolData { si: 3, ..message });
+        record.given(now, 0xbeef, &group);
+        record.gave_up(now, 0xbeef, GiveUp::AspDown);
+        assert_eq!(
+            record.lines(),
+            "# sigpool-record 1 gateway gateway=3 epoch=200 transactions=true\n\
+             C,77,0000beef,00000004,5\n\
+             H,77,0000beef,10100001\n\
+             X,77,no-route,up,1,2,5,2,3,289,210110\n\
+             X,77,no-peer,down,1,2,3,2,3,,210110\n\
+             G,77,0000beef,1,2,5,9\n\
+             F,77,0000beef,asp-down\n"
+        );
+        record.written();
+        assert_eq!(record.lines(), "");
+    }
+}
