@@ -33,7 +33,7 @@ use sctp::{AssocId, SendError};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
-pub(crate) use view::{Counters, View};
+pub(crate) use view::{ControllerView, Counters, View};
 
 /// The associations, as a pool sees them.
 pub(crate) trait Transport {
@@ -409,6 +409,16 @@ impl Pool {
     /// False once T(r) ran out without a controller.
     pub(crate) fn is_available(&self) -> bool {
         !self.unavailable
+    }
+
+    /// Nothing waits and nothing is unconfirmed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queued.messages == 0
+    }
+
+    /// The associations to controllers.
+    pub(crate) fn associations(&self) -> impl Iterator<Item = AssocId> + '_ {
+        self.controllers.keys().copied()
     }
 
     fn now_ms(&self, now: Instant) -> u64 {

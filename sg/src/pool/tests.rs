@@ -1,1 +1,5 @@
+//! The mechanism in virtual time, against scripted controllers: no SCTP, no name server.
 
+mod bench;
+mod session;
+mod takeover;

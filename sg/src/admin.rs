@@ -1,0 +1,163 @@
+//! What the admin HTTP server is told: state as JSON, metrics for Prometheus.
+
+use crate::node::{Counters, Node};
+use crate::pool::Pool;
+use crate::record::Discard;
+use crate::{network, pool};
+use enrp::daemon::{AdminKind, AdminReply, AdminRequest, Kind, Metrics};
+use serde::Serialize;
+use std::time::Instant;
+
+/// The admin state.
+#[derive(Debug, Serialize)]
+struct State<'a> {
+    name: &'a str,
+    gateway: u8,
+    health: &'a str,
+    pools: Vec<pool::View>,
+    network: network::View,
+    counters: Counters,
+    sctp: SctpState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrp: Option<enrp::ServerSnapshot>,
+}
+
+#[derive(Debug, Serialize)]
+struct SctpState {
+    packets_in: u64,
+    packets_out: u64,
+}
+
+impl Node {
+    /// Answers the admin.
+    pub(crate) fn admin(&mut self, _now: Instant, request: AdminRequest) {
+        let reply = match &request.kind {
+            AdminKind::State => AdminReply::json(&self.state()),
+            AdminKind::Metrics => AdminReply::ok(self.metrics()),
+            AdminKind::Health => match self.unhealthy() {
+                Some(why) => AdminReply::unavailable(why),
+                None => AdminReply::ok("ok\n"),
+            },
+            AdminKind::Command { .. } => AdminReply::not_found("no commands\n"),
+        };
+        request.reply.send(reply);
+    }
+
+    fn state(&self) -> State<'_> {
+        let sctp = self.wire.stack.counters();
+        State {
+            name: &self.config.node.name,
+            gateway: self.config.node.gateway,
+            health: self.unhealthy().map_or("ok", str::trim_end),
+            pools: self.pools.iter().map(Pool::view).collect(),
+            network: self.network.view(),
+            counters: self.counters,
+            sctp: SctpState { packets_in: sctp.packets_in, packets_out: sctp.packets_out },
+            enrp: self.names.server().map(enrp::Server::snapshot),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let mut metrics = Metrics::new();
+        let views: Vec<pool::View> = self.pools.iter().map(Pool::view).collect();
+        pool_metrics(&mut metrics, &views);
+        controller_metrics(&mut metrics, &views);
+        discard_metrics(&mut metrics, self);
+        let network = self.network.counters();
+        metrics.counter("sg_network_received_total", "DATA of the network side.", network.received);
+        metrics.counter("sg_network_sent_total", "DATA sent to the network side.", network.sent);
+        metrics.counter("sg_network_undelivered_total", "DATA a lost peer may not have got.", network.undelivered);
+        metrics.counter("sg_network_malformed_total", "Messages of peers not understood or not allowed.", network.malformed);
+        metrics.counter("sg_stalls_total", "Times the gateway itself did not run in time.", self.counters.stalls);
+        metrics.counter("sg_strangers_total", "Associations and messages nobody asked for.", self.counters.strangers);
+        let user = self.names.user_counters();
+        metrics.counter("sg_asap_requests_sent_total", "HANDLE_RESOLUTION sent.", user.requests_sent);
+        metrics.counter("sg_asap_reports_sent_total", "ENDPOINT_UNREACHABLE sent.", user.reports_sent);
+        if let Some(server) = self.names.server() {
+            for (name, help, value) in server.counters().list() {
+                metrics.counter(&format!("enrp_{name}_total"), help, value);
+            }
+        }
+        metrics.finish()
+    }
+}
+
+/// A metric's name, its help, and how to read it.
+type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
+
+fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
+    let counters: [Of<pool::Counters, u64>; 18] = [
+        ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
+        ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
+        ("released", "Output given to the network side.", |c| c.released),
+        ("transactions", "Transactions committed.", |c| c.transactions),
+        ("taken_back", "Unconfirmed messages taken back from controllers.", |c| c.taken_back),
+        ("held_dropped", "Output that was never committed.", |c| c.held_dropped),
+        ("given_up", "Controllers given up.", |c| c.given_up),
+        ("groups_given", "Times a group was given to a controller.", |c| c.given),
+        ("chosen_by_groups", "Of these, without the pool's policy.", |c| c.chosen_by_groups),
+        ("groups_refused", "Groups beyond groups_max.", |c| c.groups_refused),
+        ("associations_refused", "Associations not opened.", |c| c.associations_refused),
+        ("held_overflows", "Controllers given up for too much uncommitted output.", |c| c.held_overflows),
+        ("leases_refused", "Lease BEATs not echoed.", |c| c.leases_refused),
+        ("not_owner", "Output and cookies of a controller that does not own the group.", |c| c.not_owner),
+        ("stray_echoes", "Echoes of no outstanding barrier.", |c| c.stray_echoes),
+        ("malformed_from_pool", "Messages of controllers not understood or not allowed.", |c| c.malformed_from_pool),
+        ("errors_from_pool", "ERR of controllers.", |c| c.errors_from_pool),
+        ("ignored_from_pool", "Messages of controllers that mean nothing here.", |c| {
+            c.ignored_from_pool + c.unknown_ppid + c.notify_lost
+        }),
+    ];
+    for (name, help, read) in counters {
+        metrics.family(&format!("sg_pool_{name}_total"), help, Kind::Counter);
+        for view in views {
+            metrics.sample(&[("pool", &view.pool)], read(&view.counters) as f64);
+        }
+    }
+    let gauges: [Of<pool::View, usize>; 5] = [
+        ("queued_messages", "Messages waiting or unconfirmed.", |v| v.queued_messages),
+        ("queued_bytes", "Bytes waiting or unconfirmed.", |v| v.queued_bytes),
+        ("groups", "Groups known.", |v| v.groups),
+        ("groups_waiting", "Groups without a controller.", |v| v.groups_waiting),
+        ("available", "1 when the pool can be reached.", |v| usize::from(v.available)),
+    ];
+    for (name, help, read) in gauges {
+        metrics.family(&format!("sg_pool_{name}"), help, Kind::Gauge);
+        for view in views {
+            metrics.sample(&[("pool", &view.pool)], read(view) as f64);
+        }
+    }
+}
+
+fn controller_metrics(metrics: &mut Metrics, views: &[pool::View]) {
+    let columns: [Of<pool::ControllerView, f64>; 6] = [
+        ("active", "1 when ASP-ACTIVE.", |c| f64::from(u8::from(c.state == "active"))),
+        ("groups", "Groups it owns.", |c| c.groups as f64),
+        ("unconfirmed", "Messages it has not confirmed.", |c| c.unconfirmed as f64),
+        ("messages_up", "Messages sent to it on this association.", |c| c.messages_up as f64),
+        ("messages_down", "Messages from it on this association.", |c| c.messages_down as f64),
+        ("rtt_seconds", "Smoothed round trip.", |c| c.rtt_us.map_or(f64::NAN, |us| us as f64 / 1e6)),
+    ];
+    for (name, help, read) in columns {
+        metrics.family(&format!("sg_controller_{name}"), help, Kind::Gauge);
+        for view in views {
+            for controller in &view.controllers {
+                metrics.sample(&[("pool", &view.pool), ("pe", &controller.pe)], read(controller));
+            }
+        }
+    }
+}
+
+fn discard_metrics(metrics: &mut Metrics, node: &Node) {
+    metrics.family("sg_discarded_total", "Messages discarded.", Kind::Counter);
+    for cause in Discard::ALL {
+        let of_pools = |read: fn(&pool::Counters, Discard) -> u64| -> u64 {
+            node.pools.iter().map(|pool| read(pool.counters(), cause)).sum()
+        };
+        let no_route = if cause == Discard::NoRoute { node.counters.no_route } else { 0 };
+        let up = of_pools(pool::Counters::discarded) + no_route;
+        let down = of_pools(pool::Counters::discarded_down) + node.network.counters().discarded(cause);
+        metrics.sample(&[("cause", cause.name()), ("direction", "up")], up as f64);
+        metrics.sample(&[("cause", cause.name()), ("direction", "down")], down as f64);
+    }
+}

@@ -1,0 +1,463 @@
+//! The gateway as one machine: it takes datagrams, time and requests, and gives datagrams. It moves things between its parts;
+//! what they mean is the parts' business.
+
+use crate::config::{self, Config};
+use crate::msu::Msu;
+use crate::names::Names;
+use crate::network::{Inbound, NetCx, Network};
+use crate::pool::{Cx, How, Pool, Settings, Transport};
+use crate::record::{Direction, Discard, Recorder};
+use crate::route::Routes;
+use asap::wire::ASAP_PORT;
+use bytes::Bytes;
+use enrp::daemon::{DaemonCommand, RecordFile};
+use m3ua_lite::session::CorrelationId;
+use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
+use rustc_hash::FxHashMap;
+use sctp::{
+    AssocId, ClockAnchor, Connect, Datagram, Event, SendError, SendOptions, Stack, Transmit, Unreachable, ppid,
+};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Whose business an association is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A controller of this pool.
+    Pool(usize),
+    /// A peer of the network side.
+    Network,
+    /// A client of the embedded name server.
+    Client,
+    /// A name server outside.
+    NameServer,
+}
+
+/// The associations.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) stack: Stack,
+    udp_port: u16,
+}
+
+impl Transport for Wire {
+    fn connect(&mut self, now: Instant, addresses: &[IpAddr], port: u16) -> Option<AssocId> {
+        let peer = addresses.iter().map(|ip| SocketAddr::new(*ip, self.udp_port)).collect();
+        self.stack.connect(now, Connect { peer, peer_port: port, local_port: None }).ok()
+    }
+    fn send(&mut self, now: Instant, assoc: AssocId, how: How, payload: Bytes) -> Result<(), SendError> {
+        let How { stream, ppid, unordered } = how;
+        self.stack.send(now, assoc, SendOptions { stream, ppid, unordered, context: 0 }, payload)
+    }
+    fn abort(&mut self, now: Instant, assoc: AssocId) {
+        self.stack.abort(now, assoc, b"given up");
+    }
+    fn shutdown(&mut self, now: Instant, assoc: AssocId) {
+        self.stack.shutdown(now, assoc);
+    }
+    fn rtt(&self, assoc: AssocId) -> Option<Duration> {
+        self.stack.rtt(assoc)
+    }
+}
+
+/// What the shell gives a node at its birth.
+#[derive(Debug)]
+pub struct Birth {
+    /// Now.
+    pub now: Instant,
+    /// The same moment on both clocks.
+    pub clock: ClockAnchor,
+    /// Randomness: from the operating system, or a simulation's.
+    pub seed: [u8; 32],
+    /// Where the record goes; `None`: no record.
+    pub record: Option<RecordFile>,
+}
+
+/// A signaling gateway.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) config: Config,
+    pub(crate) wire: Wire,
+    pub(crate) names: Names,
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) network: Network,
+    routes: Routes,
+    roles: FxHashMap<AssocId, Role>,
+    record: Recorder,
+    file: Option<RecordFile>,
+    /// Output on its way to the network side.
+    released: Vec<Msu>,
+    pub(crate) counters: Counters,
+    stop: Option<Stop>,
+}
+
+/// Counted since the start; what has no pool.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub(crate) struct Counters {
+    /// Messages of the network without application server.
+    pub(crate) no_route: u64,
+    /// Associations that nobody asked for.
+    pub(crate) strangers: u64,
+    /// Times this gateway itself did not run for longer than it should.
+    pub(crate) stalls: u64,
+    /// The longest of them, ms.
+    pub(crate) longest_stall_ms: u64,
+}
+
+/// A clean stop in progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Controllers confirm what they have, until then at the latest.
+    Draining(Instant),
+    /// All associations were told to end.
+    Closing,
+}
+
+/// How late a timer may be before it is this gateway that did not run, not its peers that are silent.
+const LATE: Duration = Duration::from_millis(30);
+/// How long a clean stop waits for confirmations.
+const STOP_DRAIN: Duration = Duration::from_millis(500);
+
+impl Node {
+    /// A gateway with this configuration, which must be valid ([`Config::validate`]).
+    #[must_use]
+    pub fn new(config: Config, birth: Birth) -> Self {
+        let Birth { now, clock, seed, record: file } = birth;
+        let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| seed[at + i]));
+        let epoch = config.node.epoch.unwrap_or(seed[16]);
+        let gateway = config.node.gateway;
+        let mut stack = Stack::new(config.sctp.clone(), config.udp.addresses.clone(), seed, now);
+        stack.listen(config.network.port);
+        if config.enrp.embedded {
+            stack.listen(ASAP_PORT);
+        }
+        let pools = config.application_servers.iter().map(|server| {
+            Pool::new(now, Settings {
+                server: server.clone(),
+                failover: config.failover.clone(),
+                message_bytes_max: config.sctp.message_bytes_max,
+                first_id: CorrelationId::start(gateway, epoch),
+            })
+        });
+        let transactions = config.application_servers.iter().all(|server| server.transactions);
+        let mut node = Self {
+            pools: pools.collect(),
+            names: Names::new(&config, word(24)),
+            network: Network::new(now, config.network.clone()),
+            routes: Routes::new(&config.application_servers),
+            wire: Wire { stack, udp_port: config.udp.port },
+            roles: FxHashMap::default(),
+            record: Recorder::new(clock, file.is_some(), gateway, epoch, transactions),
+            file,
+            released: Vec::new(),
+            counters: Counters::default(),
+            stop: None,
+            config,
+        };
+        for index in 0..node.pools.len() {
+            if node.config.application_servers[index].resolve_at_start {
+                let handle = node.pools[index].handle().clone();
+                crate::pool::Directory::resolve(&mut node.names, now, &handle);
+            }
+        }
+        node.settle(now);
+        node
+    }
+
+    /// Runs `work` on a pool.
+    fn with_pool<R>(&mut self, now: Instant, index: usize, work: impl FnOnce(&mut Pool, &mut Cx<'_>) -> R) -> R {
+        let mut cx = Cx {
+            now,
+            net: &mut self.wire,
+            directory: &mut self.names,
+            record: &mut self.record,
+            released: &mut self.released,
+        };
+        work(&mut self.pools[index], &mut cx)
+    }
+
+    /// Runs `work` on the network side.
+    fn with_network<R>(&mut self, now: Instant, work: impl FnOnce(&mut Network, &mut NetCx<'_>) -> R) -> R {
+        let mut cx = NetCx { now, net: &mut self.wire, record: &mut self.record };
+        work(&mut self.network, &mut cx)
+    }
+
+    /// Moves everything to where it belongs until nothing moves.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            self.names.pump(now, &mut self.wire.stack);
+            self.follow_elements(now);
+            let Some(event) = self.wire.stack.poll_event() else { break };
+            self.association_event(now, event);
+        }
+        for msu in std::mem::take(&mut self.released) {
+            self.with_network(now, |network, cx| network.send(cx, msu));
+        }
+        for index in 0..self.pools.len() {
+            if let Some(available) = self.pools[index].take_availability_change() {
+                tracing::info!(pool = %self.pools[index].handle(), available, "availability");
+                let affected = affected(&self.config.application_servers[index]);
+                self.with_network(now, |network, cx| network.announce(cx, None, available, affected.into_iter()));
+            }
+        }
+    }
+
+    /// Tells the pools which elements are registered.
+    fn follow_elements(&mut self, now: Instant) {
+        for index in 0..self.pools.len() {
+            let handle = self.pools[index].handle().clone();
+            let Some(elements) = self.names.changed_elements(&handle) else { continue };
+            for gone in self.pools[index].registered() {
+                if !elements.iter().any(|(pe, _)| *pe == gone) {
+                    self.with_pool(now, index, |pool, cx| pool.element_gone(cx, gone));
+                }
+            }
+            for (pe, location) in elements {
+                self.with_pool(now, index, |pool, cx| pool.element_there(cx, pe, location));
+            }
+        }
+    }
+
+    fn association_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Up { assoc, local_port, peer_port, peer, incoming, outbound_streams, inbound_streams } => {
+                if incoming {
+                    self.incoming(now, assoc, local_port, peer_port, &peer, outbound_streams);
+                } else {
+                    self.outgoing(now, assoc, outbound_streams, inbound_streams);
+                }
+            }
+            Event::Message { assoc, stream, ppid, unordered, payload } => {
+                self.message(now, assoc, stream, ppid, unordered, &payload);
+            }
+            Event::Closed { assoc, reason, undelivered } => match self.roles.remove(&assoc) {
+                Some(Role::Network) => self.with_network(now, |network, cx| network.closed(cx, assoc, undelivered)),
+                Some(Role::Client) => self.names.client_closed(now, assoc, &reason),
+                Some(Role::NameServer) => drop(self.names.server_closed(now, assoc)),
+                Some(Role::Pool(index)) => {
+                    self.with_pool(now, index, |pool, cx| pool.closed(cx, assoc, &reason));
+                }
+                // It never came up.
+                None => {
+                    let mine = |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, &reason));
+                    let _ = self.names.server_closed(now, assoc)
+                        || (0..self.pools.len()).any(|index| mine(self, index));
+                }
+            },
+            // Selection sees associations, not their paths (P3).
+            Event::Path { .. } | _ => {}
+        }
+    }
+
+    fn incoming(
+        &mut self,
+        now: Instant,
+        assoc: AssocId,
+        local_port: u16,
+        peer_port: u16,
+        peer: &[SocketAddr],
+        outbound: u16,
+    ) {
+        if self.stop.is_some() {
+            return self.wire.stack.shutdown(now, assoc);
+        }
+        if local_port == self.config.network.port {
+            self.roles.insert(assoc, Role::Network);
+            self.with_network(now, |network, cx| network.up(cx, assoc, peer, outbound));
+        } else if local_port == ASAP_PORT && self.config.enrp.embedded {
+            self.roles.insert(assoc, Role::Client);
+            self.names.client_up(assoc, peer, peer_port);
+        } else {
+            self.counters.strangers += 1;
+            self.wire.stack.abort(now, assoc, b"nobody listens");
+        }
+    }
+
+    fn outgoing(&mut self, now: Instant, assoc: AssocId, outbound: u16, inbound: u16) {
+        if self.names.server_up(now, assoc) {
+            self.roles.insert(assoc, Role::NameServer);
+            return;
+        }
+        for index in 0..self.pools.len() {
+            if self.with_pool(now, index, |pool, cx| pool.up(cx, assoc, outbound, inbound)) {
+                self.roles.insert(assoc, Role::Pool(index));
+                return;
+            }
+        }
+        self.counters.strangers += 1;
+        self.wire.stack.abort(now, assoc, b"not wanted any more");
+    }
+
+    fn message(&mut self, now: Instant, assoc: AssocId, stream: u16, ppid: u32, unordered: bool, payload: &Bytes) {
+        match self.roles.get(&assoc) {
+            Some(Role::Pool(index)) => {
+                let index = *index;
+                self.with_pool(now, index, |pool, cx| pool.message(cx, assoc, stream, ppid, unordered, payload));
+            }
+            Some(Role::Network) => {
+                let inbound =
+                    self.with_network(now, |network, cx| network.message(cx, assoc, stream, ppid, unordered, payload));
+                match inbound {
+                    Some(Inbound::Data(message)) => self.offer(now, &message),
+                    Some(Inbound::Audit(audit)) => self.audit(now, assoc, &audit),
+                    Some(Inbound::Active) => self.tell_unavailable(now, assoc),
+                    None => {}
+                }
+            }
+            Some(Role::Client) if ppid == ppid::ASAP => self.names.client_message(now, assoc, payload),
+            Some(Role::NameServer) if ppid == ppid::ASAP => self.names.server_message(now, assoc, payload),
+            Some(Role::Client | Role::NameServer) | None => self.counters.strangers += 1,
+        }
+    }
+
+    /// A message of the network goes to the pool of its routing key.
+    fn offer(&mut self, now: Instant, message: &ProtocolData<'_>) {
+        match self.routes.server_for(message) {
+            Some(index) => self.with_pool(now, index, |pool, cx| pool.offer(cx, message)),
+            None => {
+                self.counters.no_route += 1;
+                self.record.discarded(now, Discard::NoRoute, Direction::Up, message);
+            }
+        }
+    }
+
+    /// Answers DAUD: DAVA or DUNA for each destination (RFC 4666 section 4.5.3).
+    fn audit(&mut self, now: Instant, assoc: AssocId, audit: &Ssnm<'_>) {
+        for affected in &audit.affected {
+            let servers: Vec<usize> = self.routes.servers_at(affected.pc()).collect();
+            if servers.is_empty() {
+                self.with_network(now, |network, cx| network.unknown_destination(cx, assoc, *affected));
+                continue;
+            }
+            let available = servers.iter().any(|index| self.pools[*index].is_available());
+            let one = std::iter::once(*affected);
+            self.with_network(now, |network, cx| network.announce(cx, Some(assoc), available, one));
+        }
+    }
+
+    /// A peer that became active hears what cannot be reached.
+    fn tell_unavailable(&mut self, now: Instant, assoc: AssocId) {
+        for index in 0..self.pools.len() {
+            if !self.pools[index].is_available() {
+                let affected = affected(&self.config.application_servers[index]);
+                self.with_network(now, |network, cx| network.announce(cx, Some(assoc), false, affected.into_iter()));
+            }
+        }
+    }
+
+    /// This gateway did not run for so long that what it should have heard waits unread.
+    fn stall(&mut self, now: Instant) -> Option<Duration> {
+        let due = sctp::driver::Node::poll_timeout(self)?;
+        let late = now.checked_duration_since(due).filter(|late| *late > LATE)?;
+        self.counters.stalls += 1;
+        let late_ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+        self.counters.longest_stall_ms = self.counters.longest_stall_ms.max(late_ms);
+        Some(late)
+    }
+
+    fn begin_stop(&mut self, now: Instant) {
+        if self.stop.is_none() {
+            tracing::info!("stopping");
+            self.stop = Some(Stop::Draining(now + STOP_DRAIN));
+            self.go_on_stopping(now);
+        }
+    }
+
+    fn go_on_stopping(&mut self, now: Instant) {
+        let Some(Stop::Draining(until)) = self.stop else { return };
+        if until > now && self.pools.iter().any(|pool| !pool.is_idle()) {
+            return;
+        }
+        self.stop = Some(Stop::Closing);
+        let ends: Vec<AssocId> = self
+            .network
+            .peers()
+            .chain(self.names.associations())
+            .chain(self.pools.iter().flat_map(Pool::associations))
+            .collect();
+        for assoc in ends {
+            self.wire.stack.shutdown(now, assoc);
+        }
+    }
+
+    /// For the admin's health check: why not, if not.
+    pub(crate) fn unhealthy(&self) -> Option<&'static str> {
+        if self.stop.is_some() {
+            return Some("stopping\n");
+        }
+        self.pools.iter().any(|pool| !pool.is_available()).then_some("a pool is not available\n")
+    }
+}
+
+/// The destinations of an application server.
+fn affected(server: &config::As) -> Vec<AffectedPc> {
+    server.dpc.iter().map(|pc| AffectedPc::new(server.dpc_mask, *pc)).collect()
+}
+
+impl sctp::driver::Node for Node {
+    type Command = DaemonCommand;
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        self.wire.stack.handle_datagram(now, datagram);
+        self.settle(now);
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
+        self.wire.stack.handle_unreachable(now, error);
+        self.settle(now);
+    }
+
+    fn handle_command(&mut self, now: Instant, command: DaemonCommand) {
+        match command {
+            DaemonCommand::Admin(request) => self.admin(now, request),
+            DaemonCommand::Stop => self.begin_stop(now),
+        }
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let stall = self.stall(now);
+        self.wire.stack.handle_timeout(now);
+        self.names.handle_timeout(now);
+        self.settle(now);
+        for index in 0..self.pools.len() {
+            self.with_pool(now, index, |pool, cx| pool.handle_timeout(cx, stall));
+        }
+        self.with_network(now, |network, cx| network.handle_timeout(cx));
+        self.go_on_stopping(now);
+        self.settle(now);
+    }
+
+    /// A batch of input is through: barriers go out, and the record is written before anything leaves.
+    fn flush(&mut self, now: Instant) -> io::Result<()> {
+        for index in 0..self.pools.len() {
+            self.with_pool(now, index, |pool, cx| pool.end_batch(cx));
+        }
+        self.settle(now);
+        if let Some(file) = &mut self.file {
+            file.append(self.record.lines().as_bytes());
+            self.record.written();
+            file.flush()?;
+        }
+        Ok(())
+    }
+
+    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        self.wire.stack.poll_transmit(now)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let pools = self.pools.iter().filter_map(Pool::poll_timeout).min();
+        let stop = match self.stop {
+            Some(Stop::Draining(until)) => Some(until),
+            Some(Stop::Closing) | None => None,
+        };
+        let parts = [self.wire.stack.poll_timeout(), self.names.poll_timeout(), self.network.poll_timeout(), pools, stop];
+        parts.into_iter().flatten().min()
+    }
+
+    fn finished(&self) -> bool {
+        self.stop == Some(Stop::Closing) && self.roles.is_empty()
+    }
+}

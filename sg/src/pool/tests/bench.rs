@@ -1,0 +1,359 @@
+//! The test bench: a pool, a wire that keeps what was sent, a name service that takes the lowest usable element.
+
+use crate::config::{As, Failover};
+use crate::group::GroupId;
+use crate::msu::{self, Msu};
+use crate::pool::{Cx, Directory, How, Location, Pool, Settings, Transport};
+use crate::record::Recorder;
+use asap::wire::{Message as Asap, PoolHandle};
+use bytes::Bytes;
+use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, HEARTBEAT_MAX, Heartbeat, Lease, stream_for};
+use m3ua_lite::wire::{
+    AspActive, AspDown, AspInactive, AspUp, Beat, Data, Message, ProtocolData, TrafficMode, one_context,
+};
+use sctp::{AssocId, ClockAnchor, CloseReason, SendError, ppid};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+pub(super) const STREAMS: u16 = 5;
+pub(super) const ROUTING_CONTEXT: u32 = 7;
+
+/// What a test does with associations.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    next: u64,
+    pub(super) connects: Vec<(AssocId, IpAddr)>,
+    pub(super) sent: Vec<(AssocId, How, Bytes)>,
+    pub(super) aborted: Vec<AssocId>,
+    pub(super) shut: Vec<AssocId>,
+    /// Sends before `QueueFull`.
+    pub(super) room: Option<usize>,
+    pub(super) rtt: Option<Duration>,
+}
+
+impl Transport for Wire {
+    fn connect(&mut self, _now: Instant, addresses: &[IpAddr], _port: u16) -> Option<AssocId> {
+        self.next += 1;
+        let assoc = AssocId(self.next);
+        self.connects.push((assoc, *addresses.first()?));
+        Some(assoc)
+    }
+    fn send(&mut self, _now: Instant, assoc: AssocId, how: How, payload: Bytes) -> Result<(), SendError> {
+        if let Some(room) = &mut self.room {
+            *room = room.checked_sub(1).ok_or(SendError::QueueFull)?;
+        }
+        self.sent.push((assoc, how, payload));
+        Ok(())
+    }
+    fn abort(&mut self, _now: Instant, assoc: AssocId) {
+        self.aborted.push(assoc);
+    }
+    fn shutdown(&mut self, _now: Instant, assoc: AssocId) {
+        self.shut.push(assoc);
+    }
+    fn rtt(&self, _assoc: AssocId) -> Option<Duration> {
+        self.rtt
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) resolved: usize,
+    pub(super) usable: Vec<(u32, bool)>,
+    pub(super) reported: Vec<u32>,
+    turn: u32,
+}
+
+impl Directory for Names {
+    fn resolve(&mut self, _now: Instant, _pool: &PoolHandle) {
+        self.resolved += 1;
+    }
+    /// Round robin over identifiers 1 to 9.
+    fn select(&mut self, _now: Instant, _pool: &PoolHandle, usable: &dyn Fn(u32) -> bool) -> Option<u32> {
+        let next = (1..=9).map(|step| (self.turn + step - 1) % 9 + 1).find(|pe| usable(*pe))?;
+        self.turn = next;
+        Some(next)
+    }
+    fn set_usable(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32, usable: bool) {
+        self.usable.push((pe, usable));
+    }
+    fn report_unreachable(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32) {
+        self.reported.push(pe);
+    }
+}
+
+/// What a controller was sent, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Got {
+    /// DATA: sequence number and user data.
+    Data(u32, Vec<u8>),
+    CookieEcho(Vec<u8>),
+    /// Barrier with its id.
+    Barrier(u64),
+    Liveness(u64),
+    LeaseEcho,
+    /// Anything else, by name.
+    Other(&'static str),
+}
+
+pub(super) struct Bench {
+    pub(super) start: Instant,
+    pub(super) now: Instant,
+    pub(super) pool: Pool,
+    pub(super) wire: Wire,
+    pub(super) names: Names,
+    pub(super) record: Recorder,
+    pub(super) released: Vec<Msu>,
+}
+
+impl Bench {
+    pub(super) fn new(change: impl FnOnce(&mut As, &mut Failover)) -> Self {
+        let now = Instant::now();
+        let mut server = As { routing_context: ROUTING_CONTEXT, dpc: vec![2], ..As::default() };
+        let mut failover = Failover::default();
+        change(&mut server, &mut failover);
+        let first_id = CorrelationId::start(1, 2);
+        let pool = Pool::new(now, Settings { server, failover, message_bytes_max: 4_000, first_id });
+        let record = Recorder::new(ClockAnchor { instant: now, monotonic_ns: 0 }, true, 1, 2, true);
+        Self { start: now, now, pool, wire: Wire::default(), names: Names::default(), record, released: Vec::new() }
+    }
+
+    pub(super) fn on<R>(&mut self, work: impl FnOnce(&mut Pool, &mut Cx<'_>) -> R) -> R {
+        let mut cx = Cx {
+            now: self.now,
+            net: &mut self.wire,
+            directory: &mut self.names,
+            record: &mut self.record,
+            released: &mut self.released,
+        };
+        let result = work(&mut self.pool, &mut cx);
+        self.pool.assert_consistent();
+        result
+    }
+
+    /// Lets time pass, with every timer in between.
+    pub(super) fn pass(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        loop {
+            self.on(|pool, cx| pool.end_batch(cx));
+            match self.pool.poll_timeout().filter(|at| *at <= end) {
+                Some(at) => {
+                    self.now = self.now.max(at);
+                    self.on(|pool, cx| pool.handle_timeout(cx, None));
+                }
+                None => break,
+            }
+        }
+        self.now = end;
+    }
+
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        self.now.duration_since(self.start).as_millis() as u64
+    }
+
+    /// A registered element, connected to at once.
+    pub(super) fn register(&mut self, pe: u8) -> AssocId {
+        let location = Location { addresses: vec![IpAddr::from([127, 0, 1, pe])], port: 2905 };
+        let before = self.wire.connects.len();
+        self.on(|pool, cx| pool.element_there(cx, pe.into(), location));
+        assert_eq!(self.wire.connects.len(), before + 1, "connected at once");
+        self.wire.connects[before].0
+    }
+
+    pub(super) fn up(&mut self, assoc: AssocId) {
+        assert!(self.on(|pool, cx| pool.up(cx, assoc, STREAMS, STREAMS)));
+    }
+
+    /// A controller that is up, has a lease, and is active.
+    pub(super) fn controller(&mut self, pe: u8) -> AssocId {
+        let assoc = self.register(pe);
+        self.up(assoc);
+        self.asp_up(assoc, pe.into());
+        self.lease(assoc, 280);
+        self.asp_active(assoc);
+        self.clear();
+        assoc
+    }
+
+    pub(super) fn send(&mut self, assoc: AssocId, stream: u16, message: &Message<'_>) {
+        let payload = msu::encode(message).unwrap();
+        self.on(|pool, cx| pool.message(cx, assoc, stream, ppid::M3UA, false, &payload));
+    }
+
+    pub(super) fn asp_up(&mut self, assoc: AssocId, pe: u32) {
+        self.send(assoc, 0, &Message::AspUp(AspUp { asp_id: Some(pe), info: None }));
+    }
+
+    pub(super) fn asp_active(&mut self, assoc: AssocId) {
+        let message = AspActive {
+            traffic_mode: Some(TrafficMode::Loadshare),
+            routing_contexts: one_context(ROUTING_CONTEXT),
+            info: None,
+        };
+        self.send(assoc, 0, &Message::AspActive(message));
+    }
+
+    pub(super) fn asp_inactive(&mut self, assoc: AssocId) {
+        let message = AspInactive { routing_contexts: one_context(ROUTING_CONTEXT), info: None };
+        self.send(assoc, 0, &Message::AspInactive(message));
+    }
+
+    pub(super) fn asp_down(&mut self, assoc: AssocId) {
+        self.send(assoc, 0, &Message::AspDown(AspDown { info: None }));
+    }
+
+    pub(super) fn lease(&mut self, assoc: AssocId, lease_ms: u32) {
+        let mut room = [0; HEARTBEAT_MAX];
+        let data = Heartbeat::Lease(Lease { sent_ns: 1, lease_ms }).encode(&mut room);
+        self.send(assoc, 0, &Message::Beat(Beat { data: Some(data) }));
+    }
+
+    /// Answers a BEAT.
+    pub(super) fn echo(&mut self, assoc: AssocId, beat: &Got) {
+        let mut room = [0; HEARTBEAT_MAX];
+        let data = match beat {
+            Got::Barrier(id) => Heartbeat::Barrier(*id).encode(&mut room),
+            Got::Liveness(id) => Heartbeat::Liveness(*id).encode(&mut room),
+            Got::Data(..) | Got::CookieEcho(_) | Got::LeaseEcho | Got::Other(_) => panic!("no BEAT: {beat:?}"),
+        };
+        self.send(assoc, 0, &Message::BeatAck(Beat { data: Some(data) }));
+    }
+
+    /// The network sends a message on this circuit.
+    pub(super) fn offer(&mut self, cic: u16, text: u8) {
+        let user_data = [cic as u8, (cic >> 8) as u8, text];
+        let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 0, user_data: &user_data };
+        self.on(|pool, cx| pool.offer(cx, &message));
+    }
+
+    /// The controller answers on this circuit.
+    pub(super) fn output(&mut self, assoc: AssocId, cic: u16, text: u8) {
+        let user_data = [cic as u8, (cic >> 8) as u8, text];
+        let protocol_data = ProtocolData { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data: &user_data };
+        let data = Data {
+            network_appearance: None,
+            routing_context: Some(ROUTING_CONTEXT),
+            protocol_data,
+            correlation_id: None,
+        };
+        self.send(assoc, stream_for(&key(cic), STREAMS), &Message::Data(data));
+    }
+
+    /// The controller commits: everything up to this sequence number is applied.
+    pub(super) fn cookie(&mut self, assoc: AssocId, cic: u16, mark: u32, state: &[u8]) {
+        let payload = Asap::Cookie { cookie: cookie(cic, mark, state) }.encode().unwrap();
+        self.on(|pool, cx| pool.message(cx, assoc, stream_for(&key(cic), STREAMS), ppid::ASAP, false, &payload));
+    }
+
+    pub(super) fn close(&mut self, assoc: AssocId, reason: &CloseReason) {
+        assert!(self.on(|pool, cx| pool.closed(cx, assoc, reason)));
+    }
+
+    /// What this controller was sent since the last look, BEATs and all.
+    pub(super) fn all(&mut self, assoc: AssocId) -> Vec<Got> {
+        let mine = |(to, _, _): &(AssocId, How, Bytes)| *to == assoc;
+        let got = self.wire.sent.iter().filter(|sent| mine(sent)).map(|(_, how, bytes)| decode(*how, bytes)).collect();
+        self.wire.sent.retain(|sent| !mine(sent));
+        got
+    }
+
+    /// DATA and cookies this controller was sent since the last look.
+    pub(super) fn got(&mut self, assoc: AssocId) -> Vec<Got> {
+        let mut got = self.all(assoc);
+        got.retain(|got| matches!(got, Got::Data(..) | Got::CookieEcho(_)));
+        got
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.wire.sent.clear();
+    }
+
+    /// User data released to the network, last octet only.
+    pub(super) fn to_network(&mut self) -> Vec<u8> {
+        self.released.drain(..).map(|msu| *msu.user_data.last().unwrap()).collect()
+    }
+
+    /// The record's lines of one kind, without time.
+    pub(super) fn lines(&self, kind: &str) -> Vec<String> {
+        let of_kind = self.record.lines().lines().filter(|line| line.split(',').next() == Some(kind));
+        of_kind.map(|line| line.splitn(3, ',').nth(2).unwrap().to_owned()).collect()
+    }
+}
+
+pub(super) fn key(cic: u16) -> GroupKey {
+    GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: cic / 32 }
+}
+
+pub(super) fn cookie(cic: u16, mark: u32, state: &[u8]) -> Bytes {
+    let mark = if mark == 0 { CorrelationId::NONE } else { CorrelationId(CorrelationId::start(1, 2).0 | mark) };
+    let envelope = Envelope { group: key(cic), ni: 2, mark, transaction: 5, incarnation: 6, state };
+    let mut bytes = vec![0; envelope.encoded_len()];
+    envelope.encode(&mut bytes).unwrap();
+    bytes.into()
+}
+
+pub(super) fn data(sequence: u32, cic: u16, text: u8) -> Got {
+    Got::Data(sequence, vec![cic as u8, (cic >> 8) as u8, text])
+}
+
+fn decode(how: How, bytes: &Bytes) -> Got {
+    if how.ppid == ppid::ASAP {
+        let Asap::CookieEcho { cookie } = Asap::decode(bytes, &asap::wire::Limits::default()).unwrap().message else {
+            panic!("only COOKIE_ECHO goes to a controller");
+        };
+        return Got::CookieEcho(cookie.to_vec());
+    }
+    match Message::decode(bytes).unwrap() {
+        Message::Data(data) => {
+            assert_ne!(how.stream, 0);
+            let id = CorrelationId(data.correlation_id.unwrap());
+            Got::Data(id.sequence(), data.protocol_data.user_data.to_vec())
+        }
+        Message::Beat(beat) => match Heartbeat::decode(beat.data.unwrap()) {
+            Heartbeat::Barrier(id) => {
+                assert!(!how.unordered && how.stream != 0, "ordered behind DATA");
+                Got::Barrier(id)
+            }
+            Heartbeat::Liveness(id) => {
+                assert!(how.unordered && how.stream == 0, "overtakes DATA");
+                Got::Liveness(id)
+            }
+            Heartbeat::Lease(_) | Heartbeat::Foreign(_) => Got::Other("foreign BEAT"),
+        },
+        Message::BeatAck(_) => Got::LeaseEcho,
+        other => Got::Other(other.message_type().name()),
+    }
+}
+
+impl Pool {
+    /// Everything that must hold between two calls, looked at the slow way.
+    pub(super) fn assert_consistent(&self) {
+        let queued: usize = self.groups.iter().map(crate::group::Group::len).sum();
+        assert_eq!(queued, self.queued.messages, "queue counter");
+        assert!(self.counters.balances(queued), "offered = applied + discarded + waiting: {:?}", self.counters);
+        for (assoc, controller) in &self.controllers {
+            let unconfirmed: usize = controller.groups.iter().map(|id| self.groups[id.0 as usize].unconfirmed()).sum();
+            assert_eq!(unconfirmed, controller.unconfirmed, "unconfirmed at one controller");
+            for id in &controller.groups {
+                assert_eq!(self.groups[id.0 as usize].owner, crate::group::Owner::Controller(*assoc), "one owner");
+            }
+        }
+        for (index, group) in self.groups.iter().enumerate() {
+            let id = GroupId(index as u32);
+            match group.owner {
+                crate::group::Owner::Controller(assoc) => {
+                    assert!(self.controllers[&assoc].groups.contains(&id), "owner knows its group");
+                }
+                crate::group::Owner::Fenced => {
+                    assert!(self.fences.iter().any(|(_, groups)| groups.contains(&id)), "fenced by a fence");
+                    assert_eq!(group.unconfirmed(), 0);
+                }
+                crate::group::Owner::Nobody => {
+                    assert_eq!(group.unconfirmed(), 0);
+                    assert!(group.len() == 0 || group.waits, "nobody forgets a message");
+                }
+            }
+            assert_eq!(group.waits, self.waiting.contains(&id), "the list of waiting groups");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Controllers die, hang, leave: nothing lost, nothing reordered, nobody acts while another may.
+
+use super::bench::{Bench, Got, cookie, data};
+use sctp::{AssocId, CloseReason};
+
+fn answer_all(bench: &mut Bench, assoc: AssocId) {
+    for got in bench.all(assoc) {
+        if matches!(got, Got::Barrier(_) | Got::Liveness(_)) {
+            bench.echo(assoc, &got);
+        }
+    }
+}
+
+#[test]
+fn a_certain_end_moves_the_groups_at_once_cookie_first() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.output(one, 1, b'x');
+    bench.cookie(one, 1, 1, b"calls");
+    bench.offer(1, b'b');
+    bench.offer(2, b'c');
+    bench.output(one, 1, b'y');
+    assert_eq!(bench.to_network(), b"x");
+    bench.close(one, &CloseReason::Unreachable);
+    assert_eq!(
+        bench.got(two),
+        [Got::CookieEcho(cookie(1, 1, b"calls").to_vec()), data(2, 1, b'b'), data(3, 2, b'c')],
+        "with their old Correlation Ids"
+    );
+    bench.offer(1, b'd');
+    assert_eq!(bench.got(two), [data(4, 1, b'd')]);
+    assert!(bench.to_network().is_empty(), "the output without cookie never happened");
+    assert_eq!(bench.lines("F"), ["00000001,unreachable"]);
+    assert_eq!(bench.lines("H"), ["00000001,10200002", "00000001,10200003"]);
+    assert_eq!(bench.names.reported, [1]);
+    assert_eq!(bench.names.usable.last(), Some(&(1, false)), "resolution does not yield it (N5)");
+}
+
+#[test]
+fn a_silent_controllers_groups_wait_for_the_end_of_its_lease() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.pass(30);
+    bench.lease(one, 280);
+    bench.close(one, &CloseReason::Silent);
+    bench.offer(1, b'b');
+    bench.pass(299);
+    assert!(bench.got(two).is_empty(), "it may still act");
+    bench.pass(1);
+    assert_eq!(bench.got(two), [data(1, 1, b'a'), data(2, 1, b'b')], "30 + 280 + 20 ms");
+}
+
+#[test]
+fn a_hang_is_seen_by_its_m3ua_layer_and_never_acts_on() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    let mut moved_at = None;
+    while moved_at.is_none() {
+        bench.pass(1);
+        answer_all(&mut bench, two);
+        if bench.pool.counters().given == 2 {
+            moved_at = Some(bench.elapsed_ms());
+        }
+        assert!(bench.elapsed_ms() < 1_000, "never noticed");
+    }
+    assert_eq!(moved_at, Some(320), "dead_ms after the question, and the lease was over by then");
+    assert_eq!(bench.wire.aborted, [one]);
+    // It wakes up and goes on where it was: nobody listens.
+    bench.now += std::time::Duration::from_millis(100);
+    let late = cookie(1, 1, b"late");
+    let payload = asap::wire::Message::Cookie { cookie: late }.encode().unwrap();
+    assert!(!bench.on(|pool, cx| pool.message(cx, one, 1, sctp::ppid::ASAP, false, &payload)));
+    assert!(bench.to_network().is_empty());
+}
+
+#[test]
+fn an_idle_spare_that_hangs_is_found_too() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.pass(0);
+    answer_all(&mut bench, one);
+    bench.offer(1, b'a');
+    for _ in 0..200 {
+        bench.pass(10);
+        answer_all(&mut bench, one);
+        if bench.wire.aborted == [two] {
+            assert!(bench.elapsed_ms() <= 1_000 + 330);
+            return;
+        }
+    }
+    panic!("never noticed");
+}
+
+#[test]
+fn a_slow_path_gets_four_round_trips() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    bench.wire.rtt = Some(std::time::Duration::from_millis(150));
+    bench.offer(1, b'a');
+    bench.pass(599);
+    assert!(bench.wire.aborted.is_empty());
+    bench.pass(1);
+    assert_eq!(bench.wire.aborted, [one]);
+}
+
+#[test]
+fn our_own_stall_is_no_failover() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    bench.offer(1, b'a');
+    bench.pass(100);
+    bench.now += std::time::Duration::from_millis(300);
+    bench.on(|pool, cx| pool.handle_timeout(cx, Some(std::time::Duration::from_millis(300))));
+    assert!(bench.wire.aborted.is_empty());
+    answer_all(&mut bench, one);
+    bench.cookie(one, 1, 1, b"s");
+    bench.pass(200);
+    assert!(bench.wire.aborted.is_empty());
+}
+
+#[test]
+fn answers_without_confirmation_are_not_enough() {
+    let mut bench = Bench::new(|_, failover| failover.confirm_ms = 700);
+    let one = bench.controller(1);
+    bench.offer(1, b'a');
+    while bench.wire.aborted.is_empty() {
+        bench.pass(10);
+        for got in bench.all(one) {
+            if matches!(got, Got::Liveness(_)) {
+                bench.echo(one, &got);
+            }
+        }
+        assert!(bench.elapsed_ms() < 1_500, "it confirms nothing");
+    }
+    assert!(bench.elapsed_ms() >= 700);
+}
+
+#[test]
+fn while_the_fence_stands_new_messages_wait_behind_the_old_and_bounded() {
+    let mut bench = Bench::new(|server, _| server.queue_messages_max = 3);
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.close(one, &CloseReason::Silent);
+    for n in b'b'..=b'e' {
+        bench.offer(1, n);
+    }
+    assert_eq!(bench.lines("X").len(), 2, "queue-full");
+    bench.offer(40, b'z');
+    assert_eq!(bench.lines("X").len(), 3);
+    bench.pass(300);
+    assert_eq!(bench.got(two), [data(1, 1, b'a'), data(2, 1, b'b'), data(3, 1, b'c')]);
+}
+
+#[test]
+fn the_next_one_dies_too() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two, three) = (bench.controller(1), bench.controller(2), bench.controller(3));
+    bench.offer(1, b'a');
+    bench.close(one, &CloseReason::Unreachable);
+    assert_eq!(bench.got(two), [data(1, 1, b'a')]);
+    bench.cookie(two, 1, 1, b"one");
+    bench.offer(1, b'b');
+    bench.close(two, &CloseReason::PeerAbort(None));
+    assert_eq!(bench.got(three), [Got::CookieEcho(cookie(1, 1, b"one").to_vec()), data(2, 1, b'b')]);
+    bench.cookie(three, 1, 2, b"two");
+    assert_eq!(bench.pool.counters().applied, 2);
+    assert_eq!(bench.lines("F"), ["00000001,unreachable", "00000002,abort"]);
+}
+
+#[test]
+fn idle_groups_with_calls_move_as_well() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.cookie(one, 1, 1, b"answered call");
+    bench.close(one, &CloseReason::Unreachable);
+    assert_eq!(bench.got(two), [Got::CookieEcho(cookie(1, 1, b"answered call").to_vec())]);
+}
+
+#[test]
+fn a_planned_stop_moves_each_group_when_it_is_confirmed() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.offer(40, b'-');
+    assert_eq!(bench.got(two).len(), 1);
+    bench.asp_inactive(one);
+    bench.offer(1, b'b');
+    assert!(bench.got(two).is_empty(), "one finishes first");
+    bench.output(one, 1, b'x');
+    bench.cookie(one, 1, 1, b"s");
+    assert_eq!(bench.to_network(), b"x", "its last output counts");
+    assert_eq!(bench.got(two), [Got::CookieEcho(cookie(1, 1, b"s").to_vec()), data(2, 1, b'b')]);
+    bench.asp_down(one);
+    bench.close(one, &CloseReason::Shutdown);
+    assert!(bench.names.reported.is_empty(), "nothing failed");
+}
+
+#[test]
+fn a_planned_stop_that_takes_too_long_is_a_failure() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.asp_down(one);
+    for _ in 0..33 {
+        bench.pass(10);
+        bench.lease(one, 280);
+        for assoc in [one, two] {
+            for got in bench.all(assoc) {
+                if matches!(got, Got::Liveness(_)) {
+                    bench.echo(assoc, &got);
+                }
+            }
+        }
+    }
+    assert_eq!(bench.lines("F"), ["00000001,asp-down"]);
+    assert!(bench.got(two).is_empty(), "fenced by its lease");
+    bench.pass(300);
+    assert_eq!(bench.pool.counters().given, 2);
+}
+
+#[test]
+fn a_shutdown_moves_what_is_unconfirmed() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.close(one, &CloseReason::Shutdown);
+    assert_eq!(bench.got(two), [data(1, 1, b'a')]);
+}
+
+#[test]
+fn no_asp_up_in_time_is_reported_once_and_tried_again() {
+    let mut bench = Bench::new(|_, failover| failover.asp_up_ms = 500);
+    let one = bench.register(1);
+    bench.up(one);
+    bench.pass(500);
+    assert_eq!(bench.wire.aborted, [one]);
+    bench.pass(100);
+    assert_eq!(bench.wire.connects.len(), 2, "again after reconnect_ms");
+    bench.pass(5_000);
+    assert_eq!(bench.names.reported, [1], "once");
+    assert_eq!(bench.lines("F").len(), 1);
+    assert!(bench.wire.connects.len() > 5);
+    let again = bench.wire.connects.last().unwrap().0;
+    bench.up(again);
+    bench.asp_up(again, 1);
+    bench.asp_active(again);
+    assert_eq!(bench.names.usable.last(), Some(&(1, true)));
+}
+
+#[test]
+fn the_wrong_controller_at_an_address_is_refused() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.register(1);
+    bench.up(one);
+    bench.asp_up(one, 2);
+    assert_eq!(bench.all(one), [Got::Other("ERR")]);
+}
+
+#[test]
+fn a_lease_without_end_is_not_granted() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    bench.lease(one, 1_000_000);
+    assert!(bench.all(one).is_empty());
+    assert_eq!(bench.pool.counters().leases_refused, 1);
+}
+
+#[test]
+fn after_an_outage_the_groups_are_shared_among_those_that_come() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    for circuit in 0..6 {
+        bench.offer(circuit * 32, b'a');
+    }
+    bench.close(one, &CloseReason::Unreachable);
+    bench.close(two, &CloseReason::Unreachable);
+    bench.on(|pool, cx| {
+        pool.element_gone(cx, 1);
+        pool.element_gone(cx, 2);
+    });
+    bench.pass(800);
+    let (three, four) = (bench.register(3), bench.register(4));
+    for (assoc, pe) in [(three, 3), (four, 4)] {
+        bench.up(assoc);
+        bench.asp_up(assoc, pe);
+    }
+    bench.clear();
+    bench.asp_active(three);
+    assert!(bench.got(three).is_empty(), "another one is about to come");
+    bench.pass(10);
+    bench.asp_active(four);
+    assert_eq!((bench.got(three).len(), bench.got(four).len()), (3, 3));
+    assert!(bench.lines("X").is_empty());
+}
+
+#[test]
+fn a_second_one_that_never_comes_does_not_hold_the_first_up() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    bench.offer(1, b'a');
+    bench.close(one, &CloseReason::Unreachable);
+    bench.on(|pool, cx| pool.element_gone(cx, 1));
+    let (three, four) = (bench.register(3), bench.register(4));
+    bench.up(three);
+    bench.asp_up(three, 3);
+    bench.clear();
+    bench.asp_active(three);
+    assert!(bench.got(three).is_empty());
+    bench.pass(100);
+    assert_eq!(bench.got(three), [data(1, 1, b'a')]);
+    assert!(!bench.wire.aborted.contains(&four));
+}
+
+#[test]
+fn an_element_that_left_the_pool_keeps_its_groups_while_it_lives() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.on(|pool, cx| pool.element_gone(cx, 1));
+    bench.on(|pool, cx| pool.element_gone(cx, 2));
+    assert_eq!(bench.wire.shut, [two], "without groups it is not needed");
+    bench.offer(1, b'b');
+    assert_eq!(bench.got(one).len(), 2);
+}
