@@ -92,6 +92,7 @@ impl Barriers {
             } else if send(number, id) {
                 stream.count += 1;
                 stream.barrier = Some(stream.left + stream.log.len() as u64);
+                due = earlier(due, now + RECHECK);
             } else {
                 due = earlier(due, now + self.delay.max(Duration::from_millis(1)));
             }
