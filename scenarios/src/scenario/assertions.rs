@@ -1,0 +1,101 @@
+//! What a scenario can ask of a run.
+
+use crate::checker::Report;
+use serde::Serialize;
+
+/// Which side of the limit is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The figure must not be over the limit.
+    AtMost,
+    /// The figure must not be under the limit.
+    AtLeast,
+}
+
+/// One figure that can be limited in `[assertions]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Assertion {
+    /// Key in `[assertions]`.
+    pub name: &'static str,
+    /// The limit when the scenario says nothing; `None`: not asserted then.
+    pub default: Option<f64>,
+    /// Which side of the limit is good.
+    pub bound: Bound,
+    /// What it is.
+    pub meaning: &'static str,
+    actual: fn(&Report) -> Option<f64>,
+}
+
+/// An assertion held against a run, as in `results.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Outcome {
+    /// Key in `[assertions]`.
+    pub name: String,
+    /// The limit.
+    pub limit: f64,
+    /// The figure; `null` when the run has none (no gap was measured because nothing was affected): that fails.
+    pub actual: Option<f64>,
+    /// Whether it holds.
+    pub pass: bool,
+}
+
+impl Assertion {
+    /// Holds the figure against a limit.
+    #[must_use]
+    pub fn hold(&self, limit: f64, report: &Report) -> Outcome {
+        let actual = (self.actual)(report);
+        let pass = actual.is_some_and(|actual| match self.bound {
+            Bound::AtMost => actual <= limit,
+            Bound::AtLeast => actual >= limit,
+        });
+        Outcome { name: self.name.to_owned(), limit, actual, pass }
+    }
+}
+
+const fn never(name: &'static str, meaning: &'static str, actual: fn(&Report) -> Option<f64>) -> Assertion {
+    Assertion { name, default: Some(0.0), bound: Bound::AtMost, meaning, actual }
+}
+
+const fn at_most(name: &'static str, meaning: &'static str, actual: fn(&Report) -> Option<f64>) -> Assertion {
+    Assertion { name, default: None, bound: Bound::AtMost, meaning, actual }
+}
+
+const fn at_least(name: &'static str, meaning: &'static str, actual: fn(&Report) -> Option<f64>) -> Assertion {
+    Assertion { name, default: None, bound: Bound::AtLeast, meaning, actual }
+}
+
+fn count(n: u64) -> Option<f64> {
+    Some(n as f64)
+}
+
+/// All of them, in the order of the verdict table.
+pub const ASSERTIONS: &[Assertion] = &[
+    never("lost", "messages that went nowhere", |r| count(r.messages.lost)),
+    never("duplicated", "messages that arrived again", |r| count(r.messages.duplicated)),
+    never("reordered", "messages out of the order of sending in their flow", |r| count(r.messages.reordered)),
+    never("applied_twice", "messages acted on twice", |r| count(r.messages.applied_twice)),
+    never("discarded", "messages discarded with a recorded cause", |r| count(r.messages.discarded.values().sum())),
+    never("uncommitted_released", "output of uncommitted transactions that got out", |r| {
+        count(r.messages.uncommitted_released)
+    }),
+    never("unknown", "messages that nobody sent", |r| count(r.messages.unknown)),
+    never("discarded_wrongly", "recorded discards of messages that did arrive", |r| {
+        count(r.messages.discarded_wrongly)
+    }),
+    never("hanging_calls", "calls without an end", |r| count(r.calls.hanging)),
+    never("failed_calls", "calls that ended by reset or with a cause of trouble", |r| count(r.calls.failed)),
+    never("false_failovers", "controllers given up without reason", |r| count(r.false_failovers)),
+    never("record_errors", "lines of the records that cannot be read", |r| count(r.malformed_lines)),
+    at_most("longest_gap_ms", "largest (applied - intended) of any group of a controller that was taken away", |r| {
+        r.faults.iter().filter_map(|f| f.longest_gap_ms).reduce(f64::max)
+    }),
+    at_most("detected_ms", "longest time until a controller that was taken away was given up", |r| {
+        r.faults.iter().filter_map(|f| f.detected_ms).reduce(f64::max)
+    }),
+    at_most("p99_ms", "99 of 100 messages were faster, both directions", |r| Some(r.latency_us.p99 as f64 / 1_000.0)),
+    at_least("calls_in_every_state", "least number of calls at the faults after IAM, ACM, ANM and REL", |r| {
+        let at = r.calls.at_fault;
+        count(at.after_iam.min(at.after_acm).min(at.after_anm).min(at.after_rel))
+    }),
+    at_least("rate_per_s_min", "messages a second, both directions", |r| Some(r.rate_per_s)),
+];

@@ -1,0 +1,18 @@
+//! The scenarios that come with the command.
+
+/// A scenario inside the binary.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// The TOML text.
+    pub text: &'static str,
+}
+
+/// All of them, in the order of `sigpool list`.
+pub const BUILT_IN: &[BuiltIn] = &[
+    BuiltIn { name: "failover", text: include_str!("../../scenarios/failover.toml") },
+    BuiltIn { name: "hang", text: include_str!("../../scenarios/hang.toml") },
+    BuiltIn { name: "all-away", text: include_str!("../../scenarios/all-away.toml") },
+    BuiltIn { name: "rate-12000", text: include_str!("../../scenarios/rate-12000.toml") },
+];
