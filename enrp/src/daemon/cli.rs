@@ -1,9 +1,13 @@
 //! The command line that all daemons share, and `main`.
 
-use super::DaemonError;
+use super::{DaemonError, load};
+use clap::{Args, FromArgMatches};
 use serde::de::DeserializeOwned;
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
 
 /// `--config FILE`, `--print-config`, `--log LEVEL`.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,8 +39,79 @@ pub struct Program {
 ///
 /// Exit status: 0, 2 (configuration, usage), 3 (environment), 1 (a fault of ours).
 pub fn main<C: DeserializeOwned + Default>(
-    _program: &Program,
-    _run: impl FnOnce(C) -> Result<(), DaemonError>,
+    program: &Program,
+    run: impl FnOnce(C) -> Result<(), DaemonError>,
 ) -> ExitCode {
-    todo!()
+    let args = match arguments(program, std::env::args_os().collect()) {
+        Ok(args) => args,
+        Err(error) => {
+            // `--help` and `--version` are "errors" for standard output with status 0. A closed output changes nothing.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    if args.print_config {
+        // `| head` may hang up.
+        let _ = std::io::stdout().write_all(program.default_text.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    let result = start_log(&args.log).and_then(|()| configuration(&args)).and_then(run);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}: {error}", program.name);
+            error.exit_code()
+        }
+    }
+}
+
+fn arguments(program: &Program, mut words: Vec<OsString>) -> Result<CommonArgs, clap::Error> {
+    // `sigpool NAME ...`: sigpool is every daemon by executing itself with the name in front.
+    if words.get(1).is_some_and(|word| word == program.name) {
+        words.remove(0);
+    }
+    let command = clap::Command::new(program.name).about(program.about).version(env!("CARGO_PKG_VERSION"));
+    let matches = CommonArgs::augment_args(command).try_get_matches_from(words)?;
+    CommonArgs::from_arg_matches(&matches)
+}
+
+fn configuration<C: DeserializeOwned + Default>(args: &CommonArgs) -> Result<C, DaemonError> {
+    args.config.as_deref().map_or_else(|| Ok(C::default()), load)
+}
+
+/// Logs to standard error. A log that was started before (a test, sigpool) stays.
+fn start_log(filter: &str) -> Result<(), DaemonError> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|e| DaemonError::Config(format!("--log {filter}: {e}; give a level such as info, or target=level")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROGRAM: Program = Program { name: "sg", about: "a test", default_text: "" };
+
+    fn parse(words: &[&str]) -> Result<CommonArgs, clap::Error> {
+        arguments(&PROGRAM, words.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn the_same_by_its_own_name_and_through_sigpool() {
+        for words in [&["sg", "--config", "a.toml"][..], &["/bin/sigpool", "sg", "--config", "a.toml"]] {
+            let args = parse(words).unwrap();
+            assert_eq!((args.config, args.print_config, args.log.as_str()), (Some("a.toml".into()), false, "info"));
+        }
+        assert!(parse(&["sg", "--print-config", "--log", "debug"]).unwrap().print_config);
+    }
+
+    #[test]
+    fn wrong_usage_is_status_2() {
+        assert_eq!(parse(&["sg", "--what"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parse(&["sg", "sg", "sg"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parse(&["sg", "--help"]).unwrap_err().exit_code(), 0);
+        assert_eq!(start_log("a=b=c").unwrap_err().code(), 2);
+    }
 }

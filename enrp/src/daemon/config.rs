@@ -13,7 +13,8 @@ pub struct DaemonConfig {
     pub admin: String,
     /// A clean stop may take this long after SIGTERM or SIGINT; then the program ends anyway.
     pub stop_ms: u64,
-    /// End (SIGTERM) when the parent process ends, however it ends. For programs that sigpool starts.
+    /// End (SIGKILL, which a stopped process obeys too) when the parent ends, however it ends. For programs that sigpool starts.
+    /// The kernel means the *thread* that started the process: start it from one that lives.
     pub die_with_parent: bool,
 }
 
@@ -42,14 +43,110 @@ pub fn parse<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, DaemonErr
     toml::from_str(text).map_err(|error| DaemonError::Config(describe(&error, text, name)))
 }
 
-fn describe(_error: &toml::de::Error, _text: &str, _name: &str) -> String {
-    todo!()
+/// `file:line:column: key: what is wrong`, and where to look it up.
+fn describe(error: &toml::de::Error, text: &str, name: &str) -> String {
+    let place = error.span().map_or(String::new(), |span| {
+        let before = &text[..text.floor_char_boundary(span.start)];
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+        format!(":{line}:{column}")
+    });
+    // Without its input the error shows the key instead of the lines: "message\nin `a.b`".
+    let mut bare = error.clone();
+    bare.set_input(None);
+    let bare = bare.to_string();
+    let key = bare.lines().last().and_then(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+    let key = key.map_or(String::new(), |key| format!("{key}: "));
+    let message = error.message().trim_end().replace('\n', ", ");
+    format!("{name}{place}: {key}{message}; --print-config shows every key with its default")
 }
 
-/// For tests: the commented default text (`--print-config`) parses to the default, and names every key.
+/// For tests: the commented default text (`--print-config`) parses to the default, and names every key that has one.
 ///
 /// # Panics
 /// When it does not.
-pub fn assert_default_text<T: DeserializeOwned + Serialize + Default>(_text: &str) {
-    todo!()
+pub fn assert_default_text<T: DeserializeOwned + Serialize + Default>(text: &str) {
+    let parsed: T = parse(text, "default text").unwrap_or_else(|error| panic!("{error}"));
+    let as_table = |value: &T| toml::Table::try_from(value).expect("invariant: settings can be written as TOML");
+    let (parsed, default) = (as_table(&parsed), as_table(&T::default()));
+    assert_eq!(parsed, default, "the default text (left) differs from the default (right)");
+    let mut missing = Vec::new();
+    collect_unnamed(&default, text, &mut String::new(), &mut missing);
+    assert!(missing.is_empty(), "the default text does not name {missing:?}");
+}
+
+/// Keys of `table` that no line of the text sets (also commented out).
+fn collect_unnamed(table: &toml::Table, text: &str, path: &mut String, missing: &mut Vec<String>) {
+    for (key, value) in table {
+        let length = path.len();
+        path.push_str(key);
+        if let Some(inner) = value.as_table() {
+            path.push('.');
+            collect_unnamed(inner, text, path, missing);
+        } else if !text.lines().any(|line| names(line, key)) {
+            missing.push(path.clone());
+        }
+        path.truncate(length);
+    }
+}
+
+fn names(line: &str, key: &str) -> bool {
+    let line = line.trim_start_matches(['#', ' ']);
+    line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Settings {
+        daemon: DaemonConfig,
+        count: u16,
+    }
+
+    fn error(text: &str) -> String {
+        let error = parse::<Settings>(text, "x.toml").unwrap_err();
+        assert_eq!(error.code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn errors_name_file_line_column_and_key() {
+        let text = error("count = 1\n[daemon]\n  stop_ms = \"soon\"\n");
+        assert!(text.starts_with("x.toml:3:13: daemon.stop_ms: "), "{text}");
+        assert!(text.contains("expected u64") && text.contains("--print-config"), "{text}");
+        let text = error("[daemon]\nadmim = \"\"\n");
+        assert!(text.starts_with("x.toml:2:1: ") && text.contains("admim") && text.contains("`admin`"), "{text}");
+        let text = error("count = 70000\n");
+        assert!(text.starts_with("x.toml:1:9: count: "), "{text}");
+        let text = error("\u{e4} = = 1\n");
+        assert!(text.starts_with("x.toml:1:"), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = load::<Settings>(Path::new("/nowhere/x.toml")).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/x.toml") && error.code() == 2, "{error}");
+    }
+
+    const DEFAULT: &str = "# How many\ncount = 0\n[daemon]\nadmin = \"\"\n# stop_ms = 2_000\ndie_with_parent = false\n";
+
+    #[test]
+    fn default_text_is_checked() {
+        assert_default_text::<Settings>(DEFAULT);
+    }
+
+    #[test]
+    #[should_panic(expected = "differs")]
+    fn a_default_text_with_another_value_is_caught() {
+        assert_default_text::<Settings>(&DEFAULT.replace("count = 0", "count = 1"));
+    }
+
+    #[test]
+    #[should_panic(expected = "daemon.stop_ms")]
+    fn a_default_text_that_forgets_a_key_is_caught() {
+        assert_default_text::<Settings>(&DEFAULT.replace("# stop_ms = 2_000\n", ""));
+    }
 }

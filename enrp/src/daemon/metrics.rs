@@ -71,7 +71,7 @@ impl Metrics {
     }
 
     // An f64 would round counters beyond 2^53.
-    fn integer(&mut self, value: u64) -> &mut Self {
+    pub(super) fn integer(&mut self, value: u64) -> &mut Self {
         let _ = writeln!(self.text, "{} {value}", self.name);
         self
     }

@@ -1,10 +1,17 @@
 //! Ties it together: one thread, one node, its sockets, admin, signals.
 
-use super::{AdminRequest, DaemonConfig, DaemonError};
+use super::admin::AdminServer;
+use super::{AdminRequest, DaemonConfig, DaemonError, clock_anchor, os_seed};
+use nix::sys::signal::Signal;
 use sctp::ClockAnchor;
-use sctp::driver::{DriverConfig, Node};
+use sctp::driver::{DriverConfig, Node, Sockets, Tap};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// Commands that wait for the node.
+const COMMANDS_MAX: usize = 64;
 
 /// What the shell asks of a node. A node's command type is this, or can be made from it.
 #[derive(Debug)]
@@ -35,14 +42,109 @@ pub struct Start {
 /// # Errors
 /// `make`'s error; environment: sockets, capture, admin address, a flush that failed.
 pub fn run_daemon<N>(
-    _name: &str,
-    _config: &DaemonConfig,
-    _udp: &DriverConfig,
-    _make: impl FnOnce(&Start) -> Result<N, DaemonError>,
+    name: &str,
+    config: &DaemonConfig,
+    udp: &DriverConfig,
+    make: impl FnOnce(&Start) -> Result<N, DaemonError>,
 ) -> Result<Option<N>, DaemonError>
 where
     N: Node,
     N::Command: From<DaemonCommand>,
 {
-    todo!()
+    if config.die_with_parent {
+        die_with_parent()?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
+        DaemonError::Environment(format!("cannot start: {e}; raise the limit of open files (ulimit -n)"))
+    })?;
+    runtime.block_on(async {
+        // Before anything that takes time: a signal in between must not kill.
+        let stop = Stop::new(Duration::from_millis(config.stop_ms))?;
+        let admin = AdminServer::bind(&config.admin).await?;
+        let sockets = Sockets::bind(udp)?;
+        let tap = tap(name, udp, &sockets)?;
+        let clock = clock_anchor();
+        let start = Start { now: clock.instant, clock, seed: os_seed()?, local: sockets.local() };
+        let node = make(&start)?;
+        tracing::info!(
+            "{name}: UDP {:?}, admin {}",
+            start.local,
+            admin.as_ref().map_or("off".into(), AdminServer::local)
+        );
+
+        let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let counters = sockets.counters();
+        let driver = sctp::driver::run(node, sockets, receiver, tap);
+        let admin = admin.map(|admin| tokio::spawn(admin.serve(commands.clone(), counters)));
+        let result = tokio::select! {
+            node = driver => node.map(Some).map_err(|e| {
+                DaemonError::Environment(format!("{e}; make room or give another directory"))
+            }),
+            () = stop.carry_out(commands) => Ok(None),
+        };
+        if let Some(admin) = admin {
+            // Dropped with its listener, so that the file of a Unix socket goes.
+            admin.abort();
+            let _ = admin.await;
+        }
+        result
+    })
+}
+
+fn tap(name: &str, udp: &DriverConfig, sockets: &Sockets) -> Result<Option<Tap>, DaemonError> {
+    if udp.capture.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Tap::create(&udp.capture, name, udp.capture_queue_datagrams, sockets.counters())?))
+}
+
+/// SIGKILL, because SIGTERM would wait in a stopped process for ever.
+fn die_with_parent() -> Result<(), DaemonError> {
+    let parent = nix::unistd::getppid();
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| {
+        DaemonError::Environment(format!("cannot follow the parent's end: {e}; set daemon.die_with_parent = false"))
+    })?;
+    if nix::unistd::getppid() != parent {
+        return Err(DaemonError::Environment("the parent process has ended already".to_owned()));
+    }
+    Ok(())
+}
+
+/// The end that is asked for from outside.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    within: Duration,
+}
+
+impl Stop {
+    fn new(within: Duration) -> Result<Self, DaemonError> {
+        let on =
+            |kind| signal(kind).map_err(|e| DaemonError::Environment(format!("cannot handle signals: {e}; try again")));
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())?, within })
+    }
+
+    /// Waits for a signal, asks the node to stop, and comes back when it has not done so in time or is told again.
+    async fn carry_out<C: From<DaemonCommand>>(mut self, commands: mpsc::Sender<C>) {
+        self.signaled().await;
+        let patience = async {
+            // A failure means the node is gone, so the driver's end is near.
+            let _ = commands.send(C::from(DaemonCommand::Stop)).await;
+            tokio::time::sleep(self.within).await;
+            tracing::warn!("no clean stop within {} ms; ending anyway", self.within.as_millis());
+        };
+        let (terminate, interrupt) = (&mut self.terminate, &mut self.interrupt);
+        tokio::select! {
+            () = patience => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+
+    async fn signaled(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

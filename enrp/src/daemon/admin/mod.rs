@@ -1,6 +1,10 @@
 //! Admin HTTP: `/state`, `/metrics`, `/healthz`, `POST /command/<name>`. It asks the node over the command channel and
 //! never touches it.
 
+mod server;
+
+pub(super) use server::AdminServer;
+
 use serde::Serialize;
 use tokio::sync::oneshot;
 
