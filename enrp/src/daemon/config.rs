@@ -68,26 +68,26 @@ fn describe(error: &toml::de::Error, text: &str, name: &str) -> String {
 pub fn assert_default_text<T: DeserializeOwned + Serialize + Default>(text: &str) {
     let parsed: T = parse(text, "default text").unwrap_or_else(|error| panic!("{error}"));
     let as_table = |value: &T| toml::Table::try_from(value).expect("invariant: settings can be written as TOML");
-    let (parsed, default) = (as_table(&parsed), as_table(&T::default()));
-    assert_eq!(parsed, default, "the default text (left) differs from the default (right)");
-    let mut missing = Vec::new();
-    collect_unnamed(&default, text, &mut String::new(), &mut missing);
-    assert!(missing.is_empty(), "the default text does not name {missing:?}");
+    let mut wrong = Vec::new();
+    compare(&as_table(&parsed), &as_table(&T::default()), text, "", &mut wrong);
+    assert!(wrong.is_empty(), "default text:\n{}", wrong.join("\n"));
 }
 
-/// Keys of `table` that no line of the text sets (also commented out).
-fn collect_unnamed(table: &toml::Table, text: &str, path: &mut String, missing: &mut Vec<String>) {
-    for (key, value) in table {
-        let length = path.len();
-        path.push_str(key);
-        if let Some(inner) = value.as_table() {
-            path.push('.');
-            collect_unnamed(inner, text, path, missing);
-        } else if !text.lines().any(|line| names(line, key)) {
-            missing.push(path.clone());
+/// Finds keys whose value in the text is not the default, or that no line of the text sets (also commented out).
+fn compare(parsed: &toml::Table, default: &toml::Table, text: &str, path: &str, wrong: &mut Vec<String>) {
+    for (key, value) in default {
+        let other = parsed.get(key);
+        if let (Some(value), Some(other)) = (value.as_table(), other.and_then(|other| other.as_table())) {
+            compare(other, value, text, &format!("{path}{key}."), wrong);
+        } else if other != Some(value) {
+            let other = other.map_or("nothing".to_owned(), ToString::to_string);
+            wrong.push(format!("{path}{key} is {other}, but the default is {value}"));
+        } else if !value.is_table() && !text.lines().any(|line| names(line, key)) {
+            wrong.push(format!("{path}{key} is not named; the default is {value}"));
         }
-        path.truncate(length);
     }
+    let more = parsed.keys().filter(|key| !default.contains_key(*key));
+    wrong.extend(more.map(|key| format!("{path}{key} is set, but there is no default")));
 }
 
 fn names(line: &str, key: &str) -> bool {
@@ -139,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "differs")]
+    #[should_panic(expected = "count is 1, but the default is 0")]
     fn a_default_text_with_another_value_is_caught() {
         assert_default_text::<Settings>(&DEFAULT.replace("count = 0", "count = 1"));
     }
 
     #[test]
-    #[should_panic(expected = "daemon.stop_ms")]
+    #[should_panic(expected = "daemon.stop_ms is not named")]
     fn a_default_text_that_forgets_a_key_is_caught() {
         assert_default_text::<Settings>(&DEFAULT.replace("# stop_ms = 2_000\n", ""));
     }
