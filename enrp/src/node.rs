@@ -185,7 +185,8 @@ impl Node {
         metrics.finish()
     }
 
-    /// Closes every association; PEs and users hunt for another server.
+    /// Closes every association; PEs and users hunt for another server. All at once, so that no user can still be told that
+    /// the elements whose associations end with its own are gone: nothing is sent on an association that is closing.
     fn stop(&mut self, now: Instant) {
         self.stopping = true;
         for &assoc in self.clients.keys() {

@@ -109,6 +109,8 @@ fn the_server_stops_cleanly() {
     lab.server.handle_command(lab.now, DaemonCommand::Stop);
     assert_eq!(admin(&mut lab, AdminKind::Health).status, 503);
     lab.run(1_000, |lab| lab.server.finished()).expect("every association is shut down");
+    lab.run(5_000, |_| false);
+    assert_eq!(lab.cached(7), [1, 2, 3], "the user is not told that the elements are gone: they are not");
 }
 
 #[test]

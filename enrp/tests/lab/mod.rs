@@ -103,7 +103,8 @@ impl<M: Machine> Client<M> {
             }
             asap::Transmit::Send { conn, bytes } => {
                 let options = SendOptions { ppid: ppid::ASAP, ..SendOptions::default() };
-                self.stack.send(now, self.assoc(conn), options, bytes).expect("an open association");
+                // Refused while the association is closing; then `Closed` follows and the machine hunts.
+                let _ = self.stack.send(now, self.assoc(conn), options, bytes);
             }
             asap::Transmit::Close { conn } => {
                 let assoc = self.assoc(conn);
