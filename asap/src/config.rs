@@ -1,9 +1,10 @@
 //! Timers, limits and servers of the two machines. Times in milliseconds. The defaults suit a lab that measures sub-second
-//! failover; RFC 5352 section 7's values are named at each.
+//! failover; RFC 5352 section 7's values are named at each. A time of 0 counts as 1 ms: a timer that is always due is a loop.
 
 use crate::wire::{ASAP_PORT, Limits};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Where an ENRP server can be reached: one SCTP endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,4 +129,9 @@ impl Default for PuConfig {
             limits: Limits::default(),
         }
     }
+}
+
+/// A configured time.
+pub(crate) fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds.max(1))
 }

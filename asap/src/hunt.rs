@@ -1,6 +1,6 @@
 //! The server hunt (RFC 5352 3.6): find one server that answers, with at most three connections at once and a growing T5.
 
-use crate::config::HuntConfig;
+use crate::config::{HuntConfig, ms};
 use crate::event::{ConnId, Transmit};
 use crate::policy::Rng;
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ pub(crate) struct Hunt {
 impl Hunt {
     pub(crate) fn new(config: HuntConfig, seed: u64) -> Self {
         Self {
-            t5: Duration::from_millis(config.t5_serverhunt_ms),
+            t5: ms(config.t5_serverhunt_ms),
             config,
             rng: Rng::new(seed),
             last_conn: ConnId::EMBEDDED.0,
@@ -106,7 +106,7 @@ impl Hunt {
         let old = self.home.replace(conn);
         out.extend(self.trying.drain(..).chain(old).map(|conn| Transmit::Close { conn }));
         self.deadline = None;
-        self.t5 = Duration::from_millis(self.config.t5_serverhunt_ms);
+        self.t5 = ms(self.config.t5_serverhunt_ms);
     }
 
     /// SH4: another server takes a failed one's place. After the last one, T5 paces the next round.
@@ -134,7 +134,7 @@ impl Hunt {
             return false;
         }
         self.stop(out);
-        self.t5 = (self.t5 * 2).min(Duration::from_millis(self.config.retran_max_ms));
+        self.t5 = (self.t5 * 2).min(ms(self.config.retran_max_ms));
         self.start(now, out);
         true
     }

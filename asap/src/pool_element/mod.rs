@@ -18,7 +18,7 @@ mod entry;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{PeConfig, ServerAddress};
+use crate::config::{PeConfig, ms};
 use crate::event::{ConnId, DeregisterCause, PeEvent, Transmit};
 use crate::hunt::{Ended, Hunt};
 use crate::wire::{Message, PeId, Policy, PoolElement, PoolHandle, ServerId};
@@ -40,7 +40,7 @@ pub enum PeError {
     /// No registration under this handle.
     #[error("not registered under this handle")]
     UnknownHandle,
-    /// The values do not fit the format or one message.
+    /// The values do not fit the format, one message or `max_handle`.
     #[error("the registration cannot be encoded")]
     NotEncodable,
 }
@@ -94,7 +94,9 @@ impl PeMachine {
         if !self.entries.contains_key(&registration.handle) && self.entries.len() >= self.config.max_handles {
             return Err(PeError::TooManyHandles);
         }
-        self.message(&registration).encode().map_err(|_| PeError::NotEncodable)?;
+        if !self.config.limits.allow(&registration.handle) || self.message(&registration).encode().is_err() {
+            return Err(PeError::NotEncodable);
+        }
         self.stopping = false;
         let handle = registration.handle.clone();
         match self.entries.get_mut(&handle) {
@@ -178,7 +180,7 @@ impl PeMachine {
 
     /// A server opened an association to us (it takes the element over, RFC 5353 3.5.2). None: refuse it. Where it came from is
     /// nothing the machine needs: its keep-alive says who it is.
-    pub fn handle_accepted(&mut self, _now: Instant, _from: &ServerAddress) -> Option<ConnId> {
+    pub fn handle_accepted(&mut self) -> Option<ConnId> {
         if self.accepted.len() >= MAX_ACCEPTED || self.stopping {
             return None;
         }
@@ -297,7 +299,7 @@ impl PeMachine {
             State::Deregistering { t3: None, give_up } => {
                 self.hunt.start(now, &mut self.transmits);
                 if let Some(conn) = self.hunt.home() {
-                    let t3 = Duration::from_millis(self.config.t3_deregistration_ms);
+                    let t3 = ms(self.config.t3_deregistration_ms);
                     entry.state = State::Deregistering { t3: Some((now + t3).min(give_up)), give_up };
                     self.send(conn, &Message::Deregistration { handle: handle.clone(), pe_id: self.id });
                 }
@@ -393,10 +395,10 @@ impl PeMachine {
     }
 
     fn t2(&self) -> Duration {
-        Duration::from_millis(self.config.t2_registration_ms)
+        ms(self.config.t2_registration_ms)
     }
 
     fn t3(&self) -> Duration {
-        Duration::from_millis(self.config.t3_deregistration_ms)
+        ms(self.config.t3_deregistration_ms)
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::HuntConfig;
+use crate::config::{HuntConfig, ServerAddress};
 use crate::wire::{ErrorCause, Limits, OperationError, RegistrationLife, SctpTransport, Transport, TransportUse};
 
 const PE: PeId = PeId(7);
@@ -273,8 +273,7 @@ fn keep_alive_is_acknowledged_wrong_handle_is_not() {
 fn h_makes_the_sender_home() {
     let mut bed = Bed::registered(1);
     bed.keep_alive(1, 0xaa, false, "pool");
-    let from = ServerAddress::new([127, 0, 0, 5].into());
-    let conn = bed.pe.handle_accepted(bed.now, &from).unwrap();
+    let conn = bed.pe.handle_accepted().unwrap();
     bed.out();
     // Without H, and with a wrong handle, nothing but what the RFC says.
     bed.keep_alive(conn.0, 0xbb, false, "pool");
@@ -287,7 +286,7 @@ fn h_makes_the_sender_home() {
     assert_eq!(bed.wait(), 40_000);
     assert_eq!(bed.out(), [Out::Register(conn.0, "pool", 0)]);
     // What the old home was asked and did not answer, the new one is asked.
-    let next = bed.pe.handle_accepted(bed.now, &from).unwrap();
+    let next = bed.pe.handle_accepted().unwrap();
     bed.keep_alive(next.0, 0xcc, true, "pool");
     assert_eq!(bed.out(), [Out::Ack(next.0, "pool"), Out::Close(conn.0), Out::Register(next.0, "pool", 0)]);
 }
@@ -295,11 +294,10 @@ fn h_makes_the_sender_home() {
 #[test]
 fn associations_from_servers_are_limited() {
     let mut bed = Bed::registered(1);
-    let from = ServerAddress::new([127, 0, 0, 5].into());
-    let accepted: Vec<_> = (0..20).filter_map(|_| bed.pe.handle_accepted(bed.now, &from)).collect();
+    let accepted: Vec<_> = (0..20).filter_map(|_| bed.pe.handle_accepted()).collect();
     assert_eq!(accepted.len(), MAX_ACCEPTED);
     bed.pe.handle_closed(bed.now, accepted[0]);
-    assert!(bed.pe.handle_accepted(bed.now, &from).is_some());
+    assert!(bed.pe.handle_accepted().is_some());
 }
 
 #[test]
@@ -308,7 +306,7 @@ fn deregisters_and_stops() {
     bed.pe.stop(bed.now);
     assert_eq!(bed.out(), [Out::Deregister(1, "pool")]);
     assert!(!bed.pe.is_stopped());
-    assert_eq!(bed.pe.handle_accepted(bed.now, &ServerAddress::new([127, 0, 0, 5].into())), None);
+    assert_eq!(bed.pe.handle_accepted(), None);
     bed.receive(1, &Message::DeregistrationResponse { handle: "pool".into(), pe_id: PE, error: None });
     assert_eq!(bed.events(), [deregistered(DeregisterCause::Requested)]);
     assert_eq!(bed.out(), [Out::Close(1)]);
@@ -366,6 +364,9 @@ fn limits_and_bad_bytes() {
     empty.handle = "".into();
     bed.pe.config.max_handles = 2;
     assert_eq!(bed.pe.register(bed.now, empty), Err(PeError::NotEncodable));
+    let mut long = registration("pool");
+    long.handle = PoolHandle::new(vec![b'x'; 256]);
+    assert_eq!(bed.pe.register(bed.now, long), Err(PeError::NotEncodable));
     bed.pe.handle_received(bed.now, ConnId(1), &[3, 0, 0]);
     bed.pe.handle_received(bed.now, ConnId(1), &[0x60, 0, 0, 4]);
     assert_eq!((bed.out(), bed.pe.counters().malformed), (vec![Out::Other(1, 0x0e)], 2));

@@ -17,7 +17,7 @@ pub struct PuCounters {
     pub t1_expired: u64,
     /// Items refused because the queue was full.
     pub queue_refused: u64,
-    /// Handles refused because of `max_pools`.
+    /// Uses of handles refused because of `max_pools` or `max_handle`.
     pub pools_refused: u64,
     /// ENDPOINT_UNREACHABLE sent.
     pub reports_sent: u64,

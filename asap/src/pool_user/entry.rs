@@ -1,7 +1,7 @@
 //! One handle of a pool user: its cached pool, the question under way, what is queued, what was reported.
 
 use super::pool::Pool;
-use crate::config::PuConfig;
+use crate::config::{PuConfig, ms};
 use crate::wire::PeId;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -65,7 +65,7 @@ impl<T> Entry<T> {
 
     /// With updates as well: a server that hangs does not say that its updates have stopped.
     fn is_stale(&self, now: Instant, config: &PuConfig) -> bool {
-        now - self.fetched >= Duration::from_millis(config.stale_cache_value_ms)
+        now - self.fetched >= ms(config.stale_cache_value_ms)
     }
 
     pub(super) fn answered(&mut self, now: Instant, subscribed: bool, config: &PuConfig) {
@@ -78,7 +78,7 @@ impl<T> Entry<T> {
 
     pub(super) fn ask_later(&mut self, now: Instant, config: &PuConfig) {
         self.request = Request::Again { at: now + self.retry_wait };
-        self.retry_wait = (self.retry_wait * 2).min(Duration::from_millis(config.retry_unknown_max_ms));
+        self.retry_wait = (self.retry_wait * 2).min(ms(config.retry_unknown_max_ms));
     }
 
     /// The server is lost: what it was asked, and what it would have told unasked, is asked of the next one.
@@ -99,5 +99,5 @@ impl<T> Entry<T> {
 }
 
 fn retry(config: &PuConfig) -> Duration {
-    Duration::from_millis(config.retry_unknown_ms)
+    ms(config.retry_unknown_ms)
 }

@@ -16,7 +16,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use crate::config::PuConfig;
+use crate::config::{PuConfig, ms};
 use crate::event::{ConnId, PuEvent, Transmit};
 use crate::hunt::{Ended, Hunt};
 use crate::policy::Rng;
@@ -26,7 +26,7 @@ use entry::{Entry, Request};
 pub use pool::Pool;
 pub use session::{Selection, Session};
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// One pool user. `T` is what it queues until a handle is resolved.
 #[derive(Debug)]
@@ -263,10 +263,10 @@ impl<T> PuMachine<T> {
         &self.counters
     }
 
-    /// Makes sure the handle has an entry, and that it is asked for when it must be. False: one handle too many.
+    /// Makes sure the handle has an entry, and that it is asked for when it must be. False: one handle too many, or too long.
     fn touch(&mut self, now: Instant, handle: &PoolHandle) -> bool {
         if !self.entries.contains_key(handle) {
-            if self.entries.len() >= self.config.max_pools {
+            if self.entries.len() >= self.config.max_pools || !self.config.limits.allow(handle) {
                 self.counters.pools_refused += 1;
                 return false;
             }
@@ -297,7 +297,7 @@ impl<T> PuMachine<T> {
             self.hunt.start(now, &mut self.transmits);
             return;
         };
-        let t1 = now + Duration::from_millis(self.config.t1_enrp_request_ms);
+        let t1 = now + ms(self.config.t1_enrp_request_ms);
         entry.request = Request::Sent { t1, attempts: attempts + 1 };
         let (subscribe, items) = (self.config.subscribe, self.config.items);
         self.counters.requests_sent += 1;
@@ -350,7 +350,7 @@ impl<T> PuMachine<T> {
     }
 
     fn send(&mut self, conn: ConnId, message: &Message) {
-        // Only a handle beyond 65,531 bytes, or none, cannot be encoded: it is never answered, and counted by T1.
+        // What the application gives is checked in `touch`; the rest is small, or taken from a message of the same size.
         if let Ok(bytes) = message.encode() {
             self.transmits.push_back(Transmit::Send { conn, bytes });
         }

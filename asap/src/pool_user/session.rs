@@ -47,6 +47,6 @@ pub enum Selection {
     NoneUsable,
     /// Not in the cache: it is being asked for; `Resolved` or `UnknownHandle` follows.
     Resolving,
-    /// `max_pools` handles are in use; counted.
+    /// `max_pools` handles are in use, or this one is empty or longer than `max_handle`; counted.
     TooManyPools,
 }

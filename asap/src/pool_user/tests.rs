@@ -2,6 +2,7 @@ use super::*;
 use crate::config::{HuntConfig, ServerAddress};
 use crate::wire::{ErrorCause, IpTransport, Limits, Policy, RegistrationLife, ServerId, Transport};
 use bytes::Bytes;
+use std::time::Duration;
 
 const POOL: &str = "pool";
 
@@ -352,6 +353,8 @@ fn handles_are_bounded() {
     assert_eq!(bed.pu.select(bed.now, &"third".into(), |_| true), Selection::TooManyPools);
     assert_eq!(bed.pu.counters().pools_refused, 3);
     bed.pu.forget(&handle());
+    assert!(!bed.pu.resolve(bed.now, &PoolHandle::new(vec![b'x'; 256])));
+    assert_eq!((bed.pu.counters().pools_refused, bed.pu.handles().count()), (4, 1));
     assert_eq!(bed.pu.select(bed.now, &"third".into(), |_| true), Selection::Resolving);
 }
 

@@ -43,6 +43,14 @@ pub struct Limits {
     pub max_causes: usize,
 }
 
+impl Limits {
+    /// Whether a handle is one to use: not empty, and not longer than `max_handle`.
+    #[must_use]
+    pub fn allow(&self, handle: &PoolHandle) -> bool {
+        (1..=self.max_handle).contains(&handle.as_bytes().len())
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { max_handle: 255, max_elements: 2_048, max_addresses: 16, max_cookie: 16_384, max_causes: 16 }
