@@ -4,7 +4,8 @@ use crate::config::ServerAddress;
 use crate::wire::{OperationError, PeId, Policy, PoolElement, PoolHandle, ServerId};
 use bytes::Bytes;
 
-/// A connection (SCTP association, PPID 11) to an ENRP server, numbered by the machine that asked for it.
+/// A connection (SCTP association, PPID 11) to an ENRP server, numbered by the machine that asked for it: two machines in one
+/// node have equal numbers for different connections. Never used again within a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
@@ -37,7 +38,7 @@ pub enum Transmit {
     },
 }
 
-/// Why a registration ended without the application asking for it.
+/// Why a registration ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeregisterCause {
     /// The application asked for it and the server confirmed, or T3 ran out.
@@ -57,6 +58,7 @@ pub enum PeEvent {
         warning: Option<OperationError>,
     },
     /// The server rejected the registration. It is not repeated until `register` is called with corrected values (RFC 5352 3.1).
+    /// After `deregister`: it rejected that; the machine has let go of the handle, the registration ends with its life.
     Refused {
         /// Refused name.
         handle: PoolHandle,
