@@ -21,8 +21,8 @@ impl CorrelationId {
     /// No message yet; the mark of a new cookie.
     pub const NONE: CorrelationId = CorrelationId(0);
 
-    /// The id before the first one of a group: take [`Self::next`] of it. `gateway` has 4 bits, `epoch` (counts the
-    /// gateway's starts) 8; higher bits are cut off.
+    /// The id before the first one of a group: take [`Self::next`] of it. `gateway` has 4 bits, `epoch`
+    /// (another one at each start of the gateway) 8; higher bits are cut off.
     #[must_use]
     pub const fn start(gateway: u8, epoch: u8) -> Self {
         CorrelationId((gateway as u32 & 0xf) << (SEQ_BITS + EPOCH_BITS) | (epoch as u32) << SEQ_BITS)
@@ -58,16 +58,14 @@ impl CorrelationId {
     }
 
     /// True when this message comes after `last`, the last one applied, so that it must be applied; false for a
-    /// duplicate. Sequence and epoch compare in a window (serial arithmetic as in RFC 1982). Ids of another gateway
-    /// say nothing about duplicates and count as after.
+    /// duplicate. The sequence compares in a window (serial arithmetic as in RFC 1982).
+    ///
+    /// Ids of another gateway or epoch count on their own, say nothing about duplicates and are always after: an epoch may
+    /// be random, and what an earlier one sent can come no more, since its associations are gone.
     #[must_use]
     pub const fn is_after(self, last: CorrelationId) -> bool {
-        if last.0 == Self::NONE.0 || self.gateway() != last.gateway() {
+        if last.0 == Self::NONE.0 || (self.0 ^ last.0) & !SEQ_MASK != 0 {
             return true;
-        }
-        let epochs = self.epoch().wrapping_sub(last.epoch());
-        if epochs != 0 {
-            return epochs < 1 << (EPOCH_BITS - 1);
         }
         let distance = self.sequence().wrapping_sub(last.sequence()) & SEQ_MASK;
         distance != 0 && distance < 1 << (SEQ_BITS - 1)

@@ -86,10 +86,10 @@ fn correlation_id_order() {
     let at = |sequence: u32| CorrelationId(0x1010_0000 | sequence);
     assert!(at(1).is_after(at(0xf_ffff)) && !at(0xf_ffff).is_after(at(1)));
     assert!(at(0x8_0000).is_after(at(1)) && !at(0x8_0001).is_after(at(1)));
-    // A gateway that started again counts from 1 in the next epoch, which wraps too.
-    assert!(CorrelationId::start(1, 2).next().is_after(at(0xf_fff0)));
-    assert!(!at(0xf_fff0).is_after(CorrelationId::start(1, 2).next()));
-    assert!(CorrelationId::start(1, 0).next().is_after(CorrelationId::start(1, 255)));
+    // A gateway that started again counts on its own, whichever epoch it took: nothing of it may pass for a duplicate.
+    for epoch in (0..=255).filter(|epoch| *epoch != 1) {
+        assert!(CorrelationId::start(1, epoch).next().is_after(at(0xf_fff0)), "epoch {epoch}");
+    }
     // Another gateway counts on its own.
     assert!(CorrelationId::start(2, 0).next().is_after(at(5)));
 }
