@@ -160,6 +160,8 @@ pub struct M3ua {
     pub traffic_mode: TrafficMode,
     /// T(ack): a request without acknowledgement is sent again (RFC 4666 section 4.3.4.1: 2,000).
     pub t_ack_ms: u64,
+    /// A request that the gateway refused with ERR is tried again after this long.
+    pub refused_retry_ms: u64,
 }
 
 impl Default for M3ua {
@@ -170,6 +172,7 @@ impl Default for M3ua {
             network_appearance: None,
             traffic_mode: TrafficMode::Loadshare,
             t_ack_ms: 500,
+            refused_retry_ms: 1_000,
         }
     }
 }
@@ -230,6 +233,7 @@ impl Config {
             ))
             .or(wrong(self.m3ua.port != 0, "m3ua.port is 0; give the SCTP port for gateways (2905)"))
             .or(wrong(self.m3ua.t_ack_ms > 0, "m3ua.t_ack_ms is 0; give more"))
+            .or(wrong(self.m3ua.refused_retry_ms > 0, "m3ua.refused_retry_ms is 0; give more"))
             .or(wrong(session.lease_beat_ms > 0, "session.lease_beat_ms is 0; give more"))
             .or(wrong(
                 session.lease_beat_ms * 2 <= u64::from(session.lease_ms),

@@ -72,6 +72,10 @@ pub(crate) struct Session {
     streams: u16,
     asp: AspPeer,
     lease: Lease,
+    /// ASPAC was asked for since ASPUP. After that it is the gateway's and override mode's to say who is active.
+    joined: bool,
+    /// When to ask again for what the gateway refused.
+    retry: Option<Instant>,
     /// The lease was lost: nothing is acted on any more.
     dead: bool,
     groups: Groups,
@@ -103,6 +107,8 @@ impl Session {
             streams,
             asp,
             lease: Lease::new(session.lease_ms, session.lease_beat_ms),
+            joined: false,
+            retry: None,
             dead: false,
             groups: Groups::default(),
             sends: VecDeque::new(),
@@ -185,8 +191,8 @@ impl Session {
             Input::Deliver(Message::Notify(notify)) => {
                 shared.counters.notifications += 1;
                 // Override mode: the active ASP is gone, a spare steps in (RFC 4666 section 4.3.4.5).
-                if notify.status == Status::AsPending && self.may_act(now, shared) && !shared.stopping {
-                    self.asp.want(self.ms(now), AspState::Active);
+                if notify.status == Status::AsPending && self.may_act(now, shared) {
+                    self.join(now, shared);
                 }
             }
             Input::Deliver(_) => shared.counters.network_management += 1,
@@ -247,13 +253,20 @@ impl Session {
         if let Some(Heartbeat::Lease(echo)) = beat.data.map(Heartbeat::decode)
             && !self.dead
             && self.lease.echoed(echo)
-            && self.asp.state() == AspState::Inactive
-            && !shared.stopping
-        {
             // A late echo may be of a BEAT whose lease is over already.
-            if self.lease.holds(now) {
-                self.asp.want(self.ms(now), AspState::Active);
-            }
+            && self.lease.holds(now)
+            && self.asp.state() == AspState::Inactive
+            && !self.joined
+        {
+            self.join(now, shared);
+        }
+    }
+
+    /// Asks for traffic.
+    fn join(&mut self, now: Instant, shared: &Shared) {
+        if !shared.stopping {
+            self.joined = true;
+            self.asp.want(self.ms(now), AspState::Active);
         }
     }
 
@@ -285,7 +298,10 @@ impl Session {
         while let Some(event) = self.asp.poll_event() {
             match event {
                 AspPeerEvent::State { from, to } => self.asp_changed(now, shared, from, to),
-                AspPeerEvent::Refused { request, code } => tracing::warn!(?request, ?code, "gateway refuses the ASP"),
+                AspPeerEvent::Refused { request, code } => {
+                    tracing::warn!(?request, ?code, "gateway refuses the ASP");
+                    self.retry = Some(now + Duration::from_millis(shared.config.m3ua.refused_retry_ms));
+                }
                 AspPeerEvent::Overridden => tracing::info!("another ASP is active (override)"),
             }
         }
@@ -309,7 +325,7 @@ impl Session {
                 } else if shared.config.session.lease {
                     self.lease.start(now);
                 } else {
-                    self.asp.want(self.ms(now), AspState::Active);
+                    self.join(now, shared);
                 }
             }
             (_, AspState::Inactive | AspState::Down) => {
@@ -318,8 +334,11 @@ impl Session {
                     shared.record.life(now, "inactive");
                     self.groups.forget(shared);
                 }
-                if to == AspState::Down && shared.stopping {
-                    self.end = Some(End::Shutdown);
+                if to == AspState::Down {
+                    self.joined = false;
+                    if shared.stopping {
+                        self.end = Some(End::Shutdown);
+                    }
                 }
             }
         }
@@ -348,6 +367,15 @@ impl Session {
             return;
         }
         self.asp.handle_timeout(self.ms(now));
+        if self.retry.is_some_and(|at| at <= now) {
+            self.retry = None;
+            let state = match (shared.stopping, self.joined) {
+                (true, _) => AspState::Down,
+                (false, true) => AspState::Active,
+                (false, false) => AspState::Inactive,
+            };
+            self.asp.want(self.ms(now), state);
+        }
         self.after_asp(now, shared);
         if let Some(beat) = self.lease.due(now, shared.clock.ns(now)) {
             let mut room = [0; HEARTBEAT_MAX];
@@ -365,7 +393,7 @@ impl Session {
             return None;
         }
         let asp = self.asp.poll_timeout().map(|ms| self.epoch + Duration::from_millis(ms));
-        asp.into_iter().chain(self.lease.poll_timeout()).chain(self.groups.poll_timeout()).min()
+        asp.into_iter().chain(self.retry).chain(self.lease.poll_timeout()).chain(self.groups.poll_timeout()).min()
     }
 
     /// Ends a batch of inputs: transactions, then the echoes that wait for them.

@@ -421,6 +421,35 @@ fn aspdn_ack_out_of_the_blue_forgets_the_groups_and_comes_back() {
 }
 
 #[test]
+fn a_refused_aspac_is_tried_again_later_and_not_with_every_lease() {
+    let mut bed = Bed::new(|_| ());
+    bed.m3ua(0, &Message::AspUpAck(AspUp::default()));
+    bed.run(10, true);
+    assert_eq!(bed.output(), ["0: ASPUP", "0: ASPAC"]);
+    bed.m3ua(0, &Message::Error(wire::ErrorMessage::new(wire::ErrorCode::InvalidRoutingContext)));
+    bed.run(999, true);
+    assert_eq!(bed.output(), [""; 0]);
+    bed.run(1, true);
+    assert_eq!(bed.output(), ["0: ASPAC"]);
+    assert_eq!(bed.shared.counters.errors_received, 1);
+}
+
+#[test]
+fn in_override_mode_the_spare_waits_until_the_as_is_pending() {
+    let mut bed = Bed::active(|c| c.m3ua.traffic_mode = TrafficMode::Override);
+    bed.isup(Some(0x1000_0001), &iam(37));
+    bed.output();
+    let notify =
+        |status| Message::Notify(wire::Notify { status, asp_id: None, routing_contexts: one_context(1), info: None });
+    bed.m3ua(0, &notify(Status::AlternateAspActive));
+    assert_eq!((bed.session.asp_state(), bed.shared.groups), (AspState::Inactive, 0));
+    bed.run(5_000, true);
+    assert_eq!(bed.output(), [""; 0]);
+    bed.m3ua(0, &notify(Status::AsPending));
+    assert_eq!(bed.output(), ["0: ASPAC"]);
+}
+
+#[test]
 fn errors_are_answered_only_so_often() {
     let mut bed = Bed::active(|c| c.session.errors_per_s = 3);
     for _ in 0..10 {
