@@ -2,6 +2,7 @@
 
 use crate::config::{COMMENTED_DEFAULT, Config};
 use crate::node::{Birth, Node};
+use crate::record::Sink;
 use enrp::daemon::{self, DaemonError, Program, RecordFile, Start};
 use std::process::ExitCode;
 
@@ -22,7 +23,7 @@ fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
     let directory = &config.node.records;
     let name = format!("sg-{}.csv", config.node.gateway);
     let wanted = !directory.as_os_str().is_empty();
-    let record = if wanted { Some(RecordFile::create(&directory.join(name))?) } else { None };
+    let record = if wanted { Sink::File(RecordFile::create(&directory.join(name))?) } else { Sink::Off };
     tracing::info!(name = %config.node.name, pools = config.application_servers.len(), "signaling gateway ready");
     Ok(Node::new(config.clone(), Birth { now: start.now, clock: start.clock, seed: start.seed, record }))
 }

@@ -20,3 +20,4 @@ mod route;
 
 pub use config::Config;
 pub use node::{Birth, Node};
+pub use record::Sink;

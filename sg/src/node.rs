@@ -6,11 +6,11 @@ use crate::msu::Msu;
 use crate::names::Names;
 use crate::network::{Inbound, NetCx, Network};
 use crate::pool::{Cx, How, Pool, Settings, Transport};
-use crate::record::{Direction, Discard, Recorder};
+use crate::record::{Direction, Discard, Recorder, Sink};
 use crate::route::Routes;
 use asap::wire::ASAP_PORT;
 use bytes::Bytes;
-use enrp::daemon::{DaemonCommand, RecordFile};
+use enrp::daemon::DaemonCommand;
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
 use rustc_hash::FxHashMap;
@@ -70,8 +70,8 @@ pub struct Birth {
     pub clock: ClockAnchor,
     /// Randomness: from the operating system, or a simulation's.
     pub seed: [u8; 32],
-    /// Where the record goes; `None`: no record.
-    pub record: Option<RecordFile>,
+    /// Where the record goes.
+    pub record: Sink,
 }
 
 /// A signaling gateway.
@@ -85,7 +85,6 @@ pub struct Node {
     routes: Routes,
     roles: FxHashMap<AssocId, Role>,
     record: Recorder,
-    file: Option<RecordFile>,
     /// Output on its way to the network side.
     released: Vec<Msu>,
     pub(crate) counters: Counters,
@@ -123,7 +122,7 @@ impl Node {
     /// A gateway with this configuration, which must be valid ([`Config::validate`]).
     #[must_use]
     pub fn new(config: Config, birth: Birth) -> Self {
-        let Birth { now, clock, seed, record: file } = birth;
+        let Birth { now, clock, seed, record } = birth;
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| seed[at + i]));
         let epoch = config.node.epoch.unwrap_or(seed[16]);
         let gateway = config.node.gateway;
@@ -148,8 +147,7 @@ impl Node {
             routes: Routes::new(&config.application_servers),
             wire: Wire { stack, udp_port: config.udp.port },
             roles: FxHashMap::default(),
-            record: Recorder::new(clock, file.is_some(), gateway, epoch, transactions),
-            file,
+            record: Recorder::new(clock, record, gateway, epoch, transactions),
             released: Vec::new(),
             counters: Counters::default(),
             stop: None,
@@ -163,6 +161,12 @@ impl Node {
         }
         node.settle(now);
         node
+    }
+
+    /// What was flushed to a record in memory ([`Sink::Memory`]), else nothing.
+    #[must_use]
+    pub fn record(&self) -> &[u8] {
+        self.record.memory()
     }
 
     /// Runs `work` on a pool.
@@ -435,12 +439,7 @@ impl sctp::driver::Node for Node {
             self.with_pool(now, index, |pool, cx| pool.end_batch(cx));
         }
         self.settle(now);
-        if let Some(file) = &mut self.file {
-            file.append(self.record.lines().as_bytes());
-            self.record.written();
-            file.flush()?;
-        }
-        Ok(())
+        self.record.flush()
     }
 
     fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {

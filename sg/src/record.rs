@@ -2,12 +2,25 @@
 //!
 //! Lines are collected and written in `Node::flush`, before anything that follows from them is sent.
 
+use enrp::daemon::RecordFile;
 use m3ua_lite::isup;
 use m3ua_lite::session::{CorrelationId, GroupKey, NO_CIC_BLOCK};
 use m3ua_lite::wire::ProtocolData;
 use sctp::ClockAnchor;
 use std::fmt::Write;
+use std::io;
 use std::time::Instant;
+
+/// Where the record goes.
+#[derive(Debug)]
+pub enum Sink {
+    /// Nowhere.
+    Off,
+    /// Into memory: simulations and tests.
+    Memory(Vec<u8>),
+    /// To a file.
+    File(RecordFile),
+}
 
 /// Why a message was discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,19 +90,20 @@ impl GiveUp {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     clock: ClockAnchor,
-    /// No record is wanted: nothing is formatted.
+    sink: Sink,
+    /// A record is wanted: else nothing is formatted.
     on: bool,
     lines: String,
 }
 
 // Writing to a String cannot fail: the results below are dropped.
 impl Recorder {
-    pub(crate) fn new(clock: ClockAnchor, on: bool, gateway: u8, epoch: u8, transactions: bool) -> Self {
-        let mut lines = String::new();
+    pub(crate) fn new(clock: ClockAnchor, sink: Sink, gateway: u8, epoch: u8, transactions: bool) -> Self {
+        let (mut lines, on) = (String::new(), !matches!(sink, Sink::Off));
         if on {
             let _ = writeln!(lines, "# sigpool-record 1 gateway gateway={gateway} epoch={epoch} transactions={transactions}");
         }
-        Self { clock, on, lines }
+        Self { clock, sink, on, lines }
     }
 
     /// A controller's transaction counts.
@@ -150,14 +164,35 @@ impl Recorder {
         }
     }
 
-    /// The lines since the last call.
-    pub(crate) fn lines(&self) -> &str {
-        &self.lines
+    /// Writes what was collected.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.sink {
+            Sink::Off => {}
+            Sink::Memory(memory) => memory.extend_from_slice(self.lines.as_bytes()),
+            Sink::File(file) => {
+                file.append(self.lines.as_bytes());
+                file.flush()?;
+            }
+        }
+        self.lines.clear();
+        Ok(())
     }
 
-    /// What [`Recorder::lines`] gave is written.
-    pub(crate) fn written(&mut self) {
-        self.lines.clear();
+    /// What was flushed to memory ([`Sink::Memory`]), else nothing.
+    pub(crate) fn memory(&self) -> &[u8] {
+        match &self.sink {
+            Sink::Memory(memory) => memory,
+            Sink::Off | Sink::File(_) => &[],
+        }
+    }
+
+    /// Lines that are not flushed yet.
+    #[cfg(test)]
+    pub(crate) fn lines(&self) -> &str {
+        &self.lines
     }
 }
 
@@ -168,7 +203,7 @@ mod tests {
     #[test]
     fn lines_are_as_documented() {
         let now = Instant::now();
-        let mut record = Recorder::new(ClockAnchor { instant: now, monotonic_ns: 77 }, true, 3, 200, true);
+        let mut record = Recorder::new(ClockAnchor { instant: now, monotonic_ns: 77 }, Sink::Memory(Vec::new()), 3, 200, true);
         let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 3, user_data: &[0x21, 0x01, 0x10] };
         let group = GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: 9 };
         record.committed(now, 0xbeef, 4, 5);
@@ -187,7 +222,8 @@ mod tests {
              G,77,0000beef,1,2,5,9\n\
              F,77,0000beef,asp-down\n"
         );
-        record.written();
+        record.flush().unwrap();
         assert_eq!(record.lines(), "");
+        assert!(record.memory().starts_with(b"# sigpool-record 1 gateway"));
     }
 }

@@ -137,6 +137,11 @@ impl Controller {
         }
     }
 
+    /// It said ASPIA or ASPDN since it was active.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Draining(_) | Phase::Inactive)
+    }
+
     /// Once it was ASP-ACTIVE it is asked whether it lives; before, it has its time to start.
     fn is_asked(&self) -> bool {
         !matches!(self.phase, Phase::Starting(_))

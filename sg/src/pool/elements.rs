@@ -155,6 +155,10 @@ impl Pool {
         let now_ms = self.now_ms(cx.now);
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         let (pe, asp_id, was) = (controller.pe, controller.sgp.asp_id(), controller.phase);
+        if to == AspState::Active && controller.is_leaving() && self.settings.server.transactions {
+            // It forgot its groups when it left, and transactions of before may still be on their way: it starts anew.
+            return self.give_up(cx, assoc, GiveUp::AspDown, false);
+        }
         if to == AspState::Active {
             controller.phase = Phase::Active;
             if let Some(element) = self.elements.get_mut(&pe) {

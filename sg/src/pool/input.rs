@@ -97,6 +97,8 @@ impl Pool {
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         match controller.answered(cx.now, data) {
             Some(Ask::Liveness(number)) => controller.live.answered(number),
+            // A leaving controller of ours drops DATA that its ASPIA overtook, and echoes nevertheless: only its cookies count.
+            Some(Ask::Barrier(_)) if controller.is_leaving() && self.settings.server.transactions => {}
             Some(Ask::Barrier(id)) => {
                 let mut confirmed = Vec::new();
                 if !controller.barriers.acknowledged(cx.now, id, |sent| confirmed.push(sent)) {

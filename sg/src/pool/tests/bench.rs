@@ -4,7 +4,7 @@ use crate::config::{As, Failover};
 use crate::group::GroupId;
 use crate::msu::{self, Msu};
 use crate::pool::{Cx, Directory, How, Location, Pool, Settings, Transport};
-use crate::record::Recorder;
+use crate::record::{Recorder, Sink};
 use asap::wire::{Message as Asap, PoolHandle};
 use bytes::Bytes;
 use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, HEARTBEAT_MAX, Heartbeat, Lease, stream_for};
@@ -114,7 +114,7 @@ impl Bench {
         change(&mut server, &mut failover);
         let first_id = CorrelationId::start(1, 2);
         let pool = Pool::new(now, Settings { server, failover, message_bytes_max: 4_000, first_id });
-        let record = Recorder::new(ClockAnchor { instant: now, monotonic_ns: 0 }, true, 1, 2, true);
+        let record = Recorder::new(ClockAnchor { instant: now, monotonic_ns: 0 }, Sink::Memory(Vec::new()), 1, 2, true);
         Self { start: now, now, pool, wire: Wire::default(), names: Names::default(), record, released: Vec::new() }
     }
 

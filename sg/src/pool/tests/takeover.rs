@@ -326,3 +326,20 @@ fn an_element_that_left_the_pool_keeps_its_groups_while_it_lives() {
     bench.offer(1, b'b');
     assert_eq!(bench.got(one).len(), 2);
 }
+
+#[test]
+fn a_leaving_controllers_barrier_echo_confirms_nothing_and_it_comes_back_by_a_new_association() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    let two = bench.controller(2);
+    bench.offer(1, b'a');
+    bench.pass(20);
+    let barrier = bench.all(one).into_iter().find(|got| matches!(got, Got::Barrier(_))).unwrap();
+    bench.asp_inactive(one);
+    bench.echo(one, &barrier);
+    assert_eq!(bench.pool.counters().applied, 0, "it may have dropped the message because it was inactive");
+    bench.asp_active(one);
+    assert_eq!(bench.wire.aborted, [one]);
+    bench.pass(300);
+    assert_eq!(bench.got(two), [data(1, 1, b'a')]);
+}
