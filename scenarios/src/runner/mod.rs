@@ -1,5 +1,7 @@
 //! Runs a scenario: configuration files, processes, load, faults; after that the checker and the verdict.
 
+pub(crate) mod admin;
+pub(crate) mod lab;
 pub mod traffic;
 
 /// Why a run could not take place; each kind has its exit code.
