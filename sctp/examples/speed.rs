@@ -1,6 +1,7 @@
 //! Messages a second through two stacks in one thread, without a network: `cargo run --release -p sctp --example speed`.
 //!
 //! Both ends together on one core: send, two checksums each way, engine, delivery, acknowledgement.
+#![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm)] // It prints its result.
 
 use bytes::Bytes;
 use sctp::{Config, Connect, Datagram, Event, SendOptions, Stack};
@@ -8,7 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 fn main() {
-    for (size, burst, window) in [(200, 1, 64), (200, 16, 64), (200, 64, 64), (200, 256, 64), (200, 256, 16), (200, 256, 256), (1_000, 64, 64)] {
+    for (size, burst, window) in
+        [(200, 1, 64), (200, 16, 64), (200, 64, 64), (200, 256, 64), (200, 256, 16), (200, 256, 256), (1_000, 64, 64)]
+    {
         let rate = run(size, burst, window);
         println!("{size:5} bytes, bursts of {burst:3}, engine window {window:3}: {rate:7.0} messages a second");
     }

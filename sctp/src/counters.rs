@@ -53,6 +53,8 @@ counters! {
     data_duplicate,
     /// DATA chunks dropped: TSN far beyond what we acknowledged.
     dropped_tsn_window,
+    /// DATA chunks dropped: too many wait for the rest of their message or for one before it, or fragments are tiny.
+    dropped_no_room,
     /// DATA chunks on a stream beyond the negotiated ones: acknowledged, reported and thrown away (section 6.5).
     dropped_stream,
     /// DATA chunks dropped: not open for data in this state.

@@ -11,8 +11,8 @@
 use crate::wire::{self, Chunks, DATA_HEADER, HEADER, Header, Packet, kind};
 use bytes::Bytes;
 use sctp_proto::{
-    Association, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload,
-    PayloadProtocolIdentifier, ReliabilityType, StreamEvent, TransportConfig,
+    Association, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event, Payload, PayloadProtocolIdentifier,
+    ReliabilityType, StreamEvent, TransportConfig,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -88,7 +88,8 @@ impl Engine {
         let shift = u32::from(setup.remote_tsn == 0);
         let streams = (setup.outbound_streams, setup.inbound_streams);
         let local = init_chunk(LOCAL_TAG, setup.local_rwnd, streams, setup.local_tsn);
-        let remote = init_chunk(REMOTE_TAG, setup.remote_rwnd, (streams.1, streams.0), setup.remote_tsn.wrapping_add(shift));
+        let remote =
+            init_chunk(REMOTE_TAG, setup.remote_rwnd, (streams.1, streams.0), setup.remote_tsn.wrapping_add(shift));
         let mut client = ClientConfig::new().with_snap(local, remote);
         client.transport = Arc::new(transport);
         // An endpoint of its own for each association: tags must be unique in one.
@@ -135,7 +136,8 @@ impl Engine {
     /// Takes DATA and SACK chunks.
     pub(crate) fn input(&mut self, now: Instant, input: Input) {
         let bytes = input.packet.finish();
-        if let Some((_, DatagramEvent::AssociationEvent(event))) = self.endpoint.handle(now, REMOTE, None, None, bytes) {
+        if let Some((_, DatagramEvent::AssociationEvent(event))) = self.endpoint.handle(now, REMOTE, None, None, bytes)
+        {
             self.association.handle_event(event);
         }
         self.drain_events();

@@ -73,7 +73,9 @@ impl<'a> Init<'a> {
     /// False when the rest must not be processed.
     fn parameter(&mut self, kind: u16, value: &'a [u8], whole: &[u8]) -> Result<bool, InitError> {
         match kind {
-            param::IPV4 if value.len() == 4 => self.address(IpAddr::V4(Ipv4Addr::new(value[0], value[1], value[2], value[3]))),
+            param::IPV4 if value.len() == 4 => {
+                self.address(IpAddr::V4(Ipv4Addr::new(value[0], value[1], value[2], value[3])))
+            }
             param::IPV6 if value.len() == 16 => {
                 let mut octets = [0; 16];
                 octets.copy_from_slice(value);
@@ -82,7 +84,11 @@ impl<'a> Init<'a> {
             param::STATE_COOKIE => self.cookie = Some(value),
             param::COOKIE_PRESERVATIVE if value.len() == 4 => self.preservative_ms = u32_at(value, 0),
             param::HOST_NAME => return Err(InitError::HostName(self.tag)),
-            param::IPV4 | param::IPV6 | param::COOKIE_PRESERVATIVE | param::SUPPORTED_ADDRESS_TYPES | param::UNRECOGNIZED => {}
+            param::IPV4
+            | param::IPV6
+            | param::COOKIE_PRESERVATIVE
+            | param::SUPPORTED_ADDRESS_TYPES
+            | param::UNRECOGNIZED => {}
             unknown => {
                 // The two high bits say what to do: 01 and 11 report, 00 and 01 stop.
                 let report = unknown & 0x4000 != 0;
@@ -140,7 +146,10 @@ mod tests {
             0x00, 0x04, 0x80, 0x08, 0x00, 0x09, 0xc0, 0x0f, 0xc1, 0x80, 0x82, 0x00, 0x00, 0x00,
         ];
         let init = Init::parse(&value).unwrap();
-        assert_eq!((init.tag, init.rwnd, init.outbound, init.inbound, init.tsn), (0x55b9_64a5, 0x2_0000, 1024, 2048, 0xe86d_1030));
+        assert_eq!(
+            (init.tag, init.rwnd, init.outbound, init.inbound, init.tsn),
+            (0x55b9_64a5, 0x2_0000, 1024, 2048, 0xe86d_1030)
+        );
         // Forward-TSN (11) is reported, Supported Extensions (10) is not.
         assert_eq!(init.unrecognized, [0xc0, 0, 0, 4]);
     }

@@ -1,7 +1,7 @@
 //! One destination address of an association: round trip, errors, heartbeats (RFC 9260 sections 6.3, 8.2, 8.3, RFC 7829).
 
-use crate::event::PathState;
 use crate::Config;
+use crate::event::PathState;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
 //! Handshake, data both ways, orderly and disorderly ends, on a good network.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // Helpers of tests.
 mod common;
 
 use bytes::Bytes;
@@ -39,12 +40,22 @@ fn messages_keep_ppid_stream_order_and_content_both_ways() {
         net.stacks[B].send(net.now, b, options, payload).unwrap();
     }
     let done = net.run_for(Duration::from_secs(20), |n| n.messages(A).len() == 300 && n.messages(B).len() == 300);
-    assert!(done, "{} {} {:?} {:?} {:?}", net.messages(A).len(), net.messages(B).len(), net.stacks[A].info(a), net.closed_of(A), net.stacks[A].counters());
+    assert!(
+        done,
+        "{} {} {:?} {:?} {:?}",
+        net.messages(A).len(),
+        net.messages(B).len(),
+        net.stacks[A].info(a),
+        net.closed_of(A),
+        net.stacks[A].counters()
+    );
     for node in [A, B] {
         for stream in 0..7u16 {
             for unordered in [false, true] {
-                let got: Vec<_> = net.messages(node).into_iter().filter(|m| (m.0, m.2) == (stream, unordered)).collect();
-                let sent: Vec<u32> = (0..300).filter(|i| (i % 7) as u16 == stream && (i % 5 == 4) == unordered).collect();
+                let got: Vec<_> =
+                    net.messages(node).into_iter().filter(|m| (m.0, m.2) == (stream, unordered)).collect();
+                let sent: Vec<u32> =
+                    (0..300).filter(|i| (i % 7) as u16 == stream && (i % 5 == 4) == unordered).collect();
                 assert_eq!(got.len(), sent.len());
                 let mut numbers: Vec<u32> = got.iter().map(|m| m.1 / 1_000_003).collect();
                 if unordered {

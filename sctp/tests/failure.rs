@@ -1,4 +1,5 @@
 //! Silent, unreachable, broken and badly behaved peers: what is noticed, how soon, and what comes back.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // Helpers of tests.
 mod common;
 
 use common::{A, B, Fake, Net, PORT, address, chunk, config, data, packet, sack, u32_at};
@@ -254,7 +255,11 @@ fn a_long_path_is_not_limited_by_the_window() {
 fn data_on_a_stream_that_does_not_exist_is_acknowledged_reported_and_dropped() {
     let mut fake = Fake::up(config());
     let t = fake.tsn;
-    let answer = fake.say(&[data(t, 10, 0, 3, 3, b"bad"), data(t + 1, 99, 0, 3, 3, b"bad"), data(t + 2, 9, 0, 3, 3 | 8, b"good")]);
+    let answer = fake.say(&[
+        data(t, 10, 0, 3, 3, b"bad"),
+        data(t + 1, 99, 0, 3, 3, b"bad"),
+        data(t + 2, 9, 0, 3, 3 | 8, b"good"),
+    ]);
     assert_eq!(fake.net.messages(B), [(9, 3, false, "good".into())]);
     let errors: Vec<_> = answer.iter().filter(|c| c.0 == 9).collect();
     assert_eq!(errors.len(), 1, "one report a packet");
@@ -295,7 +300,9 @@ fn data_without_user_data_is_a_violation_that_names_the_tsn() {
 #[test]
 fn unknown_chunks_by_their_high_bits() {
     let t = |fake: &Fake| fake.tsn;
-    for (kind, goes_on, reported) in [(0x3f, false, false), (0x7f, false, true), (0x8f, true, false), (0xcf, true, true)] {
+    for (kind, goes_on, reported) in
+        [(0x3f, false, false), (0x7f, false, true), (0x8f, true, false), (0xcf, true, true)]
+    {
         let mut fake = Fake::up(config());
         let tsn = t(&fake);
         let answer = fake.say(&[chunk(kind, 0, b"abc"), data(tsn, 1, 0, 3, 3 | 8, b"x")]);
@@ -392,11 +399,34 @@ fn closed_is_the_last_event_of_an_association() {
     net.run_ms(5_000);
     let of = |e: &Event| -> Option<AssocId> {
         match e {
-            Event::Up { assoc, .. } | Event::Message { assoc, .. } | Event::Path { assoc, .. } | Event::Closed { assoc, .. } => Some(*assoc),
+            Event::Up { assoc, .. }
+            | Event::Message { assoc, .. }
+            | Event::Path { assoc, .. }
+            | Event::Closed { assoc, .. } => Some(*assoc),
             _ => None,
         }
     };
     let last = net.events[A].iter().rev().find(|e| of(e) == Some(a));
     assert!(matches!(last, Some(Event::Closed { .. })));
     assert!(net.stacks[A].poll_timeout().is_none(), "no timer is left");
+}
+
+#[test]
+fn a_peer_without_room_is_alive() {
+    let mut fake = Fake::up(supervised(2_000));
+    for i in 0..3 {
+        fake.net.send(B, fake.assoc, 1, i, "x");
+    }
+    fake.net.drain();
+    let before = fake.peer_tsn.wrapping_sub(1);
+    // It answers each probe: nothing taken, a_rwnd 0.
+    for _ in 0..100 {
+        let value = [&before.to_be_bytes()[..], &[0; 8]].concat();
+        fake.say(&[chunk(3, 0, &value)]);
+        fake.net.run_ms(500);
+    }
+    assert_eq!(fake.net.closed_of(B), None, "50 s");
+    assert!(fake.net.stacks[B].counters().t3_expired > 20);
+    fake.say(&[sack(before.wrapping_add(3), &[])]);
+    assert_eq!(fake.net.stacks[B].outstanding(fake.assoc), (0, 0));
 }

@@ -1,4 +1,5 @@
 //! INIT to COOKIE ACK: RFC 9260 sections 5.1 and 5.2, and packets out of the blue (8.4, 8.5).
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // Helpers of tests.
 mod common;
 
 use common::{A, B, Fake, Net, PORT, address, chunk, chunks, config, cookie_of, data, init, packet, param_of, u32_at};
@@ -72,9 +73,9 @@ fn a_bad_cookie_is_dropped_without_a_word() {
     assert_eq!(net.stacks[B].counters().cookie_bad, 2);
     // The right one from another host, another port, with another tag.
     let good = chunk(10, 0, &cookie_of(&ack));
-    net.inject(B, "127.0.0.9:9899".parse().unwrap(), packet((4_000, PORT), tag, &[good.clone()]));
-    net.inject(B, address(A), packet((4_001, PORT), tag, &[good.clone()]));
-    net.inject(B, address(A), packet((4_000, PORT), tag ^ 1, &[good.clone()]));
+    net.inject(B, "127.0.0.9:9899".parse().unwrap(), packet((4_000, PORT), tag, std::slice::from_ref(&good)));
+    net.inject(B, address(A), packet((4_001, PORT), tag, std::slice::from_ref(&good)));
+    net.inject(B, address(A), packet((4_000, PORT), tag ^ 1, std::slice::from_ref(&good)));
     assert!(net.sent.is_empty());
     assert_eq!(net.stacks[B].counters().dropped_tag, 3);
     assert!(net.up_of(B).is_none());
@@ -110,7 +111,13 @@ fn a_stale_cookie_is_answered_with_its_staleness_and_the_client_tries_again() {
     let mut net = Net::new(1, Config { rto_initial_ms: 2_000, ..config() }, b);
     net.link.delay = Duration::from_millis(120);
     net.connect();
-    assert!(net.run_for(Duration::from_secs(60), |n| n.up_of(A).is_some()), "{:?} {:?} {:?}", net.events, net.stacks[A].counters(), net.stacks[B].counters());
+    assert!(
+        net.run_for(Duration::from_secs(60), |n| n.up_of(A).is_some()),
+        "{:?} {:?} {:?}",
+        net.events,
+        net.stacks[A].counters(),
+        net.stacks[B].counters()
+    );
     assert_eq!(net.stacks[B].counters().cookie_stale, 1);
 }
 

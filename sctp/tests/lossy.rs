@@ -1,4 +1,5 @@
 //! Nothing is lost without a word: whatever the network does, each accepted message is delivered or handed back, once.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // Helpers of tests.
 mod common;
 
 use bytes::Bytes;
@@ -76,7 +77,10 @@ fn check(net: &Net, from: usize, to: usize, side: &Side, label: &str) {
             let before = last.insert(stream, number);
             assert!(before.is_none_or(|b| b < number), "{label}: stream {stream} out of order");
             // In order means without a gap among the ordered ones of the stream.
-            let skipped = side.accepted.iter().filter(|a| a.1 == stream && !a.2 && a.0 < number && before.is_none_or(|b| a.0 > b));
+            let skipped = side
+                .accepted
+                .iter()
+                .filter(|a| a.1 == stream && !a.2 && a.0 < number && before.is_none_or(|b| a.0 > b));
             assert_eq!(skipped.count(), 0, "{label}: stream {stream} skipped");
         }
     }
@@ -105,7 +109,9 @@ fn one(seed: u64) {
     net.record = true;
     let label = format!("seed {seed} {:?}", net.link);
     let a = net.connect();
-    net.run_for(Duration::from_secs(30), |n| (n.up_of(A).is_some() && n.up_of(B).is_some()) || n.closed_of(A).is_some());
+    net.run_for(Duration::from_secs(30), |n| {
+        (n.up_of(A).is_some() && n.up_of(B).is_some()) || n.closed_of(A).is_some()
+    });
     let (Some(_), Some(b)) = (net.up_of(A), net.up_of(B)) else { return };
     let mut sides = [Side::default(), Side::default()];
     let mut end = dice.below(6);
@@ -153,12 +159,19 @@ fn one(seed: u64) {
     check(&net, A, B, &sides[A], &label);
     check(&net, B, A, &sides[B], &label);
     if end < 2 && net.closed_of(A) == Some(CloseReason::Shutdown) && net.closed_of(B) == Some(CloseReason::Shutdown) {
-        assert!(net.undelivered(A).is_empty() && net.undelivered(B).is_empty(), "{label}: a clean end hands nothing back");
+        assert!(
+            net.undelivered(A).is_empty() && net.undelivered(B).is_empty(),
+            "{label}: a clean end hands nothing back"
+        );
     }
     for node in [A, B] {
         assert_eq!(net.stacks[node].counters().engine_surprises, 0, "{label}");
         let counters = net.stacks[node].counters();
-        assert_eq!(counters.messages_accepted, counters.messages_acknowledged + counters.messages_handed_back, "{label}");
+        assert_eq!(
+            counters.messages_accepted,
+            counters.messages_acknowledged + counters.messages_handed_back,
+            "{label}"
+        );
         assert_eq!(net.stacks[node].associations().count(), 0);
     }
 }

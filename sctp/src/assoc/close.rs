@@ -1,9 +1,9 @@
 //! The orderly end, RFC 9260 section 9.2. ABORT is in the module above.
 
 use super::{Assoc, Ctx, Retry, State, Step};
+use crate::CloseReason;
 use crate::engine::Input;
 use crate::wire::{self, Header, flag, kind};
-use crate::CloseReason;
 use std::time::Duration;
 
 impl Assoc {
@@ -59,7 +59,8 @@ impl Assoc {
     }
 
     fn start_t2(&mut self, ctx: &Ctx<'_>) {
-        let interval = self.paths.get(self.data_path()).map_or(Duration::from_millis(ctx.config.rto_initial_ms), |p| p.rto);
+        let interval =
+            self.paths.get(self.data_path()).map_or(Duration::from_millis(ctx.config.rto_initial_ms), |p| p.rto);
         self.retry = Some(Retry { at: ctx.now + interval, interval, count: 0 });
         self.asked(ctx.now);
     }

@@ -14,6 +14,14 @@ use std::time::{Duration, Instant};
 /// each one costs memory and time in the engine.
 const TSN_WINDOW: i32 = 16_384;
 
+/// The engine's accounting of its receive window knows user bytes only, but each chunk costs it memory and a search. So the
+/// chunks that begin or end a message and wait in it are limited to one for each so many bytes of a_rwnd, ...
+const WINDOW_BYTES_PER_END: usize = 64;
+/// ... and a fragment in between must have at least so many bytes (an honest one is as long as a packet).
+const MIDDLE_BYTES_MIN: usize = 64;
+
+/// Set in the prefix of an incoming message: its last fragment is another chunk than its first.
+const FRAGMENTED: u8 = 0x40;
 /// Set in the prefix of an incoming message: it came on a stream that does not exist; it is acknowledged and thrown away.
 const DISCARD: u8 = 0x80;
 
@@ -46,9 +54,13 @@ impl Assoc {
                 Output::Sack { cumulative, chunk } => sack = Some((cumulative, chunk)),
             });
         }
-        if let Some((cumulative, _)) = &sack {
+        if let Some((cumulative, chunk)) = &sack {
             self.peer_cumulative = *cumulative;
             self.sack_at = None;
+            if wire::u32_at(chunk, 8) >= ctx.config.a_rwnd {
+                // Nothing waits in the engine (duplicates may have been counted).
+                self.waiting_ends = 0;
+            }
         }
         if std::mem::take(&mut self.shutdown_due) {
             self.control(wire::chunk(kind::SHUTDOWN, 0, &[&self.peer_cumulative.to_be_bytes()]));
@@ -159,12 +171,32 @@ impl Assoc {
             input.data(flags, tsn, [0; 4], [DISCARD, 0, 0, 0, 0], &[]);
             return Step::Next;
         }
-        let prefix = [flags & flag::UNORDERED, ppid[0], ppid[1], ppid[2], ppid[3]];
+        if ahead > 0 && !self.may_wait(ctx, flags, tsn, user.len()) {
+            ctx.counters.dropped_no_room += 1;
+            return Step::Next;
+        }
+        let fragmented = if flags & flag::END == 0 { FRAGMENTED } else { 0 };
+        let prefix = [flags & flag::UNORDERED | fragmented, ppid[0], ppid[1], ppid[2], ppid[3]];
         input.data(flags, tsn, stream_ssn, prefix, user);
         if self.sack_at.is_none() {
             self.sack_at = Some(ctx.now + Duration::from_millis(ctx.config.sack_delay_ms));
         }
         Step::Next
+    }
+
+    /// Whether another chunk may wait in the engine until its message is whole and in order.
+    fn may_wait(&mut self, ctx: &Ctx<'_>, flags: u8, tsn: u32, length: usize) -> bool {
+        if flags & (flag::BEGIN | flag::END) == 0 {
+            return length >= MIDDLE_BYTES_MIN;
+        }
+        // The next in sequence may be what the others wait for.
+        let next = tsn == self.peer_cumulative.wrapping_add(1);
+        let limit = ctx.config.a_rwnd as usize / WINDOW_BYTES_PER_END;
+        if self.waiting_ends >= limit && !(next && self.waiting_ends < 2 * limit) {
+            return false;
+        }
+        self.waiting_ends += 1;
+        true
     }
 
     /// A SACK chunk's value (section 6.2.1). What acknowledges TSNs never sent ends the association; what contradicts
@@ -188,6 +220,10 @@ impl Assoc {
             return Step::End(self.violation(ctx, cause::PROTOCOL_VIOLATION, b"SACK beyond the highest TSN"));
         }
         self.peer_rwnd = sack.rwnd;
+        if sack.rwnd == 0 {
+            // It is alive and has no room: unanswered probes of its window are no errors (section 6.1 A).
+            self.errors = 0;
+        }
         if wire::after(sack.cumulative, acknowledged) {
             self.acknowledge(ctx, sack.cumulative);
         }
@@ -231,7 +267,8 @@ impl Assoc {
         let engine = self.engine.as_mut()?;
         engine.input(ctx.now, input);
         while let Some((stream, message)) = engine.read() {
-            deliver(ctx.events, ctx.counters, self.id, stream, &message);
+            let ends = deliver(ctx.events, ctx.counters, self.id, stream, &message);
+            self.waiting_ends = self.waiting_ends.saturating_sub(ends);
         }
         if engine.is_lost() {
             return Some(self.violation(ctx, cause::PROTOCOL_VIOLATION, b"data transfer gave up"));
@@ -292,14 +329,20 @@ impl Window {
     }
 }
 
-/// A whole message with its prefix becomes an event.
-fn deliver(events: &mut VecDeque<Event>, counters: &mut Counters, assoc: crate::AssocId, stream: u16, message: &Bytes) {
+/// A whole message with its prefix becomes an event. How many of its chunks began or ended it.
+fn deliver(
+    events: &mut VecDeque<Event>,
+    counters: &mut Counters,
+    assoc: crate::AssocId,
+    stream: u16,
+    message: &Bytes,
+) -> usize {
     if message.len() < PREFIX_IN {
         counters.engine_surprises += 1;
-        return;
+        return 0;
     }
     if message[0] & DISCARD != 0 {
-        return;
+        return 0;
     }
     counters.messages_in += 1;
     events.push_back(Event::Message {
@@ -309,6 +352,7 @@ fn deliver(events: &mut VecDeque<Event>, counters: &mut Counters, assoc: crate::
         unordered: message[0] & flag::UNORDERED != 0,
         payload: message.slice(PREFIX_IN..),
     });
+    1 + usize::from(message[0] & FRAGMENTED != 0)
 }
 
 /// ```text

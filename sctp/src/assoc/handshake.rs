@@ -31,8 +31,13 @@ impl Assoc {
         let Some(retry) = &mut self.retry else { return };
         retry.at = ctx.now + retry.interval;
         let attempt = retry.count;
-        let mut value =
-            init_value(self.local_tag, ctx.config.a_rwnd, ctx.config.outbound_streams, ctx.config.inbound_streams, self.local_tsn);
+        let mut value = init_value(
+            self.local_tag,
+            ctx.config.a_rwnd,
+            ctx.config.outbound_streams,
+            ctx.config.inbound_streams,
+            self.local_tsn,
+        );
         put_addresses(&mut value, ctx.local);
         if let Some(stale_ms) = self.stale_ms {
             put_param(&mut value, param::COOKIE_PRESERVATIVE, &[&stale_ms.to_be_bytes()]);
@@ -132,7 +137,8 @@ impl Assoc {
         self.outbound_streams = ctx.config.outbound_streams.min(peer.inbound);
         self.inbound_streams = ctx.config.inbound_streams.min(peer.outbound);
         // The handshake measured the round trip already, and its first data may be lost.
-        let rto = self.paths.get(self.answered_path).map_or(Duration::from_millis(ctx.config.rto_initial_ms), |p| p.rto);
+        let rto =
+            self.paths.get(self.answered_path).map_or(Duration::from_millis(ctx.config.rto_initial_ms), |p| p.rto);
         let setup = Setup {
             local_tsn: self.local_tsn,
             remote_tsn: peer.tsn,
@@ -162,8 +168,7 @@ impl Assoc {
         }
         for i in 0..self.paths.len() {
             // An address that did not prove itself is probed at once (section 5.4).
-            self.paths[i].heartbeat_at =
-                if self.paths[i].confirmed { self.next_heartbeat(ctx, i) } else { ctx.now };
+            self.paths[i].heartbeat_at = if self.paths[i].confirmed { self.next_heartbeat(ctx, i) } else { ctx.now };
         }
         ctx.counters.associations_up += 1;
         ctx.events.push_back(Event::Up {

@@ -129,6 +129,8 @@ pub(crate) struct Assoc {
     sack_at: Option<Instant>,
     rtt_probe: Option<(u32, Instant)>,
     report_stream: bool,
+    /// Chunks in the engine that begin or end a message not yet delivered.
+    waiting_ends: usize,
     window: data::Window,
 
     // close
@@ -175,6 +177,7 @@ impl Assoc {
             sack_at: None,
             rtt_probe: None,
             report_stream: false,
+            waiting_ends: 0,
             window: data::Window::default(),
             shutdown_due: false,
             guard_at: None,
@@ -243,7 +246,13 @@ impl Assoc {
     }
 
     /// Takes the chunks of a packet with our tag, which came over this path to this address of ours.
-    pub(crate) fn handle_chunks(&mut self, ctx: &mut Ctx<'_>, path: usize, to: IpAddr, chunks: Chunks<'_>) -> Option<CloseReason> {
+    pub(crate) fn handle_chunks(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        path: usize,
+        to: IpAddr,
+        chunks: Chunks<'_>,
+    ) -> Option<CloseReason> {
         self.heard(ctx);
         let mut input = Input::new(self.engine.as_ref(), wire::HEADER + chunks.0.len() + 64);
         for chunk in chunks {

@@ -49,8 +49,7 @@ impl Assoc {
 
     /// When [`Assoc::handle_timeout`] has something to do.
     pub(crate) fn next_timeout(&self, ctx: &Ctx<'_>) -> Option<Instant> {
-        let heartbeat =
-            if self.state.is_connecting() { None } else { self.paths.iter().map(|p| p.heartbeat_at).min() };
+        let heartbeat = if self.state.is_connecting() { None } else { self.paths.iter().map(|p| p.heartbeat_at).min() };
         let probe = self.silent_at(ctx).and(self.probe_at(ctx));
         let all = [
             self.retry_at(),

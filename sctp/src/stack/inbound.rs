@@ -117,7 +117,9 @@ impl Stack {
         let assoc = self.assocs.get(index)?;
         let valid = if tag == 0 {
             // An INIT of ours: its initiate tag must be there and right.
-            quoted.len() >= HEADER + TLV + 4 && quoted[HEADER] == kind::INIT && wire::u32_at(quoted, HEADER + TLV) == assoc.local_tag
+            quoted.len() >= HEADER + TLV + 4
+                && quoted[HEADER] == kind::INIT
+                && wire::u32_at(quoted, HEADER + TLV) == assoc.local_tag
         } else {
             tag == assoc.peer_tag
         };

@@ -1,12 +1,12 @@
 //! INIT and COOKIE ECHO: RFC 9260 sections 5.1 and 5.2. Until a COOKIE ECHO with a good cookie comes, nothing is kept.
 
 use super::{Datagram, Stack};
+use crate::CloseReason;
 use crate::assoc::{Assoc, Peer, State};
 use crate::cookie::Cookie;
 use crate::init::{Init, InitError, init_value, put_addresses};
 use crate::path::Path;
 use crate::wire::{self, Chunk, Chunks, Header, cause, kind, param, put_param};
-use crate::CloseReason;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,14 @@ impl Stack {
     }
 
     /// Sections 5.2.1 (both open at once), 5.2.2 (restart) and 9.2 (SHUTDOWN-ACK-SENT).
-    fn on_init_again(&mut self, now: Instant, datagram: &Datagram, header: Header, init: &Init<'_>, index: usize) -> Option<Refusal> {
+    fn on_init_again(
+        &mut self,
+        now: Instant,
+        datagram: &Datagram,
+        header: Header,
+        init: &Init<'_>,
+        index: usize,
+    ) -> Option<Refusal> {
         let assoc = &self.assocs[index];
         let known = |ip: IpAddr| assoc.paths.iter().any(|p| p.to.ip() == ip);
         let all_known = known(datagram.from.ip()) && init.addresses.iter().all(|ip| known(*ip));
@@ -96,7 +103,15 @@ impl Stack {
         }
     }
 
-    fn send_init_ack(&mut self, now: Instant, datagram: &Datagram, header: Header, init: &Init<'_>, ours: (u32, u32), ties: (u32, u32)) {
+    fn send_init_ack(
+        &mut self,
+        now: Instant,
+        datagram: &Datagram,
+        header: Header,
+        init: &Init<'_>,
+        ours: (u32, u32),
+        ties: (u32, u32),
+    ) {
         let (config, now_us) = (&self.config, self.now_us(now));
         // A suggested longer life is granted up to twice the usual (section 5.2.6 advises caution).
         let life = config.cookie_life_ms.saturating_add(u64::from(init.preservative_ms).min(config.cookie_life_ms));
@@ -132,17 +147,28 @@ impl Stack {
     }
 
     /// A COOKIE ECHO, first in its packet (sections 5.1.5 and 5.2.4); `rest` are the chunks after it.
-    pub(super) fn on_cookie_echo(&mut self, now: Instant, datagram: &Datagram, header: Header, chunk: Chunk<'_>, rest: Chunks<'_>) {
+    pub(super) fn on_cookie_echo(
+        &mut self,
+        now: Instant,
+        datagram: &Datagram,
+        header: Header,
+        chunk: Chunk<'_>,
+        rest: Chunks<'_>,
+    ) {
         let now_us = self.now_us(now);
         let Some(cookie) = self.jar.open(chunk.value, now_us) else { return self.counters.cookie_bad += 1 };
-        let fits = (cookie.local_port, cookie.peer_port, cookie.local_tag) == (header.destination, header.source, header.tag);
+        let fits =
+            (cookie.local_port, cookie.peer_port, cookie.local_tag) == (header.destination, header.source, header.tag);
         let from = datagram.from;
-        let known = from == cookie.source || (from.port() == cookie.source.port() && cookie.addresses.contains(&from.ip()));
+        let known =
+            from == cookie.source || (from.port() == cookie.source.port() && cookie.addresses.contains(&from.ip()));
         if !fits || !known {
             return self.counters.dropped_tag += 1;
         }
         let index = self.existing(header, cookie.source, &cookie.addresses);
-        let same = index.map(|i| &self.assocs[i]).is_some_and(|a| (a.local_tag, a.peer_tag) == (cookie.local_tag, cookie.peer_tag));
+        let same = index
+            .map(|i| &self.assocs[i])
+            .is_some_and(|a| (a.local_tag, a.peer_tag) == (cookie.local_tag, cookie.peer_tag));
         let age_us = now_us.saturating_sub(cookie.created_us);
         let stale_us = age_us.saturating_sub(u64::from(cookie.life_ms) * 1_000);
         if stale_us > 0 && !same {
@@ -164,7 +190,14 @@ impl Stack {
     }
 
     /// Section 5.1 D: the association comes to exist.
-    fn accept(&mut self, now: Instant, datagram: &Datagram, header: Header, cookie: &Cookie, rtt: Duration) -> Option<usize> {
+    fn accept(
+        &mut self,
+        now: Instant,
+        datagram: &Datagram,
+        header: Header,
+        cookie: &Cookie,
+        rtt: Duration,
+    ) -> Option<usize> {
         let taken = self.by_tag.contains_key(&cookie.local_tag) || self.ended_tags.contains(&cookie.local_tag);
         if taken {
             self.counters.cookie_unmatched += 1;
@@ -179,7 +212,8 @@ impl Stack {
             None
         };
         if let Some(code) = refusal {
-            let abort = code.map_or_else(|| wire::chunk(kind::ABORT, 0, &[]), |c| wire::with_cause(kind::ABORT, 0, c, &[]));
+            let abort =
+                code.map_or_else(|| wire::chunk(kind::ABORT, 0, &[]), |c| wire::with_cause(kind::ABORT, 0, c, &[]));
             self.answer(now, datagram, header.reply(cookie.peer_tag), &abort);
             return None;
         }
@@ -190,7 +224,14 @@ impl Stack {
     }
 
     /// Starts the engine of an association from a cookie; COOKIE ACK goes out, COMMUNICATION UP is told.
-    fn come_up(&mut self, now: Instant, index: usize, from: SocketAddr, cookie: &Cookie, rtt: Option<Duration>) -> Option<usize> {
+    fn come_up(
+        &mut self,
+        now: Instant,
+        index: usize,
+        from: SocketAddr,
+        cookie: &Cookie,
+        rtt: Option<Duration>,
+    ) -> Option<usize> {
         let peer = Peer {
             tag: cookie.peer_tag,
             tsn: cookie.peer_tsn,
@@ -223,7 +264,15 @@ impl Stack {
     }
 
     /// Section 5.2.4, table 12.
-    fn on_cookie_again(&mut self, now: Instant, datagram: &Datagram, header: Header, cookie: &Cookie, index: usize, rtt: Duration) -> Option<usize> {
+    fn on_cookie_again(
+        &mut self,
+        now: Instant,
+        datagram: &Datagram,
+        header: Header,
+        cookie: &Cookie,
+        index: usize,
+        rtt: Duration,
+    ) -> Option<usize> {
         let assoc = &self.assocs[index];
         let local = assoc.local_tag == cookie.local_tag;
         let peer = assoc.peer_tag == cookie.peer_tag;
@@ -261,7 +310,15 @@ impl Stack {
     }
 
     /// The old association ends, a new one takes its place.
-    fn restart(&mut self, now: Instant, datagram: &Datagram, header: Header, cookie: &Cookie, index: usize, rtt: Duration) -> Option<usize> {
+    fn restart(
+        &mut self,
+        now: Instant,
+        datagram: &Datagram,
+        header: Header,
+        cookie: &Cookie,
+        index: usize,
+        rtt: Duration,
+    ) -> Option<usize> {
         self.counters.associations_restarted += 1;
         let listened = self.assocs[index].incoming;
         self.end(index, CloseReason::Restarted);

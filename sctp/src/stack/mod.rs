@@ -23,7 +23,9 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-pub use types::{AssocId, AssocState, Connect, Datagram, Info, PathInfo, SendError, SendOptions, Transmit, Unreachable};
+pub use types::{
+    AssocId, AssocState, Connect, Datagram, Info, PathInfo, SendError, SendOptions, Transmit, Unreachable,
+};
 
 /// First port of the dynamic range (RFC 6335 section 6).
 const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
@@ -155,7 +157,13 @@ impl Stack {
     }
 
     /// Accepts a message for delivery: it reaches the peer, or comes back in [`Event::Closed`].
-    pub fn send(&mut self, _now: Instant, assoc: AssocId, options: SendOptions, payload: Bytes) -> Result<(), SendError> {
+    pub fn send(
+        &mut self,
+        _now: Instant,
+        assoc: AssocId,
+        options: SendOptions,
+        payload: Bytes,
+    ) -> Result<(), SendError> {
         let Some(index) = self.by_id.get(&assoc).copied() else {
             self.counters.refused_not_open += 1;
             return Err(SendError::NotOpen);
@@ -214,7 +222,9 @@ impl Stack {
                 break;
             }
             self.timers.pop();
-            let Some(assoc) = self.assocs.get_mut(index).filter(|a| a.id == id && a.scheduled == Some(at)) else { continue };
+            let Some(assoc) = self.assocs.get_mut(index).filter(|a| a.id == id && a.scheduled == Some(at)) else {
+                continue;
+            };
             assoc.scheduled = None;
             self.with(index, now, Assoc::handle_timeout);
         }

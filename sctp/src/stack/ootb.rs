@@ -37,7 +37,12 @@ impl Stack {
             return;
         }
         if chunks.any(kind::SHUTDOWN_ACK, 0) {
-            self.answer(now, datagram, header.reply(header.tag), &wire::chunk(kind::SHUTDOWN_COMPLETE, flag::TAG_REFLECTED, &[]));
+            self.answer(
+                now,
+                datagram,
+                header.reply(header.tag),
+                &wire::chunk(kind::SHUTDOWN_COMPLETE, flag::TAG_REFLECTED, &[]),
+            );
         } else {
             self.answer(now, datagram, header.reply(header.tag), &wire::chunk(kind::ABORT, flag::TAG_REFLECTED, &[]));
         }
@@ -61,5 +66,7 @@ impl Stack {
 }
 
 fn stale_cookie(chunks: Chunks<'_>) -> bool {
-    chunks.flatten().any(|c| c.kind == kind::ERROR && c.value.len() >= 2 && wire::u16_at(c.value, 0) == cause::STALE_COOKIE)
+    chunks
+        .flatten()
+        .any(|c| c.kind == kind::ERROR && c.value.len() >= 2 && wire::u16_at(c.value, 0) == cause::STALE_COOKIE)
 }

@@ -1,5 +1,6 @@
 //! Two stacks and a network between them, in virtual time, from a seed.
-#![allow(dead_code)] // Each test file uses its part.
+// Each test file uses its part of this; helpers of tests may unwrap, and look for one event among all.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 use bytes::Bytes;
 use sctp::{AssocId, CloseReason, Config, Connect, Datagram, Event, SendOptions, Stack, Transmit};
@@ -81,10 +82,8 @@ impl Net {
             bytes[..8].copy_from_slice(&seed.to_be_bytes());
             bytes
         };
-        let mut stacks = vec![
-            Stack::new(config_a, vec![ip(A)], seeded(1), now),
-            Stack::new(config_b, vec![ip(B)], seeded(2), now),
-        ];
+        let mut stacks =
+            vec![Stack::new(config_a, vec![ip(A)], seeded(1), now), Stack::new(config_b, vec![ip(B)], seeded(2), now)];
         stacks[B].listen(PORT);
         Self {
             now,
@@ -149,7 +148,9 @@ impl Net {
         self.events[node]
             .iter()
             .filter_map(|e| match e {
-                Event::Message { stream, ppid, unordered, payload, .. } => Some((*stream, *ppid, *unordered, payload.clone())),
+                Event::Message { stream, ppid, unordered, payload, .. } => {
+                    Some((*stream, *ppid, *unordered, payload.clone()))
+                }
                 _ => None,
             })
             .collect()
@@ -274,13 +275,14 @@ pub fn init(tag: u32, streams: (u16, u16), tsn: u32, params: &[u8]) -> Vec<u8> {
 }
 
 pub fn data(tsn: u32, stream: u16, ssn: u16, ppid: u32, flags: u8, user: &[u8]) -> Vec<u8> {
-    let value =
-        [&tsn.to_be_bytes()[..], &stream.to_be_bytes(), &ssn.to_be_bytes(), &ppid.to_be_bytes(), user].concat();
+    let value = [&tsn.to_be_bytes()[..], &stream.to_be_bytes(), &ssn.to_be_bytes(), &ppid.to_be_bytes(), user].concat();
     chunk(0, flags, &value)
 }
 
 pub fn sack(cumulative: u32, gaps: &[(u16, u16)]) -> Vec<u8> {
-    let mut value = [&cumulative.to_be_bytes()[..], &100_000u32.to_be_bytes(), &(gaps.len() as u16).to_be_bytes(), &[0; 2]].concat();
+    let mut value =
+        [&cumulative.to_be_bytes()[..], &100_000u32.to_be_bytes(), &(gaps.len() as u16).to_be_bytes(), &[0; 2]]
+            .concat();
     for (start, end) in gaps {
         value.extend_from_slice(&start.to_be_bytes());
         value.extend_from_slice(&end.to_be_bytes());
