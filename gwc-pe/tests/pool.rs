@@ -1,5 +1,7 @@
 //! The whole controller in virtual time: with the real name server, and with a scripted gateway on a real SCTP stack.
 
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test picks the messages it looks for")]
+
 mod world;
 
 use asap::wire::Message as Asap;

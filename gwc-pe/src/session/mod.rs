@@ -1,7 +1,7 @@
 //! The session with one gateway (ARCHITECTURE.md, "The SG-GWC session, exactly"): an ASP, a lease, the gateway's groups.
 //!
-//! Pure. [`Session::handle_message`] and [`Session::handle_timeout`] act at once on calls and record, but what depends on it
-//! leaves only through [`Session::close_batch`]: each touched group's outputs, then its cookie, then the echoes of the barriers
+//! Pure. `Session::handle_message` and `Session::handle_timeout` act at once on calls and record, but what depends on it
+//! leaves only through `Session::close_batch`: each touched group's outputs, then its cookie, then the echoes of the barriers
 //! that came behind it. The node writes the record before it sends any of that.
 
 mod counters;
@@ -387,7 +387,7 @@ impl Session {
         }
     }
 
-    /// When to call [`Session::handle_timeout`] at the latest.
+    /// When to call `Session::handle_timeout` at the latest.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         if self.dead {
             return None;
