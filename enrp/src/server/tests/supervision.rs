@@ -89,6 +89,23 @@ fn a_silent_pe_that_answers_is_up_again() {
 }
 
 #[test]
+fn only_misses_in_a_row_count() {
+    let mut lab = Lab::new(|c| {
+        c.keep_alive_interval_ms = 100;
+        c.keep_alive_timeout_ms = 80;
+        c.keep_alive_misses_max = 2;
+    });
+    lab.register(1);
+    for _ in 0..10 {
+        // One miss, at times two, and then an answer.
+        lab.pass(240);
+        lab.send(1, &ack(1));
+    }
+    assert!(lab.server.counters().keep_alive_misses >= 10);
+    assert!(lab.is_there(1));
+}
+
+#[test]
 fn answers_of_others_do_not_count() {
     let mut lab = Lab::new(|c| c.keep_alive_interval_ms = 100);
     lab.register(1);
