@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod checker;
 pub mod cli;
+mod interrupt;
 pub mod network;
 pub mod replay;
 pub mod results;

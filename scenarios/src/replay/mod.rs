@@ -1,8 +1,27 @@
 //! `sigpool replay`: sends the network's direction of a capture to a gateway with a pool, prints each answer beside the recorded one.
 
-pub(crate) mod script;
+mod screen;
+mod script;
 
-use std::path::PathBuf;
+use crate::capture::{self, CaptureError};
+use crate::checker::{self, Report};
+use crate::interrupt::Interrupt;
+use crate::network;
+use crate::runner::RunError;
+use crate::runner::lab::{Lab, LabConfig, NETWORK_CONTEXT};
+use crate::runner::traffic::{Traffic, TrafficState};
+use screen::Screen;
+use script::{Happened, Script, ScriptSource};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Controllers that serve a replay.
+const CONTROLLERS: usize = 2;
+/// How long answers may take after the last message.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+/// How long the traffic source may take to be ASP-ACTIVE.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// What to replay and how; from the command line.
 #[derive(Debug, Clone)]
@@ -15,10 +34,111 @@ pub struct ReplayOptions {
     pub out: Option<PathBuf>,
 }
 
-/// Runs a replay to its end and gives the exit code of the process.
+/// Runs a replay to its end and gives the exit code of the process: 0 when each message was applied once, in order, and every one
+/// that asks for an answer got one.
 ///
 /// # Errors
-/// A wrong capture ([`crate::runner::RunError::Usage`]), or the environment.
-pub fn run(options: &ReplayOptions) -> Result<u8, crate::runner::RunError> {
-    Err(crate::runner::RunError::Usage(format!("replay of {} is not there yet", options.capture.display())))
+/// A wrong capture ([`RunError::Usage`]), or the environment.
+pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
+    let interrupt = Interrupt::watch()?;
+    let capture = capture::read(&options.capture).map_err(|error| match error {
+        CaptureError::Io { .. } => RunError::Environment(error.to_string()),
+        CaptureError::Format { .. } => RunError::Usage(error.to_string()),
+    })?;
+    let script = Script::new(&capture.messages);
+    if script.network.is_empty() {
+        return Err(RunError::Usage(format!(
+            "{}: no M3UA DATA message in it ({} other packets and messages, {} malformed); nothing to replay",
+            options.capture.display(),
+            capture.other,
+            capture.malformed
+        )));
+    }
+    let out = options.out.clone().unwrap_or_else(|| default_out(SystemTime::now()));
+    let mut screen = Screen::new(&script);
+    screen.head(&options.capture, &capture, &out);
+    let lab = start_lab(&script, &out, &interrupt)?;
+    let (told, happened) = channel();
+    let source = ScriptSource::new(script.network.clone(), options.speed, told);
+    let record = out.join("records").join("network.csv");
+    let mut traffic =
+        network::start_source(lab.network_address(), lab.gateway_address(), NETWORK_CONTEXT, &record, Box::new(source))
+            .map_err(|error| RunError::Environment(format!("{error:#}")))?;
+    let played = play(traffic.as_mut(), &happened, &mut screen, &interrupt);
+    traffic.finish().map_err(|error| RunError::Environment(format!("{error:#}")))?;
+    for name in lab.stop() {
+        tracing::warn!(process = name, "had to be killed");
+    }
+    played?;
+    let report = checker::check_dir(&out.join("records")).map_err(|error| RunError::Environment(error.to_string()))?;
+    let pass = verdict(&report, &mut screen);
+    Ok(u8::from(!pass))
+}
+
+fn default_out(now: SystemTime) -> PathBuf {
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    Path::new("sigpool-out").join(format!("replay-{seconds}"))
+}
+
+fn start_lab(script: &Script, out: &Path, interrupt: &Interrupt) -> Result<Lab, RunError> {
+    let mut lab = Lab::start(LabConfig {
+        out: out.to_owned(),
+        controllers: CONTROLLERS,
+        pool_pcs: script.pool_pcs(),
+        network_pcs: script.network_pcs(),
+        service_indicators: Vec::new(),
+        capture: true,
+        gateway: toml::Table::new(),
+        controller: toml::Table::new(),
+    })?;
+    lab.wait_active(CONTROLLERS, &|| interrupt.seen())?;
+    Ok(lab)
+}
+
+/// Sends the script and shows what happens until every answer is there, or their time is over.
+fn play(
+    traffic: &mut dyn Traffic,
+    happened: &Receiver<Happened>,
+    screen: &mut Screen,
+    interrupt: &Interrupt,
+) -> Result<(), RunError> {
+    let end = Instant::now() + CONNECT;
+    while traffic.state() != TrafficState::Active {
+        if let TrafficState::Failed(reason) = traffic.state() {
+            return Err(RunError::Environment(reason));
+        }
+        if Instant::now() > end {
+            return Err(RunError::Environment("the gateway's network side does not accept the traffic source".into()));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    traffic.begin(Instant::now());
+    let mut last_event = Instant::now();
+    loop {
+        match happened.recv_timeout(Duration::from_millis(50)) {
+            Ok(event) => {
+                last_event = Instant::now();
+                screen.show(&event);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if interrupt.seen() {
+            return Err(RunError::Interrupted);
+        }
+        if screen.all_sent() && (screen.all_answered() || last_event.elapsed() > LAST_ANSWERS) {
+            break;
+        }
+    }
+    traffic.stop();
+    Ok(())
+}
+
+fn verdict(report: &Report, screen: &mut Screen) -> bool {
+    let m = &report.messages;
+    let faultless = [m.lost, m.duplicated, m.reordered, m.applied_twice, m.unknown].iter().all(|n| *n == 0);
+    let discarded: u64 = m.discarded.values().sum();
+    let pass = faultless && discarded == 0 && screen.all_answered();
+    screen.verdict(report, discarded, pass);
+    pass
 }
