@@ -193,6 +193,8 @@ impl Node {
         } else if gateways >= self.shared.config.session.gateways_max {
             self.shared.counters.gateways_refused += 1;
             Some("too many gateways")
+        } else if self.shared.stopping {
+            Some("leaving the pool")
         } else if streams < 2 {
             // DATA must not use stream 0 (RFC 4666 section 1.4.7).
             Some("M3UA needs two streams")
@@ -358,6 +360,7 @@ impl Node {
     /// Step two: no gateway finds us any more, so leave the traffic.
     fn leave(&mut self, now: Instant) {
         self.leaving = true;
+        self.stack.stop_listening(self.shared.config.m3ua.port);
         for role in self.roles.values_mut() {
             if let Role::Gateway(session) = role {
                 session.stop(now, &mut self.shared);

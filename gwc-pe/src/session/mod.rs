@@ -101,7 +101,7 @@ impl Session {
             t_ack_ms: m3ua.t_ack_ms,
         });
         asp.association_up(0);
-        asp.want(0, if shared.stopping { AspState::Down } else { AspState::Inactive });
+        asp.want(0, AspState::Inactive);
         let mut this = Self {
             epoch: now,
             streams,

@@ -2,6 +2,9 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the messages it looks for")]
 
+mod hostile;
+mod takeover;
+
 use super::*;
 use crate::record::Sink;
 use m3ua_lite::session::GroupKey;
@@ -322,56 +325,6 @@ fn a_lease_that_is_echoed_lasts_and_one_that_is_not_ends_by_timer() {
     assert_eq!(bed.session.poll_end(), Some(End::Abort("lease lost")));
 }
 
-/// The cookie that `from` sent last for a group.
-fn last_cookie(sends: &[Send]) -> Bytes {
-    let cookies = sends.iter().filter(|send| send.ppid == ppid::ASAP);
-    let decoded = asap_wire::Message::decode(&cookies.last().unwrap().payload, &Default::default()).unwrap();
-    let asap_wire::Message::Cookie { cookie } = decoded.message else { panic!() };
-    cookie
-}
-
-#[test]
-fn the_next_controller_goes_on_where_the_cookie_ends() {
-    let mut first = Bed::active(|_| ());
-    first.isup(Some(0x1000_0001), &iam(37));
-    first.run(20, true);
-    let cookie = last_cookie(&first.sends());
-    let mut second = Bed::active(|_| ());
-    let stream = stream_for(&key(1), STREAMS);
-    let echo = asap_wire::Message::CookieEcho { cookie }.encode().unwrap();
-    second.receive(stream, ppid::ASAP, &echo);
-    assert_eq!(second.record("R"), ["R,10000001,1,2,5,1"]);
-    // What the cookie covers is a duplicate; what it does not cover is applied.
-    second.isup(Some(0x1000_0001), &iam(37));
-    assert_eq!(second.shared.counters.duplicates, 1);
-    second.run(200, true);
-    assert_eq!(second.output(), [format!("{stream}: ANM 5"), format!("{stream}: cookie 1 mark 10000001 txn 1")]);
-    second.isup(Some(0x1000_0002), &rel(37));
-    assert_eq!(second.output()[0], format!("{stream}: RLC 5"));
-    assert_eq!(second.shared.isup.ended(isup::Outcome::ReleasedByPeer), 1);
-}
-
-#[test]
-fn a_cookie_replaces_the_group_and_a_bad_one_is_refused() {
-    let mut bed = Bed::active(|_| ());
-    bed.isup(Some(0x1000_0001), &iam(37));
-    let cookie = last_cookie(&bed.sends());
-    bed.isup(Some(0x1000_0002), &iam(38));
-    let echo = |cookie: Bytes| asap_wire::Message::CookieEcho { cookie }.encode().unwrap();
-    bed.receive(1, ppid::ASAP, &echo(cookie.clone()));
-    assert_eq!(bed.shared.groups, 1);
-    assert_eq!(bed.session.isup_groups().next().unwrap().calls()[isup::Call::Incoming as usize], 1);
-    assert_eq!(bed.shared.isup.calls_open(), 1);
-    let mut bad = cookie.to_vec();
-    bad[28] = 77;
-    bed.receive(1, ppid::ASAP, &echo(bad.into()));
-    bed.receive(1, ppid::ASAP, &echo(Bytes::from_static(b"short")));
-    assert_eq!((bed.shared.counters.groups_restored, bed.shared.counters.cookies_refused), (1, 2));
-    bed.receive(1, ppid::ASAP, b"nonsense");
-    bed.receive(1, ppid::ENRP, b"nonsense");
-    assert_eq!((bed.shared.counters.asap_malformed, bed.shared.counters.wrong_ppid), (1, 1));
-}
-
 #[test]
 fn other_user_parts_are_recorded_and_echoed_when_asked_for() {
     for echo in [false, true] {
@@ -480,29 +433,4 @@ fn own_calls_go_to_groups_in_turn() {
     assert_eq!(sent[2], format!("{}: IAM 0", stream_for(&key(2), STREAMS)));
     assert_eq!(sent.len(), 4);
     assert_eq!(bed.shared.isup.calls_out, 2);
-}
-
-mod hostile {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn octets_never_panic(
-            messages in proptest::collection::vec(
-                (0_u16..20, prop_oneof![Just(ppid::M3UA), Just(ppid::ASAP)], proptest::collection::vec(any::<u8>(), 0..80)), 1..20),
-        ) {
-            let mut bed = Bed::active(|_| ());
-            for (stream, ppid, octets) in messages {
-                bed.receive(stream, ppid, &octets);
-                // The same behind a proper header, so that it gets further.
-                if ppid == ppid::M3UA && octets.len() > 2 {
-                    let mut framed = vec![1, 0, octets[0] % 5, octets[1] % 7, 0, 0, 0, 8 + octets.len() as u8 - 2];
-                    framed.extend(&octets[2..]);
-                    bed.receive(stream, ppid, &framed);
-                }
-            }
-            bed.sends();
-        }
-    }
 }
