@@ -105,6 +105,9 @@ fn n_plus_k() {
     assert_eq!(step(&mut server, 'b', Active), ["INACTIVE>ACTIVE", "a:AsActive", "b:AsActive", "c:AsActive"]);
     // Fewer than n: still AS-ACTIVE, and the inactive ones are asked.
     assert_eq!(step(&mut server, 'a', Inactive), ["a:InsufficientResources", "c:InsufficientResources"]);
+    // Only when one leaves; a newcomer is told the state.
+    assert_eq!(step(&mut server, 'd', Inactive), ["d:AsActive"]);
+    step(&mut server, 'd', Down);
     assert_eq!(step(&mut server, 'c', Active), [""; 0]);
     // Failure is told to those who are there, with the failed ASP's identifier.
     assert_eq!(
@@ -159,4 +162,17 @@ fn asps_are_bounded() {
     server.handle_timeout(5);
     assert_eq!(server.state(), AsState::Inactive);
     assert_eq!(Status::AsInactive.code(), 0x1_0002);
+}
+
+/// An ASP that names itself later is notified about by that name.
+#[test]
+fn asp_identifier_may_come_later() {
+    let mut server = new_as(TrafficMode::Loadshare, 1);
+    step(&mut server, 'b', Active);
+    server.handle_asp(0, 'a', None, Inactive, false).unwrap();
+    server.handle_asp(0, 'a', Some(9), Inactive, false).unwrap();
+    server.handle_asp(0, 'a', None, Active, false).unwrap();
+    events(&mut server);
+    server.handle_asp(0, 'a', None, Down, true).unwrap();
+    assert_eq!(events(&mut server), ["b:AspFailure(9)"]);
 }

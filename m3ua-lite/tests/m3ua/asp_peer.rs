@@ -219,6 +219,9 @@ fn override_by_another_asp() {
     assert_eq!((events(&mut asp), sent(&mut asp)), (expected, vec![]), "does not fight");
     asp.want(0, Active);
     assert_eq!(sent(&mut asp), ["ASPAC"]);
+    // A late copy does not take the request back.
+    receive(&mut asp, notify(Status::AlternateAspActive, &[7]));
+    assert_eq!((events(&mut asp), asp.pending()), (vec![], Some(Request::Active)));
 }
 
 /// 3.8.1
@@ -317,4 +320,31 @@ fn other_messages() {
     }
     assert_eq!(take(&mut asp, 0, 0, &[1, 0, 7, 7, 0, 0, 0, 8]), ("malformed", vec![3]));
     assert_eq!(take(&mut asp, 0, 0, &[1, 0, 0, 0, 0, 0, 0, 8]), ("malformed", vec![]));
+}
+
+/// Acknowledgements of one association do not count on the next.
+#[test]
+fn partial_acknowledgement_does_not_outlive_the_association() {
+    let mut asp = asp(&[7, 8]);
+    asp.association_up(0);
+    asp.want(0, Active);
+    receive(&mut asp, up_ack());
+    receive(&mut asp, active_ack(&[7]));
+    asp.association_up(0);
+    receive(&mut asp, up_ack());
+    receive(&mut asp, active_ack(&[8]));
+    assert_eq!((asp.state(), asp.pending()), (Inactive, Some(Request::Active)));
+    receive(&mut asp, active_ack(&[7]));
+    assert_eq!(asp.state(), Active);
+}
+
+#[test]
+fn wanting_again_sends_nothing_again() {
+    let mut asp = asp(&[7]);
+    asp.association_up(0);
+    asp.want(0, Inactive);
+    assert_eq!(sent(&mut asp), ["ASPUP"]);
+    asp.want(100, Inactive);
+    asp.want(100, Active);
+    assert_eq!((sent(&mut asp), asp.poll_timeout()), (vec![], Some(T_ACK_MS)), "the same request is on its way");
 }

@@ -237,6 +237,7 @@ fn data_rules() {
     let mut sgp = sgp_with(SgpConfig::default(), &[7]);
     // Before ASPUP and before ASPAC silently.
     expect(send(&mut sgp, data(Some(7), None)), "not active", &[], &[]);
+    expect(send(&mut sgp, data(Some(99), None)), "not active", &[], &[]);
     send(&mut sgp, up());
     expect(send(&mut sgp, data(Some(7), None)), "not active", &[], &[]);
     send(&mut sgp, active(&[7], None));
