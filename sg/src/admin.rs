@@ -67,7 +67,11 @@ impl Node {
         metrics.counter("sg_network_received_total", "DATA of the network side.", network.received);
         metrics.counter("sg_network_sent_total", "DATA sent to the network side.", network.sent);
         metrics.counter("sg_network_undelivered_total", "DATA a lost peer may not have got.", network.undelivered);
-        metrics.counter("sg_network_malformed_total", "Messages of peers not understood or not allowed.", network.malformed);
+        metrics.counter(
+            "sg_network_malformed_total",
+            "Messages of peers not understood or not allowed.",
+            network.malformed,
+        );
         metrics.counter("sg_stalls_total", "Times the gateway itself did not run in time.", self.counters.stalls);
         metrics.counter("sg_strangers_total", "Associations and messages nobody asked for.", self.counters.strangers);
         let user = self.names.user_counters();
@@ -86,7 +90,7 @@ impl Node {
 type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
-    let counters: [Of<pool::Counters, u64>; 18] = [
+    let counters: [Of<pool::Counters, u64>; 19] = [
         ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
         ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
         ("released", "Output given to the network side.", |c| c.released),
@@ -104,6 +108,7 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         ("stray_echoes", "Echoes of no outstanding barrier.", |c| c.stray_echoes),
         ("malformed_from_pool", "Messages of controllers not understood or not allowed.", |c| c.malformed_from_pool),
         ("errors_from_pool", "ERR of controllers.", |c| c.errors_from_pool),
+        ("errors_suppressed", "ERR to controllers not sent, too many.", |c| c.errors_suppressed),
         ("ignored_from_pool", "Messages of controllers that mean nothing here.", |c| {
             c.ignored_from_pool + c.unknown_ppid + c.notify_lost
         }),
@@ -151,12 +156,11 @@ fn controller_metrics(metrics: &mut Metrics, views: &[pool::View]) {
 fn discard_metrics(metrics: &mut Metrics, node: &Node) {
     metrics.family("sg_discarded_total", "Messages discarded.", Kind::Counter);
     for cause in Discard::ALL {
-        let of_pools = |read: fn(&pool::Counters, Discard) -> u64| -> u64 {
-            node.pools.iter().map(|pool| read(pool.counters(), cause)).sum()
-        };
+        let counters = || node.pools.iter().map(Pool::counters);
         let no_route = if cause == Discard::NoRoute { node.counters.no_route } else { 0 };
-        let up = of_pools(pool::Counters::discarded) + no_route;
-        let down = of_pools(pool::Counters::discarded_down) + node.network.counters().discarded(cause);
+        let up = counters().map(|c| c.discarded.of(cause)).sum::<u64>() + no_route;
+        let down =
+            counters().map(|c| c.discarded_down.of(cause)).sum::<u64>() + node.network.counters().discarded.of(cause);
         metrics.sample(&[("cause", cause.name()), ("direction", "up")], up as f64);
         metrics.sample(&[("cause", cause.name()), ("direction", "down")], down as f64);
     }

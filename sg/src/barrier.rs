@@ -153,7 +153,14 @@ mod tests {
         barriers.sent(t, 1, GroupId(2), id(1));
         barriers.sent(t, 2, GroupId(3), id(1));
         let mut sent = Vec::new();
-        barriers.sweep(t, |_| false, |stream, id| { sent.push((stream, id)); true });
+        barriers.sweep(
+            t,
+            |_| false,
+            |stream, id| {
+                sent.push((stream, id));
+                true
+            },
+        );
         assert_eq!(sent, [(1, 1 << 16 | 1), (2, 1 << 16 | 2)]);
         barriers.sent(t, 1, GroupId(1), id(2));
         barriers.sweep(t, |_| false, |_, _| panic!("one is outstanding"));
@@ -177,7 +184,14 @@ mod tests {
         barriers.sent(t, 1, GroupId(1), id(2));
         assert_eq!(barriers.sweep(t, |_| false, |_, _| panic!("too early")), Some(t));
         let mut asked = 0;
-        barriers.sweep(t + delay, |_| false, |_, _| { asked += 1; true });
+        barriers.sweep(
+            t + delay,
+            |_| false,
+            |_, _| {
+                asked += 1;
+                true
+            },
+        );
         assert_eq!(asked, 1);
     }
 
@@ -189,7 +203,14 @@ mod tests {
         barriers.sweep(t, |_| false, |_, _| false);
         assert!(barriers.due().is_some_and(|due| due > t));
         let mut asked = 0;
-        barriers.sweep(t, |_| false, |_, _| { asked += 1; true });
+        barriers.sweep(
+            t,
+            |_| false,
+            |_, _| {
+                asked += 1;
+                true
+            },
+        );
         assert_eq!(asked, 1);
     }
 }

@@ -41,7 +41,7 @@ pub struct Node {
     pub name: String,
     /// Gateway number, 0 to 15: the four high bits of every Correlation Id, and the number in the record's file name.
     pub gateway: u8,
-    /// Boot epoch, 0 to 255: must differ from that of the run before. Absent: random at start.
+    /// Boot epoch, 0 to 255: must differ from that of the run before. Absent: from the clock at start.
     pub epoch: Option<u8>,
     /// Directory for the record `sg-<gateway>.csv`. Empty: no record.
     pub records: PathBuf,
@@ -280,13 +280,26 @@ impl Config {
         self.enrp.validate()?;
         self.network.validate()?;
         self.failover.validate()?;
-        need(!self.application_servers.is_empty(), "as", "at least one [[as]] table is needed: a routing key and its pool")?;
+        need(
+            !self.application_servers.is_empty(),
+            "as",
+            "at least one [[as]] table is needed: a routing key and its pool",
+        )?;
         for (i, entry) in self.application_servers.iter().enumerate() {
             entry.validate(i)?;
-            let twice = self.application_servers[..i].iter().any(|other| other.routing_context == entry.routing_context);
-            need(!twice, &format!("as[{i}].routing_context"), "another [[as]] has this Routing Context; each needs its own")?;
+            let twice =
+                self.application_servers[..i].iter().any(|other| other.routing_context == entry.routing_context);
+            need(
+                !twice,
+                &format!("as[{i}].routing_context"),
+                "another [[as]] has this Routing Context; each needs its own",
+            )?;
             let same_pool = self.application_servers[..i].iter().any(|other| other.pool == entry.pool);
-            need(!same_pool, &format!("as[{i}].pool"), "another [[as]] has this pool; one pool serves one application server")?;
+            need(
+                !same_pool,
+                &format!("as[{i}].pool"),
+                "another [[as]] has this pool; one pool serves one application server",
+            )?;
         }
         Ok(())
     }
@@ -300,7 +313,11 @@ impl Node {
 
 impl Enrp {
     fn validate(&self) -> Result<(), ConfigError> {
-        need(self.server_id != Some(0), "enrp.server_id", "not 0 (RFC 5353 section 2.1); leave it out for a random one")?;
+        need(
+            self.server_id != Some(0),
+            "enrp.server_id",
+            "not 0 (RFC 5353 section 2.1); leave it out for a random one",
+        )?;
         let outside = self.embedded || !self.servers.is_empty();
         need(outside, "enrp.servers", "at least one { addresses = [...] } when embedded = false")
     }
@@ -331,7 +348,7 @@ impl Network {
         need(self.port != 0, "network.port", "a port, normally 2905 (M3UA)")?;
         let narrow = self.point_codes.iter().all(|pc| *pc <= POINT_CODE_MAX);
         need(narrow, "network.point_codes", "point codes of 24 bits at most")?;
-        need(self.peers_max > 0, "network.peers_max", "more than 0")?;
+        need((1..=64).contains(&self.peers_max), "network.peers_max", "1 to 64")?;
         need(self.t_r_ms > 0, "network.t_r_ms", "more than 0")?;
         need(self.queue_messages_max > 0, "network.queue_messages_max", "more than 0")?;
         need(self.queue_bytes_max > 0, "network.queue_bytes_max", "more than 0")
@@ -341,7 +358,11 @@ impl Network {
 impl Failover {
     fn validate(&self) -> Result<(), ConfigError> {
         need(self.beat_ms > 0, "failover.beat_ms", "more than 0")?;
-        need(self.dead_ms > self.beat_ms, "failover.dead_ms", "more than failover.beat_ms, else every controller is dead at once")?;
+        need(
+            self.dead_ms > self.beat_ms,
+            "failover.dead_ms",
+            "more than failover.beat_ms, else every controller is dead at once",
+        )?;
         need(self.idle_beat_ms >= self.beat_ms, "failover.idle_beat_ms", "not less than failover.beat_ms")?;
         need(self.barrier_ms < self.confirm_ms, "failover.barrier_ms", "less than failover.confirm_ms")?;
         need(self.confirm_ms >= self.dead_ms, "failover.confirm_ms", "not less than failover.dead_ms")?;

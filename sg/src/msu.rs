@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use m3ua_lite::wire::{Message, ProtocolData};
+use std::time::{Duration, Instant};
 
 /// A message whose user data is kept without copying.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,4 +37,48 @@ pub(crate) fn encode(message: &Message<'_>) -> Option<Bytes> {
     let len = message.encode(&mut octets).ok()?;
     octets.truncate(len);
     Some(octets.into())
+}
+
+/// ERR to one peer in a second: garbage must not be answered piece by piece.
+const ERRORS_PER_SECOND: u32 = 10;
+
+/// Limits the ERR to one peer.
+#[derive(Debug)]
+pub(crate) struct ErrorLimit {
+    since: Instant,
+    sent: u32,
+}
+
+impl ErrorLimit {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { since: now, sent: 0 }
+    }
+
+    /// False: this is an ERR too many.
+    pub(crate) fn allows(&mut self, now: Instant, message: &Message<'_>) -> bool {
+        if !matches!(message, Message::Error(_)) {
+            return true;
+        }
+        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
+            *self = Self::new(now);
+        }
+        self.sent += 1;
+        self.sent <= ERRORS_PER_SECOND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use m3ua_lite::wire::{AspDown, ErrorCode, ErrorMessage};
+
+    #[test]
+    fn so_many_errors_a_second_and_no_more() {
+        let t = Instant::now();
+        let mut limit = ErrorLimit::new(t);
+        let error = Message::Error(ErrorMessage::new(ErrorCode::ProtocolError));
+        assert_eq!((0..50).filter(|_| limit.allows(t, &error)).count(), 10);
+        assert!(limit.allows(t, &Message::AspDownAck(AspDown::default())), "only ERR is limited");
+        assert!(limit.allows(t + Duration::from_secs(1), &error));
+    }
 }

@@ -2,9 +2,9 @@
 
 use crate::config;
 use crate::pool::{Directory, Location};
+use asap::pool_user::Selection;
 use asap::wire::{PeId, PoolElement, PoolHandle, ServerId, Transport as UserTransport};
 use asap::{ConnId, HuntConfig, PuConfig, PuEvent, PuMachine, Transmit};
-use asap::pool_user::Selection;
 use bytes::Bytes;
 use enrp::{ClientId, Server};
 use rustc_hash::FxHashMap;
@@ -254,7 +254,10 @@ fn located(element: &PoolElement) -> Option<(u32, Location)> {
         UserTransport::Sctp(sctp) => {
             Some((element.id.0, Location { addresses: sctp.addresses.clone(), port: sctp.port }))
         }
-        UserTransport::Tcp(_) | UserTransport::Udp(_) | UserTransport::UdpLite(_) | UserTransport::Dccp(_)
+        UserTransport::Tcp(_)
+        | UserTransport::Udp(_)
+        | UserTransport::UdpLite(_)
+        | UserTransport::Dccp(_)
         | UserTransport::Opaque(_) => None,
     }
 }

@@ -1,9 +1,9 @@
 //! The side of the SS7 network: M3UA peers that attach as ASPs, load-shared by SLS.
 
 use crate::config;
-use crate::msu::{self, Msu};
+use crate::msu::{self, ErrorLimit, Msu};
 use crate::pool::{How, Transport};
-use crate::record::{Direction, Discard, Recorder};
+use crate::record::{Direction, Discard, Discards, Recorder};
 use bytes::Bytes;
 use m3ua_lite::as_state::{As, AsConfig, AsEvent, AsState};
 use m3ua_lite::asp::{AspState, Input, Outbound, Replies};
@@ -29,6 +29,7 @@ pub(crate) struct NetCx<'a> {
 
 /// What a peer sent that is not the network side's own business.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a return value on the path of every message, not stored; DAUD is rare")]
 pub(crate) enum Inbound<'a> {
     /// A message for a pool.
     Data(ProtocolData<'a>),
@@ -45,27 +46,22 @@ pub(crate) struct Counters {
     pub(crate) received: u64,
     /// DATA sent.
     pub(crate) sent: u64,
-    /// Output discarded, by [`Discard`].
-    discarded: [u64; Discard::ALL.len()],
+    /// Output discarded.
+    pub(crate) discarded: Discards,
     /// Messages given to a peer that ended before it acknowledged them; they may have arrived, and are not sent again.
     pub(crate) undelivered: u64,
     /// Messages of peers that were not understood or not allowed.
     pub(crate) malformed: u64,
     /// ERR of peers.
     pub(crate) errors: u64,
+    /// ERR to peers not sent because there were too many.
+    pub(crate) errors_suppressed: u64,
     /// Messages of peers that mean nothing here.
     pub(crate) ignored: u64,
     /// Associations refused: address, number, streams.
     pub(crate) peers_refused: u64,
     /// Management messages that found no room.
     pub(crate) management_lost: u64,
-}
-
-impl Counters {
-    /// Output discarded for this cause.
-    pub(crate) fn discarded(&self, cause: Discard) -> u64 {
-        self.discarded[cause as usize]
-    }
 }
 
 /// A peer in the admin state.
@@ -93,6 +89,7 @@ struct Peer {
     address: Option<SocketAddr>,
     sgp: Sgp,
     streams: u16,
+    errors: ErrorLimit,
     sent: u64,
     received: u64,
 }
@@ -157,7 +154,10 @@ impl Network {
             debug_assert!(false, "an empty SGP has room for one AS");
         }
         let address = address.first().copied();
-        self.peers.insert(assoc, Peer { address, sgp, streams: outbound, sent: 0, received: 0 });
+        self.peers.insert(
+            assoc,
+            Peer { address, sgp, streams: outbound, errors: ErrorLimit::new(cx.now), sent: 0, received: 0 },
+        );
     }
 
     /// Takes a message of a peer.
@@ -177,8 +177,8 @@ impl Network {
         }
         if let Some(code) = refused_asp_id(&self.config.allowed_asp_ids, payload) {
             self.counters.malformed += 1;
-            let answer = Message::Error(ErrorMessage::new(code));
-            self.send_to(cx, assoc, 0, false, &answer);
+            let answer = Outbound { stream: 0, message: Message::Error(ErrorMessage::new(code)) };
+            self.send_replies(cx, assoc, &[answer]);
             return None;
         }
         let mut replies = Replies::new();
@@ -221,10 +221,24 @@ impl Network {
                 None
             }
             // What the peers say of their own network is not used yet; the rest the ASP machine consumes.
-            Message::Notify(_) | Message::Duna(_) | Message::Dava(_) | Message::Scon(_) | Message::Dupu(_)
-            | Message::Drst(_) | Message::AspUp(_) | Message::AspDown(_) | Message::AspUpAck(_) | Message::AspDownAck(_)
-            | Message::BeatAck(_) | Message::AspActive(_) | Message::AspInactive(_) | Message::AspActiveAck(_)
-            | Message::AspInactiveAck(_) | Message::RegReq(_) | Message::RegRsp(_) | Message::DeregReq(_)
+            Message::Notify(_)
+            | Message::Duna(_)
+            | Message::Dava(_)
+            | Message::Scon(_)
+            | Message::Dupu(_)
+            | Message::Drst(_)
+            | Message::AspUp(_)
+            | Message::AspDown(_)
+            | Message::AspUpAck(_)
+            | Message::AspDownAck(_)
+            | Message::BeatAck(_)
+            | Message::AspActive(_)
+            | Message::AspInactive(_)
+            | Message::AspActiveAck(_)
+            | Message::AspInactiveAck(_)
+            | Message::RegReq(_)
+            | Message::RegRsp(_)
+            | Message::DeregReq(_)
             | Message::DeregRsp(_) => {
                 self.counters.ignored += 1;
                 None
@@ -356,7 +370,7 @@ impl Network {
     }
 
     fn discard(&mut self, cx: &mut NetCx<'_>, cause: Discard, message: &ProtocolData<'_>) {
-        self.counters.discarded[cause as usize] += 1;
+        self.counters.discarded.add(cause);
         cx.record.discarded(cx.now, cause, Direction::Down, message);
     }
 
@@ -395,7 +409,12 @@ impl Network {
 
     fn send_replies(&mut self, cx: &mut NetCx<'_>, assoc: AssocId, replies: &[Outbound<'_>]) {
         for reply in replies {
-            self.send_to(cx, assoc, reply.stream, false, &reply.message);
+            let Some(peer) = self.peers.get_mut(&assoc) else { return };
+            if peer.errors.allows(cx.now, &reply.message) {
+                self.send_to(cx, assoc, reply.stream, false, &reply.message);
+            } else {
+                self.counters.errors_suppressed += 1;
+            }
         }
     }
 

@@ -124,7 +124,8 @@ impl Node {
     pub fn new(config: Config, birth: Birth) -> Self {
         let Birth { now, clock, seed, record } = birth;
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| seed[at + i]));
-        let epoch = config.node.epoch.unwrap_or(seed[16]);
+        // Counts up by one about each second: after a restart within two minutes it is higher.
+        let epoch = config.node.epoch.unwrap_or((clock.ns(now) >> 30) as u8);
         let gateway = config.node.gateway;
         let mut stack = Stack::new(config.sctp.clone(), config.udp.addresses.clone(), seed, now);
         stack.listen(config.network.port);
@@ -132,12 +133,15 @@ impl Node {
             stack.listen(ASAP_PORT);
         }
         let pools = config.application_servers.iter().map(|server| {
-            Pool::new(now, Settings {
-                server: server.clone(),
-                failover: config.failover.clone(),
-                message_bytes_max: config.sctp.message_bytes_max,
-                first_id: CorrelationId::start(gateway, epoch),
-            })
+            Pool::new(
+                now,
+                Settings {
+                    server: server.clone(),
+                    failover: config.failover.clone(),
+                    message_bytes_max: config.sctp.message_bytes_max,
+                    first_id: CorrelationId::start(gateway, epoch),
+                },
+            )
         });
         let transactions = config.application_servers.iter().all(|server| server.transactions);
         let mut node = Self {
@@ -167,6 +171,12 @@ impl Node {
     #[must_use]
     pub fn record(&self) -> &[u8] {
         self.record.memory()
+    }
+
+    /// Controllers that are ASP-ACTIVE.
+    #[must_use]
+    pub fn active_controllers(&self) -> usize {
+        self.pools.iter().map(Pool::active_controllers).sum()
     }
 
     /// Runs `work` on a pool.
@@ -244,9 +254,10 @@ impl Node {
                 }
                 // It never came up.
                 None => {
-                    let mine = |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, &reason));
-                    let _ = self.names.server_closed(now, assoc)
-                        || (0..self.pools.len()).any(|index| mine(self, index));
+                    let mine =
+                        |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, &reason));
+                    let _ =
+                        self.names.server_closed(now, assoc) || (0..self.pools.len()).any(|index| mine(self, index));
                 }
             },
             // Selection sees associations, not their paths (P3).
@@ -452,7 +463,8 @@ impl sctp::driver::Node for Node {
             Some(Stop::Draining(until)) => Some(until),
             Some(Stop::Closing) | None => None,
         };
-        let parts = [self.wire.stack.poll_timeout(), self.names.poll_timeout(), self.network.poll_timeout(), pools, stop];
+        let parts =
+            [self.wire.stack.poll_timeout(), self.names.poll_timeout(), self.network.poll_timeout(), pools, stop];
         parts.into_iter().flatten().min()
     }
 

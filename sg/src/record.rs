@@ -7,6 +7,7 @@ use m3ua_lite::isup;
 use m3ua_lite::session::{CorrelationId, GroupKey, NO_CIC_BLOCK};
 use m3ua_lite::wire::ProtocolData;
 use sctp::ClockAnchor;
+use serde::{Serialize, Serializer};
 use std::fmt::Write;
 use std::io;
 use std::time::Instant;
@@ -44,6 +45,31 @@ impl Discard {
             Self::Malformed => "malformed",
             Self::NoPeer => "no-peer",
         }
+    }
+}
+
+/// Discarded messages by cause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Discards([u64; Discard::ALL.len()]);
+
+impl Discards {
+    pub(crate) fn add(&mut self, cause: Discard) {
+        self.0[cause as usize] += 1;
+    }
+
+    pub(crate) fn of(&self, cause: Discard) -> u64 {
+        self.0[cause as usize]
+    }
+
+    pub(crate) fn sum(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+impl Serialize for Discards {
+    /// An object with the causes as keys.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Discard::ALL.iter().map(|cause| (cause.name(), self.of(*cause))))
     }
 }
 
@@ -101,7 +127,10 @@ impl Recorder {
     pub(crate) fn new(clock: ClockAnchor, sink: Sink, gateway: u8, epoch: u8, transactions: bool) -> Self {
         let (mut lines, on) = (String::new(), !matches!(sink, Sink::Off));
         if on {
-            let _ = writeln!(lines, "# sigpool-record 1 gateway gateway={gateway} epoch={epoch} transactions={transactions}");
+            let _ = writeln!(
+                lines,
+                "# sigpool-record 1 gateway gateway={gateway} epoch={epoch} transactions={transactions}"
+            );
         }
         Self { clock, sink, on, lines }
     }
@@ -203,7 +232,8 @@ mod tests {
     #[test]
     fn lines_are_as_documented() {
         let now = Instant::now();
-        let mut record = Recorder::new(ClockAnchor { instant: now, monotonic_ns: 77 }, Sink::Memory(Vec::new()), 3, 200, true);
+        let mut record =
+            Recorder::new(ClockAnchor { instant: now, monotonic_ns: 77 }, Sink::Memory(Vec::new()), 3, 200, true);
         let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 3, user_data: &[0x21, 0x01, 0x10] };
         let group = GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: 9 };
         record.committed(now, 0xbeef, 4, 5);

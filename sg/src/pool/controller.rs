@@ -5,7 +5,7 @@ use crate::barrier::Barriers;
 use crate::config::Failover;
 use crate::group::GroupId;
 use crate::liveness::{Lease, Liveness, Pace};
-use crate::msu;
+use crate::msu::{self, ErrorLimit};
 use bytes::Bytes;
 use m3ua_lite::session::{CorrelationId, HEARTBEAT_MAX, Heartbeat};
 use m3ua_lite::sgp::Sgp;
@@ -64,6 +64,7 @@ pub(super) struct Controller {
     pub(super) lease: Lease,
     pub(super) barriers: Barriers,
     pub(super) echo: Echo,
+    pub(super) errors: ErrorLimit,
     /// From its cookies.
     pub(super) incarnation: u32,
     pub(super) messages_up: u64,
@@ -74,7 +75,8 @@ pub(super) struct Controller {
 impl Controller {
     pub(super) fn new(now: Instant, assoc: AssocId, pe: u32, sgp: Sgp, failover: &Failover) -> Self {
         let ms = Duration::from_millis;
-        let pace = Pace { beat: ms(failover.beat_ms), idle_beat: ms(failover.idle_beat_ms), dead: ms(failover.dead_ms) };
+        let pace =
+            Pace { beat: ms(failover.beat_ms), idle_beat: ms(failover.idle_beat_ms), dead: ms(failover.dead_ms) };
         Self {
             assoc,
             pe,
@@ -89,6 +91,7 @@ impl Controller {
             lease: Lease::default(),
             barriers: Barriers::new(0, Duration::ZERO),
             echo: Echo::Exact { outstanding: 0 },
+            errors: ErrorLimit::new(now),
             incarnation: 0,
             messages_up: 0,
             messages_down: 0,

@@ -142,7 +142,11 @@ impl Pool {
         let mut replies = Replies::new();
         let input = controller.sgp.handle(stream, octets, &mut replies);
         for reply in &replies {
-            controller.send(cx, reply.stream, false, &reply.message);
+            if controller.errors.allows(cx.now, &reply.message) {
+                controller.send(cx, reply.stream, false, &reply.message);
+            } else {
+                self.counters.errors_suppressed += 1;
+            }
         }
         while let Some(change) = self.controllers.get_mut(&assoc).and_then(|c| c.sgp.poll_change()) {
             self.asp_changed(cx, assoc, change.to, change.failed);

@@ -71,10 +71,24 @@ impl Pool {
             Message::BeatAck(beat) => self.beat_ack(cx, assoc, beat.data),
             Message::Error(_) => self.counters.errors_from_pool += 1,
             // Network management of the pool's side: nothing of ours depends on it. The rest the ASP machine consumes.
-            Message::Notify(_) | Message::Duna(_) | Message::Dava(_) | Message::Daud(_) | Message::Scon(_)
-            | Message::Dupu(_) | Message::Drst(_) | Message::AspUp(_) | Message::AspDown(_) | Message::AspUpAck(_)
-            | Message::AspDownAck(_) | Message::AspActive(_) | Message::AspInactive(_) | Message::AspActiveAck(_)
-            | Message::AspInactiveAck(_) | Message::RegReq(_) | Message::RegRsp(_) | Message::DeregReq(_)
+            Message::Notify(_)
+            | Message::Duna(_)
+            | Message::Dava(_)
+            | Message::Daud(_)
+            | Message::Scon(_)
+            | Message::Dupu(_)
+            | Message::Drst(_)
+            | Message::AspUp(_)
+            | Message::AspDown(_)
+            | Message::AspUpAck(_)
+            | Message::AspDownAck(_)
+            | Message::AspActive(_)
+            | Message::AspInactive(_)
+            | Message::AspActiveAck(_)
+            | Message::AspInactiveAck(_)
+            | Message::RegReq(_)
+            | Message::RegRsp(_)
+            | Message::DeregReq(_)
             | Message::DeregRsp(_) => self.counters.ignored_from_pool += 1,
         }
     }
@@ -147,7 +161,7 @@ impl Pool {
     fn output(&mut self, cx: &mut Cx<'_>, assoc: AssocId, data: &Data<'_>, payload: &Bytes) {
         let pd = &data.protocol_data;
         let Some(key) = GroupKey::from_pool(pd) else {
-            self.counters.discard_down(Discard::Malformed);
+            self.counters.discarded_down.add(Discard::Malformed);
             return cx.record.discarded(cx.now, Discard::Malformed, Direction::Down, pd);
         };
         let Some(id) = self.own_group(cx, assoc, key) else { return };

@@ -19,12 +19,12 @@ mod view;
 use crate::config;
 use crate::group::{Copy, Group, GroupId, Owner};
 use crate::msu::{self, Msu};
-use crate::record::{Discard, Direction, Recorder};
+use crate::record::{Direction, Discard, Recorder};
 use asap::wire::PoolHandle;
 use bytes::Bytes;
 use controller::{Controller, Phase};
-pub(crate) use elements::Location;
 use elements::Element;
+pub(crate) use elements::Location;
 use m3ua_lite::as_state::{As, AsConfig, AsState};
 use m3ua_lite::session::{CorrelationId, GroupKey, stream_for};
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode};
@@ -226,8 +226,9 @@ impl Pool {
         let chosen = cx.directory.select(cx.now, &self.handle, &usable).and_then(|pe| elements.get(&pe)?.assoc);
         chosen.or_else(|| {
             self.counters.chosen_by_groups += 1;
-            let active = controllers.iter().filter(|(_, controller)| controller.phase == Phase::Active);
-            active.min_by_key(|(_, controller)| controller.groups.len()).map(|(assoc, _)| *assoc)
+            let active = controllers.values().filter(|controller| controller.phase == Phase::Active);
+            let left = |pe: u32| elements.get(&pe).is_none_or(|element| !element.in_pool);
+            active.min_by_key(|c| (left(c.pe), c.groups.len())).map(|controller| controller.assoc)
         })
     }
 
@@ -341,7 +342,7 @@ impl Pool {
     }
 
     fn discard(&mut self, cx: &mut Cx<'_>, cause: Discard, message: &ProtocolData<'_>) {
-        self.counters.discard(cause);
+        self.counters.discarded.add(cause);
         cx.record.discarded(cx.now, cause, Direction::Up, message);
     }
 
@@ -349,7 +350,7 @@ impl Pool {
         match Message::decode(&copy.data) {
             Ok(Message::Data(data)) => self.discard(cx, Discard::AsPendingExpired, &data.protocol_data),
             // Encoded by ourselves as DATA.
-            _ => self.counters.discard(Discard::AsPendingExpired),
+            _ => self.counters.discarded.add(Discard::AsPendingExpired),
         }
     }
 
@@ -397,7 +398,7 @@ impl Pool {
         let recovery = self.as_state.poll_timeout().map(|at| self.started + ms(at));
         let fence = self.fences.iter().map(|(at, _)| *at).min();
         let connect = self.elements.values().filter_map(|element| element.connect_at()).min();
-        let controllers = self.controllers.iter().filter_map(|(_, controller)| controller.poll_timeout()).min();
+        let controllers = self.controllers.values().filter_map(Controller::poll_timeout).min();
         [recovery, fence, connect, controllers, self.first_wait, self.gather].into_iter().flatten().min()
     }
 
@@ -414,6 +415,11 @@ impl Pool {
     /// Nothing waits and nothing is unconfirmed.
     pub(crate) fn is_idle(&self) -> bool {
         self.queued.messages == 0
+    }
+
+    /// Controllers that are ASP-ACTIVE.
+    pub(crate) fn active_controllers(&self) -> usize {
+        self.controllers.values().filter(|controller| controller.phase == Phase::Active).count()
     }
 
     /// The associations to controllers.

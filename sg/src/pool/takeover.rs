@@ -21,8 +21,12 @@ impl Pool {
             CloseReason::Unreachable => GiveUp::Unreachable,
             CloseReason::Silent | CloseReason::ConnectFailed => GiveUp::Silent,
             CloseReason::Shutdown => GiveUp::Shutdown,
-            // Restarted: its state of before is gone, as after an ABORT.
-            _ => GiveUp::Abort,
+            // Restarted: its state of before is gone, as after an ABORT. The type may grow.
+            CloseReason::LocalAbort
+            | CloseReason::PeerAbort(_)
+            | CloseReason::Restarted
+            | CloseReason::ProtocolViolation
+            | _ => GiveUp::Abort,
         };
         self.remove(cx, assoc, why, reason.is_certain());
         true

@@ -2,7 +2,7 @@
 
 use super::Pool;
 use super::controller::{Controller, Phase};
-use crate::record::Discard;
+use crate::record::Discards;
 use serde::Serialize;
 
 /// Counted since the start. The field names are the metric names without prefix.
@@ -12,10 +12,10 @@ pub(crate) struct Counters {
     pub(crate) offered: u64,
     /// Confirmed by a controller as applied.
     pub(crate) applied: u64,
-    /// Discarded on the way to the pool, by [`Discard`].
-    discarded: [u64; Discard::ALL.len()],
-    /// Output discarded on the way to the network, by [`Discard`].
-    discarded_down: [u64; Discard::ALL.len()],
+    /// Discarded on the way to the pool.
+    pub(crate) discarded: Discards,
+    /// Output discarded on the way to the network.
+    pub(crate) discarded_down: Discards,
     /// Output given to the network side.
     pub(crate) released: u64,
     /// Transactions committed.
@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) malformed_from_pool: u64,
     /// ERR of controllers.
     pub(crate) errors_from_pool: u64,
+    /// ERR to controllers not sent because there were too many.
+    pub(crate) errors_suppressed: u64,
     /// Messages of controllers that mean nothing here.
     pub(crate) ignored_from_pool: u64,
     /// Messages of controllers with another PPID than M3UA's and ASAP's.
@@ -55,25 +57,9 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn discard(&mut self, cause: Discard) {
-        self.discarded[cause as usize] += 1;
-    }
-
-    pub(crate) fn discard_down(&mut self, cause: Discard) {
-        self.discarded_down[cause as usize] += 1;
-    }
-
-    pub(crate) fn discarded(&self, cause: Discard) -> u64 {
-        self.discarded[cause as usize]
-    }
-
-    pub(crate) fn discarded_down(&self, cause: Discard) -> u64 {
-        self.discarded_down[cause as usize]
-    }
-
     /// Offered = applied + discarded + in a queue, exactly.
     pub(crate) fn balances(&self, queued: usize) -> bool {
-        self.offered == self.applied + self.discarded.iter().sum::<u64>() + queued as u64
+        self.offered == self.applied + self.discarded.sum() + queued as u64
     }
 }
 

@@ -33,7 +33,13 @@ struct Line {
 }
 
 /// Fails with what is wrong; `anchor_ns` is the record's time of `peer`'s first moment.
-pub(crate) fn judge(peer: &Peer, start: std::time::Instant, anchor_ns: u64, gateway: &[u8], controllers: &[Vec<u8>]) -> Verdict {
+pub(crate) fn judge(
+    peer: &Peer,
+    start: std::time::Instant,
+    anchor_ns: u64,
+    gateway: &[u8],
+    controllers: &[Vec<u8>],
+) -> Verdict {
     let gateway = read_gateway(gateway, anchor_ns);
     let (mut inputs, mut outputs): (Vec<Line>, Vec<Line>) = (Vec::new(), Vec::new());
     let (mut rolled_back, mut restored) = (0, 0);
@@ -88,8 +94,10 @@ pub(crate) fn judge(peer: &Peer, start: std::time::Instant, anchor_ns: u64, gate
     }
     let circuits: BTreeSet<u16> = outputs.keys().chain(peer.received.keys()).copied().collect();
     for cic in circuits {
-        let wanted: Vec<String> =
-            outputs.get(&cic).map(|lines| lines.iter().map(|line| line.user_data.clone()).collect()).unwrap_or_default();
+        let wanted: Vec<String> = outputs
+            .get(&cic)
+            .map(|lines| lines.iter().map(|line| line.user_data.clone()).collect())
+            .unwrap_or_default();
         let got: Vec<String> =
             peer.received.get(&cic).map(|all| all.iter().map(|data| hex(data)).collect()).unwrap_or_default();
         assert_eq!(got, wanted, "circuit {cic}, toward the network");

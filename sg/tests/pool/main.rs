@@ -2,6 +2,8 @@
 //! virtual time. Controllers are killed, hung and stopped under load, with and without packet loss; a judge that knows only
 //! the records says what was lost, reordered, or acted on twice.
 
+#![allow(clippy::unwrap_used, reason = "a test: what is not as expected ends it")]
+
 mod judge;
 mod peer;
 mod world;
@@ -73,14 +75,14 @@ impl Lab {
     fn peer<R>(&mut self, work: impl FnOnce(&mut Peer) -> R) -> R {
         self.world.with(PEER, |machine, _| match machine {
             Machine::Peer(peer) => work(peer),
-            _ => unreachable!(),
+            Machine::Gateway(_) | Machine::Controller(_) => unreachable!(),
         })
     }
 
     fn gateway(&self) -> &sg::Node {
         match self.world.machine(GATEWAY) {
             Machine::Gateway(node) => node,
-            _ => unreachable!(),
+            Machine::Controller(_) | Machine::Peer(_) => unreachable!(),
         }
     }
 
@@ -185,6 +187,7 @@ fn a_controller_that_hangs_and_wakes_acts_on_nothing_twice() {
         assert_eq!(verdict.discarded, 0);
         assert!(verdict.longest < ms(400), "seed {seed}: {verdict:?}");
         assert_eq!(verdict.given_up.len(), 1, "{verdict:?}");
+        assert_eq!(lab.gateway().active_controllers(), 3, "it is back as a spare");
     }
 }
 
@@ -214,6 +217,20 @@ fn a_short_stall_of_the_gateway_is_no_failover() {
     let verdict = lab.finish(2_000);
     assert!(verdict.given_up.is_empty(), "{verdict:?}");
     assert_eq!(verdict.discarded, 0);
+}
+
+#[test]
+fn after_a_long_stall_of_the_gateway_the_calls_go_on() {
+    let mut lab = three(6, 48);
+    lab.world.run_until(1_500);
+    lab.world.hang(GATEWAY);
+    lab.world.run_until(2_700);
+    lab.world.wake(GATEWAY);
+    lab.world.run_until(5_000);
+    let verdict = lab.finish(2_000);
+    assert_eq!(verdict.discarded, 0);
+    assert_eq!(verdict.given_up.len(), 3, "each lost its lease and said so: {verdict:?}");
+    assert_eq!(lab.gateway().active_controllers(), 3);
 }
 
 #[test]

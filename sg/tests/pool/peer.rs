@@ -97,7 +97,7 @@ impl Peer {
                 }
                 Event::Message { stream, payload, .. } => self.message(now, stream, &payload),
                 Event::Closed { reason, .. } => panic!("the gateway's association ended: {reason:?}"),
-                _ => {}
+                Event::Path { .. } | _ => {}
             }
         }
         while let Some(request) = self.asp.poll_transmit() {
@@ -131,7 +131,9 @@ impl Peer {
         let Some(step) = self.circuits.get_mut(&cic) else { return };
         match user_data[2] {
             // ANM
-            0x09 if *step == Step::Calling => *step = Step::Talking(now + Duration::from_millis(15 + u64::from(cic) % 13)),
+            0x09 if *step == Step::Calling => {
+                *step = Step::Talking(now + Duration::from_millis(15 + u64::from(cic) % 13))
+            }
             // RLC
             0x10 if *step == Step::Releasing => *step = Step::Idle(now + Duration::from_millis(5 + u64::from(cic) % 7)),
             // REL

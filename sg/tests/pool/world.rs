@@ -3,8 +3,8 @@
 use crate::peer::Peer;
 use sctp::driver::Node as _;
 use sctp::{ClockAnchor, Datagram, Transmit, Unreachable};
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 

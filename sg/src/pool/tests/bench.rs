@@ -269,7 +269,7 @@ impl Bench {
     }
 
     /// User data released to the network, last octet only.
-    pub(super) fn to_network(&mut self) -> Vec<u8> {
+    pub(super) fn take_released(&mut self) -> Vec<u8> {
         self.released.drain(..).map(|msu| *msu.user_data.last().unwrap()).collect()
     }
 
@@ -303,7 +303,10 @@ fn decode(how: How, bytes: &Bytes) -> Got {
         };
         return Got::CookieEcho(cookie.to_vec());
     }
-    match Message::decode(bytes).unwrap() {
+    let message = Message::decode(bytes).unwrap();
+    let name = message.message_type().name();
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is told by name")]
+    match message {
         Message::Data(data) => {
             assert_ne!(how.stream, 0);
             let id = CorrelationId(data.correlation_id.unwrap());
@@ -321,7 +324,7 @@ fn decode(how: How, bytes: &Bytes) -> Got {
             Heartbeat::Lease(_) | Heartbeat::Foreign(_) => Got::Other("foreign BEAT"),
         },
         Message::BeatAck(_) => Got::LeaseEcho,
-        other => Got::Other(other.message_type().name()),
+        _ => Got::Other(name),
     }
 }
 

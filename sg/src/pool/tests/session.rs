@@ -27,7 +27,7 @@ fn the_first_message_triggers_resolution_and_waits_for_it() {
     // Sent before the bench looked away.
     bench.offer(1, b'c');
     assert_eq!(bench.got(one), [data(3, 1, b'c')]);
-    assert_eq!(bench.pool.counters().discarded(crate::record::Discard::AsPendingExpired), 0);
+    assert_eq!(bench.pool.counters().discarded.of(crate::record::Discard::AsPendingExpired), 0);
 }
 
 #[test]
@@ -37,9 +37,9 @@ fn output_is_held_until_its_cookie_commits_it() {
     bench.offer(1, b'a');
     bench.output(one, 1, b'x');
     bench.output(one, 1, b'y');
-    assert!(bench.to_network().is_empty());
+    assert!(bench.take_released().is_empty());
     bench.cookie(one, 1, 1, b"state");
-    assert_eq!(bench.to_network(), b"xy");
+    assert_eq!(bench.take_released(), b"xy");
     assert_eq!(bench.pool.counters().applied, 1);
     assert_eq!(bench.lines("C"), ["00000001,00000006,5"]);
 }
@@ -51,7 +51,7 @@ fn without_transactions_output_passes_and_barriers_confirm() {
     bench.offer(1, b'a');
     bench.offer(1, b'b');
     bench.output(one, 1, b'x');
-    assert_eq!(bench.to_network(), b"x");
+    assert_eq!(bench.take_released(), b"x");
     bench.pass(0);
     let got = bench.all(one);
     let barriers: Vec<_> = got.iter().filter(|got| matches!(got, Got::Barrier(_))).cloned().collect();
@@ -175,10 +175,10 @@ fn a_controller_may_start_a_call_on_a_group_that_is_nobodys() {
     let (one, two) = (bench.controller(1), bench.controller(2));
     bench.output(two, 1, b'i');
     bench.cookie(two, 1, 0, b"s");
-    assert_eq!(bench.to_network(), b"i");
+    assert_eq!(bench.take_released(), b"i");
     bench.output(one, 1, b'j');
     bench.cookie(one, 1, 0, b"t");
-    assert!(bench.to_network().is_empty(), "it is two's group now");
+    assert!(bench.take_released().is_empty(), "it is two's group now");
     assert_eq!(bench.pool.counters().not_owner, 2);
     bench.offer(1, b'a');
     assert_eq!(bench.got(two), [data(1, 1, b'a')]);
@@ -210,7 +210,7 @@ fn too_much_uncommitted_output_ends_the_controller() {
         bench.output(one, 1, n);
     }
     assert_eq!(bench.wire.aborted, [one]);
-    assert!(bench.to_network().is_empty());
+    assert!(bench.take_released().is_empty());
 }
 
 #[test]

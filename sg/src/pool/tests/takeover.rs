@@ -21,7 +21,7 @@ fn a_certain_end_moves_the_groups_at_once_cookie_first() {
     bench.offer(1, b'b');
     bench.offer(2, b'c');
     bench.output(one, 1, b'y');
-    assert_eq!(bench.to_network(), b"x");
+    assert_eq!(bench.take_released(), b"x");
     bench.close(one, &CloseReason::Unreachable);
     assert_eq!(
         bench.got(two),
@@ -30,7 +30,7 @@ fn a_certain_end_moves_the_groups_at_once_cookie_first() {
     );
     bench.offer(1, b'd');
     assert_eq!(bench.got(two), [data(4, 1, b'd')]);
-    assert!(bench.to_network().is_empty(), "the output without cookie never happened");
+    assert!(bench.take_released().is_empty(), "the output without cookie never happened");
     assert_eq!(bench.lines("F"), ["00000001,unreachable"]);
     assert_eq!(bench.lines("H"), ["00000001,10200002", "00000001,10200003"]);
     assert_eq!(bench.names.reported, [1]);
@@ -73,7 +73,7 @@ fn a_hang_is_seen_by_its_m3ua_layer_and_never_acts_on() {
     let late = cookie(1, 1, b"late");
     let payload = asap::wire::Message::Cookie { cookie: late }.encode().unwrap();
     assert!(!bench.on(|pool, cx| pool.message(cx, one, 1, sctp::ppid::ASAP, false, &payload)));
-    assert!(bench.to_network().is_empty());
+    assert!(bench.take_released().is_empty());
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_planned_stop_moves_each_group_when_it_is_confirmed() {
     assert!(bench.got(two).is_empty(), "one finishes first");
     bench.output(one, 1, b'x');
     bench.cookie(one, 1, 1, b"s");
-    assert_eq!(bench.to_network(), b"x", "its last output counts");
+    assert_eq!(bench.take_released(), b"x", "its last output counts");
     assert_eq!(bench.got(two), [Got::CookieEcho(cookie(1, 1, b"s").to_vec()), data(2, 1, b'b')]);
     bench.asp_down(one);
     bench.close(one, &CloseReason::Shutdown);
