@@ -66,14 +66,22 @@ impl Screen {
                     // One answer closes all that asked on its circuit before it.
                     self.open.retain(|open| *open != (label.dpc, label.opc, cic));
                 }
-                let beside = self.recorded.get_mut(&(label.opc, label.dpc)).and_then(VecDeque::pop_front);
-                let beside = beside.map_or_else(
-                    || "(no more answers recorded)".into(),
+                let beside = self.counterpart(label, user_data).map_or_else(
+                    || "(none like it recorded)".into(),
                     |r| format!("< {} at {:.3}s", text(&r.label, &r.user_data), r.at.as_secs_f64()),
                 );
                 say(&format!("{:>9.3}s  {:<44}{beside}", at.as_secs_f64(), format!("< {}", text(label, user_data))));
             }
         }
+    }
+
+    /// The first recorded answer of the same kind between the same point codes.
+    fn counterpart(&mut self, label: &Label, user_data: &[u8]) -> Option<Scripted> {
+        let kind = |m: &Scripted| (m.label.si, isup::head(&m.user_data).map(|(_, kind)| kind));
+        let wanted = (label.si, isup::head(user_data).map(|(_, kind)| kind));
+        let recorded = self.recorded.get_mut(&(label.opc, label.dpc))?;
+        let at = recorded.iter().position(|m| kind(m) == wanted)?;
+        recorded.remove(at)
     }
 
     pub(super) fn all_sent(&self) -> bool {
@@ -86,6 +94,12 @@ impl Screen {
 
     pub(super) fn verdict(&self, report: &Report, discarded: u64, pass: bool) {
         let m = &report.messages;
+        let mut only_recorded: Vec<&Scripted> = self.recorded.values().flatten().collect();
+        only_recorded.sort_by_key(|m| m.at);
+        for message in only_recorded {
+            let text = text(&message.label, &message.user_data);
+            say(&format!("{:>10}  {:<44}< {text} at {:.3}s", "", "", message.at.as_secs_f64()));
+        }
         say("");
         for (pc, pool, cic) in &self.open {
             say(&format!("no answer: {pc} to {pool}, CIC {cic}"));
