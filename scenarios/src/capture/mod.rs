@@ -6,7 +6,6 @@ mod sctp_data;
 use m3ua_lite::mtp3::decode_draft_data;
 use m3ua_lite::wire::{Message, ProtocolData};
 use pcap_parser::pcapng::OptionCode;
-use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
 use sctp_data::Reassembly;
 use std::fs::File;

@@ -25,7 +25,7 @@ pub struct Flow {
     pub cic: Option<u16>,
 }
 
-/// What moves together: (OPC, DPC, CIC / 32) for ISUP; for others (OPC, DPC, SI), which is coarser than the gateway's unit.
+/// What moves together: (OPC, DPC, CIC / 32) for ISUP; for others (OPC, DPC, SI, SLS).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Group {
     /// Originating point code, as the network sends it.
@@ -34,7 +34,7 @@ pub struct Group {
     pub dpc: u32,
     /// Service indicator.
     pub si: u8,
-    /// CIC / 32, or 0xffff.
+    /// CIC / 32, or the SLS of user parts without circuits.
     pub block: u16,
 }
 
@@ -42,7 +42,7 @@ impl Flow {
     /// The group of a flow toward the pool.
     #[must_use]
     pub fn group(&self) -> Group {
-        Group { opc: self.opc, dpc: self.dpc, si: self.si, block: self.cic.map_or(0xffff, |cic| cic / 32) }
+        Group { opc: self.opc, dpc: self.dpc, si: self.si, block: self.cic.map_or(u16::from(self.sls), |cic| cic / 32) }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::checker::{self, Report};
 use crate::interrupt::Interrupt;
 use crate::network;
 use crate::runner::RunError;
-use crate::runner::lab::{Lab, LabConfig, NETWORK_CONTEXT};
+use crate::runner::lab::{Lab, LabPlan, NETWORK_ROUTING_CONTEXT};
 use crate::runner::traffic::{Traffic, TrafficState};
 use screen::Screen;
 use script::{Happened, Script, ScriptSource};
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const CONTROLLERS: usize = 2;
 /// How long answers may take after the last message.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
+/// How long the controllers may take to be active.
+const READY: Duration = Duration::from_secs(10);
 /// How long the traffic source may take to be ASP-ACTIVE.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -62,13 +64,11 @@ pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
     let source = ScriptSource::new(script.network.clone(), options.speed, told);
     let record = out.join("records").join("network.csv");
     let mut traffic =
-        network::start_source(lab.network_address(), lab.gateway_address(), NETWORK_CONTEXT, &record, Box::new(source))
+        network::start_source(lab.network(), lab.gateway(), NETWORK_ROUTING_CONTEXT, &record, Box::new(source))
             .map_err(|error| RunError::Environment(format!("{error:#}")))?;
     let played = play(traffic.as_mut(), &happened, &mut screen, &interrupt);
     traffic.finish().map_err(|error| RunError::Environment(format!("{error:#}")))?;
-    for name in lab.stop() {
-        tracing::warn!(process = name, "had to be killed");
-    }
+    lab.stop();
     played?;
     let report = checker::check_dir(&out.join("records")).map_err(|error| RunError::Environment(error.to_string()))?;
     let pass = verdict(&report, &mut screen);
@@ -81,17 +81,15 @@ fn default_out(now: SystemTime) -> PathBuf {
 }
 
 fn start_lab(script: &Script, out: &Path, interrupt: &Interrupt) -> Result<Lab, RunError> {
-    let mut lab = Lab::start(LabConfig {
+    let mut lab = Lab::start(LabPlan {
         out: out.to_owned(),
         controllers: CONTROLLERS,
         pool_pcs: script.pool_pcs(),
         network_pcs: script.network_pcs(),
-        service_indicators: Vec::new(),
-        capture: true,
-        gateway: toml::Table::new(),
-        controller: toml::Table::new(),
+        gateway_settings: toml::Table::new(),
+        controller_settings: toml::Table::new(),
     })?;
-    lab.wait_active(CONTROLLERS, &|| interrupt.seen())?;
+    lab.wait_ready(READY, &|| interrupt.seen())?;
     Ok(lab)
 }
 

@@ -1,74 +1,92 @@
-//! Reads the admin HTTP of a daemon of the lab.
+//! Asks the admin HTTP of the gateway: who is there, in which state, with how many groups and messages.
 
-use serde_json::Value;
+use super::address::ADMIN_PORT;
+use serde::Deserialize;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A daemon that does not answer within this time (a stopped one) is left alone.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// Largest state taken.
-const BYTES_MAX: u64 = 16 << 20;
+/// Largest answer read, bytes.
+const ANSWER_BYTES_MAX: u64 = 8 << 20;
+/// An answer that takes longer is none.
+const PATIENCE: Duration = Duration::from_millis(800);
 
-/// GET /state.
+/// What a run needs of the gateway's `/state`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct GatewayState {
+    /// One for each application server.
+    pub pools: Vec<PoolState>,
+}
+
+/// A pool in the gateway's `/state`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct PoolState {
+    /// State of the application server.
+    pub state: String,
+    /// Messages waiting or unconfirmed.
+    pub queued_messages: u64,
+    /// Its elements.
+    pub controllers: Vec<ControllerState>,
+}
+
+/// A controller in the gateway's `/state`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ControllerState {
+    /// PE identifier, hex.
+    pub pe: String,
+    /// connecting, starting, active, draining, inactive, down.
+    pub state: String,
+    /// Groups it owns.
+    pub groups: u64,
+    /// Messages sent to it on its association.
+    pub messages_up: u64,
+    /// Messages from it.
+    pub messages_down: u64,
+}
+
+impl GatewayState {
+    /// How many controllers take traffic.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.pools.iter().flat_map(|pool| &pool.controllers).filter(|c| c.state == "active").count()
+    }
+
+    /// Messages that are not confirmed yet.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.pools.iter().map(|pool| pool.queued_messages).sum()
+    }
+}
+
+/// `GET /state` of the gateway.
 ///
 /// # Errors
-/// No connection, no answer in time, or not JSON.
-pub(crate) fn state(address: SocketAddr) -> io::Result<Value> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+/// It does not answer in time, or not what is expected.
+pub fn gateway_state(gateway: IpAddr) -> io::Result<GatewayState> {
+    let body = request(gateway, "GET", "/state")?;
+    serde_json::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// `POST /command/<name>` with no body.
+///
+/// # Errors
+/// It does not answer in time, or refuses.
+pub fn command(address: IpAddr, name: &str) -> io::Result<()> {
+    request(address, "POST", &format!("/command/{name}")).map(drop)
+}
+
+fn request(address: IpAddr, method: &str, path: &str) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, ADMIN_PORT), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /state HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")?;
     let mut answer = Vec::new();
-    stream.take(BYTES_MAX).read_to_end(&mut answer)?;
-    let body = answer.windows(4).position(|w| w == b"\r\n\r\n").map(|end| &answer[end + 4..]);
-    let body = body
-        .filter(|_| answer.starts_with(b"HTTP/1.1 200"))
-        .ok_or_else(|| io::Error::other("no answer with status 200"))?;
-    serde_json::from_slice(body).map_err(io::Error::other)
-}
-
-fn list<'v>(value: &'v Value, key: &str) -> &'v [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// Controllers in a gateway's state, one JSON object each (`pe`, `state`, `groups`, `messages_up`, ...).
-pub(crate) fn controllers(gateway: &Value) -> impl Iterator<Item = &Value> {
-    list(gateway, "pools").iter().flat_map(|pool| list(pool, "controllers"))
-}
-
-/// How many controllers the gateway says are ASP-ACTIVE.
-pub(crate) fn active_controllers(gateway: &Value) -> usize {
-    controllers(gateway).filter(|c| c.get("state").and_then(Value::as_str) == Some("active")).count()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-    use std::net::TcpListener;
-
-    #[test]
-    fn active_controllers_are_counted_over_all_pools() {
-        let one = json!({"controllers": [{"state": "active"}, {"state": "down"}]});
-        assert_eq!(active_controllers(&json!({"pools": [one, one]})), 2);
-        assert_eq!(active_controllers(&json!({})), 0);
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let head = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| invalid("no HTTP answer"))?;
+    if !answer.starts_with(b"HTTP/1.1 200") {
+        let line = String::from_utf8_lossy(&answer[..head]).lines().next().unwrap_or_default().to_owned();
+        return Err(invalid(&line));
     }
-
-    #[test]
-    fn an_answer_that_is_not_ok_is_an_error() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let server = std::thread::spawn(move || {
-            for answer in ["HTTP/1.1 500 No\r\n\r\n{}", "HTTP/1.1 200 OK\r\n\r\n{\"a\":1}"] {
-                let (mut stream, _) = listener.accept().expect("a client");
-                let mut request = [0; 512];
-                let _ = stream.read(&mut request).expect("a request");
-                stream.write_all(answer.as_bytes()).expect("written");
-            }
-        });
-        assert!(state(address).is_err());
-        assert_eq!(state(address).expect("JSON"), json!({"a": 1}));
-        server.join().expect("server");
-    }
+    Ok(answer.split_off(head + 4))
 }

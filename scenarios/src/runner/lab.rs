@@ -1,462 +1,451 @@
-//! The processes of a run on this machine: a gateway and its controllers, each with its own loopback address, so that every
-//! port is the standard one. They are this program itself, executed again as one of the daemons.
+//! A gateway and a pool of controllers as real processes: their addresses, configuration files, start and end.
+//!
+//! Used by scenarios and by `sigpool replay`: [`Lab::start`], connect a traffic source to [`Lab::gateway`] from [`Lab::network`],
+//! [`Lab::wait_ready`], ..., [`Lab::stop`]. Dropping a lab kills what is left of it.
 
 use super::RunError;
-use super::admin;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use serde_json::Value;
-use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::unix::process::CommandExt;
+use super::address::{ADMIN_PORT, Net, UDP_PORT};
+use super::admin::{self, GatewayState};
+use super::process::Process;
+use crate::scenario::FaultKind;
+use nix::sys::signal::Signal;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use toml::{Table, Value as Toml};
+use toml::{Table, Value, toml};
 
-/// UDP encapsulation port (RFC 6951).
-pub(crate) const UDP_PORT: u16 = 9899;
-/// Admin HTTP of every daemon of a lab.
-const ADMIN_PORT: u16 = 8080;
-/// Routing context of the pool's AS.
-const POOL_CONTEXT: u32 = 1;
-/// Routing context of the network side.
-pub(crate) const NETWORK_CONTEXT: u32 = 100;
-/// Controllers of one lab at most: the addresses of one /24 after the gateway's and the network's.
-pub(crate) const CONTROLLERS_MAX: usize = 200;
-/// How long a process may take to listen, and a lab to be ready.
-const READY: Duration = Duration::from_secs(10);
-/// How long a process may take to end cleanly.
-const STOP: Duration = Duration::from_secs(4);
+/// Routing Context of the network side.
+pub const NETWORK_ROUTING_CONTEXT: u32 = 100;
+/// How long the gateway gets to listen.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a daemon gets for a clean end before it is killed.
+const STOP_PATIENCE: Duration = Duration::from_millis(3_000);
 
 /// What to start.
 #[derive(Debug, Clone)]
-pub(crate) struct LabConfig {
-    /// Directory of the run: gets `config/`, `logs/`, `records/` and the capture.
-    pub(crate) out: PathBuf,
-    /// Number of controllers.
-    pub(crate) controllers: usize,
-    /// Point codes of the pool.
-    pub(crate) pool_pcs: Vec<u32>,
+pub struct LabPlan {
+    /// Folder of the run; `config/`, `logs/`, `records/` and `capture.pcapng` are made in it.
+    pub out: PathBuf,
+    /// How many controllers.
+    pub controllers: usize,
     /// Point codes of the network.
-    pub(crate) network_pcs: Vec<u32>,
-    /// Service indicators that go to the pool; empty: any.
-    pub(crate) service_indicators: Vec<u8>,
-    /// Write `capture.pcapng`.
-    pub(crate) capture: bool,
-    /// Settings of the gateway on top, as in its file.
-    pub(crate) gateway: Table,
-    /// Settings of every controller on top.
-    pub(crate) controller: Table,
+    pub network_pcs: Vec<u32>,
+    /// Point codes of the pool.
+    pub pool_pcs: Vec<u32>,
+    /// Laid over the gateway's configuration.
+    pub gateway_settings: Table,
+    /// Laid over each controller's configuration.
+    pub controller_settings: Table,
 }
 
-/// A running lab. Dropping it kills what still runs.
+/// A controller's place: its address stays, its process and PE identifier change with each start.
 #[derive(Debug)]
-pub(crate) struct Lab {
-    config: LabConfig,
-    /// The first three octets of the lab's addresses.
-    net: [u8; 3],
+struct Place {
+    process: Option<Process>,
+    /// How often it was started; part of the PE identifier.
+    starts: u32,
+}
+
+/// A running gateway with its pool.
+#[derive(Debug)]
+pub struct Lab {
+    plan: LabPlan,
+    net: Net,
     gateway: Process,
-    controllers: Vec<Process>,
-}
-
-/// One daemon, or the place of one that ended.
-#[derive(Debug)]
-struct Process {
-    name: String,
-    role: &'static str,
-    config_file: PathBuf,
-    log_file: PathBuf,
-    admin: SocketAddr,
-    child: Option<Child>,
-    /// It was killed or told to end: its end is no failure.
-    expected_end: bool,
+    controllers: Vec<Place>,
 }
 
 impl Lab {
-    /// Writes the configurations and starts the processes. They are not ready yet: see [`Lab::wait_active`].
+    /// Checks the settings, writes the configuration files, and starts all processes (on the main thread, see `Process::start`).
     ///
     /// # Errors
-    /// [`RunError::Environment`]: no free addresses, files not writable, a process that does not start.
-    pub(crate) fn start(config: LabConfig) -> Result<Self, RunError> {
-        let net = free_net(config.controllers)?;
-        for part in ["config", "logs", "records"] {
-            let path = config.out.join(part);
-            std::fs::create_dir_all(&path).map_err(|e| {
-                RunError::Environment(format!(
-                    "cannot create {}: {e}; give a writable directory with --out",
-                    path.display()
-                ))
-            })?;
+    /// Usage: the settings are wrong (nothing was started). Environment: no addresses, no files, no processes.
+    pub fn start(plan: LabPlan) -> Result<Self, RunError> {
+        check_settings(&plan)?;
+        let net = Net::find(plan.controllers)?;
+        for folder in ["config", "logs", "records"] {
+            let folder = plan.out.join(folder);
+            std::fs::create_dir_all(&folder)
+                .map_err(|e| environment(&folder, &e, "give a writable folder with --out"))?;
         }
-        let address = |host: usize| Ipv4Addr::new(net[0], net[1], net[2], host as u8);
-        let gateway = Process::new("sg", "sg", address(1), &config.out);
-        write_config(&gateway.config_file, gateway_config(&config, address(1)), &config.gateway)?;
-        let mut controllers = Vec::new();
-        for i in 1..=config.controllers {
-            let process = Process::new(&format!("gwc-{i}"), "gwc-pe", address(10 + i), &config.out);
-            let base = controller_config(&config, i, address(10 + i), address(1));
-            write_config(&process.config_file, base, &config.controller)?;
-            controllers.push(process);
-        }
-        let mut lab = Self { config, net, gateway, controllers };
-        lab.gateway.spawn()?;
-        lab.gateway.wait_listening()?;
-        for controller in &mut lab.controllers {
-            controller.spawn()?;
+        let gateway = start_process(&plan, "sg-1", "sg", &gateway_config(&plan, net))?;
+        let mut lab = Self { gateway, controllers: Vec::new(), plan, net };
+        // A controller that does not find its name server waits before it tries again.
+        lab.wait_listening()?;
+        for index in 0..lab.plan.controllers {
+            lab.controllers.push(Place { process: None, starts: 0 });
+            lab.start_controller(index)?;
         }
         Ok(lab)
     }
 
-    /// Address of the network side's traffic source.
-    pub(crate) fn network_address(&self) -> SocketAddr {
-        self.udp(2)
+    fn wait_listening(&mut self) -> Result<(), RunError> {
+        let deadline = Instant::now() + START_PATIENCE;
+        while let Err(error) = self.state() {
+            self.check_alive()?;
+            if Instant::now() > deadline {
+                let logs = self.plan.out.join("logs");
+                return Err(RunError::Environment(format!(
+                    "the gateway does not answer: {error}; see {}",
+                    logs.display()
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
-    /// UDP address of the gateway.
-    pub(crate) fn gateway_address(&self) -> SocketAddr {
-        self.udp(1)
+    /// The gateway's UDP address for the network side.
+    #[must_use]
+    pub fn gateway(&self) -> SocketAddr {
+        SocketAddr::new(self.net.gateway(), UDP_PORT)
     }
 
-    fn udp(&self, host: u8) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(self.net[0], self.net[1], self.net[2], host)), UDP_PORT)
+    /// The address of the gateway's admin HTTP.
+    #[must_use]
+    pub fn gateway_ip(&self) -> IpAddr {
+        self.net.gateway()
     }
 
-    /// The gateway's `/state`.
+    /// The UDP address from which a traffic source connects.
+    #[must_use]
+    pub fn network(&self) -> SocketAddr {
+        SocketAddr::new(self.net.network(), UDP_PORT)
+    }
+
+    /// The folder for records.
+    #[must_use]
+    pub fn records(&self) -> PathBuf {
+        self.plan.out.join("records")
+    }
+
+    /// The gateway's state now.
     ///
     /// # Errors
     /// It does not answer.
-    pub(crate) fn gateway_state(&self) -> Result<Value, RunError> {
-        admin::state(self.gateway.admin).map_err(|e| RunError::Environment(format!("the gateway does not answer: {e}")))
+    pub fn state(&self) -> std::io::Result<GatewayState> {
+        admin::gateway_state(self.net.gateway())
     }
 
-    /// A controller's `/state`; `None` when it does not answer (killed, stopped).
-    pub(crate) fn controller_state(&self, controller: usize) -> Option<Value> {
-        admin::state(self.controllers.get(controller)?.admin).ok()
+    /// PE identifier of a controller's present (or last) process.
+    #[must_use]
+    pub fn pe(&self, index: usize) -> u32 {
+        pe_id(index, self.controllers[index].starts)
     }
 
-    /// Waits until so many controllers are ASP-ACTIVE at the gateway.
+    /// The controller (index) that has a PE identifier now.
+    #[must_use]
+    pub fn controller_of(&self, pe: u32) -> Option<usize> {
+        (0..self.controllers.len()).find(|index| self.pe(*index) == pe)
+    }
+
+    /// Name, process id and address of every process.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(String, u32, IpAddr)> {
+        let mut all = vec![(self.gateway.name().to_owned(), self.gateway.id(), self.net.gateway())];
+        for (index, place) in self.controllers.iter().enumerate() {
+            if let Some(process) = &place.process {
+                all.push((process.name().to_owned(), process.id(), self.net.controller(index)));
+            }
+        }
+        all
+    }
+
+    /// Waits until all controllers are active at the gateway.
     ///
     /// # Errors
-    /// A process ended, or it took too long; the text says where the logs are.
-    pub(crate) fn wait_active(&mut self, controllers: usize, interrupted: &dyn Fn() -> bool) -> Result<(), RunError> {
-        let end = Instant::now() + READY;
+    /// A process ended, or the time is over: who is missing. Interrupted: `interrupted` said so.
+    pub fn wait_ready(&mut self, patience: Duration, interrupted: &dyn Fn() -> bool) -> Result<(), RunError> {
+        let deadline = Instant::now() + patience;
         loop {
             self.check_alive()?;
-            let active = self.gateway_state().map_or(0, |state| admin::active_controllers(&state));
-            if active >= controllers {
-                return Ok(());
-            }
             if interrupted() {
                 return Err(RunError::Interrupted);
             }
-            if Instant::now() > end {
+            let state = self.state();
+            if state.as_ref().is_ok_and(|state| state.active() == self.plan.controllers) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let seen = match state {
+                    Ok(state) => format!("{} of {} are active", state.active(), self.plan.controllers),
+                    Err(error) => format!("the gateway's admin says: {error}"),
+                };
                 return Err(RunError::Environment(format!(
-                    "{active} of {controllers} controllers are active after {} s; see {}",
-                    READY.as_secs(),
-                    self.config.out.join("logs").display()
+                    "the controllers were not ready within {} s: {seen}; see {}",
+                    patience.as_secs(),
+                    self.plan.out.join("logs").display()
                 )));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Fails when a process ended that nobody asked to end.
+    /// Finds processes that ended though nobody ended them.
     ///
     /// # Errors
-    /// [`RunError::Environment`] with its exit status and the end of its log.
-    pub(crate) fn check_alive(&mut self) -> Result<(), RunError> {
-        std::iter::once(&mut self.gateway).chain(&mut self.controllers).try_for_each(Process::check_alive)
-    }
-
-    /// Number of processes started here.
-    pub(crate) fn processes(&self) -> usize {
-        1 + self.controllers.len()
-    }
-
-    /// Sends a signal to a process by its name (`sg`, `gwc-1`, ...).
-    ///
-    /// # Errors
-    /// No such process, or it does not run.
-    pub(crate) fn signal(&mut self, name: &str, signal: Signal) -> Result<(), RunError> {
-        let process = self.find(name)?;
-        process.expected_end |= matches!(signal, Signal::SIGKILL | Signal::SIGTERM);
-        process.signal(signal)?;
-        if signal == Signal::SIGKILL {
-            process.reap(STOP);
+    /// The first such process, with the end of its log.
+    pub fn check_alive(&mut self) -> Result<(), RunError> {
+        let controllers = self.controllers.iter_mut().filter_map(|place| place.process.as_mut());
+        for process in std::iter::once(&mut self.gateway).chain(controllers) {
+            if let Some(error) = process.obituary() {
+                return Err(error);
+            }
         }
         Ok(())
     }
 
-    /// Starts a process that ended again, as a new incarnation with the same configuration.
+    /// Does a fault to a controller.
     ///
     /// # Errors
-    /// No such process, or it cannot be started.
-    pub(crate) fn restart(&mut self, name: &str) -> Result<(), RunError> {
-        let process = self.find(name)?;
-        process.reap(STOP);
-        process.spawn()
+    /// `start`: the process cannot be started.
+    pub fn fault(&mut self, index: usize, kind: FaultKind) -> Result<(), RunError> {
+        let place = &mut self.controllers[index];
+        let signal = match kind {
+            FaultKind::Kill => Signal::SIGKILL,
+            FaultKind::Stop => Signal::SIGSTOP,
+            FaultKind::Cont => Signal::SIGCONT,
+            FaultKind::Term => Signal::SIGTERM,
+            FaultKind::Start => return self.start_controller(index),
+            FaultKind::StealCore => return Ok(()),
+        };
+        if matches!(kind, FaultKind::Kill | FaultKind::Term) {
+            // From now on its end is no surprise.
+            if let Some(mut process) = place.process.take() {
+                process.signal(signal);
+                if kind == FaultKind::Term {
+                    std::thread::spawn(move || process.wait_until(Instant::now() + STOP_PATIENCE));
+                }
+            }
+        } else if let Some(process) = &mut place.process {
+            process.signal(signal);
+        }
+        Ok(())
     }
 
-    /// The PE identifier of a controller by its name.
-    pub(crate) fn pe_id(name: &str) -> Option<u32> {
-        name.strip_prefix("gwc-")?.parse().ok()
-    }
-
-    fn find(&mut self, name: &str) -> Result<&mut Process, RunError> {
-        let all = 1 + self.controllers.len();
-        std::iter::once(&mut self.gateway)
-            .chain(&mut self.controllers)
-            .find(|p| p.name == name)
-            .ok_or_else(|| RunError::Usage(format!("no process {name}; there are sg and gwc-1 to gwc-{}", all - 1)))
-    }
-
-    /// Ends all processes cleanly, controllers first; what does not end in time is killed.
-    pub(crate) fn stop(mut self) -> Vec<String> {
-        let mut stubborn = Vec::new();
-        for process in self.controllers.iter_mut().chain(std::iter::once(&mut self.gateway)) {
-            process.expected_end = true;
-            // A stopped process takes SIGTERM only once it goes on.
-            if process.child.is_some()
-                && (process.signal(Signal::SIGCONT).is_err() || process.signal(Signal::SIGTERM).is_err())
+    /// Tells every controller to originate no more calls.
+    pub fn quiet(&self) {
+        for (index, place) in self.controllers.iter().enumerate() {
+            if place.process.is_some()
+                && let Err(error) = admin::command(self.net.controller(index), "stop-originating")
             {
-                continue;
+                tracing::warn!("gwc-{}: cannot stop its calls: {error}", index + 1);
             }
         }
-        for process in self.controllers.iter_mut().chain(std::iter::once(&mut self.gateway)) {
-            if !process.reap(STOP) {
-                stubborn.push(process.name.clone());
-                process.kill();
+    }
+
+    /// Ends all processes: controllers first, so that they can deregister, then the gateway. What does not end is killed.
+    pub fn stop(mut self) {
+        let mut controllers: Vec<_> = self.controllers.iter_mut().filter_map(|place| place.process.take()).collect();
+        for process in &mut controllers {
+            process.signal(Signal::SIGCONT);
+            process.signal(Signal::SIGTERM);
+        }
+        let deadline = Instant::now() + STOP_PATIENCE;
+        for process in &mut controllers {
+            if !process.wait_until(deadline) {
+                tracing::warn!("{} did not end by itself", process.name());
             }
         }
-        stubborn
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for process in self.controllers.iter_mut().chain(std::iter::once(&mut self.gateway)) {
-            process.kill();
-        }
-    }
-}
-
-impl Process {
-    fn new(name: &str, role: &'static str, address: Ipv4Addr, out: &Path) -> Self {
-        Self {
-            name: name.into(),
-            role,
-            config_file: out.join("config").join(format!("{name}.toml")),
-            log_file: out.join("logs").join(format!("{name}.log")),
-            admin: SocketAddr::new(IpAddr::V4(address), ADMIN_PORT),
-            child: None,
-            expected_end: false,
+        self.gateway.signal(Signal::SIGTERM);
+        if !self.gateway.wait_until(Instant::now() + STOP_PATIENCE) {
+            tracing::warn!("{} did not end by itself", self.gateway.name());
         }
     }
 
-    fn spawn(&mut self) -> Result<(), RunError> {
-        let failed = |what: &str, e: std::io::Error| RunError::Environment(format!("{}: {what}: {e}", self.name));
-        let program = std::env::current_exe().map_err(|e| failed("own program file", e))?;
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(&self.log_file)
-            .map_err(|e| failed(&format!("cannot write {}", self.log_file.display()), e))?;
-        let also = log.try_clone().map_err(|e| failed("log file", e))?;
-        let child = Command::new(program)
-            .arg(self.role)
-            .arg("--config")
-            .arg(&self.config_file)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(also)
-            // A Ctrl-C on the terminal is for sigpool, which then ends its children in order.
-            .process_group(0)
-            .spawn()
-            .map_err(|e| failed("cannot start", e))?;
-        self.child = Some(child);
-        self.expected_end = false;
+    fn start_controller(&mut self, index: usize) -> Result<(), RunError> {
+        let place = &mut self.controllers[index];
+        place.starts += 1;
+        let starts = place.starts;
+        let name = controller_name(index);
+        let config = controller_config(&self.plan, self.net, index, starts);
+        let process = start_process(&self.plan, &name, "gwc-pe", &config)?;
+        self.controllers[index].process = Some(process);
         Ok(())
     }
-
-    fn wait_listening(&mut self) -> Result<(), RunError> {
-        let end = Instant::now() + READY;
-        while admin::state(self.admin).is_err() {
-            self.check_alive()?;
-            if Instant::now() > end {
-                return Err(RunError::Environment(format!(
-                    "{} does not answer at {}; see {}",
-                    self.name,
-                    self.admin,
-                    self.log_file.display()
-                )));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
-    }
-
-    fn check_alive(&mut self) -> Result<(), RunError> {
-        let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-        match ended {
-            Some(status) if !self.expected_end => Err(RunError::Environment(self.obituary(status))),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    fn obituary(&self, status: ExitStatus) -> String {
-        let log = std::fs::read_to_string(&self.log_file).unwrap_or_default();
-        let last: Vec<&str> = log.lines().rev().take(5).collect();
-        let tail: String = last.into_iter().rev().map(|line| format!("\n  {line}")).collect();
-        format!("{} ended by itself ({status}); the end of {}:{tail}", self.name, self.log_file.display())
-    }
-
-    fn signal(&self, signal: Signal) -> Result<(), RunError> {
-        let child = self.child.as_ref().ok_or_else(|| RunError::Usage(format!("{} does not run", self.name)))?;
-        // The child is reaped only here, so its pid is still its own.
-        kill(Pid::from_raw(child.id().cast_signed()), signal)
-            .map_err(|e| RunError::Environment(format!("cannot signal {}: {e}", self.name)))
-    }
-
-    /// Waits for the end; true when it ended (or does not run).
-    fn reap(&mut self, bound: Duration) -> bool {
-        let end = Instant::now() + bound;
-        while let Some(child) = &mut self.child {
-            match child.try_wait() {
-                Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(2)),
-                Ok(None) => return false,
-                Ok(Some(_)) | Err(_) => self.child = None,
-            }
-        }
-        true
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // It may have ended already.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
 }
 
-/// A /24 of loopback addresses in which nobody has the UDP port: random, so that labs run side by side.
-fn free_net(controllers: usize) -> Result<[u8; 3], RunError> {
-    let mut random = u64::from(std::process::id()) ^ enrp::daemon::clock_anchor().monotonic_ns;
-    let mut last = String::new();
-    for _ in 0..64 {
-        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        let net = [127, 1 + ((random >> 40) % 254) as u8, ((random >> 50) % 256) as u8];
-        let hosts = [1, 2].into_iter().chain(11..11 + controllers as u8);
-        let taken = hosts.filter_map(|host| {
-            let address = Ipv4Addr::new(net[0], net[1], net[2], host);
-            UdpSocket::bind((address, UDP_PORT)).err().map(|e| format!("{address}:{UDP_PORT}: {e}"))
-        });
-        match taken.last() {
-            None => return Ok(net),
-            Some(error) => last = error,
-        }
-    }
-    Err(RunError::Environment(format!(
-        "no free loopback addresses with UDP port {UDP_PORT} ({last}); end what listens on it at 0.0.0.0 (`ss -lunp sport = :{UDP_PORT}`)"
-    )))
+fn controller_name(index: usize) -> String {
+    format!("gwc-{}", index + 1)
 }
 
-fn gateway_config(config: &LabConfig, address: Ipv4Addr) -> Table {
-    let mut udp = Table::from_iter([("addresses".to_owned(), Toml::from(vec![address.to_string()]))]);
-    if config.capture {
-        udp.insert("capture".into(), config.out.join("capture.pcapng").display().to_string().into());
-    }
-    let service_indicators: Vec<i64> = config.service_indicators.iter().map(|si| i64::from(*si)).collect();
-    let application_server = Table::from_iter([
-        ("routing_context".to_owned(), Toml::from(i64::from(POOL_CONTEXT))),
-        ("dpc".to_owned(), point_codes(&config.pool_pcs)),
-        ("si".to_owned(), Toml::from(service_indicators)),
-    ]);
-    let network = Table::from_iter([
-        ("routing_context".to_owned(), Toml::from(i64::from(NETWORK_CONTEXT))),
-        ("point_codes".to_owned(), point_codes(&config.network_pcs)),
-    ]);
-    let node = Table::from_iter([("records".to_owned(), Toml::from(config.out.join("records").display().to_string()))]);
-    Table::from_iter([
-        ("daemon".to_owned(), daemon(address)),
-        ("udp".to_owned(), Toml::from(udp)),
-        ("node".to_owned(), Toml::from(node)),
-        ("as".to_owned(), Toml::from(vec![application_server])),
-        ("network".to_owned(), Toml::from(network)),
-    ])
+/// A new process is a new pool element: RFC 5352 section 3.1 wants a new identifier.
+fn pe_id(index: usize, starts: u32) -> u32 {
+    starts << 8 | (index as u32 + 1)
 }
 
-fn controller_config(config: &LabConfig, number: usize, address: Ipv4Addr, gateway: Ipv4Addr) -> Table {
-    let udp = Table::from_iter([("addresses".to_owned(), Toml::from(vec![address.to_string()]))]);
-    let node = Table::from_iter([
-        ("name".to_owned(), Toml::from(format!("gwc-{number}"))),
-        ("pe_id".to_owned(), Toml::from(number as i64)),
-        ("records".to_owned(), Toml::from(config.out.join("records").display().to_string())),
-    ]);
-    let server = Table::from_iter([("addresses".to_owned(), Toml::from(vec![gateway.to_string()]))]);
-    let hunt = Table::from_iter([("servers".to_owned(), Toml::from(vec![server]))]);
-    let asap = Table::from_iter([("hunt".to_owned(), Toml::from(hunt))]);
-    Table::from_iter([
-        ("daemon".to_owned(), daemon(address)),
-        ("udp".to_owned(), Toml::from(udp)),
-        ("node".to_owned(), Toml::from(node)),
-        ("asap".to_owned(), Toml::from(asap)),
-    ])
+fn config_path(out: &Path, name: &str) -> PathBuf {
+    out.join("config").join(format!("{name}.toml"))
 }
 
-fn daemon(address: Ipv4Addr) -> Toml {
-    Toml::from(Table::from_iter([
-        ("admin".to_owned(), Toml::from(format!("{address}:{ADMIN_PORT}"))),
-        ("die_with_parent".to_owned(), Toml::from(true)),
-    ]))
+fn start_process(plan: &LabPlan, name: &str, role: &str, config: &Table) -> Result<Process, RunError> {
+    let path = config_path(&plan.out, name);
+    std::fs::write(&path, config.to_string())
+        .map_err(|e| environment(&path, &e, "give a writable folder with --out"))?;
+    let log = (0..).map(|n| if n == 0 { format!("{name}.log") } else { format!("{name}-{n}.log") });
+    let log = log.map(|file| plan.out.join("logs").join(file)).find(|path| !path.exists());
+    Process::start(name, role, &path, &log.expect("invariant: an endless row of names has a free one"))
 }
 
-fn point_codes(pcs: &[u32]) -> Toml {
-    Toml::from(pcs.iter().map(|pc| i64::from(*pc)).collect::<Vec<_>>())
+fn environment(path: &Path, error: &std::io::Error, remedy: &str) -> RunError {
+    RunError::Environment(format!("{}: {error}; {remedy}", path.display()))
 }
 
-/// Puts `extra` over `base`: tables are merged, everything else is replaced. A table given for an array of tables goes over
-/// each of its elements, so that a scenario can set a key of the one `[[as]]` there is.
-fn merge(base: &mut Table, extra: &Table) {
-    for (key, value) in extra {
-        match (base.get_mut(key), value) {
-            (Some(Toml::Table(inner)), Toml::Table(extra)) => merge(inner, extra),
-            (Some(Toml::Array(list)), Toml::Table(extra)) => {
-                for element in list.iter_mut().filter_map(Toml::as_table_mut) {
-                    merge(element, extra);
+fn text(value: impl ToString) -> Value {
+    Value::String(value.to_string())
+}
+
+fn path_text(path: &Path) -> Value {
+    Value::String(path.display().to_string())
+}
+
+fn codes(codes: &[u32]) -> Value {
+    codes.iter().map(|code| i64::from(*code)).collect::<Vec<_>>().into()
+}
+
+fn gateway_config(plan: &LabPlan, net: Net) -> Table {
+    let admin = text(SocketAddr::new(net.gateway(), ADMIN_PORT));
+    let addresses = Value::Array(vec![text(net.gateway())]);
+    let mut config = toml! {
+        [daemon]
+        die_with_parent = true
+        [udp]
+        [node]
+        name = "sg-1"
+        [[as]]
+        pool = "GatewayPool"
+        routing_context = 1
+        [network]
+    };
+    set(&mut config, "daemon", "admin", admin);
+    set(&mut config, "udp", "addresses", addresses);
+    set(&mut config, "udp", "capture", path_text(&plan.out.join("capture.pcapng")));
+    set(&mut config, "node", "records", path_text(&plan.out.join("records")));
+    set(&mut config, "network", "routing_context", i64::from(NETWORK_ROUTING_CONTEXT).into());
+    set(&mut config, "network", "point_codes", codes(&plan.network_pcs));
+    set(&mut config, "as", "dpc", codes(&plan.pool_pcs));
+    merge(&mut config, &plan.gateway_settings);
+    config
+}
+
+fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: u32) -> Table {
+    let mut config = toml! {
+        [daemon]
+        die_with_parent = true
+        [udp]
+        [node]
+        [pool]
+        handle = "GatewayPool"
+        [asap.hunt]
+        [m3ua]
+        routing_context = 1
+    };
+    let ip = net.controller(index);
+    let mut server = Table::new();
+    server.insert("addresses".into(), Value::Array(vec![text(net.gateway())]));
+    let mut hunt = Table::new();
+    hunt.insert("servers".into(), Value::Array(vec![server.into()]));
+    set(&mut config, "daemon", "admin", text(SocketAddr::new(ip, ADMIN_PORT)));
+    set(&mut config, "udp", "addresses", Value::Array(vec![text(ip)]));
+    set(&mut config, "node", "name", text(controller_name(index)));
+    set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
+    set(&mut config, "node", "records", path_text(&plan.out.join("records")));
+    set(&mut config, "asap", "hunt", hunt.into());
+    merge(&mut config, &plan.controller_settings);
+    config
+}
+
+/// Sets a key of a table, or of each table of an array of tables.
+fn set(config: &mut Table, table: &str, key: &str, value: Value) {
+    let mut overlay = Table::new();
+    overlay.insert(key.to_owned(), value);
+    let mut outer = Table::new();
+    outer.insert(table.to_owned(), overlay.into());
+    merge(config, &outer);
+}
+
+/// Lays `over` over `config`: tables are merged, a table over an array of tables goes into each of them, all else replaces.
+pub(super) fn merge(config: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (config.get_mut(key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
+            (Some(Value::Array(old)), Value::Table(new)) if old.iter().all(Value::is_table) => {
+                for entry in old.iter_mut().filter_map(Value::as_table_mut) {
+                    merge(entry, new);
                 }
             }
             (Some(_) | None, _) => {
-                base.insert(key.clone(), value.clone());
+                config.insert(key.clone(), value.clone());
             }
         }
     }
 }
 
-fn write_config(path: &Path, mut base: Table, extra: &Table) -> Result<(), RunError> {
-    merge(&mut base, extra);
-    let text = toml::to_string(&base).map_err(|e| RunError::Usage(format!("{}: {e}", path.display())))?;
-    std::fs::write(path, text).map_err(|e| RunError::Environment(format!("cannot write {}: {e}", path.display())))
+/// Tries the merged settings on the daemons' own schemas.
+///
+/// # Errors
+/// Usage: which setting is wrong.
+pub fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
+    let net = Net::any();
+    let wrong = |whose: &str, problem: &dyn std::fmt::Display| {
+        let problem = problem.to_string();
+        RunError::Usage(format!("[{whose}.settings]: {}", problem.trim_end().replace('\n', "; ")))
+    };
+    let gateway: sg::Config =
+        gateway_config(plan, net).try_into().map_err(|error: toml::de::Error| wrong("gateway", &error))?;
+    gateway.validate().map_err(|error| wrong("gateway", &error))?;
+    let controller: gwc_pe::config::Config =
+        controller_config(plan, net, 0, 1).try_into().map_err(|error: toml::de::Error| wrong("controllers", &error))?;
+    match controller.problem() {
+        Some(problem) => Err(wrong("controllers", &problem)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn settings_of_a_scenario_go_over_the_lab_s_own() {
-        let mut base: Table = "a = 1\n[t]\nx = 1\ny = 2\n[[as]]\nz = 1".parse().expect("valid");
-        let extra: Table = "b = 2\n[t]\nx = 3\n[as]\nt_r_ms = 9".parse().expect("valid");
-        merge(&mut base, &extra);
-        let expected: Table = "a = 1\nb = 2\n[t]\nx = 3\ny = 2\n[[as]]\nz = 1\nt_r_ms = 9".parse().expect("valid");
-        assert_eq!(base, expected);
+    fn plan() -> LabPlan {
+        LabPlan {
+            out: "/tmp/x".into(),
+            controllers: 3,
+            network_pcs: vec![101, 102],
+            pool_pcs: vec![2],
+            gateway_settings: Table::new(),
+            controller_settings: Table::new(),
+        }
     }
 
     #[test]
-    fn two_labs_find_different_addresses() {
-        let first = free_net(3).expect("there are free addresses");
-        let _held = UdpSocket::bind((Ipv4Addr::new(first[0], first[1], first[2], 1), UDP_PORT)).expect("free");
-        assert_ne!(free_net(3).expect("there are free addresses"), first);
+    fn the_daemons_take_what_is_written_for_them() {
+        check_settings(&plan()).unwrap();
+    }
+
+    #[test]
+    fn settings_are_laid_over_also_into_the_application_server() {
+        let mut plan = plan();
+        plan.gateway_settings = toml! {
+            [failover]
+            beat_ms = 33
+            [as]
+            t_r_ms = 777
+        };
+        let config: sg::Config = gateway_config(&plan, Net::any()).try_into().unwrap();
+        assert_eq!((config.failover.beat_ms, config.application_servers[0].t_r_ms), (33, 777));
+        assert_eq!(config.application_servers[0].dpc, [2]);
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let mut wrong = plan();
+        wrong.gateway_settings = toml! { [failover]
+        beats = 3 };
+        assert!(check_settings(&wrong).unwrap_err().to_string().contains("beats"));
+        let mut wrong = plan();
+        wrong.controller_settings = toml! { [session]
+        lease_ms = 3 };
+        let text = check_settings(&wrong).unwrap_err().to_string();
+        assert!(text.starts_with("[controllers.settings]") && text.contains("lease_ms"), "{text}");
     }
 }

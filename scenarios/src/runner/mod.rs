@@ -1,8 +1,18 @@
 //! Runs a scenario: configuration files, processes, load, faults; after that the checker and the verdict.
+//!
+//! [`lab`] is the gateway with its pool as processes, [`traffic`] what feeds it, [`run`] puts a scenario's time line over both.
 
-pub(crate) mod admin;
-pub(crate) mod lab;
+pub mod address;
+pub mod admin;
+mod journal;
+pub mod lab;
+pub mod machine;
+mod process;
+mod run;
+mod screen;
 pub mod traffic;
+
+pub use run::{RunOptions, check, out_folder, run};
 
 /// Why a run could not take place; each kind has its exit code.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,502 @@
+//! One run of a scenario, and its repetition when the machine spoiled it.
+
+use super::RunError;
+use super::admin::{self, GatewayState};
+use super::journal::Journal;
+use super::lab::{Lab, LabPlan, NETWORK_ROUTING_CONTEXT, check_settings};
+use super::machine::{Sentinel, steal_core};
+use super::screen::{Line, Screen};
+use super::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficState};
+use crate::checker;
+use crate::interrupt::Interrupt;
+use crate::network;
+use crate::results::{Circumstances, ProcessEntry, Results, Verdict};
+use crate::scenario::{Fault, FaultKind, Load, Scenario};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use toml::{Table, toml};
+
+/// A run that was void is repeated at most this often.
+const REPEATS_MAX: u32 = 2;
+/// Time for all processes to start, register and become active.
+const READY_PATIENCE: Duration = Duration::from_secs(10);
+/// Time for the gateway to empty its queues after the last call ended.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(2);
+/// Point code of the pool; below the network's, which therefore seizes the even circuits.
+const POOL_PC: u32 = 2;
+/// First point code of the network.
+const FIRST_NETWORK_PC: u32 = 101;
+/// Circuit groups between two point codes: 4,096 circuits of 32.
+const GROUPS_PER_PC: u32 = 128;
+/// The main loop looks at everything at least this often.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What to run and where.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Folder for all files; must not hold those of another run.
+    pub out: PathBuf,
+    /// Keep the files of void runs too (in `void-1/`, `void-2/`).
+    pub keep: bool,
+}
+
+/// `sigpool-out/<name>-<time>/`, time in UTC.
+#[must_use]
+pub fn out_folder(name: &str) -> PathBuf {
+    PathBuf::from("sigpool-out").join(format!("{name}-{}", utc(unix_s())))
+}
+
+/// Checks what a scenario file alone cannot tell: that the daemons take its settings.
+///
+/// # Errors
+/// [`RunError::Usage`].
+pub fn check(scenario: &Scenario) -> Result<(), RunError> {
+    check_settings(&lab_plan(scenario, Path::new("/")))
+}
+
+/// Runs a scenario, writes its results, says the verdict, and gives the exit code.
+///
+/// # Errors
+/// The run could not take place. An interrupted run has results and an exit code.
+pub fn run(options: &RunOptions) -> Result<u8, RunError> {
+    check(&options.scenario)?;
+    let out = prepare(&options.out)?;
+    let interrupt = Interrupt::watch()?;
+    let scenario = &options.scenario;
+    let mut void_runs = 0;
+    loop {
+        let started_unix_s = unix_s();
+        let outcome = attempt(scenario, &out, &interrupt)?;
+        let report = checker::check_dir(&out.join("records")).map_err(|e| RunError::Environment(e.to_string()))?;
+        let circumstances = Circumstances {
+            void_runs,
+            interrupted: outcome.interrupted,
+            crashes: outcome.crashes,
+            process_list: outcome.processes,
+            seed: scenario.seed,
+            started_unix_s,
+        };
+        let results = Results::new(scenario, &report, circumstances);
+        let file = out.join("results.json");
+        results.write(&file).map_err(|e| RunError::Environment(format!("cannot write {}: {e}", file.display())))?;
+        if results.verdict == Verdict::Void && void_runs < REPEATS_MAX {
+            let reason = results.void_reason.as_deref().unwrap_or_default();
+            Screen::plain().say(&format!("void: {reason}; the run is repeated"));
+            void_runs += 1;
+            put_away(&out, void_runs, options.keep)?;
+            continue;
+        }
+        let screen = Screen::plain();
+        screen.say(results.table().trim_end());
+        for place in &report.malformed_examples {
+            screen.say(&format!("unreadable record line: {place}"));
+        }
+        screen.say(&format!("files      {}", out.display()));
+        return Ok(results.verdict.exit_code());
+    }
+}
+
+fn prepare(out: &Path) -> Result<PathBuf, RunError> {
+    if out.join("records").exists() {
+        return Err(RunError::Usage(format!(
+            "{} holds the files of another run; give a new folder with --out",
+            out.display()
+        )));
+    }
+    let make = || {
+        std::fs::create_dir_all(out)?;
+        std::fs::canonicalize(out)
+    };
+    make().map_err(|e| RunError::Environment(format!("{}: {e}; give a writable folder with --out", out.display())))
+}
+
+/// Moves the files of a void run aside, or removes them.
+fn put_away(out: &Path, number: u32, keep: bool) -> Result<(), RunError> {
+    let aside = out.join(format!("void-{number}"));
+    let work = || -> std::io::Result<()> {
+        std::fs::create_dir_all(&aside)?;
+        for name in ["config", "logs", "records", "capture.pcapng", "events.jsonl", "results.json"] {
+            let file = out.join(name);
+            if file.exists() {
+                std::fs::rename(&file, aside.join(name))?;
+            }
+        }
+        if keep { Ok(()) } else { std::fs::remove_dir_all(&aside) }
+    };
+    work().map_err(|e| RunError::Environment(format!("{}: {e}", aside.display())))
+}
+
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// 20261122-163000, from seconds since 1970 (civil calendar after Hinnant's days_from_civil).
+fn utc(seconds: u64) -> String {
+    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", time / 3_600, time / 60 % 60, time % 60)
+}
+
+/// The point codes that hold so many groups.
+fn network_pcs(groups: u32) -> Vec<u32> {
+    (0..groups.div_ceil(GROUPS_PER_PC)).map(|index| FIRST_NETWORK_PC + index).collect()
+}
+
+fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
+    let mut settings = call_settings(&scenario.load, scenario.seed, scenario.controllers);
+    super::lab::merge(&mut settings, &scenario.controller_settings);
+    LabPlan {
+        out: out.to_owned(),
+        controllers: scenario.controllers,
+        network_pcs: network_pcs(scenario.load.groups),
+        pool_pcs: vec![POOL_PC],
+        gateway_settings: scenario.gateway_settings.clone(),
+        controller_settings: settings,
+    }
+}
+
+/// The controllers' part of the load's mix.
+fn call_settings(load: &Load, seed: u64, controllers: usize) -> Table {
+    let mix = &load.mix;
+    let answered = mix.caller_releases + mix.pool_releases;
+    let all = answered + mix.caller_gives_up + mix.pool_calls;
+    let messages_per_call = 5.0 - f64::from(mix.caller_gives_up) / f64::from(all.max(1));
+    let calls_per_s = f64::from(load.rate_per_s) / messages_per_call;
+    let originate_per_s = calls_per_s * f64::from(mix.pool_calls) / f64::from(all.max(1)) / controllers as f64;
+    // The caller gives up before ring_ms.1 and releases hold_ms after it: the answer lies between, the pool's release before.
+    let mut settings = toml! {
+        [call]
+        acm_delay_ms = 20
+        t1_ms = 4000
+    };
+    if let Some(call) = settings.get_mut("call").and_then(toml::Value::as_table_mut) {
+        let mut set = |key: &str, value: toml::Value| call.insert(key.to_owned(), value);
+        set("seed", (seed >> 1).cast_signed().into());
+        set("answer_delay_ms", i64::from(load.ring_ms.1).into());
+        set("hold_ms", i64::from(load.hold_ms.0 / 2).into());
+        set("release_by_controller_percent", i64::from(100 * mix.pool_releases / answered.max(1)).into());
+        set("originate_per_s", originate_per_s.into());
+    }
+    settings
+}
+
+/// What an attempt leaves besides its records.
+struct Attempted {
+    processes: Vec<ProcessEntry>,
+    interrupted: bool,
+    crashes: Vec<String>,
+}
+
+fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Attempted, RunError> {
+    let mut lab = Lab::start(lab_plan(scenario, out))?;
+    let mut journal = Journal::create(out, enrp::daemon::clock_anchor())?;
+    let mut traffic = start_traffic(scenario, &lab)?;
+    let ready = lab.wait_ready(READY_PATIENCE, &|| interrupt.seen()).and_then(|()| wait_active(&*traffic, interrupt));
+    match ready {
+        Ok(()) => {}
+        Err(RunError::Interrupted) => {
+            lab.stop();
+            return Ok(Attempted { processes: Vec::new(), interrupted: true, crashes: Vec::new() });
+        }
+        Err(error) => return Err(error),
+    }
+    let processes = process_entries(&lab);
+    journal.event("ready", json!({ "scenario": scenario.name, "seed": scenario.seed, "processes": processes }))?;
+    let sentinel = Sentinel::start().map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
+    let sampler = Sampler::start(lab.gateway_ip())?;
+    let duration = Duration::from_millis(scenario.duration_ms);
+    let mut run = Run {
+        scenario,
+        lab: &mut lab,
+        traffic: &mut *traffic,
+        journal: &mut journal,
+        sentinel: &sentinel,
+        screen: Screen::new(scenario.controllers, duration),
+        interrupt,
+        crashes: Vec::new(),
+        shown: Shown::default(),
+    };
+    let result = run.play(&sampler);
+    run.screen.clear();
+    let crashes = std::mem::take(&mut run.crashes);
+    // Whatever happened: no process stays, and the records are complete.
+    let finished = traffic.finish();
+    journal.record('Q', Instant::now(), "")?;
+    drop(sampler);
+    lab.stop();
+    result?;
+    finished.map_err(|error| RunError::Environment(format!("the traffic source: {error:#}")))?;
+    journal.event("end", json!({ "interrupted": interrupt.seen(), "crashes": crashes }))?;
+    Ok(Attempted { processes, interrupted: interrupt.seen(), crashes })
+}
+
+fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, RunError> {
+    network::start(TrafficConfig {
+        local: lab.network(),
+        gateway: lab.gateway(),
+        routing_context: NETWORK_ROUTING_CONTEXT,
+        network_pcs: network_pcs(scenario.load.groups),
+        pool_pc: POOL_PC,
+        record: lab.records().join("network.csv"),
+        load: scenario.load.clone(),
+        duration: Duration::from_millis(scenario.duration_ms),
+        seed: scenario.seed,
+    })
+    .map_err(|error| RunError::Environment(format!("the traffic source cannot start: {error:#}")))
+}
+
+fn wait_active(traffic: &dyn Traffic, interrupt: &Interrupt) -> Result<(), RunError> {
+    let deadline = Instant::now() + READY_PATIENCE;
+    loop {
+        match traffic.state() {
+            TrafficState::Active | TrafficState::Drained => return Ok(()),
+            TrafficState::Failed(why) => return Err(RunError::Environment(format!("the traffic source: {why}"))),
+            TrafficState::Connecting if interrupt.seen() => return Err(RunError::Interrupted),
+            TrafficState::Connecting if Instant::now() > deadline => {
+                return Err(RunError::Environment("the gateway does not take the traffic source as ASP".into()));
+            }
+            TrafficState::Connecting => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+fn process_entries(lab: &Lab) -> Vec<ProcessEntry> {
+    let entry = |(name, pid, ip): (String, u32, std::net::IpAddr)| ProcessEntry { name, pid, address: ip.to_string() };
+    let own = ("network".to_owned(), std::process::id(), lab.network().ip());
+    lab.processes().into_iter().chain([own]).map(entry).collect()
+}
+
+/// What was on the screen last, for rates.
+#[derive(Default)]
+struct Shown {
+    at: Option<Instant>,
+    traffic: TrafficCounters,
+    controllers: Vec<Line>,
+}
+
+/// A run while its load goes on.
+struct Run<'a> {
+    scenario: &'a Scenario,
+    lab: &'a mut Lab,
+    traffic: &'a mut dyn Traffic,
+    journal: &'a mut Journal,
+    sentinel: &'a Sentinel,
+    screen: Screen,
+    interrupt: &'a Interrupt,
+    crashes: Vec<String>,
+    shown: Shown,
+}
+
+impl Run<'_> {
+    /// Load with its faults, then the end of the calls.
+    fn play(&mut self, sampler: &Sampler) -> Result<(), RunError> {
+        let begin = Instant::now() + LOOK;
+        self.journal.set_zero(begin);
+        // What came before the load (linking, loading) is not the run's.
+        drop(self.sentinel.take());
+        self.traffic.begin(begin);
+        let warm_up = Duration::from_millis(self.scenario.load.warm_up_ms.into());
+        self.journal.record('B', begin + warm_up, "")?;
+        self.journal.event("begin", json!({ "warm_up_ms": self.scenario.load.warm_up_ms }))?;
+        self.timeline(begin, sampler)?;
+        self.journal.record('E', Instant::now(), "")?;
+        self.journal.event("load-end", json!({}))?;
+        self.lab.quiet();
+        self.traffic.stop();
+        self.drain();
+        for (t_ns, length_ns) in self.sentinel.take() {
+            self.journal.record_ns('W', t_ns, &length_ns.to_string())?;
+            self.journal.event("stall", json!({ "monotonic_ns": t_ns, "ms": length_ns as f64 / 1e6 }))?;
+        }
+        Ok(())
+    }
+
+    fn timeline(&mut self, begin: Instant, sampler: &Sampler) -> Result<(), RunError> {
+        let end = begin + Duration::from_millis(self.scenario.duration_ms);
+        let mut faults = self.scenario.faults.iter().peekable();
+        let mut next_second = begin + Duration::from_secs(1);
+        loop {
+            let now = Instant::now();
+            while let Some(fault) = faults.next_if(|f| begin + Duration::from_millis(f.at_ms) <= now) {
+                self.fault(fault)?;
+            }
+            if now >= next_second {
+                next_second += Duration::from_secs(1);
+                self.show(begin, sampler)?;
+            }
+            if self.interrupt.seen() || self.crashed()? || now >= end {
+                return Ok(());
+            }
+            let next_fault = faults.peek().map_or(end, |f| begin + Duration::from_millis(f.at_ms));
+            let until = next_second.min(end).min(next_fault);
+            std::thread::sleep(until.saturating_duration_since(Instant::now()).min(LOOK));
+        }
+    }
+
+    fn fault(&mut self, fault: &Fault) -> Result<(), RunError> {
+        let (kind, target) = (fault.kind.as_str(), fault.target());
+        // Before it is done: what it does must not seem to come before it.
+        let at = Instant::now();
+        match fault.controller {
+            Some(index) => {
+                let before = self.lab.pe(index);
+                self.lab.fault(index, fault.kind)?;
+                let pe = if fault.kind == FaultKind::Start { self.lab.pe(index) } else { before };
+                self.journal.record('K', at, &format!("{kind},{target},{pe:08x}"))?;
+            }
+            None => {
+                let duration = Duration::from_millis(fault.duration_ms);
+                self.sentinel.excuse(self.journal.ns(at + duration));
+                steal_core(duration).map_err(|e| RunError::Environment(format!("cannot steal a core: {e}")))?;
+                self.journal.record('K', at, &format!("{kind},{target},"))?;
+            }
+        }
+        self.screen.say(&format!("  {kind} {target}"));
+        self.journal.event("fault", json!({ "kind": kind, "target": target, "duration_ms": fault.duration_ms }))
+    }
+
+    /// Notes processes that ended by themselves; one is enough to end the run.
+    fn crashed(&mut self) -> Result<bool, RunError> {
+        if let Err(error) = self.lab.check_alive() {
+            self.crashes.push(error.to_string());
+        }
+        if let TrafficState::Failed(why) = self.traffic.state() {
+            self.crashes.push(format!("traffic source: {why}"));
+        }
+        for crash in &self.crashes {
+            self.journal.event("crash", json!({ "what": crash }))?;
+        }
+        Ok(!self.crashes.is_empty())
+    }
+
+    fn show(&mut self, begin: Instant, sampler: &Sampler) -> Result<(), RunError> {
+        let now = Instant::now();
+        let seconds = self.shown.at.map_or(1.0, |at| now.duration_since(at).as_secs_f64());
+        let counters = self.traffic.counters();
+        let before = self.shown.traffic.sent + self.shown.traffic.received;
+        let rate = (counters.sent + counters.received).saturating_sub(before) as f64 / seconds;
+        let lines: Vec<Line> =
+            (0..self.scenario.controllers).map(|index| self.line(index, &sampler.latest(), seconds)).collect();
+        self.screen.show(now.duration_since(begin), counters, rate, &lines);
+        let controllers: Vec<_> = lines
+            .iter()
+            .map(|line| {
+                let state = &line.state;
+                json!({ "name": line.name, "state": state.state, "groups": state.groups,
+                    "messages": state.messages_up + state.messages_down, "rate_per_s": line.rate_per_s.round() })
+            })
+            .collect();
+        self.journal.event(
+            "second",
+            json!({ "sent": counters.sent, "received": counters.received, "calls_up": counters.up,
+                "missed": counters.missed, "rate_per_s": rate.round(), "controllers": controllers }),
+        )?;
+        self.shown = Shown { at: Some(now), traffic: counters, controllers: lines };
+        Ok(())
+    }
+
+    fn line(&self, index: usize, state: &GatewayState, seconds: f64) -> Line {
+        let pe = format!("{:08x}", self.lab.pe(index));
+        let name = format!("gwc-{}", index + 1);
+        let Some(found) = state.pools.iter().flat_map(|pool| &pool.controllers).find(|c| c.pe == pe) else {
+            return Line { name, ..Line::default() };
+        };
+        let messages = found.messages_up + found.messages_down;
+        let before = self.shown.controllers.get(index).filter(|line| line.state.pe == pe);
+        let before = before.map_or(0, |line| line.state.messages_up + line.state.messages_down);
+        Line { name, state: found.clone(), rate_per_s: messages.saturating_sub(before) as f64 / seconds }
+    }
+
+    /// Waits until all calls ended and the gateway's queues are empty, or the time is over.
+    fn drain(&mut self) {
+        let deadline = Instant::now() + Duration::from_millis(self.scenario.drain_ms);
+        while self.traffic.state() == TrafficState::Active && Instant::now() < deadline && !self.interrupt.seen() {
+            std::thread::sleep(LOOK);
+        }
+        let deadline = Instant::now() + SETTLE_PATIENCE;
+        let mut settled = 0;
+        // Twice in a row: a message may be between the traffic source and the gateway.
+        while settled < 2 && Instant::now() < deadline && !self.interrupt.seen() {
+            let empty = self.lab.state().is_ok_and(|state| state.queued() == 0);
+            settled = if empty { settled + 1 } else { 0 };
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Asks the gateway for its state in a thread of its own, so that a slow answer never delays a fault.
+struct Sampler {
+    stop: Arc<AtomicBool>,
+    latest: Arc<Mutex<GatewayState>>,
+}
+
+impl Sampler {
+    fn start(gateway: std::net::IpAddr) -> Result<Self, RunError> {
+        let sampler = Self { stop: Arc::default(), latest: Arc::default() };
+        let (stop, latest) = (sampler.stop.clone(), sampler.latest.clone());
+        std::thread::Builder::new()
+            .name("sampler".into())
+            .spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Ok(state) = admin::gateway_state(gateway) {
+                        *latest.lock().unwrap_or_else(PoisonError::into_inner) = state;
+                    }
+                    std::thread::sleep(Duration::from_millis(450));
+                }
+            })
+            .map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
+        Ok(sampler)
+    }
+
+    fn latest(&self) -> GatewayState {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{self, BUILT_IN};
+
+    #[test]
+    fn the_daemons_take_the_settings_of_every_built_in_scenario() {
+        for built_in in BUILT_IN {
+            check(&scenario::load(built_in.name).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn utc_times() {
+        assert_eq!(utc(0), "19700101-000000");
+        assert_eq!(utc(951_782_400 + 3_661), "20000229-010101");
+        assert_eq!(utc(1_795_365_000), "20261122-163000");
+    }
+
+    #[test]
+    fn the_mix_becomes_the_controllers_settings() {
+        let load = Load { rate_per_s: 2_000, ..Load::default() };
+        let call = call_settings(&load, 7, 3)["call"].as_table().unwrap().clone();
+        // 60 + 20 + 10 + 10: 4.9 messages a call, a tenth of 408 calls a second by three controllers.
+        assert!((call["originate_per_s"].as_float().unwrap() - 13.6).abs() < 0.01);
+        assert_eq!(call["release_by_controller_percent"].as_integer(), Some(25));
+        assert_eq!(network_pcs(128), [101]);
+        assert_eq!(network_pcs(129), [101, 102]);
+    }
+}
