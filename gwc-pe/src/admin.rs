@@ -63,14 +63,18 @@ fn calls(counters: &CallCounters) -> Calls {
 }
 
 impl Node {
-    pub(crate) fn admin(&self, now: Instant, request: AdminRequest) {
+    pub(crate) fn admin(&mut self, now: Instant, request: AdminRequest) {
         let reply = match request.kind {
             AdminKind::State => AdminReply::json(&self.snapshot(now)),
             AdminKind::Metrics => AdminReply::ok(self.metrics()),
             AdminKind::Health if self.shared.stopping => AdminReply::unavailable("stopping\n"),
             AdminKind::Health if !self.pe.is_registered(&self.handle) => AdminReply::unavailable("not registered\n"),
             AdminKind::Health => AdminReply::ok("ok\n"),
-            AdminKind::Command { .. } => AdminReply::not_found("a controller has no commands\n"),
+            AdminKind::Command { name, .. } if name == "stop-originating" => {
+                self.shared.config.call.originate_per_s = 0.0;
+                AdminReply::ok("ok\n")
+            }
+            AdminKind::Command { .. } => AdminReply::not_found("the one command is stop-originating\n"),
         };
         request.reply.send(reply);
     }
