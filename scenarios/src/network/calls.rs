@@ -28,6 +28,8 @@ pub(crate) struct CallsConfig {
     pub(crate) acm_delay_ms: u64,
     /// Calls from the pool: from IAM to our ANM.
     pub(crate) answer_delay_ms: u64,
+    /// From the pool's REL to our RLC: an exchange takes its time to free the circuit.
+    pub(crate) clear_ms: u64,
     /// T1: REL again when no RLC came (Q.764: 15 to 60 s).
     pub(crate) t1_ms: u64,
     /// True when this side seizes the even circuits (Q.764 2.9.1.3: the higher point code controls the even ones).
@@ -79,6 +81,8 @@ enum State {
     },
     /// We sent REL and wait for RLC.
     Releasing,
+    /// The pool sent REL; our RLC follows.
+    Clearing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +90,7 @@ enum Timer {
     Release,
     Acm,
     Answer,
+    Clear,
     T1,
 }
 
@@ -253,9 +258,13 @@ impl Calls {
                 self.counters.answered += 1;
                 isup::anm(circuit.cic())
             }
+            (Timer::Clear, State::Clearing) => {
+                self.end(circuit);
+                isup::rlc(circuit.cic())
+            }
             (
-                Timer::Release | Timer::Acm | Timer::Answer | Timer::T1,
-                State::Idle | State::Outgoing { .. } | State::Incoming { .. } | State::Releasing,
+                Timer::Release | Timer::Acm | Timer::Answer | Timer::Clear | Timer::T1,
+                State::Idle | State::Outgoing { .. } | State::Incoming { .. } | State::Releasing | State::Clearing,
             ) => return None,
         };
         Some(Due { intended, circuit, user_data })
@@ -279,13 +288,16 @@ impl Calls {
         match kind {
             isup::IAM => self.incoming_call(now, circuit, state),
             isup::ANM | isup::CON => self.answered(circuit, state),
-            isup::REL => {
-                self.answer_with(now, circuit, isup::rlc(cic));
-                // After our own REL the circuit is free only with RLC (Q.764 2.3.3).
-                if state != State::Releasing {
-                    self.end(circuit);
+            isup::REL => match state {
+                State::Outgoing { .. } | State::Incoming { .. } => {
+                    self.set(circuit, State::Clearing);
+                    self.arm(circuit, now + Duration::from_millis(self.config.clear_ms), Timer::Clear);
                 }
-            }
+                // The circuit is free, or was before; after our own REL it is free only with RLC (Q.764 2.3.3).
+                State::Idle | State::Releasing => self.answer_with(now, circuit, isup::rlc(cic)),
+                // A repeated REL: the RLC is on its way.
+                State::Clearing => {}
+            },
             isup::RLC if state == State::Releasing => self.end(circuit),
             isup::RSC => {
                 self.answer_with(now, circuit, isup::rlc(cic));
@@ -325,7 +337,7 @@ impl Calls {
                 self.circuits[circuit.index()].state = State::Outgoing { answered: true };
                 self.counters.answered += 1;
             }
-            State::Idle | State::Outgoing { .. } | State::Incoming { .. } | State::Releasing => {}
+            State::Idle | State::Outgoing { .. } | State::Incoming { .. } | State::Releasing | State::Clearing => {}
         }
     }
 
@@ -395,6 +407,7 @@ mod tests {
             give_up_percent: 0,
             acm_delay_ms: 5,
             answer_delay_ms: 50,
+            clear_ms: 0,
             t1_ms: 4_000,
             even_circuits: true,
             seed: 1,

@@ -44,6 +44,7 @@ pub fn start(config: TrafficConfig) -> anyhow::Result<Box<dyn Traffic>> {
         give_up_percent: 100 * mix.caller_gives_up / own.max(1),
         acm_delay_ms: 10,
         answer_delay_ms: u64::from(config.load.ring_ms.0),
+        clear_ms: config.load.clear_ms.into(),
         t1_ms: T1_MS,
         even_circuits: config.network_pcs.iter().all(|pc| *pc > config.pool_pc),
         seed: config.seed,

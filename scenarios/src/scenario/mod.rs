@@ -132,6 +132,8 @@ pub struct Load {
     pub ring_ms: (u32, u32),
     /// From ANM to the caller's REL, least and most, ms.
     pub hold_ms: (u32, u32),
+    /// From a REL of the pool to the network's RLC, ms.
+    pub clear_ms: u32,
     /// The rate rises from 0 to `rate_per_s` over this time at the start of the run, ms. Its messages count for everything but `rate_per_s`.
     pub warm_up_ms: u32,
 }
@@ -159,6 +161,7 @@ impl Default for Load {
             mix: Mix::default(),
             ring_ms: (200, 600),
             hold_ms: (500, 1_500),
+            clear_ms: 100,
             warm_up_ms: 1_000,
         }
     }
