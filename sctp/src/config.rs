@@ -38,9 +38,9 @@ pub struct Config {
     pub inbound_streams: u16,
     /// Advertised receiver window in bytes.
     pub a_rwnd: u32,
-    /// Largest SCTP packet in bytes (UDP payload).
+    /// Largest SCTP packet in bytes (UDP payload), 512 to 65,000.
     pub mtu: usize,
-    /// Largest user message taken or sent, bytes.
+    /// Largest user message taken or sent, bytes; `a_rwnd` must be larger, or a peer's longest messages end the association.
     pub message_bytes_max: usize,
     /// Most accepted and unacknowledged messages of an association; `send` refuses past it.
     pub send_queue_messages_max: usize,
@@ -84,5 +84,21 @@ impl Default for Config {
             out_of_the_blue_per_s: 100,
             icmp: true,
         }
+    }
+}
+
+impl Config {
+    /// What the protocol or the engine cannot do is brought into its bounds: a_rwnd at least 1,500 (RFC 9260 section 3.3.2), at
+    /// least one stream each way, MTU 512 to 65,000, messages up to 2^24 bytes, RTO.Max not under RTO.Min.
+    pub(crate) fn sane(mut self) -> Self {
+        self.a_rwnd = self.a_rwnd.max(1_500);
+        self.outbound_streams = self.outbound_streams.max(1);
+        self.inbound_streams = self.inbound_streams.max(1);
+        self.mtu = self.mtu.clamp(512, 65_000);
+        self.message_bytes_max = self.message_bytes_max.clamp(1, 1 << 24);
+        self.rto_min_ms = self.rto_min_ms.max(1);
+        self.rto_max_ms = self.rto_max_ms.max(self.rto_min_ms);
+        self.rto_initial_ms = self.rto_initial_ms.clamp(self.rto_min_ms, self.rto_max_ms);
+        self
     }
 }

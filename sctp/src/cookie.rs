@@ -32,7 +32,7 @@ pub(crate) struct Cookie {
     pub(crate) peer_tag: u32,
     pub(crate) local_tsn: u32,
     pub(crate) peer_tsn: u32,
-    /// Tags of the association that exists already, or 0 (section 5.2.2).
+    /// Tie-tags of the association that exists already, or 0 (section 5.2.2).
     pub(crate) local_tie: u32,
     pub(crate) peer_tie: u32,
     pub(crate) peer_rwnd: u32,

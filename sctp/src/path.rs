@@ -104,7 +104,7 @@ pub(crate) fn rank(state: PathState) -> u8 {
 }
 
 fn rto_max(config: &Config) -> Duration {
-    Duration::from_millis(config.rto_max_ms.max(config.rto_min_ms))
+    Duration::from_millis(config.rto_max_ms)
 }
 
 #[cfg(test)]

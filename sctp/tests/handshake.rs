@@ -372,3 +372,36 @@ fn an_association_id_is_never_used_again() {
     assert_ne!(first, second);
     assert!(net.stacks[A].send(net.now, first, SendOptions::default(), "x".into()).is_err());
 }
+
+#[test]
+fn a_listed_address_that_is_not_the_peers_does_no_harm() {
+    // An address of somebody else, who answers our heartbeat with ABORT: out of the blue.
+    let mut net = Net::quick();
+    let list = [0, 5, 0, 8, 10, 9, 9, 9, 0, 5, 0, 8, 127, 0, 0, 1];
+    let other: SocketAddr = "10.0.0.1:9899".parse().unwrap();
+    net.record = true;
+    net.inject(B, other, packet((4_000, PORT), 0, &[init(7, (10, 10), 1, &list)]));
+    let ack = chunks(&net.sent.pop().unwrap().1.payload)[0].2.clone();
+    net.inject(B, other, packet((4_000, PORT), u32_at(&ack, 0), &[chunk(10, 0, &cookie_of(&ack))]));
+    let b = net.up_of(B).unwrap();
+    let stranger: SocketAddr = "10.9.9.9:9899".parse().unwrap();
+    assert_eq!(net.stacks[B].addresses(b), [other, stranger], "and no loopback address of our own");
+    net.run_ms(10);
+    assert!(net.sent.iter().any(|(_, t)| t.to == stranger && chunks(&t.payload)[0].0 == 4), "it is probed");
+    net.inject(B, stranger, packet((4_000, PORT), 7, &[chunk(6, 1, &[])]));
+    assert_eq!(net.closed_of(B), None);
+    // No data goes there.
+    net.sent.clear();
+    net.send(B, b, 0, 0, "x");
+    net.run_ms(1_000);
+    assert!(net.sent.iter().all(|(_, t)| t.to != stranger || chunks(&t.payload)[0].0 == 4));
+    net.inject(B, other, packet((4_000, PORT), 7, &[chunk(6, 1, &[])]));
+    assert!(net.closed_of(B).is_some());
+}
+
+#[test]
+fn a_stack_can_be_given_to_a_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<sctp::Stack>();
+    is_send::<Event>();
+}

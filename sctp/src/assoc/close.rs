@@ -34,7 +34,7 @@ impl Assoc {
                 self.state = State::ShutdownSent;
                 self.start_t2(ctx);
                 // Section 9.2: T5-shutdown-guard, 5 * RTO.Max.
-                self.guard_at = Some(ctx.now + 5 * Duration::from_millis(ctx.config.rto_max_ms.max(1)));
+                self.guard_at = Some(ctx.now + 5 * Duration::from_millis(ctx.config.rto_max_ms));
                 self.send_shutdown(ctx);
             }
             State::ShutdownReceived => {

@@ -59,7 +59,7 @@ impl Assoc {
 
     /// T1-init or T1-cookie is due.
     pub(super) fn on_t1(&mut self, ctx: &mut Ctx<'_>) -> Option<CloseReason> {
-        let rto_max = Duration::from_millis(ctx.config.rto_max_ms.max(ctx.config.rto_min_ms));
+        let rto_max = Duration::from_millis(ctx.config.rto_max_ms);
         let retry = self.retry.as_mut()?;
         retry.count += 1;
         retry.interval = (retry.interval * 2).min(rto_max);
@@ -119,7 +119,9 @@ impl Assoc {
     /// The source of the packet and the listed addresses become paths, with the source's UDP port (RFC 6951 section 5.4).
     pub(crate) fn learn_addresses(&mut self, ctx: &mut Ctx<'_>, source: SocketAddr, listed: &[IpAddr]) {
         let from = self.paths.first().map(|p| p.from);
-        let all = std::iter::once(source).chain(listed.iter().map(|ip| SocketAddr::new(*ip, source.port())));
+        // A loopback address in the list of a host elsewhere would be one of our own.
+        let reachable = listed.iter().filter(|ip| !ip.is_loopback() || source.ip().is_loopback());
+        let all = std::iter::once(source).chain(reachable.map(|ip| SocketAddr::new(*ip, source.port())));
         for address in all {
             if self.path_of(address).is_none() {
                 let local = local_for(ctx.local, address.ip()).or(from).unwrap_or(address.ip());
@@ -150,7 +152,7 @@ impl Assoc {
             message_bytes_max: ctx.config.message_bytes_max,
             rto_initial_ms: u64::try_from(rto.as_millis()).unwrap_or(u64::MAX),
             rto_min_ms: ctx.config.rto_min_ms,
-            rto_max_ms: ctx.config.rto_max_ms.max(ctx.config.rto_min_ms),
+            rto_max_ms: ctx.config.rto_max_ms,
         };
         self.engine = Engine::new(&setup);
         self.engine.is_some()

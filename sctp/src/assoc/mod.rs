@@ -103,6 +103,9 @@ pub(crate) struct Assoc {
     /// 0 until known.
     pub(crate) peer_tag: u32,
     pub(crate) local_tsn: u32,
+    /// Stands for this association in the cookie for a peer that may have restarted (section 5.2.2); never the tags themselves,
+    /// which the cookie would show.
+    pub(crate) ties: (u32, u32),
     pub(crate) outbound_streams: u16,
     pub(crate) inbound_streams: u16,
     /// The primary first; the order does not change.
@@ -159,6 +162,7 @@ impl Assoc {
             local_tag: tag,
             peer_tag: 0,
             local_tsn: tsn,
+            ties: (ctx.rng.nonzero_u32(), ctx.rng.nonzero_u32()),
             outbound_streams: ctx.config.outbound_streams,
             inbound_streams: ctx.config.inbound_streams,
             paths: Vec::new(),

@@ -83,7 +83,12 @@ impl Stack {
     /// No association has this tag. ABORT and SHUTDOWN COMPLETE with the T bit carry the peer's tag (section 8.5.1 B and C).
     fn on_reflected(&mut self, now: Instant, datagram: &Datagram, header: Header, chunks: Chunks<'_>) {
         let key = (header.destination, datagram.from, header.source);
-        let index = self.by_address.get(&key).copied().filter(|i| self.assocs[*i].peer_tag == header.tag);
+        // An address that did not prove itself may be anybody's, who rightly knows nothing of the association.
+        let proved = |index: &usize| {
+            let assoc = &self.assocs[*index];
+            assoc.peer_tag == header.tag && assoc.paths.iter().any(|p| p.to == datagram.from && p.confirmed)
+        };
+        let index = self.by_address.get(&key).copied().filter(proved);
         let reflected = chunks
             .flatten()
             .find(|c| matches!(c.kind, kind::ABORT | kind::SHUTDOWN_COMPLETE) && c.flags & flag::TAG_REFLECTED != 0);

@@ -95,7 +95,7 @@ impl Stack {
                 None
             }
             State::Established | State::ShutdownPending | State::ShutdownSent | State::ShutdownReceived => {
-                let ties = (assoc.local_tag, assoc.peer_tag);
+                let ties = assoc.ties;
                 let (tag, tsn) = (self.free_tag(), self.rng.nonzero_u32());
                 self.send_init_ack(now, datagram, header, init, (tag, tsn), ties);
                 None
@@ -276,7 +276,7 @@ impl Stack {
         let assoc = &self.assocs[index];
         let local = assoc.local_tag == cookie.local_tag;
         let peer = assoc.peer_tag == cookie.peer_tag;
-        let ties = (cookie.local_tie, cookie.peer_tie) == (assoc.local_tag, assoc.peer_tag);
+        let ties = (cookie.local_tie, cookie.peer_tie) == assoc.ties;
         let connecting = assoc.state.is_connecting();
         match (local, peer) {
             // (A) the peer restarted.

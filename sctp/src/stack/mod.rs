@@ -17,8 +17,7 @@ use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 use siphasher::sip::SipHasher13;
 use slab::Slab;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -67,7 +66,8 @@ pub struct Stack {
     events: VecDeque<Event>,
     out: VecDeque<Transmit>,
     dirty: VecDeque<usize>,
-    timers: BinaryHeap<Reverse<(Instant, usize, AssocId)>>,
+    /// One entry an association: when to look at it at the latest, which may be before anything is due.
+    timers: BTreeSet<(Instant, usize)>,
     ootb: ootb::Limit,
 }
 
@@ -76,6 +76,7 @@ impl Stack {
     /// operating system in production.
     #[must_use]
     pub fn new(config: Config, local: Vec<IpAddr>, seed: [u8; 32], now: Instant) -> Self {
+        let config = config.sane();
         let mut rng = Rng::new(&seed);
         let jar = CookieJar::new(rng.key(), config.cookie_key_ms);
         let by_address = HashMap::with_hasher(Keyed(rng.key()));
@@ -100,7 +101,7 @@ impl Stack {
             events: VecDeque::new(),
             out: VecDeque::new(),
             dirty: VecDeque::new(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
         }
     }
 
@@ -217,15 +218,12 @@ impl Stack {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(Reverse((at, index, id))) = self.timers.peek().copied() {
+        while let Some((at, index)) = self.timers.first().copied() {
             if at > now {
                 break;
             }
-            self.timers.pop();
-            let Some(assoc) = self.assocs.get_mut(index).filter(|a| a.id == id && a.scheduled == Some(at)) else {
-                continue;
-            };
-            assoc.scheduled = None;
+            self.timers.pop_first();
+            self.assocs[index].scheduled = None;
             self.with(index, now, Assoc::handle_timeout);
         }
     }
@@ -252,7 +250,7 @@ impl Stack {
 
     /// When to call [`Stack::handle_timeout`] at the latest. It may be earlier than anything is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _, _))| *at)
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// Accepted and not yet acknowledged messages and bytes of an association.
@@ -411,21 +409,27 @@ impl Stack {
         self.schedule(index, now);
     }
 
-    /// An earlier deadline gets an entry of its own; a later one is looked up when the earlier has passed.
+    /// An earlier deadline takes the place of the entry; a later one is looked up when the entry's time has come.
     fn schedule(&mut self, index: usize, now: Instant) {
         let (ctx, assocs) = self.split(now);
         let assoc = &mut assocs[index];
         let Some(at) = assoc.next_timeout(&ctx) else { return };
-        if assoc.scheduled.is_none_or(|scheduled| at < scheduled) {
-            assoc.scheduled = Some(at);
-            let id = assoc.id;
-            self.timers.push(Reverse((at, index, id)));
+        if assoc.scheduled.is_some_and(|scheduled| scheduled <= at) {
+            return;
         }
+        let before = assoc.scheduled.replace(at);
+        if let Some(before) = before {
+            self.timers.remove(&(before, index));
+        }
+        self.timers.insert((at, index));
     }
 
     /// Removes an association and hands back what was not delivered.
     fn end(&mut self, index: usize, reason: CloseReason) {
         let mut assoc = self.assocs.remove(index);
+        if let Some(at) = assoc.scheduled {
+            self.timers.remove(&(at, index));
+        }
         self.by_id.remove(&assoc.id);
         self.by_tag.remove(&assoc.local_tag);
         for path in &assoc.paths {
