@@ -19,9 +19,7 @@ impl ClockAnchor {
         let after = now.saturating_duration_since(self.instant).as_nanos();
         let before = self.instant.saturating_duration_since(now).as_nanos();
         let clamp = |ns: u128| u64::try_from(ns).unwrap_or(u64::MAX);
-        self.monotonic_ns
-            .saturating_add(clamp(after))
-            .saturating_sub(clamp(before))
+        self.monotonic_ns.saturating_add(clamp(after)).saturating_sub(clamp(before))
     }
 }
 
@@ -33,10 +31,7 @@ mod tests {
     #[test]
     fn counts_in_both_directions() {
         let instant = Instant::now() + Duration::from_secs(10);
-        let anchor = ClockAnchor {
-            instant,
-            monotonic_ns: 5_000,
-        };
+        let anchor = ClockAnchor { instant, monotonic_ns: 5_000 };
         assert_eq!(anchor.ns(instant), 5_000);
         assert_eq!(anchor.ns(instant + Duration::from_nanos(7)), 5_007);
         assert_eq!(anchor.ns(instant - Duration::from_nanos(7)), 4_993);

@@ -4,9 +4,16 @@
 //! datagrams and `now`, and gives datagrams, events and the next timeout. Rule of use, as in every machine of this
 //! project: after each `handle_*` or application call, drain [`Stack::poll_transmit`] and [`Stack::poll_event`] until
 //! `None`, then sleep until [`Stack::poll_timeout`]. `now` never goes backwards.
+//!
+//! Inside: `stack` finds the association of a packet and answers what needs none (INIT with a sealed cookie, packets out of the
+//! blue); `assoc` is the life of one association: handshake, messages, shutdown, supervision; `queue` has the messages that are
+//! not acknowledged; `engine` is the only place that knows `sctp-proto`, which sees DATA and SACK and nothing else.
+//!
+//! Not there: partial reliability (RFC 3758), stream reset (RFC 6525), dynamic addresses (RFC 5061), authentication (RFC 4895),
+//! I-DATA (RFC 8260), ECN, path MTU discovery. They are not announced, and their chunks are answered as unknown ones.
 
-mod clock;
 mod assoc;
+mod clock;
 pub mod config;
 mod cookie;
 pub mod counters;
@@ -23,9 +30,11 @@ mod wire;
 
 pub use clock::ClockAnchor;
 pub use config::Config;
-pub use event::{CloseReason, Event, PathState, Undelivered};
 pub use counters::Counters;
-pub use stack::{AssocId, AssocState, Connect, Datagram, Info, PathInfo, SendError, SendOptions, Stack, Transmit, Unreachable};
+pub use event::{CloseReason, Event, PathState, Undelivered};
+pub use stack::{
+    AssocId, AssocState, Connect, Datagram, Info, PathInfo, SendError, SendOptions, Stack, Transmit, Unreachable,
+};
 
 /// Payload protocol identifiers used by this project (host order; big-endian on the wire).
 pub mod ppid {
