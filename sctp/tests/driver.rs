@@ -20,12 +20,7 @@ const BOUND: Duration = Duration::from_secs(20);
 fn address() -> IpAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [_, _, high, low] = std::process::id().to_be_bytes();
-    IpAddr::V4(Ipv4Addr::new(
-        127,
-        high | 0x80,
-        low,
-        NEXT.fetch_add(1, Ordering::Relaxed),
-    ))
+    IpAddr::V4(Ipv4Addr::new(127, high | 0x80, low, NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
 fn client() -> (UdpSocket, SocketAddr) {
@@ -67,14 +62,9 @@ struct Echo {
 
 impl Echo {
     fn check(&mut self) {
-        let reached = |(datagrams, errors): (usize, usize)| {
-            self.datagrams.len() >= datagrams && self.errors.len() >= errors
-        };
-        if self
-            .waiting
-            .as_ref()
-            .is_some_and(|(d, e, _)| reached((*d, *e)))
-        {
+        let reached =
+            |(datagrams, errors): (usize, usize)| self.datagrams.len() >= datagrams && self.errors.len() >= errors;
+        if self.waiting.as_ref().is_some_and(|(d, e, _)| reached((*d, *e))) {
             self.waiting.take().unwrap().2.send(()).unwrap();
         }
     }
@@ -85,11 +75,7 @@ impl Node for Echo {
 
     fn handle_datagram(&mut self, _: Instant, datagram: Datagram) {
         self.flushed = false;
-        self.out.push_back(Transmit {
-            from: datagram.to,
-            to: datagram.from,
-            payload: datagram.payload.clone(),
-        });
+        self.out.push_back(Transmit { from: datagram.to, to: datagram.from, payload: datagram.payload.clone() });
         self.datagrams.push(datagram);
         self.check();
     }
@@ -101,11 +87,7 @@ impl Node for Echo {
         self.flushed = false;
         match command {
             Command::Send(batch) => self.out.extend(batch),
-            Command::When {
-                datagrams,
-                errors,
-                then,
-            } => self.waiting = Some((datagrams, errors, then)),
+            Command::When { datagrams, errors, then } => self.waiting = Some((datagrams, errors, then)),
             Command::Stop => self.stopped = true,
         }
         self.check();
@@ -121,11 +103,7 @@ impl Node for Echo {
     }
     fn flush(&mut self, _: Instant) -> io::Result<()> {
         self.flushed = true;
-        if self.flush_fails {
-            Err(io::Error::other("disk full"))
-        } else {
-            Ok(())
-        }
+        if self.flush_fails { Err(io::Error::other("disk full")) } else { Ok(()) }
     }
     fn poll_transmit(&mut self, _: Instant) -> Option<Transmit> {
         let next = self.out.pop_front()?;
@@ -141,18 +119,11 @@ impl Node for Echo {
 }
 
 fn config() -> DriverConfig {
-    DriverConfig {
-        addresses: vec![address()],
-        port: 0,
-        ..DriverConfig::default()
-    }
+    DriverConfig { addresses: vec![address()], port: 0, ..DriverConfig::default() }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// Runs an echo node beside `test`, stops it when the test is through, and gives the node back.
@@ -171,25 +142,14 @@ fn with_echo<F: Future<Output = ()>>(
             sender.send(Command::Stop).await.ok().unwrap();
         };
         let both = async { tokio::join!(run(Echo::default(), sockets, receiver, tap), test).0 };
-        tokio::time::timeout(BOUND, both)
-            .await
-            .expect("in time")
-            .unwrap()
+        tokio::time::timeout(BOUND, both).await.expect("in time").unwrap()
     });
     (node, counters)
 }
 
 async fn when(commands: &mpsc::Sender<Command>, datagrams: usize, errors: usize) {
     let (then, reached) = oneshot::channel();
-    commands
-        .send(Command::When {
-            datagrams,
-            errors,
-            then,
-        })
-        .await
-        .ok()
-        .unwrap();
+    commands.send(Command::When { datagrams, errors, then }).await.ok().unwrap();
     reached.await.unwrap();
 }
 
@@ -214,17 +174,11 @@ fn batches_of_mixed_sizes_come_back_in_order() {
                 // This side has the system's small buffer, so not too many at a time.
                 for first in (0..count).step_by(45) {
                     for number in first..first + 45 {
-                        socket
-                            .send_to(&payload(number, sizes[number % sizes.len()]), local)
-                            .unwrap();
+                        socket.send_to(&payload(number, sizes[number % sizes.len()]), local).unwrap();
                     }
                     for number in first..first + 45 {
                         let (len, from) = socket.recv_from(&mut buffer).unwrap();
-                        assert_eq!(
-                            buffer[..len],
-                            payload(number, sizes[number % sizes.len()]),
-                            "datagram {number}"
-                        );
+                        assert_eq!(buffer[..len], payload(number, sizes[number % sizes.len()]), "datagram {number}");
                         assert_eq!(from, local);
                     }
                 }
@@ -236,35 +190,20 @@ fn batches_of_mixed_sizes_come_back_in_order() {
     assert_eq!(node.datagrams.len(), count);
     assert_eq!(counters.datagrams_in.get(), count as u64);
     assert_eq!(counters.datagrams_out.get(), count as u64);
-    assert!(
-        counters.segments_out.get() > 0,
-        "no segmentation used: {counters:?}"
-    );
+    assert!(counters.segments_out.get() > 0, "no segmentation used: {counters:?}");
     assert!(counters.send_calls.get() < count as u64);
-    assert_eq!(
-        counters.send_errors.get() + counters.receive_errors.get(),
-        0
-    );
+    assert_eq!(counters.send_errors.get() + counters.receive_errors.get(), 0);
 }
 
 #[test]
 fn without_gso_everything_arrives_too() {
     let (socket, to) = client();
-    let config = DriverConfig {
-        gso: false,
-        ..config()
-    };
+    let config = DriverConfig { gso: false, ..config() };
     let (_, counters) = with_echo(
         &config,
         |_| None,
         |commands, local| async move {
-            let batch = (0..50)
-                .map(|n| Transmit {
-                    from: local.ip(),
-                    to,
-                    payload: payload(n, 100).into(),
-                })
-                .collect();
+            let batch = (0..50).map(|n| Transmit { from: local.ip(), to, payload: payload(n, 100).into() }).collect();
             commands.send(Command::Send(batch)).await.ok().unwrap();
             tokio::task::spawn_blocking(move || {
                 let mut buffer = [0; 2_048];
@@ -277,10 +216,7 @@ fn without_gso_everything_arrives_too() {
             .unwrap();
         },
     );
-    assert_eq!(
-        (counters.segments_out.get(), counters.datagrams_out.get()),
-        (0, 50)
-    );
+    assert_eq!((counters.segments_out.get(), counters.datagrams_out.get()), (0, 50));
 }
 
 #[test]
@@ -290,16 +226,8 @@ fn a_closed_port_is_reported_with_the_packet_it_was_for() {
         &config(),
         |_| None,
         |commands, local| async move {
-            let transmit = Transmit {
-                from: local.ip(),
-                to: dead,
-                payload: Bytes::from_static(b"0123456789abcdef"),
-            };
-            commands
-                .send(Command::Send(vec![transmit]))
-                .await
-                .ok()
-                .unwrap();
+            let transmit = Transmit { from: local.ip(), to: dead, payload: Bytes::from_static(b"0123456789abcdef") };
+            commands.send(Command::Send(vec![transmit])).await.ok().unwrap();
             when(&commands, 0, 1).await;
         },
     );
@@ -319,16 +247,8 @@ fn dead_destinations_cost_the_living_nothing() {
         |_| None,
         |commands, local| async move {
             for number in 0..count {
-                let to = |to| Transmit {
-                    from: local.ip(),
-                    to,
-                    payload: payload(number, 100).into(),
-                };
-                commands
-                    .send(Command::Send(vec![to(first), to(alive), to(second)]))
-                    .await
-                    .ok()
-                    .unwrap();
+                let to = |to| Transmit { from: local.ip(), to, payload: payload(number, 100).into() };
+                commands.send(Command::Send(vec![to(first), to(alive), to(second)])).await.ok().unwrap();
             }
             tokio::task::spawn_blocking(move || {
                 let mut buffer = [0; 200];
@@ -342,9 +262,7 @@ fn dead_destinations_cost_the_living_nothing() {
             when(&commands, 0, 2).await;
         },
     );
-    assert!(
-        node.errors.iter().any(|e| e.to == first) && node.errors.iter().any(|e| e.to == second)
-    );
+    assert!(node.errors.iter().any(|e| e.to == first) && node.errors.iter().any(|e| e.to == second));
     assert_eq!(counters.send_errors.get(), 0);
 }
 
@@ -353,23 +271,14 @@ fn dead_destinations_cost_the_living_nothing() {
 fn a_flood_of_errors_does_not_block_reception() {
     let (socket, from) = client();
     let dead = dead();
-    let config = DriverConfig {
-        receive_buffer_bytes: 50_000,
-        ..config()
-    };
+    let config = DriverConfig { receive_buffer_bytes: 50_000, ..config() };
     let (node, counters) = with_echo(
         &config,
         |_| None,
         |commands, local| async move {
             // Growing sizes cannot be joined, so each packet gets its own error.
             let flood = || {
-                (1..400)
-                    .map(|n| Transmit {
-                        from: local.ip(),
-                        to: dead,
-                        payload: payload(n, 8 + n).into(),
-                    })
-                    .collect()
+                (1..400).map(|n| Transmit { from: local.ip(), to: dead, payload: payload(n, 8 + n).into() }).collect()
             };
             for number in 0..10 {
                 commands.send(Command::Send(flood())).await.ok().unwrap();
@@ -378,21 +287,14 @@ fn a_flood_of_errors_does_not_block_reception() {
             }
         },
     );
-    assert!(
-        node.datagrams
-            .iter()
-            .all(|d| d.from == from && d.to == node.datagrams[0].to)
-    );
+    assert!(node.datagrams.iter().all(|d| d.from == from && d.to == node.datagrams[0].to));
     assert!(counters.icmp_unreachable.get() > 1_000, "{counters:?}");
 }
 
 #[test]
 fn errors_that_lay_there_before_the_start_are_no_obstacle() {
     let (socket, _) = client();
-    let config = DriverConfig {
-        receive_buffer_bytes: 20_000,
-        ..config()
-    };
+    let config = DriverConfig { receive_buffer_bytes: 20_000, ..config() };
     let sockets = Sockets::bind(&config).unwrap();
     let local = sockets.local()[0];
     // An error for the driver's socket, and datagrams, before anyone reads.
@@ -400,13 +302,8 @@ fn errors_that_lay_there_before_the_start_are_no_obstacle() {
         socket.send_to(&payload(number, 100), local).unwrap();
     }
     let (sender, receiver) = mpsc::channel(16);
-    let batch = (1..100)
-        .map(|n| Transmit {
-            from: local.ip(),
-            to: dead(),
-            payload: payload(n, 8 + n).into(),
-        })
-        .collect();
+    let batch =
+        (1..100).map(|n| Transmit { from: local.ip(), to: dead(), payload: payload(n, 8 + n).into() }).collect();
     sender.try_send(Command::Send(batch)).ok().unwrap();
     let node = runtime().block_on(async {
         let test = async {
@@ -414,10 +311,7 @@ fn errors_that_lay_there_before_the_start_are_no_obstacle() {
             sender.send(Command::Stop).await.ok().unwrap();
         };
         let both = async { tokio::join!(run(Echo::default(), sockets, receiver, None), test).0 };
-        tokio::time::timeout(BOUND, both)
-            .await
-            .expect("in time")
-            .unwrap()
+        tokio::time::timeout(BOUND, both).await.expect("in time").unwrap()
     });
     assert_eq!(node.datagrams.len(), 5);
 }
@@ -439,11 +333,7 @@ fn what_cannot_be_routed_is_counted_and_leaves_segmentation_on() {
                 bad(local.ip(), "[::1]:9899"),
                 bad("127.255.255.254".parse().unwrap(), "127.0.0.1:9899"),
             ];
-            batch.extend((0..10).map(|n| Transmit {
-                from: local.ip(),
-                to,
-                payload: payload(n, 64).into(),
-            }));
+            batch.extend((0..10).map(|n| Transmit { from: local.ip(), to, payload: payload(n, 64).into() }));
             commands.send(Command::Send(batch)).await.ok().unwrap();
             tokio::task::spawn_blocking(move || {
                 for _ in 0..10 {
@@ -454,14 +344,7 @@ fn what_cannot_be_routed_is_counted_and_leaves_segmentation_on() {
             .unwrap();
         },
     );
-    assert_eq!(
-        (
-            counters.unroutable.get(),
-            counters.send_errors.get(),
-            counters.segments_out.get()
-        ),
-        (3, 0, 10)
-    );
+    assert_eq!((counters.unroutable.get(), counters.send_errors.get(), counters.segments_out.get()), (3, 0, 10));
 }
 
 /// Open-loop load needs better than tokio's millisecond. Best of a few tries: the machine may be busy.
@@ -471,21 +354,13 @@ fn timers_are_finer_than_a_millisecond() {
     let best = (0..10).map(|_| {
         let sockets = Sockets::bind(&config()).unwrap();
         let (_sender, receiver) = mpsc::channel(1);
-        let node = Echo {
-            ticks: Some((Instant::now(), ticks)),
-            ..Echo::default()
-        };
+        let node = Echo { ticks: Some((Instant::now(), ticks)), ..Echo::default() };
         let start = Instant::now();
-        runtime()
-            .block_on(run(node, sockets, receiver, None))
-            .unwrap();
+        runtime().block_on(run(node, sockets, receiver, None)).unwrap();
         start.elapsed()
     });
     let best = best.min().unwrap();
-    assert!(
-        best < Duration::from_millis(70),
-        "100 ticks of 0.2 ms took {best:?}; 20 ms would be right"
-    );
+    assert!(best < Duration::from_millis(70), "100 ticks of 0.2 ms took {best:?}; 20 ms would be right");
     assert!(best >= Duration::from_micros(200 * (ticks as u64 - 1)));
 }
 
@@ -525,26 +400,12 @@ fn a_failed_flush_ends_the_loop_before_anything_is_sent() {
     let sockets = Sockets::bind(&config()).unwrap();
     let from = sockets.local()[0].ip();
     let (_sender, receiver) = mpsc::channel(1);
-    let transmit = Transmit {
-        from,
-        to,
-        payload: Bytes::from_static(b"12345678"),
-    };
-    let node = Echo {
-        flush_fails: true,
-        out: [transmit].into(),
-        ..Echo::default()
-    };
-    let error = runtime()
-        .block_on(run(node, sockets, receiver, None))
-        .err()
-        .unwrap();
+    let transmit = Transmit { from, to, payload: Bytes::from_static(b"12345678") };
+    let node = Echo { flush_fails: true, out: [transmit].into(), ..Echo::default() };
+    let error = runtime().block_on(run(node, sockets, receiver, None)).err().unwrap();
     assert_eq!(error.to_string(), "disk full");
     socket.set_nonblocking(true).unwrap();
-    assert_eq!(
-        socket.recv(&mut [0; 10]).unwrap_err().kind(),
-        io::ErrorKind::WouldBlock
-    );
+    assert_eq!(socket.recv(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
 }
 
 /// An SCTP packet that tshark has nothing to say against: COOKIE-ACK with a right CRC.
@@ -564,22 +425,15 @@ fn the_capture_decodes() {
     let (socket, _) = client();
     let count = 40;
     // The port makes it SCTP for tshark; the address is this test's own.
-    let config = DriverConfig {
-        port: 9899,
-        ..config()
-    };
-    let make_tap =
-        |sockets: &Sockets| Some(Tap::create(&path, "echo", 1_000, sockets.counters()).unwrap());
+    let config = DriverConfig { port: 9899, ..config() };
+    let make_tap = |sockets: &Sockets| Some(Tap::create(&path, "echo", 1_000, sockets.counters()).unwrap());
     let (_, counters) = with_echo(&config, make_tap, |commands, local| async move {
         for tag in 0..count {
             socket.send_to(&sctp_packet(tag), local).unwrap();
         }
         when(&commands, count as usize, 0).await;
     });
-    assert_eq!(
-        (counters.captured.get(), counters.capture_dropped.get()),
-        (80, 0)
-    );
+    assert_eq!((counters.captured.get(), counters.capture_dropped.get()), (80, 0));
 
     // An independent reader: blocks.
     let bytes = std::fs::read(&path).unwrap();
@@ -595,35 +449,17 @@ fn the_capture_decodes() {
     assert_eq!(packets, 80);
 
     // Another one, where it is installed: every checksum right, nothing to complain about.
-    let fields = [
-        "ip.checksum.status",
-        "udp.checksum.status",
-        "sctp.chunk_type",
-        "_ws.expert.message",
-        "_ws.malformed",
-    ];
+    let fields =
+        ["ip.checksum.status", "udp.checksum.status", "sctp.chunk_type", "_ws.expert.message", "_ws.malformed"];
     let mut tshark = std::process::Command::new("tshark");
-    tshark.arg("-r").arg(&path).args([
-        "-o",
-        "ip.check_checksum:TRUE",
-        "-o",
-        "udp.check_checksum:TRUE",
-        "-T",
-        "fields",
-    ]);
+    tshark.arg("-r").arg(&path).args(["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-T", "fields"]);
     tshark.args(fields.iter().flat_map(|field| ["-e", field]));
     match tshark.output() {
         Ok(output) => {
             let text = String::from_utf8(output.stdout).unwrap();
-            assert_eq!(
-                text.lines().count(),
-                80,
-                "{text}{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            assert_eq!(text.lines().count(), 80, "{text}{}", String::from_utf8_lossy(&output.stderr));
             assert!(
-                text.lines()
-                    .all(|line| line.split('\t').collect::<Vec<_>>() == ["1", "1", "11", "", ""]),
+                text.lines().all(|line| line.split('\t').collect::<Vec<_>>() == ["1", "1", "11", "", ""]),
                 "{text}"
             );
         }

@@ -23,8 +23,12 @@ pub struct DriverConfig {
     pub send_budget_datagrams: usize,
     /// Datagrams kept for a socket whose send buffer is full; more are dropped and counted.
     pub send_queue_datagrams: usize,
-    /// Segmentation offload on sending (UDP_SEGMENT), where the kernel has it.
+    /// Segmentation offload on sending (UDP_SEGMENT) toward loopback addresses, where our own nodes are.
     pub gso: bool,
+    /// With `gso`: toward every other address too. Off, because Linux 6.1 *panics* (`__pskb_pull_tail`, in `sctp_rcv`) when its
+    /// own SCTP gets a segmented datagram over veth (`.ci/kernel-sctp` with this switched on). On where no peer is a kernel's SCTP
+    /// on this same machine.
+    pub gso_everywhere: bool,
     /// Whether ICMP errors are asked for (IP_RECVERR). Off: a dead peer is seen by supervision only.
     pub icmp: bool,
     /// Write a pcapng capture of all datagrams here. Empty: none.
@@ -44,6 +48,7 @@ impl Default for DriverConfig {
             send_budget_datagrams: 512,
             send_queue_datagrams: 4_096,
             gso: true,
+            gso_everywhere: false,
             icmp: true,
             capture: PathBuf::new(),
             capture_queue_datagrams: 16_384,

@@ -38,20 +38,12 @@ pub(super) struct ErrorQueue {
 impl ErrorQueue {
     pub(super) fn new() -> Self {
         // Room for the error with its offender, and for what the other socket options add (time stamp, packet info, TOS).
-        Self {
-            data: vec![0; QUOTE_BYTES],
-            control: cmsg_space!([u8; 256]),
-        }
+        Self { data: vec![0; QUOTE_BYTES], control: cmsg_space!([u8; 256]) }
     }
 
     /// Empties the queue. Unreachable errors go to `out`, others are counted. Returns the number of entries read; reading them
     /// also clears the socket's pending error (trap 1).
-    pub(super) fn drain(
-        &mut self,
-        udp: &UdpSocket,
-        out: &mut Vec<Unreachable>,
-        counters: &DriverCounters,
-    ) -> usize {
+    pub(super) fn drain(&mut self, udp: &UdpSocket, out: &mut Vec<Unreachable>, counters: &DriverCounters) -> usize {
         for entries in 0..DRAIN_MAX {
             match self.read_one(udp) {
                 Ok(Some(error)) => {
@@ -74,36 +66,22 @@ impl ErrorQueue {
     fn read_one(&mut self, udp: &UdpSocket) -> Result<Option<Unreachable>, Errno> {
         let mut buffers = [IoSliceMut::new(&mut self.data)];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let message = recvmsg::<SockaddrStorage>(
-            udp.as_raw_fd(),
-            &mut buffers,
-            Some(&mut self.control),
-            flags,
-        )?;
-        let verdict = message
-            .cmsgs()
-            .ok()
-            .and_then(|mut all| all.find_map(|control| verdict(&control)));
+        let message = recvmsg::<SockaddrStorage>(udp.as_raw_fd(), &mut buffers, Some(&mut self.control), flags)?;
+        let verdict = message.cmsgs().ok().and_then(|mut all| all.find_map(|control| verdict(&control)));
         let to = message.address.as_ref().and_then(socket_address);
         let bytes = message.bytes;
         let (Some(port), Some(to)) = (verdict, to) else {
             return Ok(None);
         };
         let kept = bytes.min(QUOTE_KEPT_BYTES);
-        Ok(Some(Unreachable {
-            to,
-            quoted: Bytes::copy_from_slice(&self.data[..kept]),
-            port,
-        }))
+        Ok(Some(Unreachable { to, quoted: Bytes::copy_from_slice(&self.data[..kept]), port }))
     }
 }
 
 /// Whether a control message says unreachable, and if so whether it is the port or protocol (no socket there).
 fn verdict(control: &ControlMessageOwned) -> Option<bool> {
     // nix's enum has a variant for every control message there is; only two are of interest.
-    if let ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) =
-        control
-    {
+    if let ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) = control {
         unreachable(error.ee_origin, error.ee_type, error.ee_code)
     } else {
         None
@@ -125,14 +103,8 @@ fn unreachable(origin: u8, icmp_type: u8, code: u8) -> Option<bool> {
 }
 
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = address
-        .as_sockaddr_in()
-        .map(|a| SocketAddr::V4(SocketAddrV4::from(*a)));
-    v4.or_else(|| {
-        address
-            .as_sockaddr_in6()
-            .map(|a| SocketAddr::V6(SocketAddrV6::from(*a)))
-    })
+    let v4 = address.as_sockaddr_in().map(|a| SocketAddr::V4(SocketAddrV4::from(*a)));
+    v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddr::V6(SocketAddrV6::from(*a))))
 }
 
 #[cfg(test)]

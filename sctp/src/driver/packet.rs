@@ -10,19 +10,11 @@ const DONT_FRAGMENT: u16 = 0x4000;
 
 /// Writes IP header, UDP header and payload into `out` (cleared first). Both addresses are of one family, as every datagram's are;
 /// a mixed pair gives an empty packet.
-pub(super) fn encode(
-    out: &mut Vec<u8>,
-    from: SocketAddr,
-    to: SocketAddr,
-    identification: u16,
-    payload: &[u8],
-) {
+pub(super) fn encode(out: &mut Vec<u8>, from: SocketAddr, to: SocketAddr, identification: u16, payload: &[u8]) {
     out.clear();
     let udp_bytes = u16::try_from(UDP_HEADER_BYTES + payload.len()).unwrap_or(u16::MAX);
     let sum = match (from, to) {
-        (SocketAddr::V4(from), SocketAddr::V4(to)) => {
-            ipv4(out, *from.ip(), *to.ip(), identification, udp_bytes)
-        }
+        (SocketAddr::V4(from), SocketAddr::V4(to)) => ipv4(out, *from.ip(), *to.ip(), identification, udp_bytes),
         (SocketAddr::V6(from), SocketAddr::V6(to)) => ipv6(out, *from.ip(), *to.ip(), udp_bytes),
         (SocketAddr::V4(_), SocketAddr::V6(_)) | (SocketAddr::V6(_), SocketAddr::V4(_)) => return,
     };
@@ -40,13 +32,7 @@ pub(super) fn encode(
 }
 
 /// Writes the header; returns the sum of the UDP pseudo header.
-fn ipv4(
-    out: &mut Vec<u8>,
-    from: Ipv4Addr,
-    to: Ipv4Addr,
-    identification: u16,
-    udp_bytes: u16,
-) -> u64 {
+fn ipv4(out: &mut Vec<u8>, from: Ipv4Addr, to: Ipv4Addr, identification: u16, udp_bytes: u16) -> u64 {
     let total = udp_bytes.saturating_add(IPV4_HEADER_BYTES as u16);
     out.extend_from_slice(&[0x45, 0]);
     out.extend_from_slice(&total.to_be_bytes());
@@ -70,12 +56,7 @@ fn ipv6(out: &mut Vec<u8>, from: Ipv6Addr, to: Ipv6Addr, udp_bytes: u16) -> u64 
 }
 
 fn sum_words(bytes: &[u8]) -> u64 {
-    let words = bytes.chunks(2).map(|pair| {
-        u64::from(u16::from_be_bytes([
-            pair[0],
-            pair.get(1).copied().unwrap_or(0),
-        ]))
-    });
+    let words = bytes.chunks(2).map(|pair| u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])));
     words.sum()
 }
 
@@ -94,18 +75,11 @@ mod tests {
     #[test]
     fn ipv4_golden() {
         let mut out = Vec::new();
-        encode(
-            &mut out,
-            "127.0.0.1:9899".parse().unwrap(),
-            "127.0.0.2:9899".parse().unwrap(),
-            1,
-            b"abc",
-        );
+        encode(&mut out, "127.0.0.1:9899".parse().unwrap(), "127.0.0.2:9899".parse().unwrap(), 1, b"abc");
         assert_eq!(
             out,
             [
-                0x45, 0, 0, 31, 0, 1, 0x40, 0, 64, 17, 0x3c, 0xca, 127, 0, 0, 1, 127, 0, 0,
-                2, // IPv4
+                0x45, 0, 0, 31, 0, 1, 0x40, 0, 64, 17, 0x3c, 0xca, 127, 0, 0, 1, 127, 0, 0, 2, // IPv4
                 0x26, 0xab, 0x26, 0xab, 0, 11, 0xf0, 0x1b, b'a', b'b', b'c'
             ]
         );
@@ -115,24 +89,12 @@ mod tests {
     fn checksums_verify() {
         let mut out = Vec::new();
         for payload in [&b""[..], b"x", &[0xff; 1_400]] {
-            encode(
-                &mut out,
-                "10.0.0.1:1".parse().unwrap(),
-                "10.0.0.2:2".parse().unwrap(),
-                7,
-                payload,
-            );
+            encode(&mut out, "10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap(), 7, payload);
             assert_eq!(fold(sum_words(&out[..20])), 0);
             let pseudo = sum_words(&out[12..20]) + 17 + (8 + payload.len() as u64);
             assert_eq!(fold(pseudo + sum_words(&out[20..])), 0);
 
-            encode(
-                &mut out,
-                "[fd98::1]:1".parse().unwrap(),
-                "[fd98::2]:2".parse().unwrap(),
-                7,
-                payload,
-            );
+            encode(&mut out, "[fd98::1]:1".parse().unwrap(), "[fd98::2]:2".parse().unwrap(), 7, payload);
             assert_eq!(out.len(), 48 + payload.len());
             let pseudo = sum_words(&out[8..40]) + 17 + (8 + payload.len() as u64);
             assert_eq!(fold(pseudo + sum_words(&out[40..])), 0);

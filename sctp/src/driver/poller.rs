@@ -49,10 +49,7 @@ pub(super) struct Poller {
 impl Poller {
     pub(super) fn new(sockets: &[Socket]) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let timer = TimerFd::new(
-            ClockId::CLOCK_MONOTONIC,
-            TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
-        )?;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         for (i, socket) in sockets.iter().enumerate() {
             epoll.add(&socket.udp, event(i, false))?;
@@ -62,23 +59,13 @@ impl Poller {
             reason = "its successor is unsafe; what it asks for holds: EpollFd owns its one descriptor"
         )]
         let epoll = AsyncFd::with_interest(EpollFd(epoll), Interest::READABLE)?;
-        Ok(Self {
-            epoll,
-            timer,
-            armed: None,
-            events: vec![EpollEvent::empty(); sockets.len() + 1],
-        })
+        Ok(Self { epoll, timer, armed: None, events: vec![EpollEvent::empty(); sockets.len() + 1] })
     }
 
     /// What is ready now; never blocks.
     pub(super) fn poll(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let count = match self
-            .epoll
-            .get_ref()
-            .0
-            .wait(&mut self.events, EpollTimeout::ZERO)
-        {
+        let count = match self.epoll.get_ref().0.wait(&mut self.events, EpollTimeout::ZERO) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
@@ -102,35 +89,18 @@ impl Poller {
     }
 
     /// Asks for (or no longer for) room to send on a socket.
-    pub(super) fn want_writable(
-        &self,
-        index: usize,
-        socket: &Socket,
-        wanted: bool,
-    ) -> io::Result<()> {
-        Ok(self
-            .epoll
-            .get_ref()
-            .0
-            .modify(&socket.udp, &mut event(index, wanted))?)
+    pub(super) fn want_writable(&self, index: usize, socket: &Socket, wanted: bool) -> io::Result<()> {
+        Ok(self.epoll.get_ref().0.modify(&socket.udp, &mut event(index, wanted))?)
     }
 
     /// Sets the timer for the next [`wait`](Self::wait).
     pub(super) fn arm(&mut self, deadline: Instant, now: Instant) -> io::Result<()> {
-        if self
-            .armed
-            .is_some_and(|armed| armed > now && armed <= deadline)
-        {
+        if self.armed.is_some_and(|armed| armed > now && armed <= deadline) {
             return Ok(());
         }
         // Zero would switch the timer off.
-        let after = deadline
-            .saturating_duration_since(now)
-            .max(Duration::from_nanos(1));
-        self.timer.set(
-            Expiration::OneShot(TimeSpec::from_duration(after)),
-            TimerSetTimeFlags::empty(),
-        )?;
+        let after = deadline.saturating_duration_since(now).max(Duration::from_nanos(1));
+        self.timer.set(Expiration::OneShot(TimeSpec::from_duration(after)), TimerSetTimeFlags::empty())?;
         self.armed = Some(deadline);
         Ok(())
     }
@@ -145,10 +115,6 @@ impl Poller {
 
 fn event(socket: usize, writable: bool) -> EpollEvent {
     // EPOLLERR is always told.
-    let flags = if writable {
-        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT
-    } else {
-        EpollFlags::EPOLLIN
-    };
+    let flags = if writable { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
     EpollEvent::new(flags, socket as u64)
 }

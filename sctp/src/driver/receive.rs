@@ -23,10 +23,7 @@ pub(super) struct Receiver {
 
 impl Receiver {
     pub(super) fn new() -> Self {
-        Self {
-            buffers: vec![0; BUFFERS * BUFFER_BYTES],
-            meta: [RecvMeta::default(); BUFFERS],
-        }
+        Self { buffers: vec![0; BUFFERS * BUFFER_BYTES], meta: [RecvMeta::default(); BUFFERS] }
     }
 
     /// Hands datagrams to `sink` until the socket is empty or `budget` is spent. True when it is empty.
@@ -65,16 +62,9 @@ impl Receiver {
 
     fn call(&mut self, socket: &Socket) -> io::Result<usize> {
         let mut chunks = self.buffers.chunks_exact_mut(BUFFER_BYTES);
-        let mut slices: [IoSliceMut<'_>; BUFFERS] = std::array::from_fn(|_| {
-            IoSliceMut::new(
-                chunks
-                    .next()
-                    .expect("invariant: BUFFERS chunks were allocated"),
-            )
-        });
-        socket
-            .state
-            .recv(UdpSockRef::from(&socket.udp), &mut slices, &mut self.meta)
+        let mut slices: [IoSliceMut<'_>; BUFFERS] =
+            std::array::from_fn(|_| IoSliceMut::new(chunks.next().expect("invariant: BUFFERS chunks were allocated")));
+        socket.state.recv(UdpSockRef::from(&socket.udp), &mut slices, &mut self.meta)
     }
 
     /// Cuts the buffers into datagrams (GRO joins equal-sized ones; only the last may be shorter).
@@ -86,21 +76,14 @@ impl Receiver {
         sink: &mut impl FnMut(Datagram),
     ) -> usize {
         let mut datagrams = 0;
-        for (meta, buffer) in self.meta[..messages]
-            .iter()
-            .zip(self.buffers.chunks_exact(BUFFER_BYTES))
-        {
+        for (meta, buffer) in self.meta[..messages].iter().zip(self.buffers.chunks_exact(BUFFER_BYTES)) {
             counters.bytes_in.add(meta.len);
             // An empty datagram is legal UDP and no SCTP.
             for payload in buffer[..meta.len].chunks(meta.stride.max(1)) {
                 datagrams += 1;
                 // Each its own copy: a message that is kept must not keep 64 KB.
                 let payload = Bytes::copy_from_slice(payload);
-                sink(Datagram {
-                    from: meta.addr,
-                    to: socket.local.ip(),
-                    payload,
-                });
+                sink(Datagram { from: meta.addr, to: socket.local.ip(), payload });
             }
         }
         counters.datagrams_in.add(datagrams);

@@ -98,16 +98,12 @@ struct Rounds {
 
 impl Rounds {
     fn new(sockets: Sockets, tap: Option<Tap>) -> io::Result<Self> {
-        let Sockets {
-            sockets,
-            config,
-            counters,
-        } = sockets;
+        let Sockets { sockets, config, counters } = sockets;
         Ok(Self {
             poller: Poller::new(&sockets)?,
             sockets,
             receiver: Receiver::new(),
-            sender: Sender::new(config.gso, config.send_queue_datagrams),
+            sender: Sender::new(&config),
             config,
             counters,
             tap,
@@ -147,20 +143,8 @@ impl Rounds {
         Ok(!self.drained)
     }
 
-    fn receive(
-        &mut self,
-        index: usize,
-        budget: &mut usize,
-        now: Instant,
-        node: &mut impl Node,
-    ) -> bool {
-        let Self {
-            sockets,
-            receiver,
-            counters,
-            tap,
-            ..
-        } = self;
+    fn receive(&mut self, index: usize, budget: &mut usize, now: Instant, node: &mut impl Node) -> bool {
+        let Self { sockets, receiver, counters, tap, .. } = self;
         let socket = &mut sockets[index];
         let local = socket.local;
         receiver.receive(socket, budget, counters, |datagram| {

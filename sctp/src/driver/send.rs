@@ -1,7 +1,7 @@
 //! Batched sending: runs of equal-sized datagrams to one destination leave as one call (GSO).
 
-use super::DriverCounters;
 use super::sockets::Socket;
+use super::{DriverConfig, DriverCounters};
 use crate::Transmit;
 use quinn_udp::UdpSockRef;
 use std::io;
@@ -26,25 +26,22 @@ pub(super) struct Sender {
     /// A run's datagrams, one behind the other.
     joined: Vec<u8>,
     gso: bool,
+    gso_everywhere: bool,
     queue_max: usize,
 }
 
 impl Sender {
-    pub(super) fn new(gso: bool, queue_max: usize) -> Self {
-        Self {
-            joined: Vec::new(),
-            gso,
-            queue_max,
-        }
+    pub(super) fn new(config: &DriverConfig) -> Self {
+        let DriverConfig { gso, gso_everywhere, send_queue_datagrams: queue_max, .. } = *config;
+        Self { joined: Vec::new(), gso, gso_everywhere, queue_max }
+    }
+
+    fn may_segment(&self, to: SocketAddr) -> bool {
+        self.gso && (self.gso_everywhere || to.ip().is_loopback())
     }
 
     /// Sends datagrams of this socket in order; what the kernel has no room for waits in the socket's backlog.
-    pub(super) fn send(
-        &mut self,
-        socket: &mut Socket,
-        batch: &[Transmit],
-        counters: &DriverCounters,
-    ) {
+    pub(super) fn send(&mut self, socket: &mut Socket, batch: &[Transmit], counters: &DriverCounters) {
         if !socket.backlog.is_empty() {
             return self.keep(socket, batch, counters);
         }
@@ -56,28 +53,17 @@ impl Sender {
     /// Sends what waits. True when nothing waits any more.
     pub(super) fn send_backlog(&mut self, socket: &mut Socket, counters: &DriverCounters) -> bool {
         let mut backlog = std::mem::take(&mut socket.backlog);
-        let taken = self
-            .send_all(socket, backlog.make_contiguous(), counters)
-            .unwrap_or(backlog.len());
+        let taken = self.send_all(socket, backlog.make_contiguous(), counters).unwrap_or(backlog.len());
         backlog.drain(..taken);
         socket.backlog = backlog;
         socket.backlog.is_empty()
     }
 
     /// `Some(n)`: blocked after n.
-    fn send_all(
-        &mut self,
-        socket: &mut Socket,
-        batch: &[Transmit],
-        counters: &DriverCounters,
-    ) -> Option<usize> {
+    fn send_all(&mut self, socket: &mut Socket, batch: &[Transmit], counters: &DriverCounters) -> Option<usize> {
         let mut start = 0;
         while start < batch.len() {
-            let segments = if self.gso {
-                socket.state.max_gso_segments()
-            } else {
-                1
-            };
+            let segments = if self.may_segment(batch[start].to) { socket.state.max_gso_segments() } else { 1 };
             let end = start + run_length(&batch[start..], segments);
             match self.send_run(socket, &batch[start..end], counters) {
                 Sent::Done => start = end,
@@ -87,12 +73,7 @@ impl Sender {
         None
     }
 
-    fn send_run(
-        &mut self,
-        socket: &mut Socket,
-        run: &[Transmit],
-        counters: &DriverCounters,
-    ) -> Sent {
+    fn send_run(&mut self, socket: &mut Socket, run: &[Transmit], counters: &DriverCounters) -> Sent {
         if run.len() > 1 {
             match self.send_joined(socket, run, counters) {
                 Ok(()) => return Sent::Done,
@@ -118,33 +99,19 @@ impl Sender {
         Sent::Done
     }
 
-    fn send_joined(
-        &mut self,
-        socket: &mut Socket,
-        run: &[Transmit],
-        counters: &DriverCounters,
-    ) -> io::Result<()> {
+    fn send_joined(&mut self, socket: &mut Socket, run: &[Transmit], counters: &DriverCounters) -> io::Result<()> {
         self.joined.clear();
         for transmit in run {
             self.joined.extend_from_slice(&transmit.payload);
         }
-        try_send(
-            socket,
-            run[0].to,
-            &self.joined,
-            Some(run[0].payload.len()),
-            counters,
-        )?;
+        try_send(socket, run[0].to, &self.joined, Some(run[0].payload.len()), counters)?;
         counters.count_out(run.len(), self.joined.len());
         counters.segments_out.add(run.len());
         Ok(())
     }
 
     fn keep(&self, socket: &mut Socket, batch: &[Transmit], counters: &DriverCounters) {
-        let room = self
-            .queue_max
-            .saturating_sub(socket.backlog.len())
-            .min(batch.len());
+        let room = self.queue_max.saturating_sub(socket.backlog.len()).min(batch.len());
         socket.backlog.extend(batch[..room].iter().cloned());
         counters.send_queue_dropped.add(batch.len() - room);
     }
@@ -158,20 +125,11 @@ fn try_send(
     segment_size: Option<usize>,
     counters: &DriverCounters,
 ) -> io::Result<()> {
-    let transmit = quinn_udp::Transmit {
-        destination: to,
-        ecn: None,
-        contents,
-        segment_size,
-        src_ip: None,
-    };
+    let transmit = quinn_udp::Transmit { destination: to, ecn: None, contents, segment_size, src_ip: None };
     let mut tries = 1;
     loop {
         counters.send_calls.add(1);
-        let Err(error) = socket
-            .state
-            .try_send(UdpSockRef::from(&socket.udp), &transmit)
-        else {
+        let Err(error) = socket.state.try_send(UdpSockRef::from(&socket.udp), &transmit) else {
             return Ok(());
         };
         if error.kind() == io::ErrorKind::WouldBlock {
@@ -194,12 +152,7 @@ fn run_length(batch: &[Transmit], segments_max: usize) -> usize {
     let (mut count, mut bytes) = (1, size);
     for next in &batch[1..] {
         let len = next.payload.len();
-        if count == segments_max
-            || next.to != first.to
-            || len > size
-            || len == 0
-            || bytes + len > RUN_BYTES_MAX
-        {
+        if count == segments_max || next.to != first.to || len > size || len == 0 || bytes + len > RUN_BYTES_MAX {
             break;
         }
         count += 1;
@@ -218,9 +171,7 @@ pub(super) fn is_routable(from: IpAddr, to: SocketAddr) -> bool {
         return false;
     }
     match (from, ip) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => {
-            !to.is_broadcast() && (!from.is_loopback() || to.is_loopback())
-        }
+        (IpAddr::V4(from), IpAddr::V4(to)) => !to.is_broadcast() && (!from.is_loopback() || to.is_loopback()),
         (IpAddr::V6(_), IpAddr::V6(to)) => to.to_ipv4_mapped().is_none(),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
@@ -229,22 +180,15 @@ pub(super) fn is_routable(from: IpAddr, to: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{DriverConfig, Sockets};
+    use crate::driver::Sockets;
     use bytes::Bytes;
 
     fn transmit(to: &str, len: usize) -> Transmit {
-        Transmit {
-            from: IpAddr::from([127, 0, 0, 1]),
-            to: to.parse().unwrap(),
-            payload: Bytes::from(vec![0; len]),
-        }
+        Transmit { from: IpAddr::from([127, 0, 0, 1]), to: to.parse().unwrap(), payload: Bytes::from(vec![0; len]) }
     }
 
     fn batch(sizes: &[usize]) -> Vec<Transmit> {
-        sizes
-            .iter()
-            .map(|len| transmit("127.0.0.2:9", *len))
-            .collect()
+        sizes.iter().map(|len| transmit("127.0.0.2:9", *len)).collect()
     }
 
     #[test]
@@ -259,6 +203,17 @@ mod tests {
         assert_eq!(run_length(&batch(&[1_400; 64]), 64), 46);
         let other = [transmit("127.0.0.2:9", 10), transmit("127.0.0.2:8", 10)];
         assert_eq!(run_length(&other, 64), 1);
+    }
+
+    #[test]
+    fn segments_leave_toward_loopback_only_unless_allowed() {
+        let may = |gso, gso_everywhere, to: &str| {
+            let config = DriverConfig { gso, gso_everywhere, ..DriverConfig::default() };
+            Sender::new(&config).may_segment(to.parse().unwrap())
+        };
+        assert!(may(true, false, "127.3.2.1:9899") && may(true, false, "[::1]:9899"));
+        assert!(!may(true, false, "10.0.0.1:9899") && may(true, true, "10.0.0.1:9899"));
+        assert!(!may(false, true, "127.0.0.1:9899") && !may(false, true, "10.0.0.1:9899"));
     }
 
     #[test]
@@ -280,20 +235,14 @@ mod tests {
     fn behind_a_backlog_everything_waits_in_order_up_to_the_limit() {
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = receiver.local_addr().unwrap().to_string();
-        let config = DriverConfig {
-            port: 0,
-            ..DriverConfig::default()
-        };
+        let config = DriverConfig { port: 0, send_queue_datagrams: 5, ..DriverConfig::default() };
         let mut sockets = Sockets::bind(&config).unwrap();
         let (socket, counters) = (&mut sockets.sockets[0], &sockets.counters);
-        let mut sender = Sender::new(true, 5);
+        let mut sender = Sender::new(&config);
         socket.backlog.push_back(transmit(&to, 1));
         let more: Vec<_> = (2..9).map(|len| transmit(&to, len)).collect();
         sender.send(socket, &more, counters);
-        assert_eq!(
-            (socket.backlog.len(), counters.send_queue_dropped.get()),
-            (5, 3)
-        );
+        assert_eq!((socket.backlog.len(), counters.send_queue_dropped.get()), (5, 3));
         assert_eq!(counters.datagrams_out.get(), 0);
         assert!(sender.send_backlog(socket, counters));
         assert_eq!(counters.datagrams_out.get(), 5);

@@ -53,8 +53,7 @@ impl Sockets {
             return Err(BindError {
                 address: SocketAddr::from(([0, 0, 0, 0], config.port)),
                 source: io::ErrorKind::InvalidInput.into(),
-                remedy: "the configuration names no address; name at least one in `addresses`"
-                    .to_owned(),
+                remedy: "the configuration names no address; name at least one in `addresses`".to_owned(),
             });
         }
         let bind = |ip: &IpAddr| {
@@ -65,16 +64,8 @@ impl Sockets {
                 source,
             })
         };
-        let sockets = config
-            .addresses
-            .iter()
-            .map(bind)
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            sockets,
-            config: config.clone(),
-            counters: Arc::default(),
-        })
+        let sockets = config.addresses.iter().map(bind).collect::<Result<_, _>>()?;
+        Ok(Self { sockets, config: config.clone(), counters: Arc::default() })
     }
 
     /// The bound addresses with their port, in the order of the configuration.
@@ -105,20 +96,12 @@ impl Socket {
             state.enable_transport_errors(UdpSockRef::from(&udp))?;
         }
         let (backlog, unreachable) = (VecDeque::new(), Vec::new());
-        Ok(Self {
-            udp,
-            state,
-            local,
-            backlog,
-            unreachable,
-            error_queue: ErrorQueue::new(),
-        })
+        Ok(Self { udp, state, local, backlog, unreachable, error_queue: ErrorQueue::new() })
     }
 
     /// Reads the socket's error queue: ICMP errors go to `unreachable`. Returns how many entries there were.
     pub(super) fn drain_errors(&mut self, counters: &DriverCounters) -> usize {
-        self.error_queue
-            .drain(&self.udp, &mut self.unreachable, counters)
+        self.error_queue.drain(&self.udp, &mut self.unreachable, counters)
     }
 }
 
@@ -131,18 +114,8 @@ fn set_buffers(udp: &UdpSocket, local: SocketAddr, config: &DriverConfig) -> io:
     }
     setsockopt(udp, sockopt::SndBuf, &config.send_buffer_bytes)?;
     let got = [
-        (
-            "receive",
-            "rmem_max",
-            config.receive_buffer_bytes,
-            getsockopt(udp, sockopt::RcvBuf)? / 2,
-        ),
-        (
-            "send",
-            "wmem_max",
-            config.send_buffer_bytes,
-            getsockopt(udp, sockopt::SndBuf)? / 2,
-        ),
+        ("receive", "rmem_max", config.receive_buffer_bytes, getsockopt(udp, sockopt::RcvBuf)? / 2),
+        ("send", "wmem_max", config.send_buffer_bytes, getsockopt(udp, sockopt::SndBuf)? / 2),
     ];
     for (which, sysctl, asked, got) in got {
         if got < asked {
@@ -179,56 +152,31 @@ mod tests {
     use super::*;
 
     fn config(address: &str, port: u16) -> DriverConfig {
-        DriverConfig {
-            addresses: vec![address.parse().unwrap()],
-            port,
-            ..DriverConfig::default()
-        }
+        DriverConfig { addresses: vec![address.parse().unwrap()], port, ..DriverConfig::default() }
     }
 
     #[test]
     fn a_port_in_use_says_what_to_do() {
         let first = Sockets::bind(&config("127.83.1.1", 0)).unwrap();
         let port = first.local()[0].port();
-        let error = Sockets::bind(&config("127.83.1.1", port))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(&format!("127.83.1.1:{port}")) && error.contains("ss -ulpn"),
-            "{error}"
-        );
+        let error = Sockets::bind(&config("127.83.1.1", port)).unwrap_err().to_string();
+        assert!(error.contains(&format!("127.83.1.1:{port}")) && error.contains("ss -ulpn"), "{error}");
     }
 
     #[test]
     fn foreign_and_unspecified_addresses_are_refused() {
-        let error = Sockets::bind(&config("192.0.2.1", 0))
-            .unwrap_err()
-            .to_string();
+        let error = Sockets::bind(&config("192.0.2.1", 0)).unwrap_err().to_string();
         assert!(error.contains("not an address of this machine"), "{error}");
-        let error = Sockets::bind(&config("0.0.0.0", 0))
-            .unwrap_err()
-            .to_string();
+        let error = Sockets::bind(&config("0.0.0.0", 0)).unwrap_err().to_string();
         assert!(error.contains("name each own address"), "{error}");
-        let none = DriverConfig {
-            addresses: Vec::new(),
-            ..DriverConfig::default()
-        };
-        assert!(
-            Sockets::bind(&none)
-                .unwrap_err()
-                .to_string()
-                .contains("names no address")
-        );
+        let none = DriverConfig { addresses: Vec::new(), ..DriverConfig::default() };
+        assert!(Sockets::bind(&none).unwrap_err().to_string().contains("names no address"));
     }
 
     #[test]
     fn buffers_are_what_was_asked_for_or_the_systems_limit() {
         let sockets = Sockets::bind(&config("127.83.1.2", 0)).unwrap();
-        let limit: usize = std::fs::read_to_string("/proc/sys/net/core/rmem_max")
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
+        let limit: usize = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap().trim().parse().unwrap();
         let got = getsockopt(&sockets.sockets[0].udp, sockopt::RcvBuf).unwrap() / 2;
         assert!(got >= limit.min(4 << 20), "{got}");
     }

@@ -5,9 +5,7 @@ use bytes::Bytes;
 use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
-use pcap_file::pcapng::blocks::interface_description::{
-    InterfaceDescriptionBlock, InterfaceDescriptionOption,
-};
+use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,9 +24,7 @@ const NANOSECONDS: u8 = 9;
 
 /// Why a capture cannot be made. An environment error (exit 3).
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot write the capture {path}: {source}; give a writable path or switch the capture off"
-)]
+#[error("cannot write the capture {path}: {source}; give a writable path or switch the capture off")]
 pub struct TapError {
     /// The file.
     pub path: PathBuf,
@@ -83,10 +79,7 @@ impl Tap {
         queue_datagrams: usize,
         counters: Arc<DriverCounters>,
     ) -> Result<Self, TapError> {
-        let failed = |source| TapError {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| TapError { path: path.to_owned(), source };
         let (queue, batches) = mpsc::channel();
         let queued = Arc::new(AtomicUsize::new(0));
         let file = CaptureFile::create(path, interface).map_err(failed)?;
@@ -94,13 +87,8 @@ impl Tap {
             let (queued, counters) = (Arc::clone(&queued), Arc::clone(&counters));
             move || write_batches(file, &batches, &queued, &counters)
         };
-        let writer = std::thread::Builder::new()
-            .name("capture".to_owned())
-            .spawn(work)
-            .map_err(failed)?;
-        let wall = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
+        let writer = std::thread::Builder::new().name("capture".to_owned()).spawn(work).map_err(failed)?;
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
             queue: Some(queue),
             writer: Some(writer),
@@ -122,13 +110,7 @@ impl Tap {
         payload: &Bytes,
     ) {
         let time = self.start.1 + now.saturating_duration_since(self.start.0);
-        self.pending.push(Captured {
-            time,
-            direction,
-            from,
-            to,
-            payload: payload.clone(),
-        });
+        self.pending.push(Captured { time, direction, from, to, payload: payload.clone() });
     }
 
     /// Hands the round's datagrams to the writer, as far as there is room.
@@ -137,20 +119,13 @@ impl Tap {
             return;
         }
         let mut batch = std::mem::take(&mut self.pending);
-        let room = self
-            .queue_max
-            .saturating_sub(self.queued.load(Ordering::Acquire));
+        let room = self.queue_max.saturating_sub(self.queued.load(Ordering::Acquire));
         let dropped = batch.len().saturating_sub(room);
         batch.truncate(room);
         let count = batch.len();
         self.queued.fetch_add(count, Ordering::AcqRel);
         self.counters.capture_dropped.add(dropped);
-        if count > 0
-            && self
-                .queue
-                .as_ref()
-                .is_none_or(|queue| queue.send(batch).is_err())
-        {
+        if count > 0 && self.queue.as_ref().is_none_or(|queue| queue.send(batch).is_err()) {
             self.counters.capture_dropped.add(count);
         }
     }
@@ -189,11 +164,7 @@ fn write_batches(
             for one in &captured {
                 file.add(one);
             }
-            batch = if file.is_full() {
-                None
-            } else {
-                batches.try_recv().ok()
-            };
+            batch = if file.is_full() { None } else { batches.try_recv().ok() };
         }
         match file.write() {
             Ok(()) => counters.captured.add(blocks),
@@ -207,11 +178,7 @@ fn write_batches(
     }
 }
 
-fn discard(
-    batches: &mpsc::Receiver<Vec<Captured>>,
-    queued: &AtomicUsize,
-    counters: &DriverCounters,
-) {
+fn discard(batches: &mpsc::Receiver<Vec<Captured>>, queued: &AtomicUsize, counters: &DriverCounters) {
     while let Ok(batch) = batches.recv() {
         queued.fetch_sub(batch.len(), Ordering::AcqRel);
         counters.capture_dropped.add(batch.len());
@@ -242,28 +209,15 @@ impl CaptureFile {
                 InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
             ],
         };
-        blocks
-            .write_pcapng_block(description)
-            .map_err(io::Error::other)?;
-        let mut file = Self {
-            file,
-            blocks,
-            packet: Vec::new(),
-            identification: 0,
-        };
+        blocks.write_pcapng_block(description).map_err(io::Error::other)?;
+        let mut file = Self { file, blocks, packet: Vec::new(), identification: 0 };
         file.write()?;
         Ok(file)
     }
 
     fn add(&mut self, captured: &Captured) {
         self.identification = self.identification.wrapping_add(1);
-        packet::encode(
-            &mut self.packet,
-            captured.from,
-            captured.to,
-            self.identification,
-            &captured.payload,
-        );
+        packet::encode(&mut self.packet, captured.from, captured.to, self.identification, &captured.payload);
         let block = EnhancedPacketBlock {
             interface_id: 0,
             timestamp: captured.time,
@@ -271,9 +225,7 @@ impl CaptureFile {
             data: Cow::Borrowed(&self.packet),
             options: vec![EnhancedPacketOption::Flags(captured.direction as u32)],
         };
-        self.blocks
-            .write_pcapng_block(block)
-            .expect("invariant: interface 0 exists and a Vec takes every write");
+        self.blocks.write_pcapng_block(block).expect("invariant: interface 0 exists and a Vec takes every write");
     }
 
     fn is_full(&self) -> bool {
@@ -319,24 +271,13 @@ mod tests {
     fn file_has_all_packets_in_order_with_wall_clock_times() {
         let path = temporary("order");
         let counters = Arc::new(DriverCounters::default());
-        let before = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap();
+        let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let mut tap = Tap::create(&path, "sg-1", 100, Arc::clone(&counters)).unwrap();
-        let (a, b) = (
-            "127.0.0.1:9899".parse().unwrap(),
-            "127.0.0.2:9899".parse().unwrap(),
-        );
+        let (a, b) = ("127.0.0.1:9899".parse().unwrap(), "127.0.0.2:9899".parse().unwrap());
         let now = Instant::now();
         tap.record(now, Direction::Out, a, b, &Bytes::from_static(b"one"));
         tap.push();
-        tap.record(
-            now + Duration::from_nanos(5),
-            Direction::In,
-            b,
-            a,
-            &Bytes::from_static(b"three"),
-        );
+        tap.record(now + Duration::from_nanos(5), Direction::In, b, a, &Bytes::from_static(b"three"));
         tap.finish();
         let packets = read(&path);
         assert_eq!(packets.len(), 2);
@@ -344,10 +285,7 @@ mod tests {
         assert!(packets[0].0 >= before && packets[0].0 < before + Duration::from_secs(5));
         assert_eq!(&packets[0].1[28..], b"one");
         assert_eq!(&packets[1].1[28..], b"three");
-        assert_eq!(
-            (counters.captured.get(), counters.capture_dropped.get()),
-            (2, 0)
-        );
+        assert_eq!((counters.captured.get(), counters.capture_dropped.get()), (2, 0));
         std::fs::remove_file(path).unwrap();
     }
 
@@ -358,19 +296,10 @@ mod tests {
         let mut tap = Tap::create(&path, "sg-1", 3, Arc::clone(&counters)).unwrap();
         let a = "127.0.0.1:9899".parse().unwrap();
         for _ in 0..5 {
-            tap.record(
-                Instant::now(),
-                Direction::Out,
-                a,
-                a,
-                &Bytes::from_static(b"x"),
-            );
+            tap.record(Instant::now(), Direction::Out, a, a, &Bytes::from_static(b"x"));
         }
         tap.finish();
-        assert_eq!(
-            (counters.captured.get(), counters.capture_dropped.get()),
-            (3, 2)
-        );
+        assert_eq!((counters.captured.get(), counters.capture_dropped.get()), (3, 2));
         assert_eq!(read(&path).len(), 3);
         std::fs::remove_file(path).unwrap();
     }
