@@ -56,7 +56,7 @@ impl Echo {
                     self.all_graceful &= reason == CloseReason::Shutdown && undelivered.is_empty();
                     self.left = self.left.map(|left| left - 1);
                 }
-                other => println!("{other:?}"),
+                other @ (Event::Path { .. } | _) => println!("{other:?}"),
             }
         }
     }

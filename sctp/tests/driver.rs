@@ -55,6 +55,8 @@ struct Echo {
     waiting: Option<(usize, usize, oneshot::Sender<()>)>,
     /// Time of the next tick and how many are left, one each 200 µs.
     ticks: Option<(Instant, usize)>,
+    /// Datagrams seen when the first timeout was served.
+    before_timeout: Option<usize>,
     flushed: bool,
     flush_fails: bool,
     stopped: bool,
@@ -95,6 +97,7 @@ impl Node for Echo {
     fn handle_timeout(&mut self, now: Instant) {
         let (due, left) = self.ticks.unwrap();
         assert!(now >= due, "timeout before its time");
+        self.before_timeout.get_or_insert(self.datagrams.len());
         self.ticks = Some((now + Duration::from_micros(200), left - 1));
         if left == 1 {
             self.ticks = None;
@@ -362,6 +365,63 @@ fn timers_are_finer_than_a_millisecond() {
     let best = best.min().unwrap();
     assert!(best < Duration::from_millis(70), "100 ticks of 0.2 ms took {best:?}; 20 ms would be right");
     assert!(best >= Duration::from_micros(200 * (ticks as u64 - 1)));
+}
+
+/// After a stall of the machine the peers' answers lie in the socket: a timer served before them would call the peers dead.
+#[test]
+fn a_timeout_waits_for_datagrams_that_are_already_here() {
+    let (socket, _) = client();
+    let sockets = Sockets::bind(&config()).unwrap();
+    let count = 1_000;
+    for number in 0..count {
+        socket.send_to(&payload(number, 60), sockets.local()[0]).unwrap();
+    }
+    let (_sender, receiver) = mpsc::channel(1);
+    let node = Echo { ticks: Some((Instant::now(), 1)), ..Echo::default() };
+    let node = runtime().block_on(run(node, sockets, receiver, None)).unwrap();
+    assert_eq!(node.before_timeout, Some(count));
+}
+
+#[test]
+fn icmp_switched_off_is_off() {
+    let (socket, alive) = client();
+    let dead = dead();
+    let config = DriverConfig { icmp: false, ..config() };
+    let (node, counters) = with_echo(
+        &config,
+        |_| None,
+        |commands, local| async move {
+            let to = |to| Transmit { from: local.ip(), to, payload: Bytes::from_static(b"12345678") };
+            commands.send(Command::Send(vec![to(dead), to(alive)])).await.ok().unwrap();
+            commands.send(Command::Send(vec![to(dead), to(alive)])).await.ok().unwrap();
+            tokio::task::spawn_blocking(move || (0..2).for_each(|_| assert_eq!(socket.recv(&mut [0; 10]).unwrap(), 8)))
+                .await
+                .unwrap();
+        },
+    );
+    assert!(node.errors.is_empty());
+    assert_eq!((counters.datagrams_out.get(), counters.send_errors.get()), (4, 0));
+}
+
+#[test]
+fn each_own_address_answers_for_itself() {
+    let (socket, _) = client();
+    let config = DriverConfig { addresses: vec![address(), address(), address()], ..config() };
+    let sockets = Sockets::bind(&config).unwrap();
+    let locals = sockets.local();
+    let (sender, receiver) = mpsc::channel(1);
+    for local in &locals {
+        socket.send_to(&payload(1, 20), local).unwrap();
+    }
+    let test = async {
+        let answers = tokio::task::spawn_blocking(move || {
+            (0..3).map(|_| socket.recv_from(&mut [0; 30]).unwrap().1).collect::<std::collections::HashSet<_>>()
+        });
+        assert_eq!(answers.await.unwrap(), locals.into_iter().collect());
+        sender.send(Command::Stop).await.ok().unwrap();
+    };
+    let both = async { tokio::join!(run(Echo::default(), sockets, receiver, None), test).0.unwrap() };
+    runtime().block_on(async { tokio::time::timeout(BOUND, both).await.expect("in time") });
 }
 
 #[test]

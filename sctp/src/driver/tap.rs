@@ -17,7 +17,8 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Bytes written at once at most (more or less): only whole blocks, so that the file stays readable after `kill -9`.
+/// Bytes written at once at most (more or less). Only whole blocks: `kill -9` can tear the last one in the middle of a large
+/// write, no more.
 const WRITE_BYTES: usize = 256 << 10;
 /// if_tsresol: 10^-9 s.
 const NANOSECONDS: u8 = 9;
