@@ -492,3 +492,7 @@ fn refused_asp_id(allowed: &[u32], payload: &[u8]) -> Option<ErrorCode> {
         None => Some(ErrorCode::AspIdentifierRequired),
     }
 }
+
+#[cfg(test)]
+#[path = "network_tests.rs"]
+mod tests;

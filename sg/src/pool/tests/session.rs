@@ -227,3 +227,44 @@ fn strangers_are_not_the_pools_business() {
     assert!(!bench.on(|pool, cx| pool.up(cx, AssocId(99), 9, 9)));
     assert!(!bench.on(|pool, cx| pool.closed(cx, AssocId(99), &CloseReason::Silent)));
 }
+
+proptest::proptest! {
+    /// A controller out of control: the counters still add up (the bench checks after each message), nothing panics.
+    #[test]
+    fn hostile_controllers_cannot_break_the_books(
+        steps in proptest::collection::vec((0u8..9, 0u16..70, 0u32..20), 1..80),
+        junk in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+    ) {
+        let mut bench = Bench::new(|_, _| {});
+        let mut two = [bench.controller(1), bench.controller(2)];
+        for (step, cic, number) in steps {
+            let which = usize::from(cic % 2 == 1);
+            let assoc = two[which];
+            match step {
+                0 | 1 => bench.offer(cic, 1),
+                2 => bench.output(assoc, cic, 2),
+                3 => bench.cookie(assoc, cic, number, b"s"),
+                4 => bench.echo(assoc, &Got::Barrier(u64::from(number) << 16 | u64::from(cic % 5))),
+                5 => bench.asp_inactive(assoc),
+                6 => bench.asp_active(assoc),
+                7 => {
+                    let ppid = if number % 2 == 0 { ppid::M3UA } else { ppid::ASAP };
+                    let payload = bytes::Bytes::from(junk.clone());
+                    bench.on(|pool, cx| pool.message(cx, assoc, cic % 5, ppid, false, &payload));
+                }
+                _ => bench.pass(u64::from(number) * 10),
+            }
+            // It always comes back.
+            if bench.wire.aborted.contains(&two[which]) {
+                bench.pass(150);
+                let (again, _) = *bench.wire.connects.iter().rev().find(|(_, ip)| ip.to_string().ends_with(&format!(".{}", which + 1))).unwrap();
+                if !bench.wire.aborted.contains(&again) {
+                    bench.up(again);
+                    bench.asp_up(again, which as u32 + 1);
+                    bench.asp_active(again);
+                }
+                two[which] = again;
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The network side against scripted peers.
+
+use super::*;
+use crate::record::Sink;
+use m3ua_lite::session::HEARTBEAT_MAX;
+use m3ua_lite::session::Heartbeat;
+use m3ua_lite::wire::{AspActive, AspUp, Beat};
+use sctp::ClockAnchor;
+
+#[derive(Default)]
+struct Wire {
+    sent: Vec<(AssocId, How, Bytes)>,
+    aborted: Vec<AssocId>,
+    full: bool,
+}
+
+impl Transport for Wire {
+    fn connect(&mut self, _now: Instant, _addresses: &[IpAddr], _port: u16) -> Option<AssocId> {
+        None
+    }
+    fn send(&mut self, _now: Instant, assoc: AssocId, how: How, payload: Bytes) -> Result<(), SendError> {
+        if self.full {
+            return Err(SendError::QueueFull);
+        }
+        self.sent.push((assoc, how, payload));
+        Ok(())
+    }
+    fn abort(&mut self, _now: Instant, assoc: AssocId) {
+        self.aborted.push(assoc);
+    }
+    fn shutdown(&mut self, _now: Instant, _assoc: AssocId) {}
+    fn rtt(&self, _assoc: AssocId) -> Option<Duration> {
+        None
+    }
+}
+
+struct Bench {
+    now: Instant,
+    network: Network,
+    wire: Wire,
+    record: Recorder,
+}
+
+const ONE: AssocId = AssocId(1);
+const TWO: AssocId = AssocId(2);
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut config::Network)) -> Self {
+        let now = Instant::now();
+        let mut config = config::Network { point_codes: vec![1], t_r_ms: 100, ..config::Network::default() };
+        change(&mut config);
+        let clock = ClockAnchor { instant: now, monotonic_ns: 0 };
+        let record = Recorder::new(clock, Sink::Memory(Vec::new()), 1, 1, true);
+        Self { now, network: Network::new(now, config), wire: Wire::default(), record }
+    }
+
+    fn on<R>(&mut self, work: impl FnOnce(&mut Network, &mut NetCx<'_>) -> R) -> R {
+        let mut cx = NetCx { now: self.now, net: &mut self.wire, record: &mut self.record };
+        work(&mut self.network, &mut cx)
+    }
+
+    fn up(&mut self, assoc: AssocId, address: [u8; 4]) {
+        let address = [SocketAddr::from((address, 9899))];
+        self.on(|network, cx| network.up(cx, assoc, &address, 5));
+    }
+
+    fn message(&mut self, assoc: AssocId, stream: u16, message: &Message<'_>) -> Option<String> {
+        let payload = msu::encode(message).unwrap();
+        self.bytes(assoc, stream, &payload)
+    }
+
+    fn bytes(&mut self, assoc: AssocId, stream: u16, payload: &Bytes) -> Option<String> {
+        self.on(|network, cx| {
+            let inbound = network.message(cx, assoc, stream, ppid::M3UA, false, payload);
+            inbound.map(|inbound| format!("{inbound:?}"))
+        })
+    }
+
+    fn active(&mut self, assoc: AssocId) {
+        self.up(assoc, [127, 0, 0, 9]);
+        self.message(assoc, 0, &Message::AspUp(AspUp { asp_id: Some(assoc.0 as u32), info: None }));
+        let active = AspActive { traffic_mode: None, routing_contexts: one_context(100), info: None };
+        assert_eq!(self.message(assoc, 0, &Message::AspActive(active)).as_deref(), Some("Active"));
+        self.wire.sent.clear();
+    }
+
+    fn output(&mut self, sls: u8, text: &'static [u8]) {
+        let user_data = Bytes::from_static(text);
+        let msu = Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls, user_data };
+        self.on(|network, cx| network.send(cx, msu));
+    }
+
+    /// Peer, stream and name (for DATA the user data) of what was sent.
+    fn sent(&mut self) -> Vec<(u64, u16, String)> {
+        let sent = std::mem::take(&mut self.wire.sent);
+        let text = |bytes: &Bytes| match Message::decode(bytes) {
+            Ok(Message::Data(data)) => String::from_utf8_lossy(data.protocol_data.user_data).into_owned(),
+            Ok(other) => other.message_type().name().to_owned(),
+            Err(error) => panic!("{error}"),
+        };
+        sent.iter().map(|(assoc, how, bytes)| (assoc.0, how.stream, text(bytes))).collect()
+    }
+}
+
+#[test]
+fn peers_share_the_traffic_by_sls_and_keep_it_on_one_stream() {
+    let mut bench = Bench::new(|_| {});
+    bench.active(ONE);
+    bench.active(TWO);
+    bench.wire.sent.clear();
+    for sls in 0..4 {
+        bench.output(sls, b"abc");
+    }
+    let sent: Vec<_> = bench.sent().into_iter().map(|(peer, stream, _)| (peer, stream)).collect();
+    assert_eq!(sent, [(1, 1), (2, 2), (1, 3), (2, 4)]);
+}
+
+#[test]
+fn output_waits_for_a_peer_in_order_and_then_is_discarded() {
+    let mut bench = Bench::new(|config| config.queue_messages_max = 2);
+    bench.output(0, b"aaa");
+    bench.output(1, b"bbb");
+    bench.output(0, b"ccc");
+    assert_eq!(bench.network.counters.discarded.of(Discard::QueueFull), 1);
+    bench.up(ONE, [127, 0, 0, 9]);
+    bench.message(ONE, 0, &Message::AspUp(AspUp::default()));
+    bench.wire.sent.clear();
+    bench.message(ONE, 0, &Message::AspActive(AspActive::default()));
+    let data: Vec<_> = bench.sent().into_iter().map(|(_, _, text)| text).filter(|text| text.len() == 3).collect();
+    assert_eq!(data, ["aaa", "bbb"]);
+    bench.on(|network, cx| network.closed(cx, ONE, Vec::new()));
+    bench.output(0, b"ddd");
+    bench.now += Duration::from_millis(100);
+    bench.on(|network, cx| network.handle_timeout(cx));
+    assert_eq!(bench.network.counters.discarded.of(Discard::NoPeer), 1);
+    assert!(bench.record.lines().contains("no-peer,down,2,1,5,2,0,"), "{}", bench.record.lines());
+}
+
+#[test]
+fn sctp_without_room_is_asked_again_and_nothing_overtakes() {
+    let mut bench = Bench::new(|_| {});
+    bench.active(ONE);
+    bench.wire.full = true;
+    bench.output(0, b"aaa");
+    bench.wire.full = false;
+    bench.output(1, b"bbb");
+    assert!(bench.sent().is_empty());
+    assert_eq!(bench.network.poll_timeout(), Some(bench.now + RETRY));
+    bench.now += RETRY;
+    bench.on(|network, cx| network.handle_timeout(cx));
+    assert_eq!(bench.sent().into_iter().map(|(_, _, text)| text).collect::<Vec<_>>(), ["aaa", "bbb"]);
+}
+
+#[test]
+fn what_a_lost_peer_was_not_sent_goes_by_another() {
+    let mut bench = Bench::new(|_| {});
+    bench.active(ONE);
+    bench.active(TWO);
+    bench.wire.sent.clear();
+    bench.output(0, b"aaa");
+    bench.output(0, b"bbb");
+    let payloads: Vec<Bytes> = bench.wire.sent.drain(..).map(|(_, _, bytes)| bytes).collect();
+    let lost = |payload: &Bytes, transmitted| Undelivered {
+        stream: 1,
+        ppid: ppid::M3UA,
+        context: 0,
+        transmitted,
+        payload: payload.clone(),
+    };
+    let undelivered = vec![lost(&payloads[0], true), lost(&payloads[1], false)];
+    bench.on(|network, cx| network.closed(cx, ONE, undelivered));
+    let data: Vec<_> = bench.sent().into_iter().filter(|(_, _, text)| text.len() == 3).collect();
+    assert_eq!(data, [(2, 1, "bbb".to_owned())], "the first may have arrived");
+    assert_eq!(bench.network.counters.undelivered, 1);
+}
+
+#[test]
+fn a_point_code_that_is_not_the_networks_has_no_route() {
+    let mut bench = Bench::new(|_| {});
+    bench.active(ONE);
+    let msu = Msu { opc: 2, dpc: 99, si: 5, ni: 2, mp: 0, sls: 0, user_data: Bytes::from_static(b"abc") };
+    bench.on(|network, cx| network.send(cx, msu));
+    assert_eq!(bench.network.counters.discarded.of(Discard::NoRoute), 1);
+}
+
+#[test]
+fn who_may_attach() {
+    let mut bench = Bench::new(|config| {
+        config.allowed_addresses = vec![IpAddr::from([127, 0, 0, 9])];
+        config.allowed_asp_ids = vec![7];
+    });
+    bench.up(ONE, [127, 0, 0, 8]);
+    assert_eq!(bench.wire.aborted, [ONE]);
+    bench.up(TWO, [127, 0, 0, 9]);
+    for asp_id in [None, Some(8)] {
+        bench.message(TWO, 0, &Message::AspUp(AspUp { asp_id, info: None }));
+        assert_eq!(bench.sent(), [(2, 0, "ERR".to_owned())]);
+    }
+    bench.message(TWO, 0, &Message::AspUp(AspUp { asp_id: Some(7), info: None }));
+    assert_eq!(bench.sent()[0].2, "ASPUP ACK");
+}
+
+#[test]
+fn a_beat_is_echoed_as_it_came() {
+    let mut bench = Bench::new(|_| {});
+    bench.active(ONE);
+    let mut room = [0; HEARTBEAT_MAX];
+    let data = Some(Heartbeat::Barrier(3).encode(&mut room));
+    bench.message(ONE, 2, &Message::Beat(Beat { data }));
+    assert_eq!(bench.sent(), [(1, 2, "BEAT ACK".to_owned())]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn hostile_bytes_are_counted_and_answered_at_most_ten_times(
+        junk in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80), 0..60),
+        class in 0u8..12, kind in 0u8..8, active in proptest::prelude::any::<bool>(),
+    ) {
+        let mut bench = Bench::new(|_| {});
+        if active { bench.active(ONE) } else { bench.up(ONE, [127, 0, 0, 9]) }
+        bench.wire.sent.clear();
+        for mut bytes in junk {
+            // Half of them with a header that is almost right.
+            if bytes.len() >= 8 && bytes[0] % 2 == 0 {
+                let length = (bytes.len() as u32).to_be_bytes();
+                bytes[..4].copy_from_slice(&[1, 0, class, kind]);
+                bytes[4..8].copy_from_slice(&length);
+            }
+            bench.bytes(ONE, 1, &Bytes::from(bytes));
+        }
+        let errors = bench.sent().iter().filter(|(_, _, name)| name == "ERR").count();
+        proptest::prop_assert!(errors <= 10);
+    }
+}
