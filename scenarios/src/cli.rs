@@ -2,7 +2,7 @@
 
 use crate::replay::ReplayOptions;
 use crate::runner::{self, RunError, RunOptions};
-use crate::scenario::{self, ASSERTIONS, BUILT_IN, Bound};
+use crate::scenario::{self, ASSERTIONS, BUILT_IN, Bound, Scenario};
 use crate::{checker, replay};
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
 fn command(command: Command) -> Result<u8, RunError> {
     match command {
         Command::Run { scenario, out, keep, seed } => {
-            let mut scenario = scenario::load(&scenario).map_err(|e| RunError::Usage(e.to_string()))?;
+            let mut scenario = load(&scenario)?;
             scenario.seed = seed.unwrap_or(scenario.seed);
             let out = out.unwrap_or_else(|| runner::out_folder(&scenario.name));
             runner::run(&RunOptions { scenario, out, keep })
@@ -127,10 +127,16 @@ fn check(what: &str) -> Result<u8, RunError> {
         say(&text);
         return Ok(0);
     }
-    let scenario = scenario::load(what).map_err(|e| RunError::Usage(e.to_string()))?;
-    runner::check(&scenario).map_err(|error| RunError::Usage(format!("{what}: {error}")))?;
+    let scenario = load(what)?;
     say(&format!("{what}: scenario `{}` is right: {}", scenario.name, scenario.description));
     Ok(0)
+}
+
+/// Reads a scenario and tries its settings on the daemons' schemas.
+fn load(what: &str) -> Result<Scenario, RunError> {
+    let scenario = scenario::load(what).map_err(|e| RunError::Usage(e.to_string()))?;
+    runner::check(&scenario).map_err(|error| RunError::Usage(format!("{what}: {error}")))?;
+    Ok(scenario)
 }
 
 fn say(text: &str) {

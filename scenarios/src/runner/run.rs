@@ -64,7 +64,6 @@ pub fn check(scenario: &Scenario) -> Result<(), RunError> {
 /// # Errors
 /// The run could not take place. An interrupted run has results and an exit code.
 pub fn run(options: &RunOptions) -> Result<u8, RunError> {
-    check(&options.scenario)?;
     let out = prepare(&options.out)?;
     let interrupt = Interrupt::watch()?;
     let scenario = &options.scenario;
@@ -146,6 +145,13 @@ fn utc(seconds: u64) -> String {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", time / 3_600, time / 60 % 60, time % 60)
+}
+
+/// When the load is what the scenario asked for: the call rate has come up, and the first calls at that rate are over.
+fn warm_up(scenario: &Scenario) -> Duration {
+    let load = &scenario.load;
+    let ms = u64::from(load.warm_up_ms) + u64::from(load.ring_ms.1) + u64::from(load.hold_ms.1);
+    Duration::from_millis(ms.min(scenario.duration_ms / 2))
 }
 
 /// The point codes that hold so many groups.
@@ -306,9 +312,9 @@ impl Run<'_> {
         // What came before the load (linking, loading) is not the run's.
         drop(self.sentinel.take());
         self.traffic.begin(begin);
-        let warm_up = Duration::from_millis(self.scenario.load.warm_up_ms.into());
+        let warm_up = warm_up(self.scenario);
         self.journal.record('B', begin + warm_up, "")?;
-        self.journal.event("begin", json!({ "warm_up_ms": self.scenario.load.warm_up_ms }))?;
+        self.journal.event("begin", json!({ "measured_from_ms": warm_up.as_millis() }))?;
         self.timeline(begin, sampler)?;
         self.journal.record('E', Instant::now(), "")?;
         self.journal.event("load-end", json!({}))?;

@@ -134,7 +134,8 @@ pub struct Load {
     pub hold_ms: (u32, u32),
     /// From a REL of the pool to the network's RLC, ms.
     pub clear_ms: u32,
-    /// The rate rises from 0 to `rate_per_s` over this time at the start of the run, ms. Its messages count for everything but `rate_per_s`.
+    /// The call rate rises from 0 over this time at the start of the run, ms. Messages before the load is steady (this time and
+    /// that of one call) count for everything but `latency_us` and `rate_per_s`.
     pub warm_up_ms: u32,
 }
 

@@ -1,0 +1,184 @@
+//! The command from outside: runs, interruption, bad input, exit codes, nobody left behind.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const SIGPOOL: &str = env!("CARGO_BIN_EXE_sigpool");
+
+/// A folder of its own for each test, gone afterwards.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("sigpool-test-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+    fn out(&self) -> PathBuf {
+        self.0.join("out")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const SMALL: &str = r#"
+name = "small"
+duration_ms = 3_000
+drain_ms = 6_000
+[controllers]
+count = 2
+[load]
+rate_per_s = 300
+groups = 8
+ring_ms = [100, 200]
+hold_ms = [100, 300]
+warm_up_ms = 200
+[[faults]]
+at_ms = 1_500
+kind = "kill"
+target = "gwc-2"
+[[faults]]
+at_ms = 2_000
+kind = "start"
+target = "gwc-2"
+"#;
+
+fn sigpool(arguments: &[&str]) -> Output {
+    Command::new(SIGPOOL).args(arguments).output().unwrap()
+}
+
+fn results(out: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(out.join("results.json")).unwrap()).unwrap()
+}
+
+/// Processes of a run that are still there: their command line names the run's folder.
+fn left_behind(out: &Path) -> Vec<String> {
+    let folder = out.display().to_string();
+    let lines = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let line = std::fs::read_to_string(entry.ok()?.path().join("cmdline")).ok()?.replace('\0', " ");
+        (line.contains(&folder) && line.contains("--config")).then_some(line)
+    });
+    lines.collect()
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_kill_loses_nothing_and_the_files_say_so() {
+    let folder = Folder::new("kill");
+    let scenario = folder.file("small.toml", SMALL);
+    let out = folder.out();
+    let output = sigpool(&["run", &scenario, "--out", out.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let results = results(&out);
+    // On a machine that stands still again and again the run says nothing; it must still have lost nothing.
+    let void = results["verdict"] == "void";
+    assert_eq!(output.status.code(), Some(if void { 3 } else { 0 }), "{text}");
+    for count in ["lost", "duplicated", "reordered", "applied_twice", "unknown"] {
+        assert_eq!(results["messages"][count], 0, "{count}: {text}");
+    }
+    assert!(results["messages"]["offered"].as_u64().unwrap() > 400, "{text}");
+    assert_eq!(results["processes"], 4);
+    assert_eq!(results["faults"][0]["kind"], "kill");
+    assert!(results["faults"][0]["detected_ms"].is_f64(), "{text}");
+    assert_eq!(results["calls"]["hanging"], 0, "{text}");
+    assert!(text.contains("gwc-1") && text.contains("groups"), "a line for each controller: {text}");
+    for file in ["capture.pcapng", "events.jsonl", "records/network.csv", "records/sg-1.csv", "records/run.csv"] {
+        assert!(std::fs::metadata(out.join(file)).unwrap().len() > 0, "{file}");
+    }
+    for line in std::fs::read_to_string(out.join("events.jsonl")).unwrap().lines() {
+        assert!(serde_json::from_str::<Value>(line).unwrap()["event"].is_string());
+    }
+    assert_eq!(left_behind(&out), Vec::<String>::new());
+
+    // Anyone can compute it again from the records alone.
+    let again = sigpool(&["check", out.to_str().unwrap()]);
+    let report: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(report["messages"], results["messages"]);
+    assert_eq!(report["calls"], results["calls"]);
+    // And no run writes over another.
+    let second = sigpool(&["run", &scenario, "--out", out.to_str().unwrap()]);
+    assert_eq!(second.status.code(), Some(2));
+}
+
+#[test]
+fn ctrl_c_ends_the_children_and_writes_results() {
+    let folder = Folder::new("interrupt");
+    let scenario = folder.file("small.toml", &SMALL.replace("duration_ms = 3_000", "duration_ms = 60_000"));
+    let out = folder.out();
+    let mut child = Command::new(SIGPOOL)
+        .args(["run", &scenario, "--out", out.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = || std::fs::read_to_string(out.join("events.jsonl")).is_ok_and(|text| text.contains("\"begin\""));
+    wait_for("the load begins", begun);
+    assert_eq!(left_behind(&out).len(), 3);
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(results(&out)["verdict"], "interrupted");
+    assert_eq!(left_behind(&out), Vec::<String>::new());
+}
+
+#[test]
+fn even_a_killed_sigpool_leaves_nobody_behind() {
+    let folder = Folder::new("killed");
+    let scenario = folder.file("small.toml", &SMALL.replace("duration_ms = 3_000", "duration_ms = 60_000"));
+    let out = folder.out();
+    let mut child = Command::new(SIGPOOL)
+        .args(["run", &scenario, "--out", out.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the processes run", || left_behind(&out).len() == 3);
+    wait_for("the run is begun", || out.join("events.jsonl").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for("the children end", || left_behind(&out).is_empty());
+}
+
+#[test]
+fn bad_input_is_refused_with_its_place_and_nothing_started() {
+    let folder = Folder::new("bad");
+    let out = folder.out();
+    let out = out.to_str().unwrap();
+    let case = |text: &str, word: &str| {
+        let file = folder.file("bad.toml", text);
+        for arguments in [vec!["check", &file], vec!["run", &file, "--out", out]] {
+            let output = sigpool(&arguments);
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{error}");
+            assert!(error.contains("bad.toml") && error.contains(word), "{error}");
+        }
+        assert!(!Path::new(out).exists());
+    };
+    case("name = 1", "bad.toml:1:8: name");
+    case(&SMALL.replace("gwc-2", "gwc-3"), "faults.target");
+    case(&SMALL.replace("groups = 8", "groups = 8\ncolour = 3"), "load.colour");
+    case(&format!("{SMALL}[gateway.settings.failover]\nbeat_ms = 0"), "failover.beat_ms");
+    case(&format!("{SMALL}[controllers.settings.session]\nleese = 0"), "leese");
+    assert_eq!(sigpool(&["run", "nonsense"]).status.code(), Some(2));
+    assert_eq!(sigpool(&["dance"]).status.code(), Some(2));
+    assert_eq!(sigpool(&["run", "failover", "--out", "/proc/no"]).status.code(), Some(3));
+    assert_eq!(sigpool(&["check", "failover"]).status.code(), Some(0));
+    assert_eq!(sigpool(&["list"]).status.code(), Some(0));
+    assert_eq!(sigpool(&["sg", "--print-config"]).status.code(), Some(0));
+}
