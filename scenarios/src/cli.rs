@@ -9,8 +9,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// A daemon's main function.
+type Daemon = fn() -> ExitCode;
 /// The daemons that this program can be: the first argument, and their main function.
-const DAEMONS: [(&str, fn() -> ExitCode); 3] =
+const DAEMONS: [(&str, Daemon); 3] =
     [("sg", sg::daemon::main), ("gwc-pe", gwc_pe::daemon::main), ("enrp", enrp::server_daemon::main)];
 
 /// Runs a signaling gateway and a pool of gateway controllers, does things to them, and says whether anything was lost.

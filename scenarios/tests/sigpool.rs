@@ -1,5 +1,7 @@
 //! The command from outside: runs, interruption, bad input, exit codes, nobody left behind.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

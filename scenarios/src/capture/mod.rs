@@ -176,7 +176,13 @@ impl Import {
                 return Ok(true);
             }
             // Names, statistics, journals, vendors' blocks: nothing to send.
-            _ => {}
+            Block::NameResolution(_)
+            | Block::InterfaceStatistics(_)
+            | Block::SystemdJournalExport(_)
+            | Block::DecryptionSecrets(_)
+            | Block::ProcessInformation(_)
+            | Block::Custom(_)
+            | Block::Unknown(_) => {}
         }
         Ok(false)
     }

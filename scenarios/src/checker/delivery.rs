@@ -38,7 +38,7 @@ pub struct Messages {
     pub discarded_wrongly: u64,
     /// Inputs and outputs of transactions that were never committed (their controller was given up): without effect.
     pub rolled_back: u64,
-    /// Messages whose intended time came and that the load driver could not offer.
+    /// Calls whose intended time came and that the load driver could not begin.
     pub missed: u64,
     /// Duplicates that the controllers' filters stopped.
     pub filtered_duplicates: u64,

@@ -7,6 +7,7 @@ mod align;
 mod calls;
 mod delivery;
 mod faults;
+mod line;
 mod record;
 
 #[cfg(test)]
@@ -84,7 +85,9 @@ pub fn check(records: &Records) -> Report {
     affected.sort_by_key(|(t, _)| *t);
     let quantile = |q| deliveries.latency.value_at_quantile(q);
     let sent = records.sent.len() as f64;
-    let offered_part = if sent == 0.0 { 0.0 } else { sent / (sent + records.missed as f64) };
+    // A call that could not be begun misses two messages of the network: its IAM and its REL or RLC.
+    let missed = 2.0 * records.missed as f64;
+    let offered_part = if sent == 0.0 { 0.0 } else { sent / (sent + missed) };
     let stall_ns = records.stalls.iter().map(|(_, ns)| *ns).max().unwrap_or(0);
     Report {
         calls: calls::calls(records, &affected),

@@ -366,7 +366,7 @@ impl Calls {
     }
 
     fn mine(&self, circuit: Circuit) -> bool {
-        (circuit.cic() % 2 == 0) == self.config.even_circuits
+        circuit.cic().is_multiple_of(2) == self.config.even_circuits
     }
 
     fn set(&mut self, circuit: Circuit, state: State) {

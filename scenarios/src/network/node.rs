@@ -165,7 +165,7 @@ impl NetworkNode {
                     self.link = Link::Down { retry: now + RECONNECT };
                 }
                 // Strangers' associations cannot be: nothing listens here.
-                _ => {}
+                Event::Up { .. } | Event::Message { .. } | Event::Path { .. } | Event::Closed { .. } | _ => {}
             }
         }
         while let Some(event) = self.asp.poll_event() {

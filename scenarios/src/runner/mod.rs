@@ -7,12 +7,14 @@ pub mod admin;
 mod journal;
 pub mod lab;
 pub mod machine;
+mod plan;
 mod process;
 mod run;
 mod screen;
 pub mod traffic;
 
-pub use run::{RunOptions, check, out_folder, run};
+pub use plan::check;
+pub use run::{RunOptions, out_folder, run};
 
 /// Why a run could not take place; each kind has its exit code.
 #[derive(Debug, thiserror::Error)]
