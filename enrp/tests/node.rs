@@ -3,7 +3,8 @@
 mod lab;
 
 use asap::policy::Rng;
-use asap::wire::PeId;
+use asap::pool_element::Registration;
+use asap::wire::{PeId, Policy, PoolHandle};
 use enrp::ServerConfig;
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Reply};
 use lab::{Fault, Lab, pool};
@@ -100,6 +101,33 @@ fn loss_is_not_death() {
         lab.faults.clear();
         lab.run(5_000, |lab| lab.cached(7) == [1, 2, 3]).unwrap_or_else(|| panic!("seed {seed}: not back"));
     }
+}
+
+/// N5: load 100 % (RFC 5356 section 3.1). An element that says it is full is in no answer until it says otherwise.
+#[test]
+fn a_full_element_is_not_resolved_until_it_has_room() {
+    let mut lab = Lab::new(ServerConfig::default());
+    let loads = PoolHandle::from("Loads");
+    let now = lab.now;
+    for host in 1..=2 {
+        lab.start_pe(host);
+        let registration = Registration { handle: loads.clone(), policy: least_used(0), ..lab::registration(host) };
+        lab.pes.get_mut(&host).unwrap().machine.register(now, registration).unwrap();
+    }
+    lab.run(1_000, |lab| lab.server.server().handlespace().element_count() == 4).expect("registered");
+    lab.start_pu(7);
+    lab.pus.get_mut(&7).unwrap().machine.resolve(now, &loads);
+    lab.run(1_000, |lab| lab.cached_in(7, &loads) == [1, 2]).expect("resolved");
+    for (load, expected) in [(u32::MAX, vec![1]), (u32::MAX - 1, vec![1, 2])] {
+        let now = lab.now;
+        lab.pes.get_mut(&2).unwrap().machine.set_policy(now, &loads, least_used(load)).unwrap();
+        lab.run(1_000, |lab| lab.cached_in(7, &loads) == expected).expect("told");
+    }
+    assert_eq!(lab.cached(7), [1, 2], "its other pool is not touched");
+}
+
+fn least_used(load: u32) -> Policy {
+    Policy::LeastUsed { load }
 }
 
 #[test]

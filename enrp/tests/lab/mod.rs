@@ -203,6 +203,18 @@ pub(crate) fn pool() -> PoolHandle {
     PoolHandle::from("GatewayPool")
 }
 
+/// What a host registers: round robin, M3UA's port.
+pub(crate) fn registration(host: u8) -> Registration {
+    let transport =
+        SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: vec![ip(host)] };
+    Registration {
+        handle: pool(),
+        life: RegistrationLife::Seconds(60),
+        user_transport: Transport::Sctp(transport),
+        policy: Policy::RoundRobin,
+    }
+}
+
 impl Lab {
     pub(crate) fn new(config: ServerConfig) -> Self {
         let now = Instant::now();
@@ -224,15 +236,7 @@ impl Lab {
         let mut config = PeConfig::default();
         config.hunt.servers = vec![ServerAddress::new(ip(SERVER))];
         let mut machine = PeMachine::new(config, PeId(host.into()), host.into());
-        let transport =
-            SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: vec![ip(host)] };
-        let registration = Registration {
-            handle: pool(),
-            life: RegistrationLife::Seconds(60),
-            user_transport: Transport::Sctp(transport),
-            policy: Policy::RoundRobin,
-        };
-        machine.register(self.now, registration).expect("a valid registration");
+        machine.register(self.now, registration(host)).expect("a valid registration");
         self.pes.insert(host, Client::new(machine, host, self.now));
     }
 
@@ -247,7 +251,12 @@ impl Lab {
 
     /// The pool as the user has it in its cache, sorted.
     pub(crate) fn cached(&self, pu: u8) -> Vec<u32> {
-        let pool = self.pus[&pu].machine.pool(&pool());
+        self.cached_in(pu, &pool())
+    }
+
+    /// The same for another pool.
+    pub(crate) fn cached_in(&self, pu: u8, handle: &PoolHandle) -> Vec<u32> {
+        let pool = self.pus[&pu].machine.pool(handle);
         let mut ids: Vec<u32> = pool.map(|pool| pool.elements().iter().map(|e| e.id.0).collect()).unwrap_or_default();
         ids.sort_unstable();
         ids

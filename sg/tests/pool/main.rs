@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a test: what is not as expected ends it")]
 
 mod judge;
+mod names;
 mod peer;
+mod user;
 mod world;
 
 use judge::{Verdict, judge};
@@ -25,6 +27,8 @@ struct Lab {
     world: World,
     /// Records of controllers that are gone.
     old: Vec<Vec<u8>>,
+    /// Where controllers register.
+    name_server: IpAddr,
 }
 
 impl Lab {
@@ -41,14 +45,14 @@ impl Lab {
         let record = sg::Sink::Memory(Vec::new());
         let birth = sg::Birth { now: world.now, clock: world.clock, seed, record };
         world.add(GATEWAY, Machine::Gateway(Box::new(sg::Node::new(config, birth))));
-        Self { world, old: Vec::new() }
+        Self { world, old: Vec::new(), name_server: GATEWAY }
     }
 
     fn controller(&mut self, number: u8) {
         let mut config = gwc_pe::config::Config::default();
         config.node.pe_id = Some(number.into());
         config.udp.addresses = vec![ip(number)];
-        config.asap.hunt.servers = vec![asap::ServerAddress::new(GATEWAY)];
+        config.asap.hunt.servers = vec![asap::ServerAddress::new(self.name_server)];
         config.call.acm_delay_ms = 4;
         config.call.answer_delay_ms = 9;
         let seed = self.world.seed();
@@ -75,14 +79,14 @@ impl Lab {
     fn peer<R>(&mut self, work: impl FnOnce(&mut Peer) -> R) -> R {
         self.world.with(PEER, |machine, _| match machine {
             Machine::Peer(peer) => work(peer),
-            Machine::Gateway(_) | Machine::Controller(_) => unreachable!(),
+            other => unreachable!("{} is no peer", other.kind()),
         })
     }
 
     fn gateway(&self) -> &sg::Node {
         match self.world.machine(GATEWAY) {
             Machine::Gateway(node) => node,
-            Machine::Controller(_) | Machine::Peer(_) => unreachable!(),
+            other => unreachable!("{} is no gateway", other.kind()),
         }
     }
 
@@ -101,7 +105,7 @@ impl Lab {
         let mut controllers = self.old.clone();
         controllers.extend(self.world.machines().filter_map(|machine| match machine {
             Machine::Controller(node) => Some(node.record().memory().to_vec()),
-            Machine::Gateway(_) | Machine::Peer(_) => None,
+            Machine::Gateway(_) | Machine::Peer(_) | Machine::NameServer(_) | Machine::User(_) => None,
         }));
         // A killed controller's record is there twice.
         controllers.sort();
@@ -297,7 +301,7 @@ fn a_planned_stop_fails_nothing() {
             Machine::Controller(node) => {
                 sctp::driver::Node::handle_command(&mut **node, now, enrp::daemon::DaemonCommand::Stop);
             }
-            Machine::Gateway(_) | Machine::Peer(_) => unreachable!(),
+            other => unreachable!("{} is no controller", other.kind()),
         });
         lab.world.run_until(3_000);
         let verdict = lab.finish(2_000);

@@ -1,6 +1,7 @@
 //! A network in virtual time: hosts with one address each, delay, loss, death with and without ICMP, hanging processes.
 
 use crate::peer::Peer;
+use crate::user::User;
 use sctp::driver::Node as _;
 use sctp::{ClockAnchor, Datagram, Transmit, Unreachable};
 use std::cmp::Reverse;
@@ -16,6 +17,21 @@ pub(crate) enum Machine {
     Gateway(Box<sg::Node>),
     Controller(Box<gwc_pe::node::Node>),
     Peer(Box<Peer>),
+    NameServer(Box<enrp::node::Node>),
+    User(Box<User>),
+}
+
+impl Machine {
+    /// For the message of a test that took one for another.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Machine::Gateway(_) => "a gateway",
+            Machine::Controller(_) => "a controller",
+            Machine::Peer(_) => "a peer",
+            Machine::NameServer(_) => "a name server",
+            Machine::User(_) => "a user",
+        }
+    }
 }
 
 macro_rules! each {
@@ -24,6 +40,8 @@ macro_rules! each {
             Machine::Gateway($node) => $what,
             Machine::Controller($node) => $what,
             Machine::Peer($node) => $what,
+            Machine::NameServer($node) => $what,
+            Machine::User($node) => $what,
         }
     };
 }

@@ -188,6 +188,7 @@ fn a_planned_stop_moves_each_group_when_it_is_confirmed() {
     bench.offer(40, b'-');
     assert_eq!(bench.got(two).len(), 1);
     bench.asp_inactive(one);
+    assert_eq!(bench.names.usable.last(), Some(&(1, false)), "resolution does not yield it (N5)");
     bench.offer(1, b'b');
     assert!(bench.got(two).is_empty(), "one finishes first");
     bench.output(one, 1, b'x');

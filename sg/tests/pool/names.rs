@@ -1,0 +1,119 @@
+//! Where the name server is, and what it yields: the gateway's own one and a stand-alone one (draft section 2.6.3), asked by a
+//! pool user of its own.
+
+use crate::user::User;
+use crate::world::Machine;
+use crate::{GATEWAY, Lab, ip, ms};
+use enrp::daemon::DaemonCommand;
+use std::net::IpAddr;
+
+const NAME_SERVER: IpAddr = ip(3);
+const USER: IpAddr = ip(201);
+
+fn name_server(lab: &mut Lab) {
+    let mut stack = sctp::Stack::new(sctp::Config::default(), vec![NAME_SERVER], lab.world.seed(), lab.world.now);
+    stack.listen(asap::wire::ASAP_PORT);
+    let server = enrp::Server::new(enrp::ServerConfig::default(), asap::wire::ServerId(3), 3);
+    let node = enrp::node::Node::new("enrp", stack, server);
+    lab.world.add(NAME_SERVER, Machine::NameServer(Box::new(node)));
+}
+
+fn user(lab: &mut Lab, server: IpAddr) {
+    let seed = lab.world.seed();
+    let user = User::new(lab.world.now, USER, server, seed);
+    lab.world.add(USER, Machine::User(Box::new(user)));
+}
+
+/// What a resolution yields now.
+fn resolved(lab: &mut Lab) -> Vec<u32> {
+    lab.world.with(USER, |machine, now| match machine {
+        Machine::User(user) => user.ask(now, "GatewayPool"),
+        other => panic!("{} is no user", other.kind()),
+    });
+    let end = lab.world.elapsed_ms() + 5;
+    lab.world.run_until(end);
+    match lab.world.machine(USER) {
+        Machine::User(user) => user.answer.clone().expect("answered"),
+        other => panic!("{} is no user", other.kind()),
+    }
+}
+
+/// X2, and I1 and I2 over SCTP: with `embedded = false` everything works as with the server in the gateway.
+#[test]
+fn with_a_stand_alone_name_server_a_killed_controllers_calls_go_on_elsewhere() {
+    let mut lab = Lab::new(7, |config| {
+        config.enrp.embedded = false;
+        config.enrp.servers = vec![asap::ServerAddress::new(NAME_SERVER)];
+    });
+    name_server(&mut lab);
+    lab.name_server = NAME_SERVER;
+    for number in 11..=13 {
+        lab.controller(number);
+    }
+    user(&mut lab, NAME_SERVER);
+    lab.network(48);
+    lab.world.run_until(1_500);
+    assert_eq!(resolved(&mut lab), [11, 12, 13]);
+    lab.kill(12);
+    lab.world.run_until(3_000);
+    assert_eq!(resolved(&mut lab), [11, 13]);
+    // One that comes now is found too, though the gateway never asks again: it is told.
+    lab.controller(14);
+    lab.world.run_until(4_000);
+    assert_eq!(resolved(&mut lab), [11, 13, 14]);
+    assert_eq!(lab.gateway().active_controllers(), 3);
+    let verdict = lab.finish(2_000);
+    assert_eq!((verdict.discarded, verdict.given_up.len()), (0, 1), "{verdict:?}");
+    assert!(verdict.restored > 0 && verdict.longest < ms(100), "{verdict:?}");
+}
+
+/// The traffic does not need the name server once the pool is known (the pool user's cache).
+#[test]
+fn the_name_servers_death_stops_no_call() {
+    let mut lab = Lab::new(8, |config| {
+        config.enrp.embedded = false;
+        config.enrp.servers = vec![asap::ServerAddress::new(NAME_SERVER)];
+    });
+    name_server(&mut lab);
+    lab.name_server = NAME_SERVER;
+    for number in 11..=13 {
+        lab.controller(number);
+    }
+    lab.network(48);
+    lab.world.run_until(1_500);
+    lab.world.kill(NAME_SERVER);
+    lab.world.run_until(2_500);
+    lab.kill(13);
+    lab.world.run_until(4_000);
+    let verdict = lab.finish(2_000);
+    assert_eq!((verdict.discarded, verdict.given_up.len()), (0, 1), "{verdict:?}");
+    assert!(verdict.restored > 0 && verdict.longest < ms(100), "{verdict:?}");
+}
+
+/// N5: dead, hung (out of the gateway's reach before the name server misses a keep-alive), back again, left.
+#[test]
+fn resolution_yields_no_controller_that_cannot_serve() {
+    let mut lab = crate::three(9, 48);
+    user(&mut lab, GATEWAY);
+    lab.world.run_until(1_500);
+    assert_eq!(resolved(&mut lab), [11, 12, 13]);
+    lab.kill(11);
+    lab.world.run_until(1_600);
+    assert_eq!(resolved(&mut lab), [12, 13], "dead");
+    lab.world.hang(ip(12));
+    lab.world.run_until(1_600 + 400);
+    assert_eq!(resolved(&mut lab), [13], "unreachable from the gateway, whatever its registration says");
+    lab.world.wake(ip(12));
+    lab.world.run_until(3_500);
+    assert_eq!(resolved(&mut lab), [12, 13], "back");
+    lab.world.with(ip(13), |machine, now| match machine {
+        Machine::Controller(node) => {
+            sctp::driver::Node::handle_command(&mut **node, now, DaemonCommand::Stop);
+        }
+        other => panic!("{} is no controller", other.kind()),
+    });
+    lab.world.run_until(3_600);
+    assert_eq!(resolved(&mut lab), [12], "left");
+    let verdict = lab.finish(2_000);
+    assert_eq!(verdict.discarded, 0, "{verdict:?}");
+}
