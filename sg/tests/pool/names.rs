@@ -117,3 +117,19 @@ fn resolution_yields_no_controller_that_cannot_serve() {
     let verdict = lab.finish(2_000);
     assert_eq!(verdict.discarded, 0, "{verdict:?}");
 }
+
+/// X1 to the letter: nobody is asked before there is something to send, and the first messages wait for the answer.
+#[test]
+fn the_first_message_triggers_resolution() {
+    let mut lab = Lab::new(7, |config| config.application_servers[0].resolve_at_start = false);
+    for number in 11..=13 {
+        lab.controller(number);
+    }
+    lab.world.run_until(400);
+    assert_eq!(lab.gateway().active_controllers(), 0, "nobody asked yet");
+    lab.network(24);
+    lab.world.run_until(2_500);
+    assert_eq!(lab.gateway().active_controllers(), 3);
+    let verdict = lab.finish(2_000);
+    assert_eq!(verdict.discarded, 0, "{verdict:?}");
+}
