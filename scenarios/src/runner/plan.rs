@@ -58,7 +58,7 @@ fn call_settings(load: &Load, seed: u64, controllers: usize) -> Table {
     // The caller gives up before ring_ms.1 and releases hold_ms after it: the answer lies between, the pool's release before.
     let mut settings = toml! {
         [call]
-        acm_delay_ms = 20
+        acm_delay_ms = 80
         t1_ms = 4000
     };
     if let Some(call) = settings.get_mut("call").and_then(toml::Value::as_table_mut) {

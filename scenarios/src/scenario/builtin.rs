@@ -12,6 +12,7 @@ pub struct BuiltIn {
 /// All of them, in the order of `sigpool list`.
 pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "failover", text: include_str!("../../scenarios/failover.toml") },
+    BuiltIn { name: "failover-silent", text: include_str!("../../scenarios/failover-silent.toml") },
     BuiltIn { name: "hang", text: include_str!("../../scenarios/hang.toml") },
     BuiltIn { name: "all-away", text: include_str!("../../scenarios/all-away.toml") },
     BuiltIn { name: "rate-12000", text: include_str!("../../scenarios/rate-12000.toml") },
