@@ -143,6 +143,43 @@ fn a_bad_registration_is_refused_with_the_offending_parameter() {
     );
 }
 
+/// RFC 5354 sections 3 and 4: the sender pads with zeros, the receiver does not look.
+#[test]
+fn padding_is_not_looked_at() {
+    let mut bytes = resolution(&[], &[]);
+    assert_eq!(plain_resolution().encode().unwrap()[10..], [0, 0]);
+    bytes[10..].copy_from_slice(&[0xaa, 0x55]);
+    assert_eq!(decode(&bytes).unwrap().message, plain_resolution());
+}
+
+/// RFC 5354 sections 3.4 and 3.10: what must be in an SCTP transport and in a pool element, and what must not.
+#[test]
+fn an_element_has_one_user_transport_and_an_sctp_transport_a_use_and_an_address() {
+    let sctp = |usage: u8| [0, 4, 0, 16, 0x0b, 0x59, 0, usage, 0, 1, 0, 8, 192, 0, 2, 1].to_vec();
+    let tcp = [0, 5, 0, 16, 0, 21, 0, 0, 0, 1, 0, 8, 192, 0, 2, 1].to_vec();
+    let no_address = [0, 4, 0, 8, 0x0b, 0x59, 0, 1].to_vec();
+    let registration = |transports: &[Vec<u8>]| {
+        let transports = transports.concat();
+        let length = u8::try_from(16 + transports.len()).unwrap();
+        let mut bytes = vec![0, 9, 0, 5, b'p', 0, 0, 0, 0, 10, 0, length, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 60];
+        bytes.extend_from_slice(&transports);
+        decode(&message(1, &bytes)).map_err(|error| error.kind)
+    };
+    for good in [vec![sctp(0)], vec![sctp(1)], vec![tcp.clone()], vec![tcp.clone(), sctp(0)]] {
+        assert!(registration(&good).is_ok(), "{good:?}");
+    }
+    for (bad, parameter) in [
+        (vec![sctp(2)], 4),
+        (vec![no_address], 4),
+        (vec![], 10),
+        (vec![tcp.clone(), tcp.clone()], 10),
+        (vec![sctp(1), tcp], 10),
+        (vec![sctp(1), sctp(0), sctp(0)], 10),
+    ] {
+        assert_eq!(registration(&bad).unwrap_err(), DecodeErrorKind::Invalid(parameter), "{bad:?}");
+    }
+}
+
 #[test]
 fn limits() {
     let long = PoolHandle::new(vec![b'x'; 256]);

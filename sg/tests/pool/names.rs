@@ -1,10 +1,12 @@
 //! Where the name server is, and what it yields: the gateway's own one and a stand-alone one (draft section 2.6.3), asked by a
 //! pool user of its own.
 
+use crate::peer::{POOL, ROUTING_CONTEXT};
 use crate::user::User;
 use crate::world::Machine;
-use crate::{GATEWAY, Lab, ip, ms};
+use crate::{GATEWAY, Lab, PEER, ip, ms};
 use enrp::daemon::DaemonCommand;
+use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Ssnm, one_context};
 use std::net::IpAddr;
 
 const NAME_SERVER: IpAddr = ip(3);
@@ -88,6 +90,51 @@ fn the_name_servers_death_stops_no_call() {
     let verdict = lab.finish(2_000);
     assert_eq!((verdict.discarded, verdict.given_up.len()), (0, 1), "{verdict:?}");
     assert!(verdict.restored > 0 && verdict.longest < ms(100), "{verdict:?}");
+}
+
+/// X1: the first message makes the gateway ask its name server, waits for the answer and for the association, and is applied first.
+#[test]
+fn the_first_message_asks_the_name_server_and_waits_for_the_answer() {
+    let mut lab = Lab::new(10, |config| config.application_servers[0].resolve_at_start = false);
+    for number in 11..=13 {
+        lab.controller(number);
+    }
+    lab.world.run_until(1_000);
+    assert_eq!(lab.gateway().active_controllers(), 0, "registered, but nobody has asked for the pool");
+    lab.network(96);
+    lab.world.run_until(3_000);
+    assert_eq!(lab.gateway().active_controllers(), 3);
+    let verdict = lab.finish(2_000);
+    assert_eq!((verdict.discarded, verdict.groups_given), (0, 24), "{verdict:?}");
+    let all = lab.world.machines().filter_map(|machine| match machine {
+        Machine::Controller(node) => Some(String::from_utf8_lossy(node.record().memory()).contains("\nI,")),
+        _ => None,
+    });
+    assert_eq!(all.collect::<Vec<_>>(), [true; 3], "the policy shares the groups out");
+}
+
+/// RFC 4666 section 4.5.3: the gateway answers for its pool, and says what it does not know.
+#[test]
+fn an_audit_is_answered() {
+    let mut lab = crate::three(12, 24);
+    lab.world.run_until(1_500);
+    for (point_code, answer) in [(POOL, "DAVA"), (99, "ERR")] {
+        let before = lab.peer(|peer| peer.heard.iter().filter(|name| **name == answer).count());
+        let audit = Ssnm {
+            network_appearance: None,
+            routing_contexts: one_context(ROUTING_CONTEXT),
+            affected: AffectedList::from_slice(&[AffectedPc::new(0, point_code)]).unwrap(),
+            info: None,
+        };
+        lab.world.with(PEER, |machine, now| match machine {
+            Machine::Peer(peer) => peer.send(now, 0, &Message::Daud(audit)),
+            other => panic!("{} is no peer", other.kind()),
+        });
+        let next = lab.world.elapsed_ms() + 10;
+        lab.world.run_until(next);
+        let after = lab.peer(|peer| peer.heard.iter().filter(|name| **name == answer).count());
+        assert_eq!(after, before + 1, "{answer}");
+    }
 }
 
 /// N5: dead, hung (out of the gateway's reach before the name server misses a keep-alive), back again, left.
