@@ -90,14 +90,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let ips: [IpAddr; 2] = [[127, 77, 0, 1].into(), [127, 77, 0, 2].into()];
     let received = Arc::new(AtomicU64::new(0));
     let mut threads = Vec::new();
-    for (n, ip) in ips.into_iter().enumerate() {
-        let sockets = Sockets::bind(&DriverConfig { addresses: vec![ip], ..DriverConfig::default() })?;
+    // Both before either runs: an INIT to a port that is not bound yet fails at once, by ICMP.
+    let bind = |ip| Sockets::bind(&DriverConfig { addresses: vec![ip], ..DriverConfig::default() });
+    let both = [bind(ips[0])?, bind(ips[1])?];
+    for (n, sockets) in both.into_iter().enumerate() {
         let counters = sockets.counters();
         let tap = match &capture {
             Some(path) if n == 0 => Some(Tap::create(Path::new(path), "rate", 1 << 14, sockets.counters())?),
             _ => None,
         };
-        let mut stack = Stack::new(Config::default(), vec![ip], [n as u8 + 1; 32], Instant::now());
+        let mut stack = Stack::new(Config::default(), vec![ips[n]], [n as u8 + 1; 32], Instant::now());
         stack.listen(2905);
         if n == 0 {
             let peer = vec![SocketAddr::new(ips[1], 9899)];
@@ -110,7 +112,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let work = move || runtime.block_on(run(peer, sockets, commands, tap)).map(|_| ());
         threads.push((std::thread::spawn(work), stop, counters));
     }
+    let begin = Instant::now();
     while received.load(Ordering::Relaxed) == 0 {
+        if begin.elapsed() > Duration::from_secs(10) {
+            return Err("no message within 10 s".into());
+        }
         std::thread::yield_now();
     }
     let (begin, before) = (Instant::now(), received.load(Ordering::Relaxed));
