@@ -107,7 +107,7 @@ fn command(command: Command) -> Result<u8, RunError> {
 fn list() -> Result<u8, RunError> {
     for built_in in BUILT_IN {
         let scenario = scenario::load(built_in.name).map_err(|e| RunError::Usage(e.to_string()))?;
-        say(&format!("{:<14}{}", built_in.name, scenario.description));
+        say(&format!("{:<17}{}", built_in.name, scenario.description));
     }
     say("\nwhat a scenario can assert in [assertions]:");
     for assertion in ASSERTIONS {

@@ -154,6 +154,7 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
         Err(error) => return Err(error),
     }
     let processes = process_entries(&lab);
+    introduce(scenario, &processes);
     journal.event("ready", json!({ "scenario": scenario.name, "seed": scenario.seed, "processes": processes }))?;
     let sentinel = Sentinel::start().map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
     let sampler = Sampler::start(lab.gateway_ip())?;
@@ -181,6 +182,17 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
     finished.map_err(|error| RunError::Environment(format!("the traffic source: {error:#}")))?;
     journal.event("end", json!({ "interrupted": interrupt.seen(), "crashes": crashes }))?;
     Ok(Attempted { processes, interrupted: interrupt.seen(), crashes })
+}
+
+/// What a reader of the screen must know to follow the run.
+fn introduce(scenario: &Scenario, processes: &[ProcessEntry]) {
+    let screen = Screen::plain();
+    screen.say(&format!("{}: {}", scenario.name, scenario.description));
+    for ProcessEntry { name, pid, address } in processes {
+        screen.say(&format!("  {name:<8} pid {pid:<8} at {address}"));
+    }
+    let seconds = Duration::from_millis(scenario.duration_ms).as_secs_f64();
+    screen.say(&format!("{} messages/s for {seconds} s, both directions together:\n", scenario.load.rate_per_s));
 }
 
 fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, RunError> {
