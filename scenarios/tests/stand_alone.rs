@@ -1,0 +1,124 @@
+//! The daemons by hand, without a scenario: a stand-alone name server, a gateway without one of its own, two controllers, each a
+//! process with its own sockets (X2; what a lab network runs).
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BOUND: Duration = Duration::from_secs(20);
+
+struct Lab {
+    folder: PathBuf,
+    running: Vec<Child>,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("sigpool-stand-alone-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { folder, running: Vec::new() }
+    }
+
+    /// An address of this run's own.
+    fn ip(&self, host: u8) -> String {
+        let id = std::process::id();
+        format!("127.{}.{}.{host}", 200 + id / 256 % 50, id % 256)
+    }
+
+    /// Starts a daemon; gives its place in `running`.
+    fn start(&mut self, daemon: &str, host: u8, settings: &str) -> usize {
+        let name = format!("{daemon}-{host}");
+        let config = self.folder.join(format!("{name}.toml"));
+        let admin = self.admin(&name);
+        let own = self.ip(host);
+        let text = format!(
+            "[daemon]\nadmin = \"unix:{}\"\ndie_with_parent = true\n[udp]\naddresses = [\"{own}\"]\n{settings}",
+            admin.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sigpool"));
+        command.args([daemon, "--config"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+        self.running.push(command.spawn().unwrap());
+        self.running.len() - 1
+    }
+
+    fn admin(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.sock"))
+    }
+
+    /// The admin state, once the daemon answers.
+    fn state(&self, name: &str) -> Option<Value> {
+        let mut stream = UnixStream::connect(self.admin(name)).ok()?;
+        stream.set_read_timeout(Some(BOUND)).unwrap();
+        write!(stream, "GET /state HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+
+    /// Registered elements that the name server selects.
+    fn selectable(&self) -> u64 {
+        let state = self.state("enrp-1").unwrap_or_default();
+        state["server"]["pools"][0]["selectable"].as_u64().unwrap_or(0)
+    }
+
+    /// Controllers that the gateway works with.
+    fn active(&self) -> usize {
+        let state = self.state("sg-2").unwrap_or_default();
+        let controllers = state["pools"][0]["controllers"].as_array().cloned().unwrap_or_default();
+        controllers.iter().filter(|controller| controller["state"] == "active").count()
+    }
+
+    fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + BOUND;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "{what}: {:?} {:?}", self.state("enrp-1"), self.state("sg-2"));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn stop(&mut self, place: usize) -> Option<i32> {
+        kill(Pid::from_raw(self.running[place].id().cast_signed()), Signal::SIGTERM).unwrap();
+        self.running[place].wait().unwrap().code()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn gateway_and_controllers_meet_at_a_stand_alone_name_server() {
+    let mut lab = Lab::new();
+    let (server, gateway) = (lab.ip(1), lab.ip(2));
+    let name_server = lab.start("enrp", 1, "");
+    let servers = format!("servers = [{{ addresses = [\"{server}\"] }}]");
+    let sg = lab.start("sg", 2, &format!("[enrp]\nembedded = false\n{servers}\n"));
+    let hunt = format!("[asap.hunt]\n{servers}\n");
+    let first = lab.start("gwc-pe", 11, &hunt);
+    let second = lab.start("gwc-pe", 12, &hunt);
+    lab.wait("both are registered and active", |lab| lab.selectable() == 2 && lab.active() == 2);
+    assert!(lab.state("sg-2").unwrap()["enrp"].is_null(), "{gateway} has no name server of its own");
+
+    lab.running[first].kill().unwrap();
+    lab.wait("the killed one is gone in both", |lab| lab.selectable() == 1 && lab.active() == 1);
+    lab.start("gwc-pe", 13, &hunt);
+    lab.wait("a new one is found by name", |lab| lab.selectable() == 2 && lab.active() == 2);
+
+    assert_eq!(lab.stop(second), Some(0));
+    lab.wait("a planned end is known in both", |lab| lab.selectable() == 1 && lab.active() == 1);
+    assert_eq!((lab.stop(sg), lab.stop(name_server)), (Some(0), Some(0)));
+}
