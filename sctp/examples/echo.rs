@@ -1,109 +1,181 @@
-//! A peer to try other SCTP stacks against, over UDP encapsulation on port 9899, without the driver:
+//! A peer to try other SCTP stacks against; knows nothing of M3UA. `.ci/kernel-sctp` runs it against a kernel:
+//! `cargo run --release -p sctp --features driver --example echo -- ...`
 //!
-//! `echo listen IP...` takes associations on port 2905 and sends every message back as it came.
-//! `echo connect PEER COUNT IP...` connects to port 2905 of PEER, sends COUNT messages, waits for them to come back, shuts down.
+//! * `listen ADDRESS[,ADDRESS] PORT ASSOCIATIONS [CAPTURE]`: sends every message back on the stream and with the PPID it came with. The
+//!   message `shutdown` is answered, and then this side ends the association. It ends after so many associations.
+//! * `connect ADDRESS[,ADDRESS] PORT PEER MESSAGES [CAPTURE]`: sends messages to one that does the same, on five streams, compares what
+//!   comes back, and ends the association.
 //!
-//! It ends after the first association, with status 0 when that ended by SHUTDOWN.
-#![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm)] // It prints what happens.
+//! Status 1 when an association did not end by a graceful SHUTDOWN, or a message did not come back, or not as it was sent.
+
+#![allow(clippy::print_stdout, reason = "a program")]
 
 use bytes::Bytes;
-use sctp::{CloseReason, Config, Connect, Datagram, Event, SendOptions, Stack};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use sctp::driver::{DriverConfig, Node, Sockets, Tap, run};
+use sctp::{AssocId, CloseReason, Config, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable};
+use std::collections::{HashMap, VecDeque};
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use tokio::sync::mpsc;
 
-const UDP_PORT: u16 = 9899;
-const SCTP_PORT: u16 = 2905;
+struct Echo {
+    stack: Stack,
+    /// Messages and bytes of each association.
+    traffic: HashMap<AssocId, (u64, usize)>,
+    /// Associations that are still to end.
+    left: usize,
+    /// As a client: how many messages to send.
+    messages: u16,
+    /// As a client: what is still to come back on each stream.
+    expected: [VecDeque<(u32, Bytes)>; 5],
+    good: bool,
+}
 
-fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let (peer, count, local) = match args.first().map(String::as_str) {
-        Some("listen") if args.len() > 1 => (None, 0, &args[1..]),
-        Some("connect") if args.len() > 3 => (Some(ip(&args[1])), args[2].parse().expect("COUNT"), &args[3..]),
-        _ => {
-            println!("echo listen IP... | echo connect PEER COUNT IP...");
-            return ExitCode::from(2);
+impl Echo {
+    fn events(&mut self, now: Instant) {
+        while let Some(event) = self.stack.poll_event() {
+            match event {
+                Event::Up { assoc, peer, outbound_streams, inbound_streams, incoming, .. } => {
+                    println!("up {} peer {peer:?} streams out {outbound_streams} in {inbound_streams}", assoc.0);
+                    if !incoming {
+                        self.send_all(now, assoc);
+                    }
+                }
+                Event::Message { assoc, stream, ppid, unordered, payload } => {
+                    let traffic = self.traffic.entry(assoc).or_default();
+                    *traffic = (traffic.0 + 1, traffic.1 + payload.len());
+                    if self.messages > 0 {
+                        self.came_back(now, assoc, stream, (ppid, payload));
+                    } else {
+                        self.send_back(now, assoc, SendOptions { stream, ppid, unordered, context: 0 }, payload);
+                    }
+                }
+                Event::Closed { assoc, reason, undelivered } => {
+                    let (messages, bytes) = self.traffic.remove(&assoc).unwrap_or_default();
+                    println!(
+                        "closed {} {reason:?}: {messages} messages, {bytes} bytes, {} undelivered",
+                        assoc.0,
+                        undelivered.len()
+                    );
+                    self.good &= reason == CloseReason::Shutdown && undelivered.is_empty();
+                    self.good &= messages >= u64::from(self.messages);
+                    self.left -= 1;
+                }
+                other @ (Event::Path { .. } | _) => println!("{other:?}"),
+            }
+        }
+    }
+
+    fn send_back(&mut self, now: Instant, assoc: AssocId, options: SendOptions, payload: Bytes) {
+        let last = &payload[..] == b"shutdown";
+        if let Err(error) = self.stack.send(now, assoc, options, payload) {
+            println!("not sent: {error}");
+        }
+        if last {
+            self.stack.shutdown(now, assoc);
+        }
+    }
+
+    fn send_all(&mut self, now: Instant, assoc: AssocId) {
+        for number in 0..self.messages {
+            let stream = number % 5;
+            let ppid = [sctp::ppid::M3UA, sctp::ppid::ASAP][usize::from(number % 2)];
+            let payload = Bytes::from(vec![number as u8; [1, 200, 1_400, 9_000][usize::from(number % 4)]]);
+            self.expected[usize::from(stream)].push_back((ppid, payload.clone()));
+            let options = SendOptions { stream, ppid, unordered: false, context: 0 };
+            if let Err(error) = self.stack.send(now, assoc, options, payload) {
+                println!("not sent: {error}");
+            }
+        }
+    }
+
+    fn came_back(&mut self, now: Instant, assoc: AssocId, stream: u16, message: (u32, Bytes)) {
+        let expected = self.expected.get_mut(usize::from(stream)).and_then(VecDeque::pop_front);
+        if expected != Some(message) {
+            println!("stream {stream}: not what was sent, or not in order");
+            self.good = false;
+        }
+        if self.expected.iter().all(VecDeque::is_empty) {
+            self.stack.shutdown(now, assoc);
+        }
+    }
+}
+
+impl Node for Echo {
+    type Command = ();
+
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        self.stack.handle_datagram(now, datagram);
+        self.events(now);
+    }
+    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
+        self.stack.handle_unreachable(now, error);
+        self.events(now);
+    }
+    fn handle_command(&mut self, _: Instant, (): ()) {}
+    fn handle_timeout(&mut self, now: Instant) {
+        self.stack.handle_timeout(now);
+        self.events(now);
+    }
+    fn flush(&mut self, _: Instant) -> io::Result<()> {
+        Ok(())
+    }
+    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        self.stack.poll_transmit(now)
+    }
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.stack.poll_timeout()
+    }
+    fn finished(&self) -> bool {
+        self.left == 0
+    }
+}
+
+const USAGE: &str = "usage: echo listen ADDRESS[,ADDRESS] PORT ASSOCIATIONS [CAPTURE]
+       echo connect ADDRESS[,ADDRESS] PORT PEER MESSAGES [CAPTURE]";
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (addresses, port, left, client, capture) = match words[..] {
+        ["listen", addresses, port, left, ref capture @ ..] => (addresses, port, left.parse()?, None, capture),
+        ["connect", addresses, port, peer, count, ref capture @ ..] => {
+            (addresses, port, 1, Some((peer.parse::<IpAddr>()?, count.parse()?)), capture)
+        }
+        _ => return Err(USAGE.into()),
+    };
+    let addresses = addresses.split(',').map(str::parse).collect::<Result<Vec<IpAddr>, _>>()?;
+    let port = port.parse()?;
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+
+    let sockets = Sockets::bind(&DriverConfig { addresses: addresses.clone(), ..DriverConfig::default() })?;
+    let tap = |path| Tap::create(Path::new(path), "echo", 1 << 14, sockets.counters());
+    let tap = capture.first().map(tap).transpose()?;
+    let now = Instant::now();
+    let mut stack = Stack::new(Config::default(), addresses, seed, now);
+    let messages = match client {
+        Some((peer, messages)) => {
+            let udp_port = DriverConfig::default().port;
+            let peer = vec![SocketAddr::new(peer, udp_port)];
+            stack.connect(now, Connect { peer, peer_port: port, local_port: None })?;
+            messages
+        }
+        None => {
+            stack.listen(port);
+            println!("listening {:?} SCTP port {port}", sockets.local());
+            0
         }
     };
-    let local: Vec<IpAddr> = local.iter().map(|a| ip(a)).collect();
-    let clean = run(local, peer, count);
-    println!("clean: {clean}");
-    ExitCode::from(u8::from(!clean))
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().expect("an IP address")
-}
-
-fn run(local: Vec<IpAddr>, peer: Option<IpAddr>, count: u64) -> bool {
-    let sockets: Vec<UdpSocket> = local.iter().map(|ip| UdpSocket::bind((*ip, UDP_PORT)).expect("bind")).collect();
-    for socket in &sockets {
-        socket.set_nonblocking(true).expect("nonblocking");
-    }
-    let mut seed = [0; 32];
-    seed[..4].copy_from_slice(&std::process::id().to_be_bytes());
-    let mut stack = Stack::new(Config::default(), local.clone(), seed, Instant::now());
-    stack.listen(SCTP_PORT);
-    if let Some(peer) = peer {
-        let peer = vec![SocketAddr::new(peer, UDP_PORT)];
-        stack.connect(Instant::now(), Connect { peer, peer_port: SCTP_PORT, local_port: None }).expect("connect");
-    }
-    let (mut sent, mut received) = (0, 0);
-    let mut buffer = vec![0; 65_536];
-    loop {
-        let now = Instant::now();
-        for (socket, to) in sockets.iter().zip(&local) {
-            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                let payload = Bytes::copy_from_slice(&buffer[..length]);
-                stack.handle_datagram(now, Datagram { from, to: *to, payload });
-            }
-        }
-        if stack.poll_timeout().is_some_and(|at| at <= now) {
-            stack.handle_timeout(now);
-        }
-        while let Some(event) = stack.poll_event() {
-            match event {
-                Event::Message { assoc, stream, ppid, unordered, payload } => {
-                    received += 1;
-                    if peer.is_none() {
-                        let options = SendOptions { stream, ppid, unordered, context: 0 };
-                        stack.send(now, assoc, options, payload).expect("room to echo");
-                    } else if received == count {
-                        println!("{received} messages came back");
-                        println!("{:?}", stack.info(assoc));
-                        stack.shutdown(now, assoc);
-                    }
-                }
-                Event::Closed { reason, undelivered, .. } => {
-                    println!("closed: {reason:?}, {} undelivered, {received} messages received", undelivered.len());
-                    for (name, value) in stack.counters().iter().filter(|(_, value)| *value > 0) {
-                        println!("  {name} {value}");
-                    }
-                    flush(&mut stack, &sockets, &local);
-                    return reason == CloseReason::Shutdown;
-                }
-                Event::Up { assoc, .. } => {
-                    println!("{event:?}");
-                    while sent < count {
-                        let options =
-                            SendOptions { stream: (sent % 5) as u16, ppid: 3, unordered: false, context: sent };
-                        let size = [1, 200, 1_400, 9_000][sent as usize % 4];
-                        stack.send(now, assoc, options, vec![sent as u8; size].into()).expect("room");
-                        sent += 1;
-                    }
-                }
-                other => println!("{other:?}"),
-            }
-        }
-        flush(&mut stack, &sockets, &local);
-        std::thread::sleep(Duration::from_micros(200));
-    }
-}
-
-fn flush(stack: &mut Stack, sockets: &[UdpSocket], local: &[IpAddr]) {
-    while let Some(transmit) = stack.poll_transmit(Instant::now()) {
-        if let Some(at) = local.iter().position(|ip| *ip == transmit.from) {
-            let _ = sockets[at].send_to(&transmit.payload, transmit.to);
-        }
-    }
+    let node = Echo { stack, traffic: HashMap::new(), left, messages, expected: Default::default(), good: true };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (_commands, receiver) = mpsc::channel(1);
+    let node = runtime.block_on(run(node, sockets, receiver, tap))?;
+    println!("{:?}", node.stack.counters());
+    Ok(if node.good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

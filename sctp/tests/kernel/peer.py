@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""A kernel SCTP client: client.py ADDRESS PORT. Talks to the echo listener (sctp/examples/driver_echo.rs).
+"""A kernel's SCTP as peer of sctp/examples/echo.rs: peer.py client|server ADDRESS PORT.
 
-Checks PPID, stream, order and content of every answer, messages larger than a packet, and a clean end by SHUTDOWN
-from either side. Prints a line for each check; status 1 when one fails.
+The client checks PPID, stream, order and content of every answer, messages larger than a packet, and a clean end by
+SHUTDOWN from either side. The server takes one association and sends every message back. Both print a line for each
+check; status 1 when one fails.
 """
 import os
 import socket
@@ -22,16 +23,20 @@ M3UA = 3
 STREAMS = 8
 
 
+def prepared_socket():
+    prepared = socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP)
+    prepared.settimeout(10)
+    prepared.setsockopt(SCTP, SCTP_INITMSG, struct.pack("=HHHH", STREAMS, STREAMS, 0, 0))
+    prepared.setsockopt(SCTP, SCTP_NODELAY, 1)
+    prepared.setsockopt(SCTP, SCTP_RECVRCVINFO, 1)
+    # data_io, association, and more that is not of interest
+    prepared.setsockopt(SCTP, SCTP_EVENTS, bytes([0, 1, 0, 0, 0, 0]))
+    return prepared
+
+
 class Association:
-    def __init__(self, address):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP)
-        self.socket.settimeout(10)
-        self.socket.setsockopt(SCTP, SCTP_INITMSG, struct.pack("=HHHH", STREAMS, STREAMS, 0, 0))
-        self.socket.setsockopt(SCTP, SCTP_NODELAY, 1)
-        self.socket.setsockopt(SCTP, SCTP_RECVRCVINFO, 1)
-        # data_io, association, and more that is not of interest
-        self.socket.setsockopt(SCTP, SCTP_EVENTS, bytes([0, 1, 0, 0, 0, 0]))
-        self.socket.connect(address)
+    def __init__(self, connected):
+        self.socket = connected
         self.notifications = []
         self.end_of_stream = False
 
@@ -108,12 +113,17 @@ def echo(association, count):
           f"in {took:.2f} s ({count / took:.0f} a second)")
 
 
-def main():
-    address = (sys.argv[1], int(sys.argv[2]))
+def connected(address):
+    client_socket = prepared_socket()
+    client_socket.connect(address)
+    return Association(client_socket)
+
+
+def client(address):
     before = counters()
 
     begin = time.monotonic()
-    first = Association(address)
+    first = connected(address)
     check("association up", True, f"in {(time.monotonic() - begin) * 1000:.1f} ms")
     echo(first, 4096)
     for size in (1, 1400, 5000, 60000):
@@ -124,14 +134,14 @@ def main():
     check("SHUTDOWN by the kernel", first.receive() is None and first.states() == GRACEFUL,
           f"notifications {first.notifications}")
 
-    second = Association(address)
+    second = connected(address)
     echo(second, 64)
     second.send(b"shutdown", 1, M3UA)
     check("SHUTDOWN by us: the last answer comes first", second.receive() == (b"shutdown", 1, M3UA))
     check("SHUTDOWN by us", second.receive() is None and second.states() == GRACEFUL,
           f"notifications {second.notifications}, end of stream before it: {second.end_of_stream}")
 
-    third = Association(address)
+    third = connected(address)
     for number in range(100):
         third.send(b"in flight %d" % number, number % STREAMS, M3UA)
     third.socket.shutdown(socket.SHUT_WR)
@@ -149,4 +159,23 @@ def main():
     print("kernel's counters:", ", ".join(f"{name} {value}" for name, value in changes.items()))
 
 
-main()
+def server(address):
+    before = counters()
+    listener = prepared_socket()
+    listener.bind(address)
+    listener.listen(1)
+    listener.settimeout(30)
+    print("listening")
+    association = Association(listener.accept()[0])
+    count = 0
+    while (message := association.receive()) is not None:
+        association.send(*message)
+        count += 1
+    check("SHUTDOWN by us, who connected", association.states()[-1:] == [SHUTDOWN_COMP],
+          f"after {count} messages; notifications {association.notifications}")
+    after = counters()
+    check("no packet had a wrong checksum, no abort", all(after[n] == before[n] for n in ("SctpChecksumErrors", "SctpAborteds")))
+
+
+role, address = sys.argv[1], (sys.argv[2], int(sys.argv[3]))
+{"client": client, "server": server}[role](address)
