@@ -55,7 +55,8 @@ fn call_settings(load: &Load, seed: u64, controllers: usize) -> Table {
     let messages_per_call = 5.0 - f64::from(mix.caller_gives_up) / f64::from(all.max(1));
     let calls_per_s = f64::from(load.rate_per_s) / messages_per_call;
     let originate_per_s = calls_per_s * f64::from(mix.pool_calls) / f64::from(all.max(1)) / controllers as f64;
-    // The caller gives up before ring_ms.1 and releases hold_ms after it: the answer lies between, the pool's release before.
+    // The caller gives up from ring_ms.0 to ring_ms.1 after the IAM, then comes the answer; the caller releases hold_ms.0 after
+    // that at the earliest, the pool before that. The ACM takes long enough that calls are in that state at any moment.
     let mut settings = toml! {
         [call]
         acm_delay_ms = 80
@@ -64,7 +65,9 @@ fn call_settings(load: &Load, seed: u64, controllers: usize) -> Table {
     if let Some(call) = settings.get_mut("call").and_then(toml::Value::as_table_mut) {
         let mut set = |key: &str, value: toml::Value| call.insert(key.to_owned(), value);
         set("seed", (seed >> 1).cast_signed().into());
-        set("answer_delay_ms", i64::from(load.ring_ms.1).into());
+        let acm_delay_ms = load.ring_ms.0 * 2 / 3;
+        set("acm_delay_ms", i64::from(acm_delay_ms).into());
+        set("answer_delay_ms", i64::from(load.ring_ms.1 - acm_delay_ms).into());
         set("hold_ms", i64::from(load.hold_ms.0 / 2).into());
         set("release_by_controller_percent", i64::from(100 * mix.pool_releases / answered.max(1)).into());
         set("originate_per_s", originate_per_s.into());

@@ -128,9 +128,9 @@ pub struct Load {
     pub groups: u32,
     /// Share of each kind of call.
     pub mix: Mix,
-    /// From ACM to the end of a call that the caller gives up, least and most, ms.
+    /// From IAM to the REL of a caller who gives up, least and most, ms; the answer comes at the most.
     pub ring_ms: (u32, u32),
-    /// From ANM to the caller's REL, least and most, ms.
+    /// From ANM to the caller's REL, least and most, ms; the pool releases after half the least.
     pub hold_ms: (u32, u32),
     /// From a REL of the pool to the network's RLC, ms.
     pub clear_ms: u32,
@@ -162,7 +162,7 @@ impl Default for Load {
             mix: Mix::default(),
             ring_ms: (200, 600),
             hold_ms: (500, 1_500),
-            clear_ms: 100,
+            clear_ms: 250,
             warm_up_ms: 1_000,
         }
     }
