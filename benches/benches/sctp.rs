@@ -47,7 +47,7 @@ impl Pair {
                     Event::Up { assoc, incoming: false, .. } => self.up = Some(assoc),
                     Event::Message { .. } => self.received += 1,
                     Event::Closed { reason, .. } => panic!("closed: {reason:?}"),
-                    _ => {}
+                    Event::Up { .. } | Event::Path { .. } | _ => {}
                 }
             }
         }
