@@ -5,6 +5,7 @@
 //! * [`server_daemon`]: the program `enrp`.
 //! * [`daemon`]: what every daemon of this project shares: configuration, logging, admin HTTP, signals.
 
+mod config_error;
 pub mod daemon;
 pub mod handlespace;
 pub mod node;
@@ -12,5 +13,6 @@ pub mod server;
 pub mod server_daemon;
 mod timer;
 
+pub use config_error::ConfigError;
 pub use handlespace::{Handlespace, SuspensionReason};
 pub use server::{ClientId, Counters, Event, RemovalCause, Server, ServerConfig, ServerSnapshot};

@@ -1,6 +1,7 @@
 //! The program `enrp`: a stand-alone name server. `sigpool enrp --config FILE` is the same thing.
 
-use crate::daemon::{self, DaemonConfig, DaemonError, Program, Start};
+use crate::ConfigError;
+use crate::daemon::{self, DaemonConfig, Program, Start};
 use crate::node::Node;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
@@ -61,16 +62,12 @@ pub fn main() -> ExitCode {
 }
 
 /// What TOML's types cannot say.
-fn check(config: &Config) -> Result<(), DaemonError> {
-    let server = &config.server;
-    let wrong = |text: &str| Err(DaemonError::Config(text.to_owned()));
-    if config.node.server_id == Some(0) {
-        return wrong("node.server_id is 0; give another number, or none for a random one");
-    }
-    if config.node.port == 0 {
-        return wrong("node.port is 0; give the SCTP port to listen on (3863)");
-    }
-    server.check().map_err(|text| DaemonError::Config(format!("server.{text}")))
+fn check(config: &Config) -> Result<(), ConfigError> {
+    let Config { node, udp, server, .. } = config;
+    ConfigError::unless(node.server_id != Some(0), "node.server_id", "not 0; leave it out for a random one")?;
+    ConfigError::unless(node.port != 0, "node.port", "the SCTP port to listen on (3863), not 0")?;
+    ConfigError::check_addresses(udp)?;
+    server.check().map_err(|error| error.within("server"))
 }
 
 fn node(config: &Config, start: &Start) -> Node {
@@ -103,15 +100,17 @@ mod tests {
         let wrong = |change: fn(&mut Config)| {
             let mut config = Config::default();
             change(&mut config);
-            check(&config).unwrap_err().to_string()
+            check(&config).unwrap_err().key
         };
         assert!(check(&Config::default()).is_ok());
-        assert!(wrong(|c| c.node.server_id = Some(0)).contains("node.server_id"));
-        assert!(wrong(|c| c.node.port = 0).contains("node.port"));
-        assert!(wrong(|c| c.server.pools_max = 50_001).contains("server.pools_max"));
-        assert!(wrong(|c| c.server.pes_per_pool_max = 10_001).contains("server.pes_per_pool_max"));
-        assert!(wrong(|c| c.server.keep_alive_timeout_ms = 0).contains("server.keep_alive_timeout_ms"));
-        assert!(wrong(|c| c.server.handle_bytes_max = 0).contains("server.handle_bytes_max"));
+        assert_eq!(wrong(|c| c.node.server_id = Some(0)), "node.server_id");
+        assert_eq!(wrong(|c| c.udp.addresses.clear()), "udp.addresses");
+        assert_eq!(wrong(|c| c.udp.addresses = vec![[0, 0, 0, 0].into()]), "udp.addresses");
+        assert_eq!(wrong(|c| c.node.port = 0), "node.port");
+        assert_eq!(wrong(|c| c.server.pools_max = 50_001), "server.pools_max");
+        assert_eq!(wrong(|c| c.server.pes_per_pool_max = 10_001), "server.pes_per_pool_max");
+        assert_eq!(wrong(|c| c.server.keep_alive_timeout_ms = 0), "server.keep_alive_timeout_ms");
+        assert_eq!(wrong(|c| c.server.handle_bytes_max = 0), "server.handle_bytes_max");
     }
 
     #[test]

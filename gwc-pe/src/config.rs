@@ -3,6 +3,7 @@
 use crate::isup;
 use asap::PeConfig;
 use asap::wire::{Policy, RegistrationLife};
+use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
@@ -214,34 +215,31 @@ impl Default for Session {
 }
 
 impl Config {
-    /// What TOML's types cannot say: key and problem, or `None`.
-    #[must_use]
-    pub fn problem(&self) -> Option<String> {
-        let wrong = |holds: bool, text: &str| (!holds).then(|| text.to_owned());
-        let (session, addresses) = (&self.session, &self.udp.addresses);
-        wrong(self.node.pe_id != Some(0), "node.pe_id is 0; give another number, or none for a random one")
-            .or(wrong(!addresses.is_empty(), "udp.addresses is empty; give at least one own IP address"))
-            .or(wrong(
-                !addresses.iter().any(std::net::IpAddr::is_unspecified),
-                "udp.addresses: name each own address; 0.0.0.0 and :: cannot be registered",
-            ))
-            .or(wrong(!self.pool.handle.is_empty(), "pool.handle is empty; give the pool's name"))
-            .or(wrong(self.pool.life_s <= i32::MAX as u32, "pool.life_s is over 2147483647; 0 means infinite"))
-            .or(wrong(
-                !self.asap.hunt.servers.is_empty(),
-                "asap.hunt.servers is empty; give at least one name server: { addresses = [\"127.0.0.1\"] }",
-            ))
-            .or(wrong(self.m3ua.port != 0, "m3ua.port is 0; give the SCTP port for gateways (2905)"))
-            .or(wrong(self.m3ua.t_ack_ms > 0, "m3ua.t_ack_ms is 0; give more"))
-            .or(wrong(self.m3ua.refused_retry_ms > 0, "m3ua.refused_retry_ms is 0; give more"))
-            .or(wrong(session.lease_beat_ms > 0, "session.lease_beat_ms is 0; give more"))
-            .or(wrong(
-                session.lease_beat_ms * 2 <= u64::from(session.lease_ms),
-                "session.lease_ms is less than two session.lease_beat_ms: every lost BEAT would end the lease",
-            ))
-            .or(wrong(session.gateways_max > 0, "session.gateways_max is 0; give more"))
-            .or(wrong(session.groups_max > 0, "session.groups_max is 0; give more"))
-            .or(self.call.problem().map(|text| format!("call.{text}")))
+    /// What TOML's types cannot say.
+    ///
+    /// # Errors
+    /// The first key whose value cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let need = |holds: bool, key: &str, problem: &str| ConfigError::unless(holds, key, problem);
+        let session = &self.session;
+        need(self.node.pe_id != Some(0), "node.pe_id", "not 0; leave it out for a random one")?;
+        ConfigError::check_addresses(&self.udp)?;
+        need(!self.pool.handle.is_empty(), "pool.handle", "the pool's name, not empty")?;
+        need(self.pool.life_s <= i32::MAX as u32, "pool.life_s", "2147483647 at most; 0 means infinite")?;
+        let servers = "at least one name server: { addresses = [\"127.0.0.1\"] }";
+        need(!self.asap.hunt.servers.is_empty(), "asap.hunt.servers", servers)?;
+        need(self.m3ua.port != 0, "m3ua.port", "the SCTP port for gateways (2905), not 0")?;
+        need(self.m3ua.t_ack_ms > 0, "m3ua.t_ack_ms", "more than 0")?;
+        need(self.m3ua.refused_retry_ms > 0, "m3ua.refused_retry_ms", "more than 0")?;
+        need(session.lease_beat_ms > 0, "session.lease_beat_ms", "more than 0")?;
+        need(
+            session.lease_beat_ms * 2 <= u64::from(session.lease_ms),
+            "session.lease_ms",
+            "two session.lease_beat_ms at least: else every lost BEAT would end the lease",
+        )?;
+        need(session.gateways_max > 0, "session.gateways_max", "more than 0")?;
+        need(session.groups_max > 0, "session.groups_max", "more than 0")?;
+        self.call.check().map_err(|error| error.within("call"))
     }
 }
 
@@ -261,10 +259,10 @@ mod tests {
             let mut config = Config::default();
             config.asap.hunt.servers = vec![ServerAddress::new([127, 0, 0, 1].into())];
             change(&mut config);
-            config.problem()
+            config.check()
         };
-        assert_eq!(problem(|_| ()), None);
-        let named = |change, key: &str| assert!(problem(change).unwrap().starts_with(key), "{key}");
+        assert_eq!(problem(|_| ()), Ok(()));
+        let named = |change, key: &str| assert_eq!(problem(change).unwrap_err().key, key);
         named(|c| c.node.pe_id = Some(0), "node.pe_id");
         named(|c| c.udp.addresses.clear(), "udp.addresses");
         named(|c| c.udp.addresses = vec![[0, 0, 0, 0].into()], "udp.addresses");

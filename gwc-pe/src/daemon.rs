@@ -2,8 +2,8 @@
 
 use crate::config::{COMMENTED_DEFAULT, Config};
 use crate::node::{Identity, Node};
-use crate::record::{Record, Sink};
-use enrp::daemon::{self, DaemonError, Program, RecordFile, Start};
+use crate::record::Record;
+use enrp::daemon::{self, DaemonError, Program, RecordSink, Start};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -18,20 +18,14 @@ const PROGRAM: Program = Program {
 #[must_use]
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
-        if let Some(problem) = config.problem() {
-            return Err(DaemonError::Config(problem));
-        }
+        config.check()?;
         daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start| node(&config, start)).map(drop)
     })
 }
 
 fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
-    let sink = if config.node.records.as_os_str().is_empty() {
-        Sink::Off
-    } else {
-        let Identity { pe, incarnation } = Identity::new(config, &start.seed);
-        Sink::File(RecordFile::create(&config.node.records.join(Record::file_name(pe, incarnation)))?)
-    };
+    let Identity { pe, incarnation } = Identity::new(config, &start.seed);
+    let sink = RecordSink::in_directory(&config.node.records, &Record::file_name(pe, incarnation))?;
     let local = start.local.iter().map(SocketAddr::ip).collect();
     Ok(Node::new(config.clone(), start.seed, start.clock, start.now, local, sink))
 }

@@ -2,13 +2,13 @@
 //! [`daemon`](crate::daemon) gives it sockets and a file.
 
 use crate::config::Config;
-use crate::record::{Record, Sink};
+use crate::record::Record;
 use crate::session::{End, Session, Shared};
 use asap::event::DeregisterCause;
 use asap::pool_element::Registration;
 use asap::wire::{PeId, PoolHandle, SctpTransport, Transport, TransportUse};
 use asap::{ConnId, PeEvent, PeMachine, Transmit as AsapTransmit};
-use enrp::daemon::DaemonCommand;
+use enrp::daemon::{DaemonCommand, RecordSink};
 use sctp::{
     AssocId, ClockAnchor, CloseReason, Connect, Datagram, Event, SendError, SendOptions, Stack, Transmit, Unreachable,
     ppid,
@@ -73,7 +73,7 @@ impl Node {
         clock: ClockAnchor,
         now: Instant,
         local: Vec<IpAddr>,
-        sink: Sink,
+        sink: RecordSink,
     ) -> Self {
         let Identity { pe, incarnation } = Identity::new(&config, &seed);
         let mut stack = Stack::new(config.sctp.clone(), local.clone(), seed, now);
@@ -112,7 +112,7 @@ impl Node {
         node
     }
 
-    /// The record ([`Sink::Memory`] keeps it readable).
+    /// The record ([`RecordSink::Memory`] keeps it readable).
     #[must_use]
     pub fn record(&self) -> &Record {
         &self.shared.record

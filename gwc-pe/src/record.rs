@@ -3,9 +3,8 @@
 //! Lines are collected here; [`Node::flush`](crate::node::Node) writes them in one `write(2)` before anything that depends on
 //! them is sent, so the record can be trusted after `kill -9`.
 
-use enrp::daemon::RecordFile;
-use m3ua_lite::isup;
-use m3ua_lite::session::{CorrelationId, GroupKey};
+use enrp::daemon::RecordSink;
+use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey};
 use m3ua_lite::wire::ProtocolData;
 use sctp::ClockAnchor;
 use std::io::{self, Write};
@@ -35,29 +34,18 @@ impl DropCause {
     }
 }
 
-/// Where the lines go.
-#[derive(Debug)]
-pub enum Sink {
-    /// Nowhere.
-    Off,
-    /// Into memory: simulations and tests.
-    Memory(Vec<u8>),
-    /// To the file of this incarnation.
-    File(RecordFile),
-}
-
 /// The lines since the last flush.
 #[derive(Debug)]
 pub struct Record {
     clock: ClockAnchor,
-    sink: Sink,
+    sink: RecordSink,
     lines: Vec<u8>,
 }
 
 impl Record {
     /// Begins with the header line.
     #[must_use]
-    pub fn new(clock: ClockAnchor, sink: Sink, pe: u32, incarnation: u32) -> Self {
+    pub fn new(clock: ClockAnchor, sink: RecordSink, pe: u32, incarnation: u32) -> Self {
         let mut record = Self { clock, sink, lines: Vec::new() };
         record.line(|out| writeln!(out, "# sigpool-record 1 controller pe={pe:08x} incarnation={incarnation:08x}"));
         record
@@ -70,7 +58,7 @@ impl Record {
     }
 
     fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
-        if !matches!(self.sink, Sink::Off) {
+        if self.sink.is_on() {
             // Writing to a Vec cannot fail.
             let _ = write(&mut self.lines);
         }
@@ -79,7 +67,7 @@ impl Record {
     fn message(&mut self, message: &ProtocolData, head: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
         self.line(|out| {
             head(out)?;
-            flow(out, message)
+            writeln!(out, ",{}", FlowRecord(message))
         });
     }
 
@@ -122,45 +110,16 @@ impl Record {
         if self.lines.is_empty() {
             return Ok(());
         }
-        let result = match &mut self.sink {
-            Sink::Off => Ok(()),
-            Sink::Memory(memory) => {
-                memory.extend_from_slice(&self.lines);
-                Ok(())
-            }
-            Sink::File(file) => {
-                file.append(&self.lines);
-                file.flush()
-            }
-        };
+        let result = self.sink.write(&self.lines);
         self.lines.clear();
         result
     }
 
-    /// What was flushed to memory ([`Sink::Memory`]), else nothing.
+    /// What was flushed to memory, if the record goes there.
     #[must_use]
     pub fn memory(&self) -> &[u8] {
-        match &self.sink {
-            Sink::Memory(memory) => memory,
-            Sink::Off | Sink::File(_) => &[],
-        }
+        self.sink.memory()
     }
-}
-
-/// `,FLOW,HEX` and the end of the line.
-fn flow(out: &mut Vec<u8>, message: &ProtocolData) -> io::Result<()> {
-    let &ProtocolData { opc, dpc, si, ni, sls, user_data, .. } = message;
-    write!(out, ",{opc},{dpc},{si},{ni},{sls},")?;
-    if let Some(cic) = (si == isup::SERVICE_INDICATOR).then(|| isup::cic(user_data)).flatten() {
-        write!(out, "{cic}")?;
-    }
-    out.push(b',');
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for octet in user_data {
-        out.extend([DIGITS[usize::from(octet >> 4)], DIGITS[usize::from(octet & 15)]]);
-    }
-    out.push(b'\n');
-    Ok(())
 }
 
 #[cfg(test)]
@@ -172,7 +131,7 @@ mod tests {
     fn lines_are_as_documented() {
         let instant = Instant::now();
         let clock = ClockAnchor { instant, monotonic_ns: 1_000 };
-        let mut record = Record::new(clock, Sink::Memory(Vec::new()), 0xab, 0x1234);
+        let mut record = Record::new(clock, RecordSink::Memory(Vec::new()), 0xab, 0x1234);
         let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 5, user_data: &[0x25, 0, 0x0c] };
         let other = ProtocolData { si: 3, user_data: &[9], ..message };
         let now = instant + Duration::from_nanos(5);
@@ -198,7 +157,7 @@ mod tests {
     #[test]
     fn off_keeps_nothing() {
         let clock = ClockAnchor { instant: Instant::now(), monotonic_ns: 0 };
-        let mut record = Record::new(clock, Sink::Off, 1, 1);
+        let mut record = Record::new(clock, RecordSink::Off, 1, 1);
         record.life(clock.instant, "start");
         assert!(record.lines.is_empty());
     }

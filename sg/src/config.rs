@@ -1,6 +1,7 @@
 //! Settings of a signaling gateway. One TOML file; unknown keys are refused; every time is in milliseconds.
 
 use asap::ServerAddress;
+use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
@@ -254,16 +255,6 @@ impl Default for Failover {
     }
 }
 
-/// A setting that cannot work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {problem}")]
-pub struct ConfigError {
-    /// The key, with its table.
-    pub key: String,
-    /// What is wrong and what is expected.
-    pub problem: String,
-}
-
 /// Most bits a point code has on the wire of a routing key (RFC 4666 section 3.6.1: 24).
 const POINT_CODE_MAX: u32 = 0x00ff_ffff;
 
@@ -272,30 +263,28 @@ impl Config {
     ///
     /// # Errors
     /// The first key whose value cannot work.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        self.node.validate()?;
-        need(!self.udp.addresses.is_empty(), "udp.addresses", "at least one own IP address")?;
-        let wildcard = self.udp.addresses.iter().any(IpAddr::is_unspecified);
-        need(!wildcard, "udp.addresses", "name each own address; 0.0.0.0 and :: cannot be put into SCTP")?;
-        self.enrp.validate()?;
-        self.network.validate()?;
-        self.failover.validate()?;
-        need(
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.node.check()?;
+        ConfigError::check_addresses(&self.udp)?;
+        self.enrp.check()?;
+        self.network.check()?;
+        self.failover.check()?;
+        ConfigError::unless(
             !self.application_servers.is_empty(),
             "as",
             "at least one [[as]] table is needed: a routing key and its pool",
         )?;
         for (i, entry) in self.application_servers.iter().enumerate() {
-            entry.validate(i)?;
+            entry.check(i)?;
             let twice =
                 self.application_servers[..i].iter().any(|other| other.routing_context == entry.routing_context);
-            need(
+            ConfigError::unless(
                 !twice,
                 &format!("as[{i}].routing_context"),
                 "another [[as]] has this Routing Context; each needs its own",
             )?;
             let same_pool = self.application_servers[..i].iter().any(|other| other.pool == entry.pool);
-            need(
+            ConfigError::unless(
                 !same_pool,
                 &format!("as[{i}].pool"),
                 "another [[as]] has this pool; one pool serves one application server",
@@ -306,74 +295,87 @@ impl Config {
 }
 
 impl Node {
-    fn validate(&self) -> Result<(), ConfigError> {
-        need(self.gateway < 16, "node.gateway", "0 to 15 (four bits of the Correlation Id)")
+    fn check(&self) -> Result<(), ConfigError> {
+        ConfigError::unless(self.gateway < 16, "node.gateway", "0 to 15 (four bits of the Correlation Id)")
     }
 }
 
 impl Enrp {
-    fn validate(&self) -> Result<(), ConfigError> {
-        need(
+    fn check(&self) -> Result<(), ConfigError> {
+        ConfigError::unless(
             self.server_id != Some(0),
             "enrp.server_id",
             "not 0 (RFC 5353 section 2.1); leave it out for a random one",
         )?;
         let outside = self.embedded || !self.servers.is_empty();
-        need(outside, "enrp.servers", "at least one { addresses = [...] } when embedded = false")
+        ConfigError::unless(outside, "enrp.servers", "at least one { addresses = [...] } when embedded = false")?;
+        self.server.check().map_err(|error| error.within("enrp.server"))
     }
 }
 
 impl As {
-    fn validate(&self, index: usize) -> Result<(), ConfigError> {
+    fn check(&self, index: usize) -> Result<(), ConfigError> {
         let key = |name: &str| format!("as[{index}].{name}");
-        need(!self.pool.is_empty(), &key("pool"), "a pool handle, not empty")?;
-        need(!self.dpc.is_empty(), &key("dpc"), "at least one destination point code: the pool's own")?;
-        need(self.dpc.iter().all(|pc| *pc <= POINT_CODE_MAX), &key("dpc"), "point codes of 24 bits at most")?;
-        need(self.dpc_mask <= 24, &key("dpc_mask"), "0 to 24 bits")?;
-        need(self.opc.iter().all(|pc| *pc <= POINT_CODE_MAX), &key("opc"), "point codes of 24 bits at most")?;
-        need(self.si.iter().all(|si| *si < 16), &key("si"), "0 to 15; 5 is ISUP")?;
-        need(self.t_r_ms > 0, &key("t_r_ms"), "more than 0")?;
-        need(self.queue_messages_max > 0, &key("queue_messages_max"), "more than 0")?;
-        need(self.queue_bytes_max > 0, &key("queue_bytes_max"), "more than 0")?;
-        need(self.groups_max > 0, &key("groups_max"), "more than 0")?;
-        need(self.held_messages_max > 0, &key("held_messages_max"), "more than 0")?;
-        need(self.cookie_bytes_max >= 28, &key("cookie_bytes_max"), "28 or more (the envelope alone has 28 bytes)")?;
+        ConfigError::unless(!self.pool.is_empty(), &key("pool"), "a pool handle, not empty")?;
+        ConfigError::unless(!self.dpc.is_empty(), &key("dpc"), "at least one destination point code: the pool's own")?;
+        ConfigError::unless(
+            self.dpc.iter().all(|pc| *pc <= POINT_CODE_MAX),
+            &key("dpc"),
+            "point codes of 24 bits at most",
+        )?;
+        ConfigError::unless(self.dpc_mask <= 24, &key("dpc_mask"), "0 to 24 bits")?;
+        ConfigError::unless(
+            self.opc.iter().all(|pc| *pc <= POINT_CODE_MAX),
+            &key("opc"),
+            "point codes of 24 bits at most",
+        )?;
+        ConfigError::unless(self.si.iter().all(|si| *si < 16), &key("si"), "0 to 15; 5 is ISUP")?;
+        ConfigError::unless(self.t_r_ms > 0, &key("t_r_ms"), "more than 0")?;
+        ConfigError::unless(self.queue_messages_max > 0, &key("queue_messages_max"), "more than 0")?;
+        ConfigError::unless(self.queue_bytes_max > 0, &key("queue_bytes_max"), "more than 0")?;
+        ConfigError::unless(self.groups_max > 0, &key("groups_max"), "more than 0")?;
+        ConfigError::unless(self.held_messages_max > 0, &key("held_messages_max"), "more than 0")?;
+        ConfigError::unless(
+            self.cookie_bytes_max >= 28,
+            &key("cookie_bytes_max"),
+            "28 or more (the envelope alone has 28 bytes)",
+        )?;
         let warm = (2..=64).contains(&self.associations_max);
-        need(warm, &key("associations_max"), "2 (a spare must be warm) to 64")
+        ConfigError::unless(warm, &key("associations_max"), "2 (a spare must be warm) to 64")
     }
 }
 
 impl Network {
-    fn validate(&self) -> Result<(), ConfigError> {
-        need(self.port != 0, "network.port", "a port, normally 2905 (M3UA)")?;
+    fn check(&self) -> Result<(), ConfigError> {
+        ConfigError::unless(self.port != 0, "network.port", "a port, normally 2905 (M3UA)")?;
         let narrow = self.point_codes.iter().all(|pc| *pc <= POINT_CODE_MAX);
-        need(narrow, "network.point_codes", "point codes of 24 bits at most")?;
-        need((1..=64).contains(&self.peers_max), "network.peers_max", "1 to 64")?;
-        need(self.t_r_ms > 0, "network.t_r_ms", "more than 0")?;
-        need(self.queue_messages_max > 0, "network.queue_messages_max", "more than 0")?;
-        need(self.queue_bytes_max > 0, "network.queue_bytes_max", "more than 0")
+        ConfigError::unless(narrow, "network.point_codes", "point codes of 24 bits at most")?;
+        ConfigError::unless((1..=64).contains(&self.peers_max), "network.peers_max", "1 to 64")?;
+        ConfigError::unless(self.t_r_ms > 0, "network.t_r_ms", "more than 0")?;
+        ConfigError::unless(self.queue_messages_max > 0, "network.queue_messages_max", "more than 0")?;
+        ConfigError::unless(self.queue_bytes_max > 0, "network.queue_bytes_max", "more than 0")
     }
 }
 
 impl Failover {
-    fn validate(&self) -> Result<(), ConfigError> {
-        need(self.beat_ms > 0, "failover.beat_ms", "more than 0")?;
-        need(
+    fn check(&self) -> Result<(), ConfigError> {
+        ConfigError::unless(self.beat_ms > 0, "failover.beat_ms", "more than 0")?;
+        ConfigError::unless(
             self.dead_ms > self.beat_ms,
             "failover.dead_ms",
             "more than failover.beat_ms, else every controller is dead at once",
         )?;
-        need(self.idle_beat_ms >= self.beat_ms, "failover.idle_beat_ms", "not less than failover.beat_ms")?;
-        need(self.barrier_ms < self.confirm_ms, "failover.barrier_ms", "less than failover.confirm_ms")?;
-        need(self.confirm_ms >= self.dead_ms, "failover.confirm_ms", "not less than failover.dead_ms")?;
-        need(self.asp_up_ms > 0, "failover.asp_up_ms", "more than 0")?;
-        need(self.reconnect_ms > 0, "failover.reconnect_ms", "more than 0")?;
-        need(self.lease_ms_max > 0, "failover.lease_ms_max", "more than 0")
+        ConfigError::unless(
+            self.idle_beat_ms >= self.beat_ms,
+            "failover.idle_beat_ms",
+            "not less than failover.beat_ms",
+        )?;
+        ConfigError::unless(self.barrier_ms < self.confirm_ms, "failover.barrier_ms", "less than failover.confirm_ms")?;
+        ConfigError::unless(self.confirm_ms >= self.dead_ms, "failover.confirm_ms", "not less than failover.dead_ms")?;
+        ConfigError::unless(self.asp_up_ms > 0, "failover.asp_up_ms", "more than 0")?;
+        ConfigError::unless(self.reconnect_ms > 0, "failover.reconnect_ms", "more than 0")?;
+        ConfigError::unless(self.lease_ms_max > 0, "failover.lease_ms_max", "more than 0")
     }
-}
-
-fn need(holds: bool, key: &str, problem: &str) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError { key: key.into(), problem: problem.into() }) }
 }
 
 #[cfg(test)]
@@ -387,7 +389,7 @@ mod tests {
     #[test]
     fn commented_default_is_the_default_and_valid() {
         let parsed = parse(COMMENTED_DEFAULT);
-        parsed.validate().unwrap();
+        parsed.check().unwrap();
         assert_eq!(toml::to_string(&parsed).unwrap(), toml::to_string(&Config::default()).unwrap());
     }
 
@@ -399,13 +401,14 @@ mod tests {
             ("[udp]\naddresses = [\"0.0.0.0\"]", "udp.addresses"),
             ("[enrp]\nembedded = false", "enrp.servers"),
             ("[enrp]\nserver_id = 0", "enrp.server_id"),
+            ("[enrp.server]\npools_max = 0", "enrp.server.pools_max"),
             ("[failover]\ndead_ms = 10", "failover.dead_ms"),
             ("[[as]]\ndpc = []", "as[0].dpc"),
             ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
             ("[[as]]\ndpc = [1]\n[[as]]\ndpc = [2]\npool = \"other\"", "as[1].routing_context"),
             ("as = []", "as"),
         ] {
-            assert_eq!(parse(change).validate().unwrap_err().key, key, "{change}");
+            assert_eq!(parse(change).check().unwrap_err().key, key, "{change}");
         }
         assert!(toml::from_str::<Config>("[node]\ngatewey = 1").is_err(), "unknown keys are refused");
     }

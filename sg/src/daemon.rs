@@ -2,8 +2,7 @@
 
 use crate::config::{COMMENTED_DEFAULT, Config};
 use crate::node::{Birth, Node};
-use crate::record::Sink;
-use enrp::daemon::{self, DaemonError, Program, RecordFile, Start};
+use enrp::daemon::{self, DaemonError, Program, RecordSink, Start};
 use std::process::ExitCode;
 
 const PROGRAM: Program =
@@ -14,16 +13,13 @@ const PROGRAM: Program =
 #[must_use]
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
-        config.validate().map_err(|error| DaemonError::Config(error.to_string()))?;
+        config.check()?;
         daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start: &Start| node(&config, start)).map(drop)
     })
 }
 
 fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
-    let directory = &config.node.records;
-    let name = format!("sg-{}.csv", config.node.gateway);
-    let wanted = !directory.as_os_str().is_empty();
-    let record = if wanted { Sink::File(RecordFile::create(&directory.join(name))?) } else { Sink::Off };
+    let record = RecordSink::in_directory(&config.node.records, &format!("sg-{}.csv", config.node.gateway))?;
     tracing::info!(name = %config.node.name, pools = config.application_servers.len(), "signaling gateway ready");
     Ok(Node::new(config.clone(), Birth { now: start.now, clock: start.clock, seed: start.seed, record }))
 }

@@ -20,4 +20,3 @@ mod route;
 
 pub use config::Config;
 pub use node::{Birth, Node};
-pub use record::Sink;

@@ -33,10 +33,7 @@ impl Msu {
 
 /// Encodes an M3UA message; `None` when a value does not fit the format.
 pub(crate) fn encode(message: &Message<'_>) -> Option<Bytes> {
-    let mut octets = vec![0; message.encoded_len().ok()?];
-    let len = message.encode(&mut octets).ok()?;
-    octets.truncate(len);
-    Some(octets.into())
+    message.to_vec().ok().map(Bytes::from)
 }
 
 /// ERR to one peer in a second: garbage must not be answered piece by piece.

@@ -1,7 +1,7 @@
 //! The network side against scripted peers.
 
 use super::*;
-use crate::record::Sink;
+use enrp::daemon::RecordSink;
 use m3ua_lite::session::HEARTBEAT_MAX;
 use m3ua_lite::session::Heartbeat;
 use m3ua_lite::wire::{AspActive, AspUp, Beat};
@@ -50,7 +50,7 @@ impl Bench {
         let mut config = config::Network { point_codes: vec![1], t_r_ms: 100, ..config::Network::default() };
         change(&mut config);
         let clock = ClockAnchor { instant: now, monotonic_ns: 0 };
-        let record = Recorder::new(clock, Sink::Memory(Vec::new()), 1, 1, true);
+        let record = Recorder::new(clock, RecordSink::Memory(Vec::new()), 1, 1, true);
         Self { now, network: Network::new(now, config), wire: Wire::default(), record }
     }
 

@@ -6,11 +6,11 @@ use crate::msu::Msu;
 use crate::names::Names;
 use crate::network::{Inbound, NetCx, Network};
 use crate::pool::{Cx, How, Pool, Settings, Transport};
-use crate::record::{Direction, Discard, Recorder, Sink};
+use crate::record::{Direction, Discard, Recorder};
 use crate::route::Routes;
 use asap::wire::ASAP_PORT;
 use bytes::Bytes;
-use enrp::daemon::DaemonCommand;
+use enrp::daemon::{DaemonCommand, RecordSink};
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
 use rustc_hash::FxHashMap;
@@ -71,7 +71,7 @@ pub struct Birth {
     /// Randomness: from the operating system, or a simulation's.
     pub seed: [u8; 32],
     /// Where the record goes.
-    pub record: Sink,
+    pub record: RecordSink,
 }
 
 /// A signaling gateway.
@@ -119,7 +119,7 @@ const LATE: Duration = Duration::from_millis(30);
 const STOP_DRAIN: Duration = Duration::from_millis(500);
 
 impl Node {
-    /// A gateway with this configuration, which must be valid ([`Config::validate`]).
+    /// A gateway with this configuration, which must be valid ([`Config::check`]).
     #[must_use]
     pub fn new(config: Config, birth: Birth) -> Self {
         let Birth { now, clock, seed, record } = birth;
@@ -167,7 +167,7 @@ impl Node {
         node
     }
 
-    /// What was flushed to a record in memory ([`Sink::Memory`]), else nothing.
+    /// What was flushed to a record in memory ([`RecordSink::Memory`]), else nothing.
     #[must_use]
     pub fn record(&self) -> &[u8] {
         self.record.memory()

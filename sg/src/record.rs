@@ -2,26 +2,14 @@
 //!
 //! Lines are collected and written in `Node::flush`, before anything that follows from them is sent.
 
-use enrp::daemon::RecordFile;
-use m3ua_lite::isup;
-use m3ua_lite::session::{CorrelationId, GroupKey, NO_CIC_BLOCK};
+use enrp::daemon::RecordSink;
+use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey, NO_CIC_BLOCK};
 use m3ua_lite::wire::ProtocolData;
 use sctp::ClockAnchor;
 use serde::{Serialize, Serializer};
 use std::fmt::Write;
 use std::io;
 use std::time::Instant;
-
-/// Where the record goes.
-#[derive(Debug)]
-pub enum Sink {
-    /// Nowhere.
-    Off,
-    /// Into memory: simulations and tests.
-    Memory(Vec<u8>),
-    /// To a file.
-    File(RecordFile),
-}
 
 /// Why a message was discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +104,7 @@ impl GiveUp {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     clock: ClockAnchor,
-    sink: Sink,
+    sink: RecordSink,
     /// A record is wanted: else nothing is formatted.
     on: bool,
     lines: String,
@@ -124,8 +112,8 @@ pub(crate) struct Recorder {
 
 // Writing to a String cannot fail: the results below are dropped.
 impl Recorder {
-    pub(crate) fn new(clock: ClockAnchor, sink: Sink, gateway: u8, epoch: u8, transactions: bool) -> Self {
-        let (mut lines, on) = (String::new(), !matches!(sink, Sink::Off));
+    pub(crate) fn new(clock: ClockAnchor, sink: RecordSink, gateway: u8, epoch: u8, transactions: bool) -> Self {
+        let (mut lines, on) = (String::new(), sink.is_on());
         if on {
             let _ = writeln!(
                 lines,
@@ -161,16 +149,7 @@ impl Recorder {
             Direction::Up => "up",
             Direction::Down => "down",
         };
-        let ProtocolData { opc, dpc, si, ni, sls, .. } = message;
-        let _ = write!(self.lines, "X,{t},{},{direction},{opc},{dpc},{si},{ni},{sls},", cause.name());
-        if let (isup::SERVICE_INDICATOR, Some(cic)) = (*si, isup::cic(message.user_data)) {
-            let _ = write!(self.lines, "{cic}");
-        }
-        self.lines.push(',');
-        for octet in message.user_data {
-            let _ = write!(self.lines, "{octet:02x}");
-        }
-        self.lines.push('\n');
+        let _ = writeln!(self.lines, "X,{t},{},{direction},{}", cause.name(), FlowRecord(message));
     }
 
     /// A group is given to a controller.
@@ -198,24 +177,14 @@ impl Recorder {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match &mut self.sink {
-            Sink::Off => {}
-            Sink::Memory(memory) => memory.extend_from_slice(self.lines.as_bytes()),
-            Sink::File(file) => {
-                file.append(self.lines.as_bytes());
-                file.flush()?;
-            }
-        }
+        self.sink.write(self.lines.as_bytes())?;
         self.lines.clear();
         Ok(())
     }
 
-    /// What was flushed to memory ([`Sink::Memory`]), else nothing.
+    /// What was flushed to memory, if the record goes there.
     pub(crate) fn memory(&self) -> &[u8] {
-        match &self.sink {
-            Sink::Memory(memory) => memory,
-            Sink::Off | Sink::File(_) => &[],
-        }
+        self.sink.memory()
     }
 
     /// Lines that are not flushed yet.
@@ -233,7 +202,7 @@ mod tests {
     fn lines_are_as_documented() {
         let now = Instant::now();
         let mut record =
-            Recorder::new(ClockAnchor { instant: now, monotonic_ns: 77 }, Sink::Memory(Vec::new()), 3, 200, true);
+            Recorder::new(ClockAnchor { instant: now, monotonic_ns: 77 }, RecordSink::Memory(Vec::new()), 3, 200, true);
         let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 3, user_data: &[0x21, 0x01, 0x10] };
         let group = GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: 9 };
         record.committed(now, 0xbeef, 4, 5);

@@ -27,5 +27,5 @@ pub use clock::{clock_anchor, os_seed};
 pub use config::{DaemonConfig, assert_default_text, load, parse};
 pub use error::DaemonError;
 pub use metrics::{Kind, Metrics};
-pub use record::RecordFile;
+pub use record::{RecordFile, RecordSink};
 pub use run::{DaemonCommand, Start, run_daemon};

@@ -1,4 +1,4 @@
-//! Append-only record files.
+//! Append-only record files, and where a record goes.
 
 use super::DaemonError;
 use std::fs::File;
@@ -53,13 +53,60 @@ impl RecordFile {
     }
 }
 
-impl Write for RecordFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.append(bytes);
-        Ok(bytes.len())
+/// Where a node's record goes.
+#[derive(Debug)]
+pub enum RecordSink {
+    /// Nowhere.
+    Off,
+    /// Into memory: simulations and tests.
+    Memory(Vec<u8>),
+    /// To a file.
+    File(RecordFile),
+}
+
+impl RecordSink {
+    /// The file `name` in `directory`; nowhere when that is empty.
+    ///
+    /// # Errors
+    /// As [`RecordFile::create`].
+    pub fn in_directory(directory: &Path, name: &str) -> Result<Self, DaemonError> {
+        if directory.as_os_str().is_empty() {
+            return Ok(Self::Off);
+        }
+        RecordFile::create(&directory.join(name)).map(Self::File)
     }
-    fn flush(&mut self) -> io::Result<()> {
-        Self::flush(self)
+
+    /// Whether a record is wanted.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !matches!(self, Self::Off)
+    }
+
+    /// Writes lines; with a file in one `write(2)`.
+    ///
+    /// # Errors
+    /// As [`RecordFile::flush`].
+    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Off => Ok(()),
+            Self::Memory(memory) => {
+                memory.extend_from_slice(lines);
+                Ok(())
+            }
+            Self::File(file) => {
+                file.append(lines);
+                file.flush()
+            }
+        }
+    }
+
+    /// What was written to memory ([`RecordSink::Memory`]), else nothing.
+    #[must_use]
+    pub fn memory(&self) -> &[u8] {
+        match self {
+            Self::Memory(memory) => memory,
+            Self::Off | Self::File(_) => &[],
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Settings of [`Server`](crate::Server). Times in milliseconds.
 
+use crate::ConfigError;
 use crate::handlespace::{PES_PER_POOL_MAX, POOLS_MAX};
 use serde::{Deserialize, Serialize};
 
@@ -81,24 +82,19 @@ impl ServerConfig {
     /// What the types cannot say.
     ///
     /// # Errors
-    /// The key, what is wrong with it, and what would be right.
-    pub fn check(&self) -> Result<(), String> {
-        let range = |key: &str, value: usize, least: usize, most: usize| {
-            if (least..=most).contains(&value) {
-                Ok(())
-            } else {
-                Err(format!("{key} is {value}; give {least} to {most}"))
-            }
-        };
-        range("pools_max", self.pools_max, 1, POOLS_MAX)?;
-        range("pes_per_pool_max", self.pes_per_pool_max, 1, PES_PER_POOL_MAX)?;
-        range("pes_max", self.pes_max, 1, POOLS_MAX * PES_PER_POOL_MAX)?;
-        range("handle_bytes_max", self.handle_bytes_max, 1, super::HANDLE_BYTES_WIRE)?;
-        range("resolution_items", self.resolution_items, 1, PES_PER_POOL_MAX)?;
-        range("resolution_items_max", self.resolution_items_max, 1, PES_PER_POOL_MAX)?;
-        if self.keep_alive_timeout_ms == 0 {
-            return Err("keep_alive_timeout_ms is 0; give the milliseconds to wait for an answer".into());
+    /// The key, and what would be right.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (key, value, most) in [
+            ("pools_max", self.pools_max, POOLS_MAX),
+            ("pes_per_pool_max", self.pes_per_pool_max, PES_PER_POOL_MAX),
+            ("pes_max", self.pes_max, POOLS_MAX * PES_PER_POOL_MAX),
+            ("handle_bytes_max", self.handle_bytes_max, super::HANDLE_BYTES_WIRE),
+            ("resolution_items", self.resolution_items, PES_PER_POOL_MAX),
+            ("resolution_items_max", self.resolution_items_max, PES_PER_POOL_MAX),
+        ] {
+            ConfigError::unless((1..=most).contains(&value), key, format!("{value}: expected 1 to {most}"))?;
         }
-        Ok(())
+        let key = "keep_alive_timeout_ms";
+        ConfigError::unless(self.keep_alive_timeout_ms > 0, key, "0: expected the milliseconds to wait for an answer")
     }
 }

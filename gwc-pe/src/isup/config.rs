@@ -1,5 +1,6 @@
 //! Settings of call control.
 
+use enrp::ConfigError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -100,31 +101,24 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What is wrong with the values, in words for the operator, or `None`.
-    #[must_use]
-    pub fn problem(&self) -> Option<String> {
-        if self.cic_first > self.cic_last || self.cic_last > 4_095 {
-            return Some(format!(
-                "cic_first {} to cic_last {}: expected 0 <= first <= last <= 4095",
-                self.cic_first, self.cic_last
-            ));
-        }
-        for (name, percent) in [
+    /// What the types cannot say.
+    ///
+    /// # Errors
+    /// The first key whose value cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let need = |holds: bool, key: &str, problem: &str| ConfigError::unless(holds, key, problem);
+        let circuits = self.cic_first <= self.cic_last && self.cic_last <= 4_095;
+        need(circuits, "cic_first", "expected 0 <= cic_first <= cic_last <= 4095")?;
+        for (key, percent) in [
             ("refuse_percent", self.refuse_percent),
             ("release_by_controller_percent", self.release_by_controller_percent),
         ] {
-            if percent > 100 {
-                return Some(format!("{name} = {percent}: expected 0 to 100"));
-            }
+            need(percent <= 100, key, "expected 0 to 100")?;
         }
-        if !self.originate_per_s.is_finite() || !(0.0..=100_000.0).contains(&self.originate_per_s) {
-            return Some(format!("originate_per_s = {}: expected 0 to 100000", self.originate_per_s));
-        }
-        let digits = self.called_number.bytes().all(|b| b.is_ascii_digit());
-        if !digits || !(4..=20).contains(&self.called_number.len()) {
-            return Some(format!("called_number = {:?}: expected 4 to 20 digits", self.called_number));
-        }
-        let timers = [
+        need((0.0..=100_000.0).contains(&self.originate_per_s), "originate_per_s", "expected 0 to 100000")?;
+        let number = self.called_number.bytes().all(|b| b.is_ascii_digit());
+        need(number && (4..=20).contains(&self.called_number.len()), "called_number", "expected 4 to 20 digits")?;
+        for (key, value) in [
             ("t1_ms", self.t1_ms),
             ("t5_ms", self.t5_ms),
             ("t12_ms", self.t12_ms),
@@ -135,12 +129,10 @@ impl Config {
             ("t17_ms", self.t17_ms),
             ("t22_ms", self.t22_ms),
             ("t23_ms", self.t23_ms),
-        ];
-        // These repeat a message: too short would flood the network.
-        timers
-            .iter()
-            .find(|(_, value)| *value < 10)
-            .map(|(name, value)| format!("{name} = {value}: expected 10 or more"))
+        ] {
+            need(value >= 10, key, "expected 10 or more: it repeats a message, which must not flood the network")?;
+        }
+        Ok(())
     }
 
     /// CPG is wanted, and before the answer.

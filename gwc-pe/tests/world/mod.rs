@@ -4,10 +4,10 @@ use asap::ServerAddress;
 use asap::wire::{Message as Asap, ServerId};
 use bytes::Bytes;
 use enrp::daemon::DaemonCommand;
+use enrp::daemon::RecordSink;
 use enrp::server::{Server, ServerConfig};
 use gwc_pe::config::Config;
 use gwc_pe::node::Node;
-use gwc_pe::record::Sink;
 use m3ua_lite::session::{CorrelationId, GroupKey, HEARTBEAT_MAX, Heartbeat, stream_for};
 use m3ua_lite::wire::{Beat, Data, Message, ProtocolData};
 use sctp::driver::Node as _;
@@ -174,7 +174,7 @@ impl World {
         let mut listener = Stack::new(sctp::Config::default(), vec![SERVER.into()], [1; 32], now);
         listener.listen(3863);
         let server = enrp::node::Node::new("enrp", listener, Server::new(ServerConfig::default(), ServerId(1), 1));
-        let memory = Sink::Memory(Vec::new());
+        let memory = RecordSink::Memory(Vec::new());
         let controller = Node::new(config, [2; 32], clock, now, vec![CONTROLLER.into()], memory);
         let (gateway, wire) = (Gateway::new(now), VecDeque::new());
         Self { controller, gateway, cut_name_server: false, server, now, wire, loss, random: seed.max(1) }
@@ -345,9 +345,7 @@ pub(crate) fn group_stream() -> u16 {
 }
 
 fn encode(message: &Message) -> Bytes {
-    let mut octets = vec![0; message.encoded_len().unwrap()];
-    message.encode(&mut octets).unwrap();
-    octets.into()
+    message.to_vec().unwrap().into()
 }
 
 /// ISUP message type of user data.

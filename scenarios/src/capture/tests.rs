@@ -83,9 +83,7 @@ fn m3ua_data() -> Vec<u8> {
         protocol_data,
         correlation_id: None,
     });
-    let mut octets = vec![0; message.encoded_len().expect("short")];
-    message.encode(&mut octets).expect("fits");
-    octets
+    message.to_vec().expect("short")
 }
 
 /// Reads `bytes` as a file.

@@ -1,12 +1,12 @@
 //! The traffic source as a node: one M3UA peer (ASP) of the gateway's network side.
 
-use super::isup;
-use super::source::{Label, Outgoing, Source};
+use super::source::{Outgoing, Source};
 use crate::runner::traffic::{TrafficCounters, TrafficState};
 use bytes::Bytes;
 use enrp::daemon::RecordFile;
 use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
+use m3ua_lite::session::{FlowRecord, sls_stream};
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode, one_context};
 use sctp::{AssocId, ClockAnchor, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid};
 use std::collections::VecDeque;
@@ -83,22 +83,14 @@ pub(crate) struct NetworkNode {
 }
 
 /// Records a message: `kind,time[,intended],FLOW,HEX`, as ARCHITECTURE.md says.
-fn record_line(line: &mut String, kind: char, times: &[u64], label: &Label, user_data: &[u8]) {
+fn record_line(line: &mut String, kind: char, times: &[u64], message: &ProtocolData<'_>) {
     line.clear();
     line.push(kind);
     // Writing to a String cannot fail.
     for t in times {
         let _ = write!(line, ",{t}");
     }
-    let _ = write!(line, ",{},{},{},{},{},", label.opc, label.dpc, label.si, label.ni, label.sls);
-    if let (5, Some((cic, _))) = (label.si, isup::head(user_data)) {
-        let _ = write!(line, "{cic}");
-    }
-    line.push(',');
-    for byte in user_data {
-        let _ = write!(line, "{byte:02x}");
-    }
-    line.push('\n');
+    let _ = writeln!(line, ",{}", FlowRecord(message));
 }
 
 impl NetworkNode {
@@ -247,8 +239,7 @@ impl NetworkNode {
 
     fn data(&mut self, now: Instant, m: &ProtocolData<'_>) {
         self.counters.received += 1;
-        let label = Label { opc: m.opc, dpc: m.dpc, si: m.si, ni: m.ni, mp: m.mp, sls: m.sls };
-        record_line(&mut self.line, 'R', &[self.clock.ns(now)], &label, m.user_data);
+        record_line(&mut self.line, 'R', &[self.clock.ns(now)], m);
         self.record.append(self.line.as_bytes());
         self.source.handle(now, m);
     }
@@ -263,24 +254,16 @@ impl NetworkNode {
             let data = Message::Data(Data {
                 network_appearance: None,
                 routing_context: Some(self.config.routing_context),
-                protocol_data: ProtocolData {
-                    opc: label.opc,
-                    dpc: label.dpc,
-                    si: label.si,
-                    ni: label.ni,
-                    mp: label.mp,
-                    sls: label.sls,
-                    user_data: &outgoing.user_data,
-                },
+                protocol_data: label.with(&outgoing.user_data),
                 correlation_id: None,
             });
-            if !self.send(now, stream(label.sls, streams), encode(&data)) {
+            if !self.send(now, sls_stream(label.sls, streams), encode(&data)) {
                 self.late.push_front(outgoing);
                 return;
             }
             self.counters.sent += 1;
             let times = [self.clock.ns(now), self.clock.ns(outgoing.intended)];
-            record_line(&mut self.line, 'S', &times, &label, &outgoing.user_data);
+            record_line(&mut self.line, 'S', &times, &label.with(&outgoing.user_data));
             self.record.append(self.line.as_bytes());
         }
         for at in self.source.take_missed() {
@@ -311,16 +294,9 @@ impl NetworkNode {
     }
 }
 
-/// RFC 4666 section 1.4.7: same SLS, same stream; never stream 0 for DATA.
-fn stream(sls: u8, streams: u16) -> u16 {
-    1 + u16::from(sls) % streams.saturating_sub(1).max(1)
-}
-
 fn encode(message: &Message<'_>) -> Bytes {
-    let mut octets = vec![0; message.encoded_len().unwrap_or(0)];
     // Only messages whose user data came out of a capture of 64 KiB or the generator are ever encoded here.
-    message.encode(&mut octets).expect("invariant: the buffer has the encoded length");
-    octets.into()
+    message.to_vec().expect("invariant: it fits M3UA's length").into()
 }
 
 impl sctp::driver::Node for NetworkNode {

@@ -16,6 +16,14 @@ pub(crate) struct Label {
     pub(crate) sls: u8,
 }
 
+impl Label {
+    /// The message with this label and user data.
+    pub(crate) fn with<'a>(&self, user_data: &'a [u8]) -> ProtocolData<'a> {
+        let Self { opc, dpc, si, ni, mp, sls } = *self;
+        ProtocolData { opc, dpc, si, ni, mp, sls, user_data }
+    }
+}
+
 /// A message to send, with the time it was meant to go.
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {

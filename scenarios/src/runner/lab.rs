@@ -393,13 +393,10 @@ pub fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
     };
     let gateway: sg::Config =
         gateway_config(plan, net).try_into().map_err(|error: toml::de::Error| wrong("gateway", &error))?;
-    gateway.validate().map_err(|error| wrong("gateway", &error))?;
+    gateway.check().map_err(|error| wrong("gateway", &error))?;
     let controller: gwc_pe::config::Config =
         controller_config(plan, net, 0, 1).try_into().map_err(|error: toml::de::Error| wrong("controllers", &error))?;
-    match controller.problem() {
-        Some(problem) => Err(wrong("controllers", &problem)),
-        None => Ok(()),
-    }
+    controller.check().map_err(|error| wrong("controllers", &error))
 }
 
 #[cfg(test)]

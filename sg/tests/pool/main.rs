@@ -40,9 +40,9 @@ impl Lab {
         config.network.point_codes = vec![NETWORK];
         config.network.routing_context = ROUTING_CONTEXT;
         change(&mut config);
-        config.validate().unwrap();
+        config.check().unwrap();
         let seed = world.seed();
-        let record = sg::Sink::Memory(Vec::new());
+        let record = enrp::daemon::RecordSink::Memory(Vec::new());
         let birth = sg::Birth { now: world.now, clock: world.clock, seed, record };
         world.add(GATEWAY, Machine::Gateway(Box::new(sg::Node::new(config, birth))));
         Self { world, old: Vec::new(), name_server: GATEWAY }
@@ -56,7 +56,7 @@ impl Lab {
         config.call.acm_delay_ms = 4;
         config.call.answer_delay_ms = 9;
         let seed = self.world.seed();
-        let sink = gwc_pe::record::Sink::Memory(Vec::new());
+        let sink = enrp::daemon::RecordSink::Memory(Vec::new());
         let node = gwc_pe::node::Node::new(config, seed, self.world.clock, self.world.now, vec![ip(number)], sink);
         self.world.add(ip(number), Machine::Controller(Box::new(node)));
     }

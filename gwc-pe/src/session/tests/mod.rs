@@ -6,7 +6,7 @@ mod hostile;
 mod takeover;
 
 use super::*;
-use crate::record::Sink;
+use enrp::daemon::RecordSink;
 use m3ua_lite::session::GroupKey;
 use m3ua_lite::wire::{AspActive, AspUp, ProtocolData};
 
@@ -52,7 +52,7 @@ impl Bed {
         let now = Instant::now();
         let clock = ClockAnchor { instant: now, monotonic_ns: 1_000_000 };
         let mut shared = Shared {
-            record: Record::new(clock, Sink::Memory(Vec::new()), 0xab, 9),
+            record: Record::new(clock, RecordSink::Memory(Vec::new()), 0xab, 9),
             config,
             clock,
             pe: 0xab,

@@ -4,9 +4,10 @@ use crate::config::{As, Failover};
 use crate::group::GroupId;
 use crate::msu::{self, Msu};
 use crate::pool::{Cx, Directory, How, Location, Pool, Settings, Transport};
-use crate::record::{Recorder, Sink};
+use crate::record::Recorder;
 use asap::wire::{Message as Asap, PoolHandle};
 use bytes::Bytes;
+use enrp::daemon::RecordSink;
 use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, HEARTBEAT_MAX, Heartbeat, Lease, stream_for};
 use m3ua_lite::wire::{
     AspActive, AspDown, AspInactive, AspUp, Beat, Data, Message, ProtocolData, TrafficMode, one_context,
@@ -114,7 +115,8 @@ impl Bench {
         change(&mut server, &mut failover);
         let first_id = CorrelationId::start(1, 2);
         let pool = Pool::new(now, Settings { server, failover, message_bytes_max: 4_000, first_id });
-        let record = Recorder::new(ClockAnchor { instant: now, monotonic_ns: 0 }, Sink::Memory(Vec::new()), 1, 2, true);
+        let record =
+            Recorder::new(ClockAnchor { instant: now, monotonic_ns: 0 }, RecordSink::Memory(Vec::new()), 1, 2, true);
         Self { start: now, now, pool, wire: Wire::default(), names: Names::default(), record, released: Vec::new() }
     }
 
