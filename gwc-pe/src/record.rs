@@ -1,4 +1,4 @@
-//! The controller's record: what it applied, sent, restored and dropped, one CSV line each (ARCHITECTURE.md, "Records").
+//! The controller's record: what it applied, sent, restored and dropped, one CSV line each (scenarios/FORMATS.md).
 //!
 //! Lines are collected here; [`Node::flush`](crate::node::Node) writes them in one `write(2)` before anything that depends on
 //! them is sent, so the record can be trusted after `kill -9`.

@@ -1,4 +1,4 @@
-//! The gateway's record: what it committed, took back, discarded, gave and gave up. ARCHITECTURE.md, "Records".
+//! The gateway's record: what it committed, took back, discarded, gave and gave up. scenarios/FORMATS.md.
 //!
 //! Lines are collected and written in `Node::flush`, before anything that follows from them is sent.
 

@@ -1,4 +1,4 @@
-//! Reads the records of a run (`records/*.csv`, format in ARCHITECTURE.md and FORMATS.md) into memory, 48 bytes a message.
+//! Reads the records of a run (`records/*.csv`, format in FORMATS.md) into memory, 48 bytes a message.
 
 use super::line::{Fields, UserData, decimal};
 use rustc_hash::{FxHashMap, FxHashSet};

@@ -82,7 +82,7 @@ pub(crate) struct NetworkNode {
     failed: Option<String>,
 }
 
-/// Records a message: `kind,time[,intended],FLOW,HEX`, as ARCHITECTURE.md says.
+/// Records a message: `kind,time[,intended],FLOW,HEX`, as FORMATS.md says.
 fn record_line(line: &mut String, kind: char, times: &[u64], message: &ProtocolData<'_>) {
     line.clear();
     line.push(kind);
