@@ -1,7 +1,7 @@
 //! M3UA (RFC 4666): codec, ASP and AS machines, MTP3 label, the ISUP fields a gateway needs, and what gateway and
 //! controllers of sigpool agree on beyond the RFC ([`session`]).
 //!
-//! `no_std`, no allocator (but for [`wire::Message::to_vec`], feature `alloc`), no clock: times are `now_ms`, milliseconds of any monotonic clock of the caller.
+//! `no_std`, no allocator, no clock: times are `now_ms`, milliseconds of any monotonic clock of the caller.
 //!
 //! | you are | use |
 //! |---|---|
@@ -54,9 +54,6 @@
 //! - ERR "Unexpected Parameter" (0x13) is never sent: what is not known is skipped, for forward compatibility (section 3).
 
 #![no_std]
-
-#[cfg(feature = "alloc")]
-extern crate alloc;
 
 #[cfg(test)]
 extern crate std;

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const SIGPOOL: &str = env!("CARGO_BIN_EXE_sigpool");
@@ -58,6 +58,12 @@ target = "gwc-2"
 
 fn sigpool(arguments: &[&str]) -> Output {
     Command::new(SIGPOOL).args(arguments).output().unwrap()
+}
+
+/// A run in the background.
+fn start(scenario: &str, out: &Path) -> Child {
+    let arguments = ["run", scenario, "--out", out.to_str().unwrap()];
+    Command::new(SIGPOOL).args(arguments).stdout(Stdio::null()).spawn().unwrap()
 }
 
 fn results(out: &Path) -> Value {
@@ -125,11 +131,7 @@ fn ctrl_c_ends_the_children_and_writes_results() {
     let folder = Folder::new("interrupt");
     let scenario = folder.file("small.toml", &SMALL.replace("duration_ms = 3_000", "duration_ms = 60_000"));
     let out = folder.out();
-    let mut child = Command::new(SIGPOOL)
-        .args(["run", &scenario, "--out", out.to_str().unwrap()])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = start(&scenario, &out);
     let begun = || std::fs::read_to_string(out.join("events.jsonl")).is_ok_and(|text| text.contains("\"begin\""));
     wait_for("the load begins", begun);
     assert_eq!(left_behind(&out).len(), 3);
@@ -145,11 +147,7 @@ fn even_a_killed_sigpool_leaves_nobody_behind() {
     let folder = Folder::new("killed");
     let scenario = folder.file("small.toml", &SMALL.replace("duration_ms = 3_000", "duration_ms = 60_000"));
     let out = folder.out();
-    let mut child = Command::new(SIGPOOL)
-        .args(["run", &scenario, "--out", out.to_str().unwrap()])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = start(&scenario, &out);
     wait_for("the processes run", || left_behind(&out).len() == 3);
     wait_for("the run is begun", || out.join("events.jsonl").exists());
     child.kill().unwrap();

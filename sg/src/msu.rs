@@ -33,7 +33,9 @@ impl Msu {
 
 /// Encodes an M3UA message; `None` when a value does not fit the format.
 pub(crate) fn encode(message: &Message<'_>) -> Option<Bytes> {
-    message.to_vec().ok().map(Bytes::from)
+    let mut octets = vec![0; message.encoded_len().ok()?];
+    message.encode(&mut octets).ok()?;
+    Some(octets.into())
 }
 
 /// ERR to one peer in a second: garbage must not be answered piece by piece.

@@ -156,8 +156,7 @@ pub fn decode(bytes: &[u8]) -> Result<(u16, Message), DecodeError> {
         return Err(DecodeError::Short);
     };
     let cic = itu_isup::decode_cic([*low, *high]);
-    // `MessageType` is a foreign enum of 60 kinds; the ones in no arm are those the codec models or nobody needs.
-    #[allow(clippy::wildcard_enum_match_arm)]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 60 kinds; those in no arm nobody needs")]
     let message = match MessageType::from_u8(*kind) {
         MessageType::Sam => {
             variable_parameter(rest)?;
@@ -222,7 +221,7 @@ fn is_modelled(kind: MessageType) -> bool {
 fn modelled(message: &itu_isup::Message) -> Result<Message, DecodeError> {
     use MessageType as T;
     use {CallMessage as C, CircuitMessage as K, GroupMessage as G, Message as M};
-    #[allow(clippy::wildcard_enum_match_arm)]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum of 60 kinds; those in no arm nobody needs")]
     Ok(match message.message_type {
         T::Iam => {
             let nature = message.mandatory_fixed.first().map_or(Ok(0), Parameter::as_u8)?;

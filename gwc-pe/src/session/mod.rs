@@ -441,7 +441,9 @@ impl Session {
 
 /// An M3UA message's octets; `None` for one longer than M3UA can say, which nothing that came by M3UA can make.
 fn encode(message: &Message) -> Option<Bytes> {
-    message.to_vec().ok().map(Bytes::from)
+    let mut octets = vec![0; message.encoded_len().ok()?];
+    message.encode(&mut octets).ok()?;
+    Some(octets.into())
 }
 
 fn encode_cookie(envelope: &Envelope) -> Option<Bytes> {

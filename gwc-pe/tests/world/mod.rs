@@ -345,7 +345,9 @@ pub(crate) fn group_stream() -> u16 {
 }
 
 fn encode(message: &Message) -> Bytes {
-    message.to_vec().unwrap().into()
+    let mut octets = vec![0; message.encoded_len().unwrap()];
+    message.encode(&mut octets).unwrap();
+    octets.into()
 }
 
 /// ISUP message type of user data.

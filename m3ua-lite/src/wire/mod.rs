@@ -343,15 +343,4 @@ impl<'a> Message<'a> {
         self.write_parameters(&mut writer);
         Ok(needed)
     }
-
-    /// The message's octets. Feature `alloc`.
-    ///
-    /// # Errors
-    /// [`EncodeError::ParameterTooLong`].
-    #[cfg(feature = "alloc")]
-    pub fn to_vec(&self) -> Result<alloc::vec::Vec<u8>, EncodeError> {
-        let mut octets = alloc::vec![0; self.encoded_len()?];
-        self.encode(&mut octets)?;
-        Ok(octets)
-    }
 }

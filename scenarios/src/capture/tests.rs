@@ -83,7 +83,9 @@ fn m3ua_data() -> Vec<u8> {
         protocol_data,
         correlation_id: None,
     });
-    message.to_vec().expect("short")
+    let mut octets = vec![0; message.encoded_len().expect("short")];
+    message.encode(&mut octets).expect("fits");
+    octets
 }
 
 /// Reads `bytes` as a file.

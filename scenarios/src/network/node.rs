@@ -296,7 +296,9 @@ impl NetworkNode {
 
 fn encode(message: &Message<'_>) -> Bytes {
     // Only messages whose user data came out of a capture of 64 KiB or the generator are ever encoded here.
-    message.to_vec().expect("invariant: it fits M3UA's length").into()
+    let mut octets = vec![0; message.encoded_len().expect("invariant: it fits M3UA's length")];
+    message.encode(&mut octets).expect("invariant: the buffer has the encoded length");
+    octets.into()
 }
 
 impl sctp::driver::Node for NetworkNode {

@@ -68,6 +68,16 @@ impl Lab {
         }
     }
 
+    /// SIGTERM.
+    fn stop(&mut self, number: u8) {
+        self.world.with(ip(number), |machine, now| match machine {
+            Machine::Controller(node) => {
+                sctp::driver::Node::handle_command(&mut **node, now, enrp::daemon::DaemonCommand::Stop);
+            }
+            other => unreachable!("{} is no controller", other.kind()),
+        });
+    }
+
     fn network(&mut self, circuits: u16) {
         // Spread over E1s: several groups with several circuits each.
         let circuits: Vec<u16> = (0..circuits).map(|n| n % 24 * 32 + n / 24 + 1).collect();
@@ -297,12 +307,7 @@ fn a_planned_stop_fails_nothing() {
     for seed in seeds() {
         let mut lab = three(seed, 48);
         lab.world.run_until(1_500 + seed * 3);
-        lab.world.with(ip(12), |machine, now| match machine {
-            Machine::Controller(node) => {
-                sctp::driver::Node::handle_command(&mut **node, now, enrp::daemon::DaemonCommand::Stop);
-            }
-            other => unreachable!("{} is no controller", other.kind()),
-        });
+        lab.stop(12);
         lab.world.run_until(3_000);
         let verdict = lab.finish(2_000);
         assert_eq!(verdict.discarded, 0);

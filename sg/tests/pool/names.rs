@@ -5,7 +5,6 @@ use crate::peer::{POOL, ROUTING_CONTEXT};
 use crate::user::User;
 use crate::world::Machine;
 use crate::{GATEWAY, Lab, PEER, ip, ms};
-use enrp::daemon::DaemonCommand;
 use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Ssnm, one_context};
 use std::net::IpAddr;
 
@@ -132,12 +131,7 @@ fn resolution_yields_no_controller_that_cannot_serve() {
     lab.world.wake(ip(12));
     lab.world.run_until(3_500);
     assert_eq!(resolved(&mut lab), [12, 13], "back");
-    lab.world.with(ip(13), |machine, now| match machine {
-        Machine::Controller(node) => {
-            sctp::driver::Node::handle_command(&mut **node, now, DaemonCommand::Stop);
-        }
-        other => panic!("{} is no controller", other.kind()),
-    });
+    lab.stop(13);
     lab.world.run_until(3_600);
     assert_eq!(resolved(&mut lab), [12], "left");
     let verdict = lab.finish(2_000);

@@ -161,8 +161,10 @@ impl Peer {
     }
 
     pub(crate) fn send(&mut self, now: Instant, stream: u16, message: &Message<'_>) {
+        let mut octets = vec![0; message.encoded_len().unwrap()];
+        message.encode(&mut octets).unwrap();
         let options = SendOptions { stream, ppid: ppid::M3UA, ..SendOptions::default() };
-        self.stack.send(now, self.assoc, options, message.to_vec().unwrap().into()).unwrap();
+        self.stack.send(now, self.assoc, options, octets.into()).unwrap();
     }
 
     fn run_circuits(&mut self, now: Instant) {
