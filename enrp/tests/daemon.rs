@@ -135,11 +135,21 @@ fn the_printed_default_is_accepted_back() {
 }
 
 #[test]
+fn a_daemon_whose_parent_is_gone_does_not_begin() {
+    let lab = Lab::new(7);
+    // Not ours: as if the parent had ended before the daemon could ask.
+    let config = lab.config("parent_pid = 1");
+    let child = Command::new(env!("CARGO_BIN_EXE_enrp")).arg("--config").arg(config).spawn().unwrap();
+    assert_eq!(finish(child).0, Some(3));
+}
+
+#[test]
 fn a_stopped_daemon_dies_with_a_killed_parent() {
     let lab = Lab::new(6);
     // A shell as parent: it starts the daemon, says its number, waits.
-    let config = lab.config("die_with_parent = true");
-    let script = format!("{} --config {} & echo $!; wait", env!("CARGO_BIN_EXE_enrp"), config.display());
+    let config = lab.config("parent_pid = PARENT");
+    let (program, config) = (env!("CARGO_BIN_EXE_enrp"), config.display());
+    let script = format!("sed -i s/PARENT/$$/ {config}; {program} --config {config} & echo $!; wait");
     let mut parent = Command::new("sh").arg("-c").arg(script).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(parent.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -39,8 +39,9 @@ impl Lab {
         let admin = self.admin(&name);
         let own = self.ip(host);
         let text = format!(
-            "[daemon]\nadmin = \"unix:{}\"\ndie_with_parent = true\n[udp]\naddresses = [\"{own}\"]\n{settings}",
-            admin.display()
+            "[daemon]\nadmin = \"unix:{}\"\nparent_pid = {}\n[udp]\naddresses = [\"{own}\"]\n{settings}",
+            admin.display(),
+            std::process::id()
         );
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sigpool"));

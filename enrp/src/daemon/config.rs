@@ -13,14 +13,15 @@ pub struct DaemonConfig {
     pub admin: String,
     /// A clean stop may take this long after SIGTERM or SIGINT; then the program ends anyway.
     pub stop_ms: u64,
-    /// End (SIGKILL, which a stopped process obeys too) when the parent ends, however it ends. For programs that sigpool starts.
-    /// The kernel means the *thread* that started the process: start it from one that lives.
-    pub die_with_parent: bool,
+    /// The process that starts this one: when it ends, however it ends, this one does too (SIGKILL, which a stopped process obeys).
+    /// For programs that sigpool starts. 0: off. The kernel means the *thread* that started the process: start it from one that
+    /// lives.
+    pub parent_pid: u32,
 }
 
 impl Default for DaemonConfig {
     fn default() -> Self {
-        Self { admin: String::new(), stop_ms: 2_000, die_with_parent: false }
+        Self { admin: String::new(), stop_ms: 2_000, parent_pid: 0 }
     }
 }
 
@@ -131,7 +132,7 @@ mod tests {
         assert!(error.to_string().contains("/nowhere/x.toml") && error.code() == 2, "{error}");
     }
 
-    const DEFAULT: &str = "# How many\ncount = 0\n[daemon]\nadmin = \"\"\n# stop_ms = 2_000\ndie_with_parent = false\n";
+    const DEFAULT: &str = "# How many\ncount = 0\n[daemon]\nadmin = \"\"\n# stop_ms = 2_000\nparent_pid = 0\n";
 
     #[test]
     fn default_text_is_checked() {

@@ -51,8 +51,8 @@ where
     N: Node,
     N::Command: From<DaemonCommand>,
 {
-    if config.die_with_parent {
-        die_with_parent()?;
+    if config.parent_pid != 0 {
+        die_with(config.parent_pid)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         DaemonError::Environment(format!("cannot start: {e}; raise the limit of open files (ulimit -n)"))
@@ -98,14 +98,16 @@ fn tap(name: &str, udp: &DriverConfig, sockets: &Sockets) -> Result<Option<Tap>,
     Ok(Some(Tap::create(&udp.capture, name, udp.capture_queue_datagrams, sockets.counters())?))
 }
 
-/// SIGKILL, because SIGTERM would wait in a stopped process for ever.
-fn die_with_parent() -> Result<(), DaemonError> {
-    let parent = nix::unistd::getppid();
+/// SIGKILL, because SIGTERM would wait in a stopped process for ever. The parent's number comes from the parent: it may have ended
+/// before this process came to ask who it is.
+fn die_with(parent: u32) -> Result<(), DaemonError> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| {
-        DaemonError::Environment(format!("cannot follow the parent's end: {e}; set daemon.die_with_parent = false"))
+        DaemonError::Environment(format!("cannot follow the parent's end: {e}; set daemon.parent_pid = 0"))
     })?;
-    if nix::unistd::getppid() != parent {
-        return Err(DaemonError::Environment("the parent process has ended already".to_owned()));
+    if u32::try_from(nix::unistd::getppid().as_raw()) != Ok(parent) {
+        return Err(DaemonError::Environment(format!(
+            "the parent process {parent} (daemon.parent_pid) has ended already"
+        )));
     }
     Ok(())
 }

@@ -308,7 +308,6 @@ fn gateway_config(plan: &LabPlan, net: Net) -> Table {
     let addresses = Value::Array(vec![text(net.gateway())]);
     let mut config = toml! {
         [daemon]
-        die_with_parent = true
         [udp]
         [node]
         name = "sg-1"
@@ -318,6 +317,7 @@ fn gateway_config(plan: &LabPlan, net: Net) -> Table {
         [network]
     };
     set(&mut config, "daemon", "admin", admin);
+    set(&mut config, "daemon", "parent_pid", i64::from(std::process::id()).into());
     set(&mut config, "udp", "addresses", addresses);
     set(&mut config, "udp", "capture", path_text(&plan.out.join("capture.pcapng")));
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
@@ -331,7 +331,6 @@ fn gateway_config(plan: &LabPlan, net: Net) -> Table {
 fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: u32) -> Table {
     let mut config = toml! {
         [daemon]
-        die_with_parent = true
         [udp]
         [node]
         [pool]
@@ -346,6 +345,7 @@ fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: u32) -> Tab
     let mut hunt = Table::new();
     hunt.insert("servers".into(), Value::Array(vec![server.into()]));
     set(&mut config, "daemon", "admin", text(SocketAddr::new(ip, ADMIN_PORT)));
+    set(&mut config, "daemon", "parent_pid", i64::from(std::process::id()).into());
     set(&mut config, "udp", "addresses", Value::Array(vec![text(ip)]));
     set(&mut config, "node", "name", text(controller_name(index)));
     set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
