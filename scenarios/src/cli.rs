@@ -57,7 +57,7 @@ enum Command {
         /// The capture.
         capture: PathBuf,
         /// 1 keeps the timing, 2 is twice as fast, 0 sends without waiting.
-        #[arg(long, value_name = "X", default_value_t = 1.0)]
+        #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
         speed: f64,
         /// Folder for capture and records [default: sigpool-out/replay-<time>].
         #[arg(long, value_name = "DIR")]

@@ -1,5 +1,6 @@
 //! Reads M3UA messages out of pcap and pcapng captures: IP/SCTP and SCTP over UDP (RFC 6951); RFC 4666 and the Draft 6 framing.
 
+mod hops;
 mod packet;
 mod sctp_data;
 
@@ -7,8 +8,10 @@ use m3ua_lite::mtp3::decode_draft_data;
 use m3ua_lite::wire::{Message, ProtocolData};
 use pcap_parser::pcapng::OptionCode;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
+use rustc_hash::FxHashMap;
 use sctp_data::Reassembly;
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// PPID of M3UA (RFC 4666 section 7.1).
@@ -35,15 +38,30 @@ pub struct Captured {
     pub mp: u8,
     /// Signalling link selection.
     pub sls: u8,
+    /// The association it was on: its index in [`Capture::associations`].
+    pub association: usize,
     /// User data after the routing label.
     pub data: Vec<u8>,
+}
+
+/// Two SCTP endpoints with DATA messages between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Association {
+    /// Its ends: addresses and SCTP ports, the lower address first.
+    pub ends: (SocketAddr, SocketAddr),
+    /// DATA messages found on it.
+    pub messages: usize,
+    /// False: its messages are left out, since they are the same as those of the other associations, on another hop.
+    pub taken: bool,
 }
 
 /// What a capture held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capture {
-    /// The DATA messages, in order.
+    /// The DATA messages of the associations taken, in order.
     pub messages: Vec<Captured>,
+    /// Where they were found, in order of the first one.
+    pub associations: Vec<Association>,
     /// Packets that are not SCTP, and SCTP user messages that are not M3UA DATA.
     pub other: u64,
     /// Packets or messages that could not be decoded.
@@ -104,7 +122,7 @@ pub fn read(path: &Path) -> Result<Capture, CaptureError> {
                     u64::from(import.block(&block).map_err(|what| format(format!("packet {}: {what}", packets + 1)))?);
                 reader.consume(used);
             }
-            Err(PcapError::Eof) => return Ok(import.capture),
+            Err(PcapError::Eof) => return Ok(import.one_hop()),
             Err(PcapError::Incomplete(_)) => {
                 reader.refill().map_err(|_| format(format!("cannot be read after packet {packets}")))?;
             }
@@ -121,9 +139,21 @@ struct Import {
     capture: Capture,
     interfaces: Vec<Interface>,
     reassembly: Reassembly,
+    /// The index of each association by its ends.
+    by_ends: FxHashMap<(SocketAddr, SocketAddr), usize>,
 }
 
 impl Import {
+    /// The capture, each message of it once.
+    fn one_hop(mut self) -> Capture {
+        let taken = hops::taken(&self.capture.associations, &self.capture.messages);
+        self.capture.messages.retain(|message| taken[message.association]);
+        for (association, taken) in self.capture.associations.iter_mut().zip(taken) {
+            association.taken = taken;
+        }
+        self.capture
+    }
+
     /// Takes a block of the file; true when it was a packet.
     fn block(&mut self, block: &PcapBlockOwned<'_>) -> Result<bool, String> {
         match block {
@@ -197,9 +227,19 @@ impl Import {
     fn packet(&mut self, time_ns: u64, interface: Interface, data: &[u8]) -> Result<(), String> {
         match packet::sctp(interface.link_type, data) {
             packet::Found::Sctp { from, to, octets } => {
-                let Self { capture, reassembly, .. } = self;
+                let Self { capture, reassembly, by_ends, .. } = self;
+                let ends = packet::ends(from, to, octets);
                 let before = (reassembly.malformed, reassembly.repeated);
-                reassembly.packet(from, to, octets, &mut |ppid, message| take(capture, time_ns, ppid, message));
+                reassembly.packet(from, to, octets, &mut |ppid, message| {
+                    if let Some(data) = take(capture, ppid, message) {
+                        let association = *by_ends.entry(ends).or_insert_with(|| {
+                            capture.associations.push(Association { ends, messages: 0, taken: true });
+                            capture.associations.len() - 1
+                        });
+                        capture.associations[association].messages += 1;
+                        capture.messages.push(captured(time_ns, association, &data));
+                    }
+                });
                 capture.malformed += reassembly.malformed - before.0;
                 capture.retransmitted += reassembly.repeated - before.1;
             }
@@ -223,23 +263,24 @@ impl Import {
     }
 }
 
-/// Takes one SCTP user message.
-fn take(capture: &mut Capture, time_ns: u64, ppid: u32, message: &[u8]) {
+/// The DATA in one SCTP user message; what is none is counted.
+fn take<'a>(capture: &mut Capture, ppid: u32, message: &'a [u8]) -> Option<ProtocolData<'a>> {
     if ppid != PPID_M3UA {
         capture.other += 1;
-        return;
+        return None;
     }
     match (Message::decode(message), decode_draft_data(message)) {
-        (Ok(Message::Data(data)), _) => capture.messages.push(captured(time_ns, &data.protocol_data)),
-        (_, Some(data)) => capture.messages.push(captured(time_ns, &data)),
+        (Ok(Message::Data(data)), _) => return Some(data.protocol_data),
+        (_, Some(data)) => return Some(data),
         (Ok(_), None) => capture.other += 1,
         (Err(_), None) => capture.malformed += 1,
     }
+    None
 }
 
-fn captured(time_ns: u64, m: &ProtocolData<'_>) -> Captured {
+fn captured(time_ns: u64, association: usize, m: &ProtocolData<'_>) -> Captured {
     let data = m.user_data.to_vec();
-    Captured { time_ns, opc: m.opc, dpc: m.dpc, si: m.si, ni: m.ni, mp: m.mp, sls: m.sls, data }
+    Captured { time_ns, opc: m.opc, dpc: m.dpc, si: m.si, ni: m.ni, mp: m.mp, sls: m.sls, association, data }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From a captured frame to the SCTP packet in it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// UDP encapsulation port (RFC 6951).
 const UDP_ENCAPSULATION: u16 = 9899;
@@ -40,6 +40,14 @@ pub(super) fn sctp(link_type: i32, frame: &[u8]) -> Found<'_> {
         (Some(0x0800 | 0x86dd), _) => Found::Malformed,
         _ => Found::Other,
     }
+}
+
+/// The two ends of the association of an SCTP packet, the same for both directions.
+pub(super) fn ends(from: IpAddr, to: IpAddr, sctp: &[u8]) -> (SocketAddr, SocketAddr) {
+    // A packet without ports holds no message either.
+    let from = SocketAddr::new(from, be16(sctp, 0).unwrap_or(0));
+    let to = SocketAddr::new(to, be16(sctp, 2).unwrap_or(0));
+    (from.min(to), from.max(to))
 }
 
 fn be16(octets: &[u8], at: usize) -> Option<u16> {

@@ -114,6 +114,26 @@ fn retransmissions_are_taken_once_and_fragments_put_together() {
     assert!(capture.messages.iter().all(|m| m.dpc == 2 && m.data[2] == 0x0c));
 }
 
+/// The same message on two associations, on one of them one message more, and a third association of its own.
+#[test]
+fn messages_relayed_over_a_second_hop_are_taken_once() {
+    let on = |port: u8, tsn: u32, cic: u8| {
+        let mut message = m3ua_data();
+        let at = message.windows(3).position(|w| w == [9, 0, 0x0c]).expect("the REL");
+        message[at] = cic;
+        let mut packet = udp_packet(&[data_chunk(3, tsn, &message)]);
+        packet[29] = port;
+        packet
+    };
+    // Port 1 is the hop to the pool: it is seen first, but carries less.
+    let frames =
+        [on(1, 1, 5), on(2, 1, 5), on(2, 2, 6), on(2, 3, 7), on(1, 2, 7), on(3, 1, 8), on(3, 2, 9), on(3, 3, 5)];
+    let capture = import("hops", &pcap(101, &frames)).expect("valid");
+    let found: Vec<_> = capture.associations.iter().map(|a| (a.messages, a.taken)).collect();
+    assert_eq!(found, [(2, false), (3, true), (3, true)]);
+    assert_eq!(capture.messages.iter().map(|m| m.data[0]).collect::<Vec<_>>(), [5, 6, 7, 8, 9, 5]);
+}
+
 #[test]
 fn bad_files_are_refused_with_the_place() {
     let good = pcap(101, &[udp_packet(&[data_chunk(3, 1, &m3ua_data())])]);

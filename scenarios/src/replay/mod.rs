@@ -66,7 +66,11 @@ pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
     let mut traffic =
         network::start_source(lab.network(), lab.gateway(), NETWORK_ROUTING_CONTEXT, &record, Box::new(source))
             .map_err(|error| RunError::Environment(format!("{error:#}")))?;
-    let played = play(traffic.as_mut(), &happened, &mut screen, &interrupt);
+    let played = play(traffic.as_mut(), &happened, &mut screen, &interrupt).and_then(|()| {
+        settle(&lab, &happened, &mut screen, &interrupt);
+        traffic.stop();
+        if interrupt.seen() { Err(RunError::Interrupted) } else { Ok(()) }
+    });
     traffic.finish().map_err(|error| RunError::Environment(format!("{error:#}")))?;
     lab.stop();
     played?;
@@ -128,8 +132,22 @@ fn play(
             break;
         }
     }
-    traffic.stop();
     Ok(())
+}
+
+/// Waits until the controllers confirmed everything. What they are still at when they are ended would count as lost.
+fn settle(lab: &Lab, happened: &Receiver<Happened>, screen: &mut Screen, interrupt: &Interrupt) {
+    let end = Instant::now() + LAST_ANSWERS;
+    let mut empty = 0;
+    // Twice in a row: a message may be between the traffic source and the gateway.
+    while empty < 2 && Instant::now() < end && !interrupt.seen() {
+        let settled = lab.state().is_ok_and(|state| state.queued() == 0);
+        empty = if settled { empty + 1 } else { 0 };
+        std::thread::sleep(Duration::from_millis(20));
+        for event in happened.try_iter() {
+            screen.show(&event);
+        }
+    }
 }
 
 fn verdict(report: &Report, screen: &mut Screen) -> bool {

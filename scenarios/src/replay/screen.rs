@@ -1,7 +1,7 @@
 //! What a replay shows: a line for each message sent and each answer, the recorded answer beside it.
 
 use super::script::{Happened, Script, Scripted};
-use crate::capture::Capture;
+use crate::capture::{Association, Capture};
 use crate::checker::Report;
 use crate::network::isup;
 use crate::network::source::Label;
@@ -45,6 +45,14 @@ impl Screen {
             capture.malformed,
             capture.retransmitted
         ));
+        // A capture of one hop needs no word about hops.
+        if capture.associations.iter().any(|a| !a.taken) {
+            say("the same messages are on several associations; each is sent once:");
+            for Association { ends: (one, other), messages, taken } in &capture.associations {
+                let what = if *taken { "taken" } else { "left out, another hop" };
+                say(&format!("  SCTP {one} - {other}: {messages} messages, {what}"));
+            }
+        }
         say(&format!("files of this run: {}\n", out.display()));
         say(&format!("{:>10}  {:<44}{}", "time", "here", "in the capture"));
     }

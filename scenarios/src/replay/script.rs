@@ -5,6 +5,7 @@ use crate::network::calls::CallCounters;
 use crate::network::source::{Label, Outgoing, Source};
 use bytes::Bytes;
 use m3ua_lite::wire::ProtocolData;
+use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -32,6 +33,15 @@ impl Script {
     /// an IAM, the sender of the pair's first message.
     pub(crate) fn new(messages: &[Captured]) -> Self {
         let start = messages.iter().map(|m| m.time_ns).min().unwrap_or(0);
+        // For each pair: whether an IAM told it, and the network's point code.
+        let mut networks: FxHashMap<(u32, u32), (bool, u32)> = FxHashMap::default();
+        for message in messages {
+            let seizes = message.si == 5 && message.data.get(2) == Some(&IAM);
+            let known = networks.entry(pair(message)).or_insert((seizes, message.opc));
+            if seizes && !known.0 {
+                *known = (true, message.opc);
+            }
+        }
         let mut script = Self::default();
         for message in messages {
             let scripted = Scripted {
@@ -46,12 +56,7 @@ impl Script {
                 },
                 user_data: Bytes::copy_from_slice(&message.data),
             };
-            let of_pair = |m: &&Captured| {
-                (m.opc.min(m.dpc), m.opc.max(m.dpc)) == (message.opc.min(message.dpc), message.opc.max(message.dpc))
-            };
-            let seizes = |m: &&Captured| m.si == 5 && m.data.get(2) == Some(&IAM);
-            let first = messages.iter().filter(of_pair).find(seizes).or_else(|| messages.iter().find(of_pair));
-            if first.is_none_or(|f| f.opc == message.opc) {
+            if networks.get(&pair(message)).is_none_or(|(_, opc)| *opc == message.opc) {
                 script.network.push(scripted);
             } else {
                 script.pool.push(scripted);
@@ -69,6 +74,10 @@ impl Script {
     pub(crate) fn network_pcs(&self) -> Vec<u32> {
         unique(self.network.iter().map(|m| m.label.opc))
     }
+}
+
+fn pair(message: &Captured) -> (u32, u32) {
+    (message.opc.min(message.dpc), message.opc.max(message.dpc))
 }
 
 fn unique(pcs: impl Iterator<Item = u32>) -> Vec<u32> {
@@ -156,7 +165,17 @@ mod tests {
     use std::sync::mpsc::channel;
 
     fn captured(time_ms: u64, opc: u32, dpc: u32, kind: u8) -> Captured {
-        Captured { time_ns: time_ms * 1_000_000, opc, dpc, si: 5, ni: 2, mp: 0, sls: 0, data: vec![1, 0, kind] }
+        Captured {
+            time_ns: time_ms * 1_000_000,
+            opc,
+            dpc,
+            si: 5,
+            ni: 2,
+            mp: 0,
+            sls: 0,
+            association: 0,
+            data: vec![1, 0, kind],
+        }
     }
 
     #[test]
