@@ -137,7 +137,8 @@ fn check(what: &str) -> Result<u8, RunError> {
 /// Reads a scenario and tries its settings on the daemons' schemas.
 fn load(what: &str) -> Result<Scenario, RunError> {
     let scenario = scenario::load(what).map_err(|e| RunError::Usage(e.to_string()))?;
-    runner::check(&scenario).map_err(|error| RunError::Usage(format!("{what}: {error}")))?;
+    runner::check(&scenario)
+        .map_err(|error| RunError::Usage(scenario::settings_error(what, &error.to_string()).to_string()))?;
     Ok(scenario)
 }
 

@@ -4,6 +4,7 @@
 
 mod assertions;
 mod builtin;
+mod locate;
 mod parse;
 
 pub use assertions::{ASSERTIONS, Assertion, Bound, Outcome};
@@ -118,6 +119,15 @@ pub fn load(name_or_file: &str) -> Result<Scenario, ScenarioError> {
     }
 }
 
+/// The error of a scenario whose settings a daemon does not take, with the place in its file.
+#[must_use]
+pub fn settings_error(name_or_file: &str, problem: &str) -> ScenarioError {
+    let built_in = BUILT_IN.iter().find(|b| b.name == name_or_file);
+    let text =
+        built_in.map_or_else(|| std::fs::read_to_string(name_or_file).unwrap_or_default(), |b| b.text.to_owned());
+    ScenarioError(locate::locate(&text, name_or_file, problem))
+}
+
 /// `[load]`: what the load driver generates. Open loop: each message has its intended time.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -129,8 +139,10 @@ pub struct Load {
     /// Share of each kind of call.
     pub mix: Mix,
     /// From IAM to the REL of a caller who gives up, least and most, ms; the answer comes at the most.
+    #[serde(deserialize_with = "two")]
     pub ring_ms: (u32, u32),
     /// From ANM to the caller's REL, least and most, ms; the pool releases after half the least.
+    #[serde(deserialize_with = "two")]
     pub hold_ms: (u32, u32),
     /// From a REL of the pool to the network's RLC, ms.
     pub clear_ms: u32,
@@ -152,6 +164,15 @@ pub struct Mix {
     /// IAM by a controller, ACM and ANM by the network, REL by the controller, RLC. The runner turns this share into each
     /// controller's `originate_per_s`; the traffic source generates the rest.
     pub pool_calls: u32,
+}
+
+/// Exactly two numbers; a tuple would take more and ignore them.
+fn two<'de, D: serde::Deserializer<'de>>(from: D) -> Result<(u32, u32), D::Error> {
+    let numbers = Vec::<u32>::deserialize(from)?;
+    let [least, most] = numbers[..] else {
+        return Err(serde::de::Error::invalid_length(numbers.len(), &"[least, most] in ms"));
+    };
+    Ok((least, most))
 }
 
 impl Default for Load {

@@ -22,7 +22,7 @@ struct File {
     description: String,
     duration_ms: Spanned<u64>,
     #[serde(default = "drain_default_ms")]
-    drain_ms: u64,
+    drain_ms: Spanned<u64>,
     #[serde(default = "seed_default")]
     seed: u64,
     controllers: Controllers,
@@ -59,8 +59,8 @@ struct FaultTable {
     duration_ms: Option<Spanned<u64>>,
 }
 
-fn drain_default_ms() -> u64 {
-    5_000
+fn drain_default_ms() -> Spanned<u64> {
+    Spanned::new(0..0, 5_000)
 }
 
 fn seed_default() -> u64 {
@@ -82,9 +82,12 @@ pub fn parse(text: &str, file: &str) -> Result<Scenario, ScenarioError> {
     let mut faults = parsed
         .faults
         .iter()
-        .map(|table| check_fault(&source, table, *parsed.duration_ms.get_ref(), controllers))
+        .map(|table| {
+            let fault = check_fault(&source, table, *parsed.duration_ms.get_ref(), controllers)?;
+            Ok((fault, table.kind.span()))
+        })
         .collect::<Result<Vec<_>, _>>()?;
-    faults.sort_by_key(|fault| fault.at_ms);
+    faults.sort_by_key(|(fault, _)| fault.at_ms);
     check_sequence(&source, &faults, controllers)?;
     let assertions = assertions(&source, &parsed.assertions)?;
     if let Some(load) = &parsed.load {
@@ -94,13 +97,13 @@ pub fn parse(text: &str, file: &str) -> Result<Scenario, ScenarioError> {
         name: parsed.name.into_inner(),
         description: parsed.description,
         duration_ms: parsed.duration_ms.into_inner(),
-        drain_ms: parsed.drain_ms,
+        drain_ms: parsed.drain_ms.into_inner(),
         seed: parsed.seed,
         controllers,
         controller_settings: parsed.controllers.settings,
         gateway_settings: parsed.gateway.settings,
         load: parsed.load.map(Spanned::into_inner).unwrap_or_default(),
-        faults,
+        faults: faults.into_iter().map(|(fault, _)| fault).collect(),
         assertions,
     })
 }
@@ -116,6 +119,8 @@ fn check_names(source: &Source<'_>, file: &File) -> Result<(), ScenarioError> {
     source.need((100..=86_400_000).contains(&duration), &file.duration_ms, || {
         format!("{duration}: expected 100 ms to 86,400,000 ms (a day)")
     })?;
+    let drain = *file.drain_ms.get_ref();
+    source.need(drain <= 3_600_000, &file.drain_ms, || format!("{drain}: expected up to 3,600,000 ms (an hour)"))?;
     let count = *file.controllers.count.get_ref();
     source.need((1..=CONTROLLERS_MAX).contains(&count), &file.controllers.count, || {
         format!("{count}: expected 1 to {CONTROLLERS_MAX} controllers")
@@ -186,7 +191,11 @@ fn check_fault(
 }
 
 /// Plays the faults through: each must find its process in a state in which it can be done.
-fn check_sequence(source: &Source<'_>, faults: &[Fault], controllers: usize) -> Result<(), ScenarioError> {
+fn check_sequence(
+    source: &Source<'_>,
+    faults: &[(Fault, Range<usize>)],
+    controllers: usize,
+) -> Result<(), ScenarioError> {
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum Process {
         Runs,
@@ -194,7 +203,7 @@ fn check_sequence(source: &Source<'_>, faults: &[Fault], controllers: usize) -> 
         Gone,
     }
     let mut states = vec![Process::Runs; controllers];
-    for fault in faults {
+    for (fault, place) in faults {
         let Some(state) = fault.controller.and_then(|index| states.get_mut(index)) else { continue };
         let (possible, next) = match fault.kind {
             FaultKind::Kill => (*state != Process::Gone, Process::Gone),
@@ -212,7 +221,7 @@ fn check_sequence(source: &Source<'_>, faults: &[Fault], controllers: usize) -> 
             };
             let (kind, target, at_ms) = (fault.kind.as_str(), fault.target(), fault.at_ms);
             let problem = format!("{kind} of {target} at {at_ms} ms is not possible: it is {is} then");
-            return Err(source.error(source.faults(), &problem));
+            return Err(source.error(place.clone(), &problem));
         }
         *state = next;
     }
@@ -291,12 +300,6 @@ impl Source<'_> {
         }
         span
     }
-
-    /// Where the first fault stands.
-    fn faults(&self) -> Range<usize> {
-        let start = self.text.find("[[faults]]").unwrap_or(0);
-        start..start
-    }
 }
 
 #[cfg(test)]
@@ -348,13 +351,18 @@ mod tests {
         for (rest, place, word) in [
             ("[load]\nrate = 5", "f.toml:6:1: load.rate:", "rate_per_s"),
             ("[load]\ngroups = 0", "f.toml:6:1: load.groups:", "4,096"),
+            ("[load]\nring_ms = [1, 2, 3]", "f.toml:6:11: load.ring_ms:", "[least, most]"),
             ("[load]\nring_ms = [5, 2]", "f.toml:6:1: load.ring_ms:", "least first"),
             ("[[faults]]\nat_ms = 10\nkind = \"kil\"\ntarget = \"gwc-1\"", "f.toml:7:8: faults.kind:", "steal-core"),
             ("[[faults]]\nat_ms = 10\nkind = \"kill\"\ntarget = \"gwc-3\"", "f.toml:8:10: faults.target:", "gwc-2"),
             ("[[faults]]\nat_ms = 10\nkind = \"kill\"", "f.toml:7:8: faults.kind:", "needs target"),
             ("[[faults]]\nat_ms = 1000\nkind = \"kill\"\ntarget = \"gwc-1\"", "f.toml:6:9: faults.at_ms:", "less than"),
             ("[[faults]]\nat_ms = 10\nkind = \"steal-core\"", "f.toml:7:8: faults.kind:", "duration_ms"),
-            ("[[faults]]\nat_ms = 10\nkind = \"cont\"\ntarget = \"gwc-1\"", "f.toml:5:1: faults:", "it is running"),
+            (
+                "[[faults]]\nat_ms = 10\nkind = \"cont\"\ntarget = \"gwc-1\"",
+                "f.toml:7:8: faults.kind:",
+                "it is running",
+            ),
             ("[assertions]\nlots = 0", "f.toml:6:1: assertions.lots:", "expected one of lost"),
             ("[assertions]\nlost = -1", "f.toml:6:8: assertions.lost:", "from 0 up"),
         ] {
