@@ -55,7 +55,9 @@ pub fn main<C: DeserializeOwned + Default>(
         let _ = std::io::stdout().write_all(program.default_text.as_bytes());
         return ExitCode::SUCCESS;
     }
-    let result = start_log(&args.log).and_then(|()| configuration(&args)).and_then(run);
+    let result = start_log(&args.log)
+        .and_then(|()| configuration(&args))
+        .and_then(|config| run(config).map_err(|error| in_file(error, &args)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -70,13 +72,22 @@ fn arguments(program: &Program, mut words: Vec<OsString>) -> Result<CommonArgs, 
     if words.get(1).is_some_and(|word| word == program.name) {
         words.remove(0);
     }
-    let command = clap::Command::new(program.name).about(program.about).version(env!("CARGO_PKG_VERSION"));
-    let matches = CommonArgs::augment_args(command).try_get_matches_from(words)?;
+    let command = clap::Command::new(program.name).version(env!("CARGO_PKG_VERSION"));
+    // After the arguments, which bring the comment of their type as `about`.
+    let matches = CommonArgs::augment_args(command).about(program.about).try_get_matches_from(words)?;
     CommonArgs::from_arg_matches(&matches)
 }
 
 fn configuration<C: DeserializeOwned + Default>(args: &CommonArgs) -> Result<C, DaemonError> {
     args.config.as_deref().map_or_else(|| Ok(C::default()), load)
+}
+
+/// Names the file of a setting that only showed to be wrong together with others.
+fn in_file(error: DaemonError, args: &CommonArgs) -> DaemonError {
+    match (error, &args.config) {
+        (DaemonError::Config(text), Some(file)) => DaemonError::Config(format!("{}: {text}", file.display())),
+        (other, _) => other,
+    }
 }
 
 /// Logs to standard error. A log that was started before (a test, sigpool) stays.

@@ -54,6 +54,12 @@ where
     if config.parent_pid != 0 {
         die_with(config.parent_pid)?;
     }
+    if let Some(twice) = udp.addresses.iter().enumerate().find_map(|(i, a)| udp.addresses[..i].contains(a).then_some(a))
+    {
+        return Err(DaemonError::Config(format!(
+            "udp.addresses: {twice} stands there twice; name each own address once"
+        )));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
         DaemonError::Environment(format!("cannot start: {e}; raise the limit of open files (ulimit -n)"))
     })?;
