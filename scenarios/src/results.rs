@@ -231,7 +231,7 @@ impl Results {
         }
         writeln!(
             out,
-            "calls      attempted {}  answered {}  released {}  failed {}  survived {}  hanging {}",
+            "calls      attempted {}  answered {}  released {}\n           failed {}  survived {}  hanging {}",
             c.attempted, c.answered, c.released, c.failed, c.survived, c.hanging
         )?;
         let at = c.at_fault;
@@ -244,7 +244,7 @@ impl Results {
         }
         writeln!(
             out,
-            "latency    p50 {} us  p99 {} us  p99.9 {} us  max {} us   rate {} messages/s",
+            "latency    p50 {} us  p99 {} us  p99.9 {} us  max {} us\nrate       {} messages/s",
             l.p50, l.p99, l.p999, l.max, self.rate_per_s
         )?;
         for fault in &self.faults {
@@ -253,7 +253,7 @@ impl Results {
             if fault.affected_groups > 0 {
                 write!(
                     out,
-                    ": {} groups, detected after {}, first message elsewhere after {}, longest gap {}",
+                    ": {} groups, detected after {},\n           first message elsewhere after {}, longest gap {}",
                     fault.affected_groups,
                     time(fault.detected_ms),
                     time(fault.first_ms),

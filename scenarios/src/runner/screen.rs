@@ -41,7 +41,8 @@ impl Screen {
         }
         let all = MultiProgress::new();
         let text = ProgressStyle::with_template("{msg}").expect("invariant: a template without mistakes");
-        let style = ProgressStyle::with_template("  [{bar:40}] {msg}").expect("invariant: a template without mistakes");
+        // With the text beside it, within 80 columns.
+        let style = ProgressStyle::with_template("  [{bar:12}] {msg}").expect("invariant: a template without mistakes");
         let bar = |length, style: &ProgressStyle| all.add(ProgressBar::new(length).with_style(style.clone()));
         let lines = (0..controllers).map(|_| bar(1, &text)).collect();
         let bar = bar(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &style);
