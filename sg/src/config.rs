@@ -108,6 +108,8 @@ pub struct As {
     pub held_messages_max: usize,
     /// Longest session cookie stored, bytes.
     pub cookie_bytes_max: usize,
+    /// Most bytes of cookies and held output of all groups together; the controller that passes it is given up.
+    pub state_bytes_max: usize,
     /// Most associations to the pool's elements kept up.
     pub associations_max: usize,
 }
@@ -215,6 +217,7 @@ impl Default for As {
             groups_max: 65_536,
             held_messages_max: 1_000,
             cookie_bytes_max: 16_384,
+            state_bytes_max: 256 << 20,
             associations_max: 64,
         }
     }
@@ -339,6 +342,11 @@ impl As {
             self.cookie_bytes_max >= 28,
             &key("cookie_bytes_max"),
             "28 or more (the envelope alone has 28 bytes)",
+        )?;
+        ConfigError::unless(
+            self.state_bytes_max >= self.cookie_bytes_max,
+            &key("state_bytes_max"),
+            "not less than cookie_bytes_max; a group takes some 200 bytes",
         )?;
         let warm = (2..=64).contains(&self.associations_max);
         ConfigError::unless(warm, &key("associations_max"), "2 (a spare must be warm) to 64")

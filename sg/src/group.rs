@@ -56,7 +56,11 @@ pub(crate) struct Group {
     pub(crate) waits: bool,
     /// Output of the owner that no cookie has committed yet.
     held: Vec<Msu>,
+    held_bytes: usize,
 }
+
+/// What a held message takes besides its user data.
+const MSU_BYTES: usize = size_of::<Msu>();
 
 impl Group {
     pub(crate) fn new(start: CorrelationId) -> Self {
@@ -69,6 +73,7 @@ impl Group {
             echo_due: false,
             waits: false,
             held: Vec::new(),
+            held_bytes: 0,
         }
     }
 
@@ -129,6 +134,7 @@ impl Group {
         let taken = std::mem::take(&mut self.sent);
         let dropped = self.held.len();
         self.held.clear();
+        self.held_bytes = 0;
         self.echo_due = false;
         (self.queue.iter().take(taken).map(|copy| copy.correlation_id), dropped)
     }
@@ -150,9 +156,15 @@ impl Group {
     pub(crate) fn hold(&mut self, output: Msu, held_max: usize) -> bool {
         let room = self.held.len() < held_max;
         if room {
+            self.held_bytes += MSU_BYTES + output.user_data.len();
             self.held.push(output);
         }
         room
+    }
+
+    /// Bytes that controllers made it keep: the cookie, and the output held.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.held_bytes + self.cookie.as_ref().map_or(0, Bytes::len)
     }
 
     /// Output held.
@@ -163,6 +175,7 @@ impl Group {
     /// The owner's transaction counts from here: the cookie is stored, what it covers is freed, its output may go.
     pub(crate) fn commit(&mut self, cookie: Bytes, mark: CorrelationId) -> (Freed, impl Iterator<Item = Msu> + '_) {
         self.cookie = Some(cookie);
+        self.held_bytes = 0;
         let freed = self.confirm(mark);
         (freed, self.held.drain(..))
     }

@@ -88,10 +88,11 @@ impl Liveness {
         self.silent_since.map(|since| since + patience)
     }
 
-    /// This gateway itself did not run for a while: what was sent to it waits unread, so the controller is not to blame.
-    pub(crate) fn excuse(&mut self, stall: Duration) {
+    /// This gateway itself did not run for a while: what was sent to it waits unread, so the controller is not to blame. What was
+    /// heard after the stall needs no excuse: silence never begins later than now.
+    pub(crate) fn excuse(&mut self, now: Instant, stall: Duration) {
         if let Some(since) = &mut self.silent_since {
-            *since += stall;
+            *since = (*since + stall).min(now);
         }
     }
 
@@ -184,8 +185,19 @@ mod tests {
         let t = Instant::now();
         let mut live = Liveness::new(t, PACE);
         live.asked(t);
-        live.excuse(ms(200));
+        live.excuse(t + ms(250), ms(200));
         assert_eq!(live.deadline(None), Some(t + ms(520)));
+    }
+
+    #[test]
+    fn an_excuse_does_not_reach_into_the_future() {
+        let t = Instant::now();
+        let mut live = Liveness::new(t, PACE);
+        live.asked(t);
+        // After a stall of 2 s the input that waited is read before the timers are served.
+        live.heard(t + ms(2_000), true);
+        live.excuse(t + ms(2_000), ms(1_950));
+        assert_eq!(live.deadline(None), Some(t + ms(2_320)), "dying right after it is noticed as ever");
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub(crate) struct Network {
     /// Output that waits for a peer, and until when.
     queue: VecDeque<(Instant, Msu)>,
     queue_bytes: usize,
+    /// How many of them have each SLS: order matters within one.
+    queued_of_sls: Vec<u32>,
     /// SCTP had no room: when to try again.
     retry_at: Option<Instant>,
     counters: Counters,
@@ -130,6 +132,7 @@ impl Network {
             active: Vec::new(),
             queue: VecDeque::new(),
             queue_bytes: 0,
+            queued_of_sls: vec![0; 256],
             retry_at: None,
             counters: Counters::default(),
         }
@@ -285,7 +288,7 @@ impl Network {
         let Some(peer) = self.peers.remove(&assoc) else { return };
         let now_ms = self.now_ms(cx.now);
         self.asp_state(now_ms, assoc, peer.sgp.asp_id(), AspState::Down, true);
-        self.drain_as_events(cx);
+        let mut unsent = Vec::new();
         for message in undelivered {
             let Ok(Message::Data(data)) = Message::decode(&message.payload) else { continue };
             self.counters.sent -= 1;
@@ -293,10 +296,37 @@ impl Network {
                 self.counters.undelivered += 1;
                 self.discard(cx, Discard::NoPeer, &data.protocol_data);
             } else {
-                let msu = Msu::from_slice_of(&message.payload, &data.protocol_data);
-                self.send(cx, msu);
+                unsent.push(Msu::from_slice_of(&message.payload, &data.protocol_data));
             }
         }
+        self.put_back(cx, unsent);
+        self.drain_as_events(cx);
+        self.flush_queue(cx);
+    }
+
+    /// Messages that a peer was not sent any more are older than all that wait: they go in front, in their order.
+    fn put_back(&mut self, cx: &mut NetCx<'_>, unsent: Vec<Msu>) {
+        let fresh = cx.now + Duration::from_millis(self.config.t_r_ms);
+        let until = self.queue.front().map_or(fresh, |(until, _)| *until);
+        for msu in unsent.into_iter().rev() {
+            self.count_queued(&msu);
+            self.queue.push_front((until, msu));
+        }
+        while self.queue.len() > self.config.queue_messages_max || self.queue_bytes > self.config.queue_bytes_max {
+            let Some((_, msu)) = self.queue.pop_back() else { break };
+            self.count_unqueued(&msu);
+            self.discard(cx, Discard::QueueFull, &msu.protocol_data());
+        }
+    }
+
+    fn count_queued(&mut self, msu: &Msu) {
+        self.queue_bytes += msu.user_data.len();
+        self.queued_of_sls[usize::from(msu.sls)] += 1;
+    }
+
+    fn count_unqueued(&mut self, msu: &Msu) {
+        self.queue_bytes -= msu.user_data.len();
+        self.queued_of_sls[usize::from(msu.sls)] -= 1;
     }
 
     /// Sends a message to the peer of its SLS, or keeps it until there is one.
@@ -304,8 +334,8 @@ impl Network {
         if !self.serves(msu.dpc) {
             return self.discard(cx, Discard::NoRoute, &msu.protocol_data());
         }
-        // Order: nothing overtakes what waits.
-        if !self.queue.is_empty() || !self.try_send(cx, &msu) {
+        // Order: nothing overtakes what waits with the same SLS. Others may go by another peer.
+        if self.queued_of_sls[usize::from(msu.sls)] > 0 || !self.try_send(cx, &msu) {
             self.enqueue(cx, msu);
         }
     }
@@ -353,19 +383,26 @@ impl Network {
         if full {
             return self.discard(cx, Discard::QueueFull, &msu.protocol_data());
         }
-        self.queue_bytes += msu.user_data.len();
+        self.count_queued(&msu);
         self.queue.push_back((cx.now + Duration::from_millis(self.config.t_r_ms), msu));
     }
 
-    /// Sends what waits, as far as it goes.
+    /// Sends what waits, as far as it goes. A peer without room holds up what goes to it, nobody else's.
     pub(crate) fn flush_queue(&mut self, cx: &mut NetCx<'_>) {
         self.retry_at = None;
-        while let Some((until, msu)) = self.queue.pop_front() {
-            if !self.try_send(cx, &msu) {
-                self.queue.push_front((until, msu));
-                break;
+        if self.active.is_empty() {
+            return;
+        }
+        let mut held = [false; 256];
+        for _ in 0..self.queue.len() {
+            let Some((until, msu)) = self.queue.pop_front() else { break };
+            let sls = usize::from(msu.sls);
+            if !held[sls] && self.try_send(cx, &msu) {
+                self.count_unqueued(&msu);
+            } else {
+                held[sls] = true;
+                self.queue.push_back((until, msu));
             }
-            self.queue_bytes -= msu.user_data.len();
         }
     }
 
@@ -430,10 +467,12 @@ impl Network {
     pub(crate) fn handle_timeout(&mut self, cx: &mut NetCx<'_>) {
         self.as_state.handle_timeout(self.now_ms(cx.now));
         self.drain_as_events(cx);
-        self.flush_queue(cx);
+        if self.retry_at.is_some_and(|at| at <= cx.now) {
+            self.flush_queue(cx);
+        }
         while self.queue.front().is_some_and(|(until, _)| *until <= cx.now) {
             let Some((_, msu)) = self.queue.pop_front() else { break };
-            self.queue_bytes -= msu.user_data.len();
+            self.count_unqueued(&msu);
             self.discard(cx, Discard::NoPeer, &msu.protocol_data());
         }
     }

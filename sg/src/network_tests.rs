@@ -12,6 +12,8 @@ struct Wire {
     sent: Vec<(AssocId, How, Bytes)>,
     aborted: Vec<AssocId>,
     full: bool,
+    /// Only this one has no room.
+    full_for: Option<AssocId>,
 }
 
 impl Transport for Wire {
@@ -19,7 +21,7 @@ impl Transport for Wire {
         None
     }
     fn send(&mut self, _now: Instant, assoc: AssocId, how: How, payload: Bytes) -> Result<(), SendError> {
-        if self.full {
+        if self.full || self.full_for == Some(assoc) {
             return Err(SendError::QueueFull);
         }
         self.sent.push((assoc, how, payload));
@@ -143,7 +145,7 @@ fn sctp_without_room_is_asked_again_and_nothing_overtakes() {
     bench.wire.full = true;
     bench.output(0, b"aaa");
     bench.wire.full = false;
-    bench.output(1, b"bbb");
+    bench.output(0, b"bbb");
     assert!(bench.sent().is_empty());
     assert_eq!(bench.network.poll_timeout(), Some(bench.now + RETRY));
     bench.now += RETRY;
@@ -172,6 +174,55 @@ fn what_a_lost_peer_was_not_sent_goes_by_another() {
     let data: Vec<_> = bench.sent().into_iter().filter(|(_, _, text)| text.len() == 3).collect();
     assert_eq!(data, [(2, 1, "bbb".to_owned())], "the first may have arrived");
     assert_eq!(bench.network.counters.undelivered, 1);
+}
+
+#[test]
+fn a_peer_without_room_holds_up_nobody_else() {
+    let mut bench = Bench::new(|_| {});
+    bench.active(ONE);
+    bench.active(TWO);
+    bench.wire.sent.clear();
+    bench.wire.full_for = Some(ONE);
+    for (sls, text) in [(0, b"aaa"), (1, b"bbb"), (0, b"ccc"), (3, b"ddd")] {
+        bench.output(sls, text);
+    }
+    assert_eq!(bench.sent(), [(2, 2, "bbb".to_owned()), (2, 4, "ddd".to_owned())]);
+    bench.wire.full_for = None;
+    bench.output(0, b"eee");
+    assert!(bench.sent().is_empty(), "not before what waits with its SLS");
+    bench.now += RETRY;
+    bench.on(|network, cx| network.handle_timeout(cx));
+    let sent: Vec<_> = bench.sent().into_iter().map(|(_, _, text)| text).collect();
+    assert_eq!(sent, ["aaa", "ccc", "eee"]);
+    assert_eq!((bench.network.queue_bytes, bench.network.queued_of_sls.iter().sum::<u32>()), (0, 0));
+}
+
+#[test]
+fn what_a_lost_peer_was_not_sent_goes_before_what_waited_behind_it() {
+    let mut bench = Bench::new(|config| config.queue_messages_max = 3);
+    bench.active(ONE);
+    bench.output(0, b"aaa");
+    bench.output(0, b"bbb");
+    let unsent = |(_, _, payload): (AssocId, How, Bytes)| Undelivered {
+        stream: 1,
+        ppid: ppid::M3UA,
+        context: 0,
+        transmitted: false,
+        payload,
+    };
+    let undelivered: Vec<_> = bench.wire.sent.drain(..).map(unsent).collect();
+    bench.wire.full = true;
+    bench.output(0, b"ccc");
+    bench.output(0, b"ddd");
+    bench.wire.full = false;
+    bench.on(|network, cx| network.closed(cx, ONE, undelivered));
+    assert_eq!(bench.network.counters.discarded.of(Discard::QueueFull), 1, "the newest");
+    bench.up(TWO, [127, 0, 0, 9]);
+    bench.message(TWO, 0, &Message::AspUp(AspUp::default()));
+    bench.wire.sent.clear();
+    bench.message(TWO, 0, &Message::AspActive(AspActive::default()));
+    let data: Vec<_> = bench.sent().into_iter().map(|(_, _, text)| text).filter(|text| text.len() == 3).collect();
+    assert_eq!(data, ["aaa", "bbb", "ccc"]);
 }
 
 #[test]

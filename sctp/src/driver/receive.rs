@@ -6,6 +6,7 @@ use crate::Datagram;
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, UdpSockRef};
 use std::io::{self, IoSliceMut};
+use std::time::Instant;
 
 /// Buffers a system call can fill.
 const BUFFERS: usize = 16;
@@ -26,13 +27,13 @@ impl Receiver {
         Self { buffers: vec![0; BUFFERS * BUFFER_BYTES], meta: [RecvMeta::default(); BUFFERS] }
     }
 
-    /// Hands datagrams to `sink` until the socket is empty or `budget` is spent. True when it is empty.
+    /// Hands datagrams and their time to `sink` until the socket is empty or `budget` is spent. True when it is empty.
     pub(super) fn receive(
         &mut self,
         socket: &mut Socket,
         budget: &mut usize,
         counters: &DriverCounters,
-        mut sink: impl FnMut(Datagram),
+        mut sink: impl FnMut(Instant, Datagram),
     ) -> bool {
         let mut failures = 0;
         while *budget > 0 && failures < FAILURES_MAX {
@@ -73,8 +74,10 @@ impl Receiver {
         messages: usize,
         socket: &Socket,
         counters: &DriverCounters,
-        sink: &mut impl FnMut(Datagram),
+        sink: &mut impl FnMut(Instant, Datagram),
     ) -> usize {
+        // Read after the call: nothing in it was sent later than this, however long the thread stood still before.
+        let now = Instant::now();
         let mut datagrams = 0;
         for (meta, buffer) in self.meta[..messages].iter().zip(self.buffers.chunks_exact(BUFFER_BYTES)) {
             counters.bytes_in.add(meta.len);
@@ -83,7 +86,7 @@ impl Receiver {
                 datagrams += 1;
                 // Each its own copy: a message that is kept must not keep 64 KB.
                 let payload = Bytes::copy_from_slice(payload);
-                sink(Datagram { from: meta.addr, to: socket.local.ip(), payload });
+                sink(now, Datagram { from: meta.addr, to: socket.local.ip(), payload });
             }
         }
         counters.datagrams_in.add(datagrams);

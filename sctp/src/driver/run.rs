@@ -125,7 +125,6 @@ impl Rounds {
         self.first = self.first.wrapping_add(1);
         let start = self.first % self.ready.len();
         self.ready.rotate_left(start);
-        let now = Instant::now();
         let mut budget = self.config.receive_budget_datagrams;
         self.drained = true;
         for ready in std::mem::take(&mut self.ready) {
@@ -136,18 +135,18 @@ impl Rounds {
                 self.writable(ready.socket)?;
             }
             if ready.readable {
-                self.drained &= self.receive(ready.socket, &mut budget, now, node);
+                self.drained &= self.receive(ready.socket, &mut budget, node);
             }
-            self.unreachable(ready.socket, now, node);
+            self.unreachable(ready.socket, node);
         }
         Ok(!self.drained)
     }
 
-    fn receive(&mut self, index: usize, budget: &mut usize, now: Instant, node: &mut impl Node) -> bool {
+    fn receive(&mut self, index: usize, budget: &mut usize, node: &mut impl Node) -> bool {
         let Self { sockets, receiver, counters, tap, .. } = self;
         let socket = &mut sockets[index];
         let local = socket.local;
-        receiver.receive(socket, budget, counters, |datagram| {
+        receiver.receive(socket, budget, counters, |now, datagram| {
             if let Some(tap) = tap {
                 tap.record(now, Direction::In, datagram.from, local, &datagram.payload);
             }
@@ -156,9 +155,13 @@ impl Rounds {
     }
 
     /// Tells the node of ICMP errors. True when there were any.
-    fn unreachable(&mut self, index: usize, now: Instant, node: &mut impl Node) -> bool {
+    fn unreachable(&mut self, index: usize, node: &mut impl Node) -> bool {
         let errors = &mut self.sockets[index].unreachable;
         let any = !errors.is_empty();
+        if !any {
+            return false;
+        }
+        let now = Instant::now();
         for error in errors.drain(..) {
             node.handle_unreachable(now, &error);
         }
@@ -259,7 +262,7 @@ impl Rounds {
                 self.poller.want_writable(index, socket, true)?;
             }
         }
-        Ok(self.unreachable(index, now, node))
+        Ok(self.unreachable(index, node))
     }
 
     fn record_out(&mut self, now: Instant, local: SocketAddr, batch: &[Transmit]) {

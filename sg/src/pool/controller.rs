@@ -56,6 +56,8 @@ pub(super) struct Controller {
     pub(super) groups: FxHashSet<GroupId>,
     /// Groups with messages that SCTP had no room for.
     pub(super) backlog: VecDeque<GroupId>,
+    /// The same groups, to be found fast.
+    blocked: FxHashSet<GroupId>,
     /// Messages it was sent and has not confirmed.
     pub(super) unconfirmed: usize,
     pub(super) live: Liveness,
@@ -85,6 +87,7 @@ impl Controller {
             streams: 0,
             groups: FxHashSet::default(),
             backlog: VecDeque::new(),
+            blocked: FxHashSet::default(),
             unconfirmed: 0,
             live: Liveness::new(now, pace),
             rtt: None,
@@ -135,9 +138,22 @@ impl Controller {
 
     /// SCTP has no room: the group is tried again.
     pub(super) fn blocked(&mut self, group: GroupId) {
-        if !self.backlog.contains(&group) {
+        if self.blocked.insert(group) {
             self.backlog.push_back(group);
         }
+    }
+
+    /// The group that has waited longest for room; it waits no more.
+    pub(super) fn next_blocked(&mut self) -> Option<GroupId> {
+        let group = self.backlog.pop_front()?;
+        self.blocked.remove(&group);
+        Some(group)
+    }
+
+    /// Nothing more goes out on its own.
+    pub(super) fn clear_backlog(&mut self) {
+        self.backlog.clear();
+        self.blocked.clear();
     }
 
     /// It said ASPIA or ASPDN since it was active.

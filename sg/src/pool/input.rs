@@ -143,6 +143,11 @@ impl Pool {
     /// The group of what a controller sends, if the controller owns it. A group that nobody ever worked on is its from now on:
     /// controllers start calls too.
     fn own_group(&mut self, cx: &mut Cx<'_>, assoc: AssocId, key: GroupKey) -> Option<GroupId> {
+        let known = self.by_key.contains_key(&key);
+        if !known && !self.may_begin(&key) {
+            self.counters.not_owner += 1;
+            return None;
+        }
         let id = self.group(key)?;
         let group = &self.groups[id.0 as usize];
         if group.owner == Owner::Controller(assoc) {
@@ -155,6 +160,15 @@ impl Pool {
         }
         self.counters.not_owner += 1;
         None
+    }
+
+    /// Controllers may begin groups of their own pool's point codes, and leave half of the table to the network.
+    fn may_begin(&self, key: &GroupKey) -> bool {
+        let server = &self.settings.server;
+        self.groups.len() < server.groups_max.div_ceil(2)
+            && server.dpc.iter().any(|dpc| key.dpc >> server.dpc_mask == dpc >> server.dpc_mask)
+            && (server.opc.is_empty() || server.opc.contains(&key.opc))
+            && (server.si.is_empty() || server.si.contains(&key.si))
     }
 
     /// DATA of a controller: held until its cookie comes, or passed on.
@@ -171,8 +185,11 @@ impl Pool {
         let msu = Msu::from_slice_of(payload, pd);
         if !self.settings.server.transactions {
             self.counters.released += 1;
-            cx.released.push(msu);
-        } else if !self.groups[id.0 as usize].hold(msu, self.settings.server.held_messages_max) {
+            return cx.released.push(msu);
+        }
+        let held_max = self.settings.server.held_messages_max;
+        let (held, fits) = self.with_state(id, |group| group.hold(msu, held_max));
+        if !(held && fits) {
             // It can never be committed whole any more.
             self.counters.held_overflows += 1;
             self.give_up(cx, assoc, GiveUp::Abort, false);
@@ -203,9 +220,18 @@ impl Pool {
         let (key, mark) = (envelope.group, envelope.mark);
         let (incarnation, transaction) = (envelope.incarnation, envelope.transaction);
         let Some(id) = self.own_group(cx, assoc, key) else { return };
-        let (freed, output) = self.groups[id.0 as usize].commit(cookie, mark);
+        let group = &self.groups[id.0 as usize];
+        let grows = cookie.len() > group.cookie().map_or(0, Bytes::len);
+        if grows && self.state_bytes - group.state_bytes() + cookie.len() > self.settings.server.state_bytes_max {
+            self.counters.held_overflows += 1;
+            return self.give_up(cx, assoc, GiveUp::Abort, false);
+        }
         let before = cx.released.len();
-        cx.released.extend(output);
+        let (freed, _) = self.with_state(id, |group| {
+            let (freed, output) = group.commit(cookie, mark);
+            cx.released.extend(output);
+            freed
+        });
         self.counters.released += (cx.released.len() - before) as u64;
         self.counters.transactions += 1;
         self.freed(assoc, freed);

@@ -102,6 +102,8 @@ pub(crate) struct Pool {
     keys: Vec<GroupKey>,
     /// Messages and bytes in all queues.
     queued: Queued,
+    /// Cookies and held output of all groups ([`Group::state_bytes`]).
+    state_bytes: usize,
     /// Groups that have something for a controller and no owner, in the order in which they came to be so.
     waiting: VecDeque<GroupId>,
     /// T(r) for messages that wait before the AS was ever active.
@@ -144,6 +146,7 @@ impl Pool {
             groups: Vec::new(),
             keys: Vec::new(),
             queued: Queued::default(),
+            state_bytes: 0,
             waiting: VecDeque::new(),
             first_wait: None,
             gather: None,
@@ -196,7 +199,9 @@ impl Pool {
     /// Gives a group's waiting messages to its owner, or the group to an owner.
     fn serve(&mut self, cx: &mut Cx<'_>, id: GroupId) {
         match self.groups[id.0 as usize].owner {
-            Owner::Controller(assoc) => self.pump(cx, assoc, id),
+            Owner::Controller(assoc) => {
+                self.pump(cx, assoc, id);
+            }
             Owner::Fenced => {}
             Owner::Nobody => self.assign(cx, id),
         }
@@ -243,27 +248,32 @@ impl Pool {
     }
 
     /// Sends the owner what it has not been sent: the cookie first, then the messages in order.
-    fn pump(&mut self, cx: &mut Cx<'_>, assoc: AssocId, id: GroupId) {
-        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+    /// False: SCTP had no room for all of it.
+    fn pump(&mut self, cx: &mut Cx<'_>, assoc: AssocId, id: GroupId) -> bool {
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return true };
         if controller.phase != Phase::Active {
-            return;
+            return true;
         }
         let group = &mut self.groups[id.0 as usize];
         let stream = stream_for(&self.keys[id.0 as usize], controller.streams);
-        if group.echo_due {
-            let Some(cookie) = group.cookie().cloned() else { return };
-            match controller.send_cookie_echo(cx, stream, cookie) {
-                Ok(()) => group.echo_due = false,
-                Err(_) => return controller.blocked(id),
+        if group.echo_due
+            && let Some(cookie) = group.cookie().cloned()
+        {
+            if controller.send_cookie_echo(cx, stream, cookie).is_err() {
+                controller.blocked(id);
+                return false;
             }
+            group.echo_due = false;
         }
         while let Some(copy) = group.next_unsent() {
             let (correlation_id, data) = (copy.correlation_id, copy.data.clone());
             if controller.send_data(cx, stream, id, correlation_id, data).is_err() {
-                return controller.blocked(id);
+                controller.blocked(id);
+                return false;
             }
             group.mark_sent();
         }
+        true
     }
 
     /// Puts a group without owner behind those that wait already.
@@ -319,6 +329,15 @@ impl Pool {
         self.waiting = keep;
     }
 
+    /// Runs `work` on a group and keeps the account of what controllers make all groups keep. False: it is more than the limit.
+    fn with_state<R>(&mut self, id: GroupId, work: impl FnOnce(&mut Group) -> R) -> (R, bool) {
+        let group = &mut self.groups[id.0 as usize];
+        let before = group.state_bytes();
+        let result = work(group);
+        self.state_bytes = self.state_bytes + group.state_bytes() - before;
+        (result, self.state_bytes <= self.settings.server.state_bytes_max)
+    }
+
     fn set_unavailable(&mut self, unavailable: bool) {
         if std::mem::replace(&mut self.unavailable, unavailable) != unavailable {
             self.availability_changed = true;
@@ -365,11 +384,14 @@ impl Pool {
         debug_assert!(self.counters.balances(self.queued.messages), "a message is in two places, or in none");
     }
 
+    /// Tries the groups that found no room, in turn, until there is none again: with thousands of them, trying each in every
+    /// batch would be the end.
     fn pump_backlog(&mut self, cx: &mut Cx<'_>, assoc: AssocId) {
-        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
-        for id in std::mem::take(&mut controller.backlog) {
-            if self.groups[id.0 as usize].owner == Owner::Controller(assoc) {
-                self.pump(cx, assoc, id);
+        let tries = self.controllers.get(&assoc).map_or(0, |controller| controller.backlog.len());
+        for _ in 0..tries {
+            let Some(id) = self.controllers.get_mut(&assoc).and_then(Controller::next_blocked) else { return };
+            if self.groups[id.0 as usize].owner == Owner::Controller(assoc) && !self.pump(cx, assoc, id) {
+                return;
             }
         }
     }
@@ -377,7 +399,7 @@ impl Pool {
     /// Does what is due. `stall`: how long this gateway itself did not run.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>, stall: Option<Duration>) {
         if let Some(stall) = stall {
-            self.controllers.values_mut().for_each(|controller| controller.live.excuse(stall));
+            self.controllers.values_mut().for_each(|controller| controller.live.excuse(cx.now, stall));
         }
         self.open_fences(cx);
         self.supervise(cx);

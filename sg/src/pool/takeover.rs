@@ -75,12 +75,14 @@ impl Pool {
     fn take_back(&mut self, cx: &mut Cx<'_>, pe: u32, id: GroupId) {
         let group = &mut self.groups[id.0 as usize];
         group.owner = Owner::Fenced;
+        self.state_bytes -= group.state_bytes();
         let (taken, dropped) = group.take_back();
         self.counters.held_dropped += dropped as u64;
         for correlation_id in taken {
             self.counters.taken_back += 1;
             cx.record.taken_back(cx.now, pe, correlation_id);
         }
+        self.state_bytes += self.groups[id.0 as usize].state_bytes();
     }
 
     /// Resolution does not yield the element until it serves again; its failure is reported once.
@@ -145,7 +147,7 @@ impl Pool {
     pub(super) fn drain(&mut self, cx: &mut Cx<'_>, assoc: AssocId) {
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         controller.phase = Phase::Draining(cx.now + ms(self.settings.failover.drain_ms));
-        controller.backlog.clear();
+        controller.clear_backlog();
         cx.directory.set_usable(cx.now, &self.handle, controller.pe, false);
         self.drained(cx, assoc);
     }

@@ -34,7 +34,7 @@ pub(crate) struct Counters {
     pub(crate) groups_refused: u64,
     /// Associations not opened (`associations_max`, no address).
     pub(crate) associations_refused: u64,
-    /// Controllers given up because their held output passed `held_messages_max`.
+    /// Controllers given up because their held output passed `held_messages_max`, or all state `state_bytes_max`.
     pub(crate) held_overflows: u64,
     /// Lease BEATs not echoed (`lease_ms_max`).
     pub(crate) leases_refused: u64,

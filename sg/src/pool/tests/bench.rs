@@ -335,6 +335,8 @@ impl Pool {
     pub(super) fn assert_consistent(&self) {
         let queued: usize = self.groups.iter().map(crate::group::Group::len).sum();
         assert_eq!(queued, self.queued.messages, "queue counter");
+        let state: usize = self.groups.iter().map(crate::group::Group::state_bytes).sum();
+        assert_eq!(state, self.state_bytes, "what controllers make it keep");
         assert!(self.counters.balances(queued), "offered = applied + discarded + waiting: {:?}", self.counters);
         for (assoc, controller) in &self.controllers {
             let unconfirmed: usize = controller.groups.iter().map(|id| self.groups[id.0 as usize].unconfirmed()).sum();

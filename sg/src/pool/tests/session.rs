@@ -228,6 +228,53 @@ fn strangers_are_not_the_pools_business() {
     assert!(!bench.on(|pool, cx| pool.closed(cx, AssocId(99), &CloseReason::Silent)));
 }
 
+#[test]
+fn a_controller_cannot_fill_the_gateway() {
+    let mut bench = Bench::new(|server, _| {
+        (server.groups_max, server.state_bytes_max, server.cookie_bytes_max) = (4, 4_000, 3_000);
+    });
+    let (hostile, honest) = (bench.controller(1), bench.controller(2));
+    for block in 0..8 {
+        bench.output(hostile, block * 32, 1);
+    }
+    assert_eq!(bench.pool.counters().not_owner, 6, "half of the table is the network's");
+    bench.cookie(hostile, 0, 0, &[0; 2_500]);
+    assert!(bench.wire.aborted.is_empty());
+    bench.cookie(hostile, 32, 0, &[0; 2_500]);
+    assert_eq!(bench.wire.aborted, [hostile], "together it is too much");
+    assert_eq!(bench.take_released(), [1], "of what it could commit");
+    bench.pass(400);
+    bench.offer(64, 7);
+    bench.cookie(honest, 64, 1, &[0; 100]);
+    assert_eq!(bench.pool.counters().applied, 1);
+    for text in 0..40 {
+        bench.output(honest, 64, text);
+    }
+    assert_eq!(bench.wire.aborted, [hostile, honest], "held output counts too");
+    assert!(bench.pool.counters().held_dropped > 0);
+}
+
+#[test]
+fn without_room_the_groups_take_turns_and_only_one_asks() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    bench.wire.room = Some(0);
+    for block in 0..100 {
+        bench.offer(block * 32, block as u8);
+    }
+    assert!(bench.got(one).is_empty());
+    let mut got = Vec::new();
+    for _ in 0..10 {
+        bench.wire.room = Some(10);
+        bench.on(|pool, cx| pool.end_batch(cx));
+        got.extend(bench.got(one));
+    }
+    // All of them, each once; who asked in vain goes behind the others.
+    got.sort_by_key(|got| format!("{got:?}"));
+    got.dedup();
+    assert_eq!(got.len(), 100);
+}
+
 proptest::proptest! {
     /// A controller out of control: the counters still add up (the bench checks after each message), nothing panics.
     #[test]
