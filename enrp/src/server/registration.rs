@@ -234,13 +234,14 @@ impl Server {
 }
 
 /// Whether the PE is told unasked that it is no longer registered: on expiry (RFC 5352 section 3.2), and after missed
-/// keep-alives, so that one that was only stopped registers again. A reported one is not: it would be back at once.
+/// keep-alives or too many reports, so that one that lives registers again. Untold it would be out of the pool until T4 (minutes),
+/// and a pool user that stood still a few times itself would have reported, and so removed, every PE there is. It comes back
+/// after T2, not at once.
 fn tells_the_pe(cause: RemovalCause) -> bool {
     match cause {
-        RemovalCause::Expired | RemovalCause::KeepAlive => true,
+        RemovalCause::Expired | RemovalCause::KeepAlive | RemovalCause::Reported => true,
         RemovalCause::Deregistration
         | RemovalCause::SendFailed
-        | RemovalCause::Reported
         | RemovalCause::AssociationEnded
         | RemovalCause::AssociationSilent => false,
     }

@@ -147,8 +147,10 @@ fn a_report_asks_the_pe_at_once() {
     lab.send(1, &ack(1));
     assert!(lab.is_there(1), "MAX-BAD-PE-REPORT is not exceeded by 3");
     lab.pass(100);
-    lab.send(9, &report);
+    let told = lab.send(9, &report);
     assert_eq!(lab.events(), [deregistered(1, RemovalCause::Reported)]);
+    let gone = Message::DeregistrationResponse { handle: pool(), pe_id: pe(1), error: None };
+    assert!(told.contains(&(1, gone)), "it lives, so it shall know and register again: {told:?}");
 }
 
 #[test]
