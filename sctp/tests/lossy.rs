@@ -176,18 +176,10 @@ fn one(seed: u64) {
     }
 }
 
+/// `SIGPOOL_SEEDS=5000 cargo test --release -p sctp --test lossy` tries more.
 #[test]
 fn every_accepted_message_is_delivered_or_handed_back_once() {
-    for seed in 1..=150 {
-        one(seed);
-    }
-}
-
-/// The same, many times: `cargo test --release -p sctp --test lossy -- --ignored`.
-#[test]
-#[ignore = "minutes"]
-fn every_accepted_message_is_delivered_or_handed_back_once_long() {
-    for seed in 1_000..6_000 {
+    for seed in 1..=common::seeds(150) {
         one(seed);
     }
 }

@@ -375,3 +375,8 @@ pub fn param_of(value: &[u8], kind: u16) -> Option<Vec<u8>> {
     }
     None
 }
+
+/// How many seeds a test tries: `SIGPOOL_SEEDS`, or so many.
+pub fn seeds(default: u64) -> u64 {
+    std::env::var("SIGPOOL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
