@@ -6,6 +6,7 @@ use m3ua_lite::session::HEARTBEAT_MAX;
 use m3ua_lite::session::Heartbeat;
 use m3ua_lite::wire::{AspActive, AspUp, Beat};
 use sctp::ClockAnchor;
+use sctp::SendError;
 
 #[derive(Default)]
 struct Wire {
