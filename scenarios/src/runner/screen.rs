@@ -18,7 +18,7 @@ impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (name, state) = (&self.name, &self.state);
         let messages = state.messages_up + state.messages_down;
-        let what = if state.state.is_empty() { "-" } else { &state.state };
+        let what = if state.state.is_empty() { "gone" } else { &state.state };
         write!(f, "  {name:<8}{what:<11}{:>4} groups{messages:>10} messages{:>8.0}/s", state.groups, self.rate_per_s)
     }
 }
