@@ -8,12 +8,15 @@ use std::time::Duration;
 
 /// Where an ENRP server can be reached: one SCTP endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ServerAddress {
     /// Its addresses (several when it is multi-homed).
+    #[cfg_attr(feature = "schema", schemars(example = ["127.0.0.9"]))]
     pub addresses: Vec<IpAddr>,
     /// SCTP port; 3863 (RFC 5352 8.2) when not given.
     #[serde(default = "default_port")]
+    #[cfg_attr(feature = "schema", schemars(example = 3863))]
     pub port: u16,
 }
 
@@ -31,9 +34,11 @@ impl ServerAddress {
 
 /// The server hunt (RFC 5352 3.6), same for pool element and pool user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct HuntConfig {
     /// Servers in order of preference.
+    #[cfg_attr(feature = "schema", schemars(example = [ServerAddress::new(IpAddr::from([127, 0, 0, 9]))]))]
     pub servers: Vec<ServerAddress>,
     /// T5-Serverhunt: wait for one of the tried servers. Default 500 (RFC 10,000). Doubles up to `retran_max_ms`.
     pub t5_serverhunt_ms: u64,
@@ -51,6 +56,7 @@ impl Default for HuntConfig {
 
 /// Settings of [`crate::PeMachine`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PeConfig {
     /// Servers and their hunt.
@@ -60,6 +66,7 @@ pub struct PeConfig {
     /// T3-deregistration: wait for a deregistration's answer. Default 500 (RFC 30,000).
     pub t3_deregistration_ms: u64,
     /// T4-reregistration. Not given: min(10 min, life - 20 s), or half the life when that is shorter than 40 s (RFC 5352 7.1).
+    #[cfg_attr(feature = "schema", schemars(example = 60_000))]
     pub t4_reregistration_ms: Option<u64>,
     /// MAX-REG-ATTEMPT: registrations sent to one server before hunting. Default 2.
     pub max_reg_attempt: u32,
@@ -85,6 +92,7 @@ impl Default for PeConfig {
 
 /// Settings of [`crate::PuMachine`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct PuConfig {
     /// Servers and their hunt; unused with an embedded server.

@@ -5,6 +5,7 @@ use crate::daemon::{self, DaemonConfig, Program, Start};
 use crate::node::Node;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
+use schemars::JsonSchema;
 use sctp::Stack;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ const PROGRAM: Program =
     Program { name: "enrp", about: "RSerPool name server (ENRP server)", default_text: COMMENTED_DEFAULT };
 
 /// All settings of one name server.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Admin HTTP, how to stop.
@@ -34,14 +35,16 @@ pub struct Config {
 }
 
 /// This server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NodeConfig {
     /// Name in logs and in the admin state.
     pub name: String,
     /// SCTP port for PEs and PUs (RFC 5352 section 8.2: 3863).
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// Server Identifier, not 0 (RFC 5353 section 3.2.1). Absent: chosen at random at each start.
+    #[schemars(range(min = 1), example = 1)]
     pub server_id: Option<u32>,
 }
 

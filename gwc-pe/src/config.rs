@@ -5,6 +5,7 @@ use asap::PeConfig;
 use asap::wire::{Policy, RegistrationLife};
 use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
+use schemars::JsonSchema;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 
 /// All settings of one controller.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Admin HTTP, how to stop.
@@ -37,14 +38,16 @@ pub struct Config {
 }
 
 /// This controller.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     /// Name in logs and in the admin state.
     pub name: String,
     /// PE identifier, not 0; also the ASP Identifier. Absent: random at each start (RFC 5352 section 3.1 R2).
+    #[schemars(range(min = 1), example = 257)]
     pub pe_id: Option<u32>,
     /// Directory for the record `gwc-<pe>-<incarnation>.csv`. Empty: no record.
+    #[schemars(example = &"records")]
     pub records: PathBuf,
 }
 
@@ -55,7 +58,7 @@ impl Default for Node {
 }
 
 /// Member selection policy (RFC 5356) of the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PolicyName {
     /// Round robin.
@@ -79,10 +82,11 @@ pub enum PolicyName {
 }
 
 /// The pool it joins.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pool {
     /// Pool handle.
+    #[schemars(length(min = 1))]
     pub handle: String,
     /// Policy; the pool's first element decides, the others must agree.
     pub policy: PolicyName,
@@ -95,6 +99,7 @@ pub struct Pool {
     /// Load that one more assignment adds.
     pub degradation: u32,
     /// Registration life, seconds (RFC 5354 section 3.10); 0: infinite.
+    #[schemars(range(max = i32::MAX))]
     pub life_s: u32,
 }
 
@@ -138,7 +143,7 @@ impl Pool {
 }
 
 /// Traffic Mode Type (RFC 4666 section 3.7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TrafficMode {
     /// All active ASPs share the traffic.
@@ -148,20 +153,24 @@ pub enum TrafficMode {
 }
 
 /// The M3UA layer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct M3ua {
     /// SCTP port for gateways (RFC 4666 section 1.4.8: 2905); also the port of the registered user transport.
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// Routing Context of the application server, in ASPAC and DATA. Absent: none, the gateway's configuration decides.
     pub routing_context: Option<u32>,
     /// Network Appearance in DATA. Absent: none.
+    #[schemars(example = 1)]
     pub network_appearance: Option<u32>,
     /// Traffic mode in ASPAC.
     pub traffic_mode: TrafficMode,
     /// T(ack): a request without acknowledgement is sent again (RFC 4666 section 4.3.4.1: 2,000).
+    #[schemars(range(min = 1))]
     pub t_ack_ms: u64,
     /// A request that the gateway refused with ERR is tried again after this long.
+    #[schemars(range(min = 1))]
     pub refused_retry_ms: u64,
 }
 
@@ -179,7 +188,7 @@ impl Default for M3ua {
 }
 
 /// The session with a gateway (ARCHITECTURE.md, "The SG-GWC session, exactly").
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Session {
     /// Act under a lease and send cookies. False for gateways of another make: each output is sent at once, nothing is
@@ -188,13 +197,16 @@ pub struct Session {
     /// The lease lasts this long from the sending of the BEAT that the gateway echoed.
     pub lease_ms: u32,
     /// Interval of those BEATs.
+    #[schemars(range(min = 1))]
     pub lease_beat_ms: u64,
     /// Answer messages of other user parts than ISUP with their own user data. False: they are recorded only.
     pub echo_other_si: bool,
     /// Most gateways at once; further associations are aborted.
+    #[schemars(range(min = 1))]
     pub gateways_max: usize,
     /// Most groups over all gateways (a circuit group has 32 circuits); messages of further groups are dropped and
     /// recorded as unsupported.
+    #[schemars(range(min = 1))]
     pub groups_max: usize,
     /// Most ERR messages a second sent to one gateway for what it sent wrong.
     pub errors_per_s: u32,

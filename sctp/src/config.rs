@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Settings; defaults suit a lab network with sub-second failover. RFC names and RFC defaults are in each comment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// RTO.Initial (RFC 9260 section 16: 1,000).

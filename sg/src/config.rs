@@ -3,6 +3,7 @@
 use asap::ServerAddress;
 use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
+use schemars::JsonSchema;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 
 /// All settings of one gateway.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Admin HTTP, how to stop.
@@ -27,6 +28,7 @@ pub struct Config {
     pub enrp: Enrp,
     /// Application servers toward the pools, in the order in which they are looked at.
     #[serde(rename = "as")]
+    #[schemars(length(min = 1))]
     pub application_servers: Vec<As>,
     /// The side of the SS7 network: who attaches as M3UA ASP on port 2905.
     pub network: Network,
@@ -35,35 +37,40 @@ pub struct Config {
 }
 
 /// This gateway.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
     /// Name in logs and in the admin state.
     pub name: String,
     /// Gateway number, 0 to 15: the four high bits of every Correlation Id, and the number in the record's file name.
+    #[schemars(range(max = 15))]
     pub gateway: u8,
     /// Boot epoch, 0 to 255: must differ from that of the run before. Absent: from the clock at start.
+    #[schemars(example = 7)]
     pub epoch: Option<u8>,
     /// Directory for the record `sg-<gateway>.csv`. Empty: no record.
+    #[schemars(example = &"records")]
     pub records: PathBuf,
 }
 
 /// The name server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Enrp {
     /// Run the ENRP server in this process (listening on SCTP port 3863).
     pub embedded: bool,
     /// Server Identifier of the embedded server, not 0 (RFC 5353 section 3.2.1). Absent: chosen at random.
+    #[schemars(range(min = 1), example = 1)]
     pub server_id: Option<u32>,
     /// Outside servers, in order of preference, when `embedded = false`.
+    #[schemars(example = [ServerAddress::new(IpAddr::from([127, 0, 0, 9]))])]
     pub servers: Vec<ServerAddress>,
     /// Settings of the embedded server.
     pub server: enrp::ServerConfig,
 }
 
 /// Traffic Mode Type (RFC 4666 section 3.7.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TrafficMode {
     /// All active ASPs share the traffic; a circuit group stays with one.
@@ -73,22 +80,28 @@ pub enum TrafficMode {
 }
 
 /// One application server: a routing key, and the pool that serves it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct As {
     /// Pool handle.
+    #[schemars(length(min = 1))]
     pub pool: String,
     /// Routing Context toward the pool; unique among the application servers.
     pub routing_context: u32,
     /// Network Appearance put into DATA. Absent: none.
+    #[schemars(example = 1)]
     pub network_appearance: Option<u32>,
     /// Destination point codes of the routing key; at least one.
+    #[schemars(length(min = 1), inner(range(max = 0x00ff_ffff)), example = [2])]
     pub dpc: Vec<u32>,
     /// How many low bits of each DPC are not looked at (RFC 4666 section 3.4.1 mask), 0 to 24.
+    #[schemars(range(max = 24))]
     pub dpc_mask: u8,
     /// Originating point codes; empty means any.
+    #[schemars(inner(range(max = 0x00ff_ffff)), example = [101, 102])]
     pub opc: Vec<u32>,
     /// Service indicators; empty means any.
+    #[schemars(inner(range(max = 15)), example = [5])]
     pub si: Vec<u8>,
     /// Traffic mode the ASPs must ask for.
     pub traffic_mode: TrafficMode,
@@ -97,54 +110,71 @@ pub struct As {
     /// Resolve the pool and open associations at start; false waits for the first message.
     pub resolve_at_start: bool,
     /// T(r), RFC 4666 section 4.3.2: how long messages wait while no ASP is active.
+    #[schemars(range(min = 1))]
     pub t_r_ms: u64,
     /// Most messages waiting or unconfirmed.
+    #[schemars(range(min = 1))]
     pub queue_messages_max: usize,
     /// Most bytes waiting or unconfirmed.
+    #[schemars(range(min = 1))]
     pub queue_bytes_max: usize,
     /// Most groups (circuit groups, or OPC-DPC-SLS) remembered.
+    #[schemars(range(min = 1))]
     pub groups_max: usize,
     /// Most output messages of one group held until its cookie comes.
+    #[schemars(range(min = 1))]
     pub held_messages_max: usize,
     /// Longest session cookie stored, bytes.
+    #[schemars(range(min = 28))]
     pub cookie_bytes_max: usize,
     /// Most bytes of cookies and held output of all groups together; the controller that passes it is given up.
     pub state_bytes_max: usize,
     /// Most associations to the pool's elements kept up.
+    #[schemars(range(min = 2, max = 64))]
     pub associations_max: usize,
 }
 
 /// The network side.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
     /// SCTP port the peers connect to (M3UA: 2905).
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// Routing Context of the network side.
     pub routing_context: u32,
     /// Network Appearance put into DATA toward the network. Absent: none.
+    #[schemars(example = 1)]
     pub network_appearance: Option<u32>,
     /// Point codes reached through the attached peers; empty means all that no application server has.
+    #[schemars(inner(range(max = 0x00ff_ffff)), example = [1])]
     pub point_codes: Vec<u32>,
     /// Addresses from which peers may attach; empty means any.
+    #[schemars(example = ["127.0.0.2"])]
     pub allowed_addresses: Vec<IpAddr>,
     /// ASP Identifiers that may attach; empty means any, and none is needed.
+    #[schemars(example = [7])]
     pub allowed_asp_ids: Vec<u32>,
     /// Most attached peers.
+    #[schemars(range(min = 1, max = 64))]
     pub peers_max: usize,
     /// How long messages toward the network wait while no peer is active.
+    #[schemars(range(min = 1))]
     pub t_r_ms: u64,
     /// Most messages waiting for a peer.
+    #[schemars(range(min = 1))]
     pub queue_messages_max: usize,
     /// Most bytes waiting for a peer.
+    #[schemars(range(min = 1))]
     pub queue_bytes_max: usize,
 }
 
 /// Supervision and takeover.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Failover {
     /// Interval of the liveness BEAT while something is unconfirmed or asked.
+    #[schemars(range(min = 1))]
     pub beat_ms: u64,
     /// A controller is dead when its M3UA layer said nothing for this long while something was asked; never under 4 round trips.
     pub dead_ms: u64,
@@ -156,8 +186,10 @@ pub struct Failover {
     /// A controller that answers liveness BEATs but confirms nothing for this long is given up.
     pub confirm_ms: u64,
     /// How long a new association may take to ASPUP and ASPAC.
+    #[schemars(range(min = 1))]
     pub asp_up_ms: u64,
     /// How long after the end of an association a registered element is tried again.
+    #[schemars(range(min = 1))]
     pub reconnect_ms: u64,
     /// After a time without any controller: how long the groups that wait are kept back when a first one is active and others are
     /// about to be, so that not all groups go to the first.
@@ -165,6 +197,7 @@ pub struct Failover {
     /// Safety added to the end of a controller's lease before its groups move.
     pub fence_margin_ms: u64,
     /// Longest lease granted to a controller; a longer one is not echoed.
+    #[schemars(range(min = 1))]
     pub lease_ms_max: u64,
     /// How long a controller that said ASPIA or ASPDN has to confirm what it was sent.
     pub drain_ms: u64,

@@ -29,6 +29,7 @@ pub const ASAP_PPID: u32 = 11;
 
 /// What a receiver accepts. Messages beyond it are answered with Invalid Values or Lack of Resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes in a pool handle. Default 255 (the wire allows 65,531).

@@ -1,21 +1,24 @@
 //! The configuration file.
 
 use super::DaemonError;
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The table `[daemon]` of every daemon's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DaemonConfig {
     /// Admin HTTP: a loopback `ADDRESS:PORT`, or `unix:/path`. Empty: off.
+    #[schemars(example = &"127.0.0.1:9880", example = &"unix:/run/sg.sock")]
     pub admin: String,
     /// A clean stop may take this long after SIGTERM or SIGINT; then the program ends anyway.
     pub stop_ms: u64,
     /// The process that starts this one: when it ends, however it ends, this one does too (SIGKILL, which a stopped process obeys).
     /// For programs that sigpool starts. 0: off. The kernel means the *thread* that started the process: start it from one that
     /// lives.
+    #[schemars(example = 4711)]
     pub parent_pid: u32,
 }
 

@@ -2,27 +2,34 @@
 
 use crate::ConfigError;
 use crate::handlespace::{PES_PER_POOL_MAX, POOLS_MAX};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the name server. RFC names and defaults are in each comment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// Most pools in the handlespace. At most 50,000.
+    #[schemars(range(min = 1, max = POOLS_MAX))]
     pub pools_max: usize,
     /// Most PEs in a pool. At most 10,000.
+    #[schemars(range(min = 1, max = PES_PER_POOL_MAX))]
     pub pes_per_pool_max: usize,
     /// Most PEs in all pools together.
+    #[schemars(range(min = 1, max = POOLS_MAX * PES_PER_POOL_MAX))]
     pub pes_max: usize,
     /// Longest pool handle in bytes (the wire allows 65,531).
+    #[schemars(range(min = 1, max = super::HANDLE_BYTES_WIRE))]
     pub handle_bytes_max: usize,
     /// Most PEs one association may register.
     pub pes_per_client_max: usize,
     /// Most clients (associations) with something to remember: PEs, subscriptions, reports.
     pub clients_max: usize,
     /// PEs in an answer to a user that does not say how many it wants (Handle Resolution Option). RFC 5352 section 3.3: all.
+    #[schemars(range(min = 1, max = PES_PER_POOL_MAX))]
     pub resolution_items: usize,
     /// Most PEs in any answer, also when more are asked for. One message holds about 1,600.
+    #[schemars(range(min = 1, max = PES_PER_POOL_MAX))]
     pub resolution_items_max: usize,
     /// Most pools one association may subscribe to (S bit, RFC 5352 section 2.2.5).
     pub subscriptions_per_client_max: usize,
@@ -33,6 +40,7 @@ pub struct ServerConfig {
     pub keep_alive_interval_ms: u64,
     /// How long to wait for ASAP_ENDPOINT_KEEP_ALIVE_ACK (no value in the RFC). A PE that misses it is suspended: not
     /// selected until it answers.
+    #[schemars(range(min = 1))]
     pub keep_alive_timeout_ms: u64,
     /// How many keep-alives in a row a PE may miss, sent one after each timeout, before it is removed.
     pub keep_alive_misses_max: u32,

@@ -1,22 +1,26 @@
 //! Settings of call control.
 
 use enrp::ConfigError;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// How calls are handled. All controllers of a pool must have the same values: after a takeover the next controller
 /// repeats the decisions of the one before.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Seed of the choices below; a choice depends on it, on the circuit and on the IAM only.
     pub seed: u64,
     /// Lowest circuit identification code in service; messages for others get UCIC (Q.764 2.12).
+    #[schemars(range(max = 4_095))]
     pub cic_first: u16,
     /// Highest circuit identification code in service.
+    #[schemars(range(max = 4_095))]
     pub cic_last: u16,
     /// Circuits this end keeps blocked for maintenance (BLO); a circuit that is taken off the list gets UBL when its group is next
     /// taken over.
+    #[schemars(example = [33, 35])]
     pub blocked_cics: Vec<u16>,
     /// Incoming calls: from IAM (or COT) to ACM.
     pub acm_delay_ms: u64,
@@ -25,20 +29,26 @@ pub struct Config {
     /// Incoming calls: from ACM to ANM.
     pub answer_delay_ms: u64,
     /// Percentage of incoming calls that get REL (user busy) instead of ACM.
+    #[schemars(range(max = 100))]
     pub refuse_percent: u8,
     /// From answer to the controller's REL: calls it originated, and `release_by_controller_percent` of the others.
     pub hold_ms: u64,
     /// Percentage of answered incoming calls that the controller releases itself.
+    #[schemars(range(max = 100))]
     pub release_by_controller_percent: u8,
     /// Calls a second that this controller originates on idle circuits of the groups it has; 0 switches it off.
+    #[schemars(range(min = 0.0, max = 100_000.0))]
     pub originate_per_s: f64,
     /// Called number of those calls (digits); the last four are the call's number in its group.
+    #[schemars(length(min = 4, max = 20), regex(pattern = "^[0-9]*$"))]
     pub called_number: String,
     /// Reset a group (GRS) when it is seen for the first time, without a cookie: a starting exchange does (Q.764 2.9.3.2).
     pub reset_new_groups: bool,
     /// T1 (Q.764: 15 to 60 s): REL sent again.
+    #[schemars(range(min = 10))]
     pub t1_ms: u64,
     /// T5 (Q.764: 5 to 15 min): no RLC for REL; RSC is sent.
+    #[schemars(range(min = 10))]
     pub t5_ms: u64,
     /// T6 (Q.118; 60 s here): suspended call is released.
     pub t6_ms: u64,
@@ -49,20 +59,28 @@ pub struct Config {
     /// T9 (Q.118; 90 to 180 s): no answer after ACM.
     pub t9_ms: u64,
     /// T12 (Q.764: 15 to 60 s): BLO sent again.
+    #[schemars(range(min = 10))]
     pub t12_ms: u64,
     /// T13 (Q.764: 5 to 15 min): no BLA; from now on BLO is sent at this interval.
+    #[schemars(range(min = 10))]
     pub t13_ms: u64,
     /// T14 (Q.764: 15 to 60 s): UBL sent again.
+    #[schemars(range(min = 10))]
     pub t14_ms: u64,
     /// T15 (Q.764: 5 to 15 min): no UBA; from now on UBL is sent at this interval.
+    #[schemars(range(min = 10))]
     pub t15_ms: u64,
     /// T16 (Q.764: 15 to 60 s): RSC sent again.
+    #[schemars(range(min = 10))]
     pub t16_ms: u64,
     /// T17 (Q.764: 5 to 15 min): no RLC for RSC; from now on RSC is sent at this interval.
+    #[schemars(range(min = 10))]
     pub t17_ms: u64,
     /// T22 (Q.764: 15 to 60 s): GRS sent again.
+    #[schemars(range(min = 10))]
     pub t22_ms: u64,
     /// T23 (Q.764: 5 to 15 min): no GRA; from now on GRS is sent at this interval.
+    #[schemars(range(min = 10))]
     pub t23_ms: u64,
 }
 

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 /// Settings of the sockets, the batches and the tap. In a daemon's file this is the table `[udp]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct DriverConfig {
     /// Our own addresses; one socket each. Every one must be configured on this machine (all of 127.0.0.0/8 is).
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub addresses: Vec<IpAddr>,
     /// UDP encapsulation port (RFC 6951: 9899). 0 takes a free one, for tests.
     pub port: u16,
@@ -32,6 +34,7 @@ pub struct DriverConfig {
     /// Whether ICMP errors are asked for (IP_RECVERR). Off: a dead peer is seen by supervision only.
     pub icmp: bool,
     /// Write a pcapng capture of all datagrams here. Empty: none.
+    #[cfg_attr(feature = "schema", schemars(example = &"sg.pcapng"))]
     pub capture: PathBuf,
     /// Datagrams waiting for the capture's writer; more are not captured and counted.
     pub capture_queue_datagrams: usize,
