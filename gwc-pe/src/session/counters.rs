@@ -41,6 +41,8 @@ counters! {
     leases_lost,
     /// Groups restored from a cookie.
     groups_restored,
+    /// Groups given back because the gateway asked for them.
+    groups_released,
     /// Cookies that could not be restored.
     cookies_refused,
     /// Barrier and foreign BEATs echoed.

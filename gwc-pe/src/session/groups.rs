@@ -52,7 +52,7 @@ pub(super) enum Part<'a> {
     Cookie(Envelope<'a>),
 }
 
-/// All groups of one gateway. They come one by one and go all at once.
+/// All groups of one gateway. They come one by one; they go all at once, or when the gateway asks for one.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     slots: Vec<Slot>,
@@ -279,25 +279,65 @@ impl Groups {
 
     /// Closes the transactions of this batch: gives each group's outputs, then its cookie.
     pub(super) fn close_transactions(&mut self, shared: &mut Shared, mut give: impl FnMut(&GroupKey, Part)) {
+        let mut touched = std::mem::take(&mut self.touched);
         let mut state = Vec::new();
-        for at in self.touched.drain(..) {
-            let slot = &mut self.slots[at];
-            let Some((transaction, outputs)) = slot.open.take() else { continue };
-            shared.counters.transactions += 1;
-            shared.counters.outputs += outputs.len() as u64;
-            for out in &outputs {
-                give(&slot.key, Part::Data(slot.label(out)));
-            }
-            if !shared.config.session.lease {
-                continue;
-            }
-            state.clear();
-            if let Machine::Isup(group) = &slot.machine {
-                group.snapshot(&mut state);
-            }
-            let (group, ni, mark, incarnation) = (slot.key, slot.ni, slot.mark, shared.incarnation);
-            give(&slot.key, Part::Cookie(Envelope { group, ni, mark, transaction, incarnation, state: &state }));
+        for at in touched.drain(..) {
+            self.close(shared, at, &mut state, &mut give);
         }
+        self.touched = touched;
+    }
+
+    /// Closes a group's transaction, if it has one. `state` is room.
+    fn close(&mut self, shared: &mut Shared, at: usize, state: &mut Vec<u8>, give: &mut impl FnMut(&GroupKey, Part)) {
+        let slot = &mut self.slots[at];
+        let Some((transaction, outputs)) = slot.open.take() else { return };
+        shared.counters.transactions += 1;
+        shared.counters.outputs += outputs.len() as u64;
+        for out in &outputs {
+            give(&slot.key, Part::Data(slot.label(out)));
+        }
+        if !shared.config.session.lease {
+            return;
+        }
+        state.clear();
+        if let Machine::Isup(group) = &slot.machine {
+            group.snapshot(state);
+        }
+        let (group, ni, mark, incarnation) = (slot.key, slot.ni, slot.mark, shared.incarnation);
+        give(&slot.key, Part::Cookie(Envelope { group, ni, mark, transaction, incarnation, state }));
+    }
+
+    /// Commits what was done with a group so far, then forgets it and its timers: another controller gets it. False: it is not here.
+    pub(super) fn release(
+        &mut self,
+        shared: &mut Shared,
+        key: &GroupKey,
+        mut give: impl FnMut(&GroupKey, Part),
+    ) -> bool {
+        let Some(at) = self.index.remove(key) else { return false };
+        self.close(shared, at, &mut Vec::new(), &mut give);
+        let slot = self.slots.swap_remove(at);
+        self.touched.retain(|touched| *touched != at);
+        if let Some(due) = slot.due {
+            self.due.remove(&(due, at));
+        }
+        self.renumber(self.slots.len(), at);
+        shared.groups -= 1;
+        if let Machine::Isup(group) = slot.machine {
+            group.forget(&mut shared.isup);
+        }
+        true
+    }
+
+    /// The last slot took the place of one that was removed.
+    fn renumber(&mut self, from: usize, to: usize) {
+        let Some(slot) = self.slots.get(to) else { return };
+        self.index.insert(slot.key, to);
+        if let Some(due) = slot.due {
+            self.due.remove(&(due, from));
+            self.due.insert((due, to));
+        }
+        self.touched.iter_mut().filter(|touched| **touched == from).for_each(|touched| *touched = to);
     }
 
     /// Forgets everything, transactions that were not closed included: another controller has these groups now.
@@ -308,6 +348,23 @@ impl Groups {
                 group.forget(&mut shared.isup);
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Groups {
+    /// Everything that must hold between two calls.
+    pub(super) fn assert_consistent(&self) {
+        assert_eq!(self.index.len(), self.slots.len());
+        for (at, slot) in self.slots.iter().enumerate() {
+            assert_eq!(self.index[&slot.key], at);
+            assert_eq!(slot.open.is_some(), self.touched.contains(&at), "what is open gets closed");
+            if let Some(due) = slot.due {
+                assert!(self.due.contains(&(due, at)), "its timer runs");
+            }
+        }
+        assert_eq!(self.due.len(), self.slots.iter().filter(|slot| slot.due.is_some()).count());
+        assert!(self.touched.iter().all(|at| *at < self.slots.len()));
     }
 }
 

@@ -21,7 +21,7 @@ use groups::{Groups, Part};
 use lease::Lease;
 use m3ua_lite::asp::{AspState, DropCause as AspDropCause, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
-use m3ua_lite::session::{CorrelationId, Envelope, HEARTBEAT_MAX, Heartbeat, stream_for};
+use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, HEARTBEAT_MAX, Heartbeat, stream_for};
 use m3ua_lite::wire::{self, Beat, Data, Message, RoutingContexts, Status, one_context};
 use sctp::{ClockAnchor, ppid};
 use std::collections::VecDeque;
@@ -236,16 +236,30 @@ impl Session {
             // An echo would say that what came before is applied.
             return;
         }
-        let liveness = matches!(beat.data.map(Heartbeat::decode), Some(Heartbeat::Liveness(_)));
         let Some(payload) = encode(&Message::BeatAck(*beat)) else { return };
         let echo = Send { stream, ppid: ppid::M3UA, unordered, payload };
-        if liveness {
-            shared.counters.liveness += 1;
-            self.sends.push_back(echo);
-        } else {
+        match beat.data.map(Heartbeat::decode) {
+            Some(Heartbeat::Liveness(_)) => {
+                shared.counters.liveness += 1;
+                self.sends.push_back(echo);
+            }
+            Some(Heartbeat::Release(key)) => {
+                self.release(shared, &key);
+                self.echoes.push(echo);
+            }
             // Ours or not, its echo must not overtake what it confirms.
-            shared.counters.barriers += 1;
-            self.echoes.push(echo);
+            Some(Heartbeat::Barrier(_) | Heartbeat::Lease(_) | Heartbeat::Foreign(_)) | None => {
+                shared.counters.barriers += 1;
+                self.echoes.push(echo);
+            }
+        }
+    }
+
+    /// The gateway wants a group for another controller: what was done with it so far is committed, then it is forgotten.
+    fn release(&mut self, shared: &mut Shared, key: &GroupKey) {
+        let give = give_to(&mut self.sends, self.streams, shared);
+        if self.groups.release(shared, key, give) {
+            shared.counters.groups_released += 1;
         }
     }
 
@@ -399,22 +413,9 @@ impl Session {
     /// Ends a batch of inputs: transactions, then the echoes that wait for them.
     pub(crate) fn close_batch(&mut self, now: Instant, shared: &mut Shared) {
         self.check_lease(now, shared);
-        let (streams, sends) = (self.streams, &mut self.sends);
-        let (routing_context, network_appearance) =
-            (shared.config.m3ua.routing_context, shared.config.m3ua.network_appearance);
-        self.groups.close_transactions(shared, |key, part| {
-            let (ppid, payload) = match part {
-                Part::Data(protocol_data) => {
-                    let data = Data { network_appearance, routing_context, protocol_data, correlation_id: None };
-                    (ppid::M3UA, encode(&Message::Data(data)))
-                }
-                Part::Cookie(envelope) => (ppid::ASAP, encode_cookie(&envelope)),
-            };
-            if let Some(payload) = payload {
-                sends.push_back(Send { stream: stream_for(key, streams), ppid, unordered: false, payload });
-            }
-        });
-        sends.extend(self.echoes.drain(..));
+        let give = give_to(&mut self.sends, self.streams, shared);
+        self.groups.close_transactions(shared, give);
+        self.sends.extend(self.echoes.drain(..));
     }
 
     /// The association is gone, and with it the right to the groups.
@@ -436,6 +437,24 @@ impl Session {
     /// What is to be done with the association, once.
     pub(crate) fn poll_end(&mut self) -> Option<End> {
         self.end.take()
+    }
+}
+
+/// Sends the parts of transactions, each on the stream of its group.
+fn give_to<'a>(sends: &'a mut VecDeque<Send>, streams: u16, shared: &Shared) -> impl FnMut(&GroupKey, Part) + use<'a> {
+    let m3ua = &shared.config.m3ua;
+    let (routing_context, network_appearance) = (m3ua.routing_context, m3ua.network_appearance);
+    move |key, part| {
+        let (ppid, payload) = match part {
+            Part::Data(protocol_data) => {
+                let data = Data { network_appearance, routing_context, protocol_data, correlation_id: None };
+                (ppid::M3UA, encode(&Message::Data(data)))
+            }
+            Part::Cookie(envelope) => (ppid::ASAP, encode_cookie(&envelope)),
+        };
+        if let Some(payload) = payload {
+            sends.push_back(Send { stream: stream_for(key, streams), ppid, unordered: false, payload });
+        }
     }
 }
 

@@ -140,7 +140,7 @@ proptest! {
 
     #[test]
     fn small_codecs_take_anything(octets in prop::collection::vec(any::<u8>(), 0..64)) {
-        let mut room = [0; 16];
+        let mut room = [0; m3ua_lite::session::HEARTBEAT_MAX];
         let beat = Heartbeat::decode(&octets);
         prop_assert_eq!(beat.encode(&mut room), &octets[..]);
         if let Ok(envelope) = Envelope::decode(&octets) {

@@ -100,6 +100,14 @@ fn heartbeat_data_both_ways() {
         (Heartbeat::Barrier(0x0102_0304_0506_0708), "53504252 0102030405060708"),
         (Heartbeat::Liveness(9), "53504c56 0000000000000009"),
         (Heartbeat::Lease(Lease { sent_ns: 1_000_000_007, lease_ms: 280 }), "53504c53 000000003b9aca07 00000118"),
+        (
+            Heartbeat::Release(GroupKey { opc: 0x0a, dpc: 0x0b, si: 5, sls: 0, cic_block: 3 }),
+            "5350524c 00050000 0000000a 0000000b 00030000",
+        ),
+        (
+            Heartbeat::Release(GroupKey { opc: 1, dpc: 2, si: 3, sls: 7, cic_block: NO_CIC_BLOCK }),
+            "5350524c 00030007 00000001 00000002 ffff0000",
+        ),
     ];
     for (beat, octets) in forms {
         let octets = hex(octets);
@@ -113,6 +121,12 @@ fn heartbeat_data_both_ways() {
         }
     }
     assert_eq!(Heartbeat::decode(b""), Heartbeat::Foreign(b""));
+    // A release with another octet where zeros belong would not be echoed as it came.
+    for at in [4, 6, 18, 19] {
+        let mut octets = hex("5350524c 00050000 0000000a 0000000b 00030000");
+        octets[at] = 1;
+        assert_eq!(Heartbeat::decode(&octets), Heartbeat::Foreign(&octets));
+    }
 }
 
 #[test]

@@ -377,6 +377,8 @@ impl Records {
                 let pe = fields.hex_u32()?;
                 self.given_up.push((t_ns, pe, fields.text()?.to_owned()));
             }
+            // A planned move begins; `G` is its end.
+            "M" => {}
             _ => return None,
         }
         Some(())

@@ -227,7 +227,7 @@ impl Controller {
         let ask = match data.map(Heartbeat::decode) {
             Some(Heartbeat::Barrier(id)) => Some(Ask::Barrier(id)),
             Some(Heartbeat::Liveness(number)) => Some(Ask::Liveness(number)),
-            Some(Heartbeat::Lease(_) | Heartbeat::Foreign(_)) | None => None,
+            Some(Heartbeat::Release(_) | Heartbeat::Lease(_) | Heartbeat::Foreign(_)) | None => None,
         };
         match (&mut self.echo, ask) {
             (Echo::Exact { outstanding }, Some(_)) => *outstanding = outstanding.saturating_sub(1),

@@ -3,6 +3,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the messages it looks for")]
 
 mod hostile;
+mod release;
 mod takeover;
 
 use super::*;

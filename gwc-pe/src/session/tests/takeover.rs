@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// The cookie that `from` sent last for a group.
-fn last_cookie(sends: &[Send]) -> Bytes {
+pub(super) fn last_cookie(sends: &[Send]) -> Bytes {
     let cookies = sends.iter().filter(|send| send.ppid == ppid::ASAP);
     let decoded = asap_wire::Message::decode(&cookies.last().unwrap().payload, &Default::default()).unwrap();
     let asap_wire::Message::Cookie { cookie } = decoded.message else { panic!() };

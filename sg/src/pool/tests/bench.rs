@@ -323,7 +323,7 @@ fn decode(how: How, bytes: &Bytes) -> Got {
                 assert!(how.unordered && how.stream == 0, "overtakes DATA");
                 Got::Liveness(id)
             }
-            Heartbeat::Lease(_) | Heartbeat::Foreign(_) => Got::Other("foreign BEAT"),
+            Heartbeat::Release(_) | Heartbeat::Lease(_) | Heartbeat::Foreign(_) => Got::Other("foreign BEAT"),
         },
         Message::BeatAck(_) => Got::LeaseEcho,
         _ => Got::Other(name),
