@@ -7,7 +7,8 @@ use enrp::daemon::{self, DaemonError, Program, RecordSink, Start};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-const PROGRAM: Program = Program {
+/// What it is, for the command line.
+pub const PROGRAM: Program = Program {
     name: "gwc-pe",
     about: "Gateway controller: pool element, M3UA ASP, ISUP call control",
     default_text: COMMENTED_DEFAULT,
