@@ -15,8 +15,7 @@ use std::process::ExitCode;
 /// The commented default configuration (`--print-config`).
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 
-/// What it is, for the command line.
-pub const PROGRAM: Program =
+const PROGRAM: Program =
     Program { name: "enrp", about: "RSerPool name server (ENRP server)", default_text: COMMENTED_DEFAULT };
 
 /// All settings of one name server.
@@ -66,10 +65,7 @@ pub fn main() -> ExitCode {
 }
 
 /// What TOML's types cannot say.
-///
-/// # Errors
-/// The first key whose value cannot work.
-pub fn check(config: &Config) -> Result<(), ConfigError> {
+fn check(config: &Config) -> Result<(), ConfigError> {
     let Config { node, udp, server, .. } = config;
     ConfigError::unless(node.server_id != Some(0), "node.server_id", "not 0; leave it out for a random one")?;
     ConfigError::unless(node.port != 0, "node.port", "the SCTP port to listen on (3863), not 0")?;

@@ -5,6 +5,7 @@ use asap::PeConfig;
 use asap::wire::{Policy, RegistrationLife};
 use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
+use m3ua_lite::isup::SERVICE_INDICATOR as ISUP;
 use schemars::JsonSchema;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
@@ -199,6 +200,11 @@ pub struct Session {
     /// Interval of those BEATs.
     #[schemars(range(min = 1))]
     pub lease_beat_ms: u64,
+    /// Service indicators whose messages are plain MTP3 payload: applied, recorded and confirmed, without any logic. ISUP (5)
+    /// among them makes ISUP plain too, as `call.plain` does. Messages of a service indicator that is neither here nor ISUP are
+    /// dropped and recorded as unsupported.
+    #[schemars(inner(range(max = 15)))]
+    pub plain_si: Vec<u8>,
     /// Answer messages of other user parts than ISUP with their own user data. False: they are recorded only.
     pub echo_other_si: bool,
     /// Most gateways at once; further associations are aborted.
@@ -218,6 +224,7 @@ impl Default for Session {
             lease: true,
             lease_ms: 280,
             lease_beat_ms: 40,
+            plain_si: (0..16).filter(|si| *si != ISUP).collect(),
             echo_other_si: false,
             gateways_max: 16,
             groups_max: 4_096,
@@ -227,6 +234,11 @@ impl Default for Session {
 }
 
 impl Config {
+    /// Messages of this service indicator are plain payload.
+    pub(crate) fn is_plain(&self, si: u8) -> bool {
+        self.session.plain_si.contains(&si) || si == ISUP && self.call.plain
+    }
+
     /// What TOML's types cannot say.
     ///
     /// # Errors
@@ -249,6 +261,7 @@ impl Config {
             "session.lease_ms",
             "two session.lease_beat_ms at least: else every lost BEAT would end the lease",
         )?;
+        need(session.plain_si.iter().all(|si| *si < 16), "session.plain_si", "service indicators, 0 to 15")?;
         need(session.gateways_max > 0, "session.gateways_max", "more than 0")?;
         need(session.groups_max > 0, "session.groups_max", "more than 0")?;
         self.call.check().map_err(|error| error.within("call"))
@@ -283,6 +296,7 @@ mod tests {
         named(|c| c.m3ua.port = 0, "m3ua.port");
         named(|c| c.session.lease_ms = 79, "session.lease_ms");
         named(|c| c.session.groups_max = 0, "session.groups_max");
+        named(|c| c.session.plain_si = vec![3, 16], "session.plain_si");
         named(|c| c.call.cic_last = 4_096, "call.cic_first");
         named(|c| c.call.refuse_percent = 101, "call.refuse_percent");
         named(|c| c.call.originate_per_s = f64::NAN, "call.originate_per_s");

@@ -1,14 +1,15 @@
 //! The program `gwc-pe`. `sigpool gwc-pe --config FILE` is the same thing.
 
 use crate::config::{COMMENTED_DEFAULT, Config};
+use crate::isup::RecordedCalls;
 use crate::node::{Identity, Node};
 use crate::record::Record;
 use enrp::daemon::{self, DaemonError, Program, RecordSink, Start};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// What it is, for the command line.
-pub const PROGRAM: Program = Program {
+const PROGRAM: Program = Program {
     name: "gwc-pe",
     about: "Gateway controller: pool element, M3UA ASP, ISUP call control",
     default_text: COMMENTED_DEFAULT,
@@ -28,5 +29,17 @@ fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
     let Identity { pe, incarnation } = Identity::new(config, &start.seed);
     let sink = RecordSink::in_directory(&config.node.records, &Record::file_name(pe, incarnation))?;
     let local = start.local.iter().map(SocketAddr::ip).collect();
-    Ok(Node::new(config.clone(), start.seed, start.clock, start.now, local, sink))
+    let recorded = recorded_calls(&config.call.recorded_calls)?;
+    Ok(Node::new(config.clone(), start.seed, start.clock, start.now, local, sink).with_recorded_calls(recorded))
+}
+
+fn recorded_calls(path: &Path) -> Result<RecordedCalls, DaemonError> {
+    if path.as_os_str().is_empty() {
+        return Ok(RecordedCalls::default());
+    }
+    let wrong = |error: &dyn std::fmt::Display| {
+        DaemonError::Config(format!("call.recorded_calls: {}: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    RecordedCalls::parse(&text).map_err(|error| wrong(&error))
 }

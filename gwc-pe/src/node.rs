@@ -2,6 +2,7 @@
 //! [`daemon`](crate::daemon) gives it sockets and a file.
 
 use crate::config::Config;
+use crate::isup;
 use crate::record::Record;
 use crate::session::{End, Session, Shared};
 use asap::event::DeregisterCause;
@@ -98,6 +99,7 @@ impl Node {
             pe,
             incarnation,
             isup: Default::default(),
+            recorded: isup::RecordedCalls::default(),
             counters: Default::default(),
             transaction: 0,
             groups: 0,
@@ -110,6 +112,13 @@ impl Node {
             Self { shared, stack, pe: machine, handle, roles, conns, next_call: now, turn: 0, leaving: false };
         node.pump(now);
         node
+    }
+
+    /// The same, deciding recorded calls as they were recorded.
+    #[must_use]
+    pub fn with_recorded_calls(mut self, recorded: isup::RecordedCalls) -> Self {
+        self.shared.recorded = recorded;
+        self
     }
 
     /// The record ([`RecordSink::Memory`] keeps it readable).
@@ -126,7 +135,7 @@ impl Node {
 
     /// What call control counted.
     #[must_use]
-    pub fn call_counters(&self) -> &crate::isup::Counters {
+    pub fn call_counters(&self) -> &isup::Counters {
         &self.shared.isup
     }
 

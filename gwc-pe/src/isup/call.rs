@@ -1,6 +1,6 @@
 //! Messages and timers of one call (Q.764 2.1 to 2.4, 2.9.1, 2.9.5.1, 2.9.6).
 
-use super::circuit::{Call, Due, flag};
+use super::circuit::{Call, Circuit, Due, flag};
 use super::config::Config;
 use super::counters::Outcome;
 use super::group::{Context, Group, GroupId};
@@ -137,8 +137,11 @@ impl Group {
         // Who seizes a circuit does not block it (any more).
         circuit.set(flag::REMOTE_MAINTENANCE | flag::REMOTE_HARDWARE, false);
         circuit.set(flag::RELEASE_BY_US, release < cx.config.release_by_controller_percent);
+        let plan = cx.recorded.plan(self.id, iam);
+        circuit.set(flag::RECORDED, plan.is_some());
+        circuit.plan = plan.unwrap_or_default();
         self.enter(cx, index, if continuity { Call::IncomingCot } else { Call::Incoming });
-        if refuse < cx.config.refuse_percent {
+        if plan.is_none() && refuse < cx.config.refuse_percent {
             self.release(cx, index, Outcome::RefusedByUs, cause::BUSY);
         }
     }
@@ -199,13 +202,17 @@ impl Group {
             return;
         }
         let cic = self.id.cic(index);
+        let plan = circuit.has(flag::RECORDED).then_some(circuit.plan);
         match circuit.call {
+            Call::Incoming if plan.is_some_and(|plan| plan.acm_ms.is_none()) => self.release_as_recorded(cx, index),
+            Call::IncomingAcm if plan.is_some_and(|plan| plan.anm_ms.is_none()) => self.release_as_recorded(cx, index),
+            Call::AnsweredIn if plan.is_some() => self.release_as_recorded(cx, index),
             Call::IncomingCot => self.release(cx, index, Outcome::Continuity, cause::TEMPORARY_FAILURE),
             Call::Incoming => {
                 cx.send(cic, message::acm(cic));
                 self.enter(cx, index, Call::IncomingAcm);
             }
-            Call::IncomingAcm if cx.config.sends_cpg() && !circuit.has(flag::CPG_SENT) => {
+            Call::IncomingAcm if plan.is_none() && cx.config.sends_cpg() && !circuit.has(flag::CPG_SENT) => {
                 circuit.set(flag::CPG_SENT, true);
                 circuit.start_timers(cx.now, cx.config);
                 cx.send(cic, message::cpg(cic));
@@ -219,6 +226,13 @@ impl Group {
             Call::OutgoingAcm => self.release(cx, index, Outcome::NoAnswer, NO_ANSWER),
             Call::Idle | Call::Releasing | Call::Resetting | Call::GroupResetting => circuit.timer = None,
         }
+    }
+
+    /// REL where the recorded pool sent it.
+    fn release_as_recorded(&mut self, cx: &mut Context, index: usize) {
+        let Circuit { call, plan, .. } = self.circuits[index];
+        let outcome = if call == Call::AnsweredIn { Outcome::ReleasedByUs } else { Outcome::RefusedByUs };
+        self.release(cx, index, outcome, plan.cause);
     }
 
     /// T1/T5 of REL, T16/T17 of RSC.

@@ -1,6 +1,7 @@
 //! One circuit: its call, its blocking, its timers.
 
 use super::config::{Config, ms};
+use super::recorded::Plan;
 use std::time::Instant;
 
 /// State of the call on a circuit. The numbers are those of the snapshot.
@@ -100,12 +101,12 @@ pub(super) mod flag {
     pub(crate) const SUSPENDED: u8 = 0x20;
     /// CPG went out after ACM.
     pub(crate) const CPG_SENT: u8 = 0x40;
+    /// The call has a [`Plan`](super::Plan).
+    pub(crate) const RECORDED: u8 = 0x80;
     /// Any reason not to seize the circuit.
     pub(crate) const NOT_FOR_SEIZURE: u8 = REMOTE_MAINTENANCE | REMOTE_HARDWARE | LOCAL_MAINTENANCE | UNEQUIPPED;
     /// Bits that belong to one call.
-    pub(crate) const OF_CALL: u8 = RELEASE_BY_US | SUSPENDED | CPG_SENT;
-    /// All bits that have a meaning.
-    pub(crate) const ALL: u8 = NOT_FOR_SEIZURE | OF_CALL;
+    pub(crate) const OF_CALL: u8 = RELEASE_BY_US | SUSPENDED | CPG_SENT | RECORDED;
 }
 
 /// A message that is repeated until it is answered: at `short_ms` first, from `long_ms` on at that interval (the pairs
@@ -158,6 +159,8 @@ pub(super) struct Circuit {
     pub(super) flags: u8,
     /// Cause of our REL, while releasing.
     pub(super) cause: u8,
+    /// What a recorded call does here; of a meaning while [`flag::RECORDED`] is set.
+    pub(super) plan: Plan,
     /// The next step of the call: ACM, CPG, ANM, hold, T7, T8, T9 by its state.
     pub(super) timer: Option<Instant>,
     /// T6 while suspended.
@@ -175,6 +178,7 @@ impl Default for Circuit {
             maintenance: Maintenance::Settled,
             flags: 0,
             cause: 0,
+            plan: Plan::default(),
             timer: None,
             suspended: None,
             clearing: Repeat::default(),
@@ -211,10 +215,13 @@ impl Circuit {
         let cpg_ms = if config.sends_cpg() { config.cpg_delay_ms } else { 0 };
         let step_ms = match self.call {
             Call::IncomingCot => Some(config.t8_ms),
+            Call::Incoming if self.has(flag::RECORDED) => self.plan.after_iam_ms(),
             Call::Incoming => Some(config.acm_delay_ms),
+            Call::IncomingAcm if self.has(flag::RECORDED) => self.plan.after_acm_ms(),
             Call::IncomingAcm if cpg_ms == 0 => Some(answer_ms),
             Call::IncomingAcm if self.has(flag::CPG_SENT) => Some(answer_ms - cpg_ms),
             Call::IncomingAcm => Some(cpg_ms),
+            Call::AnsweredIn if self.has(flag::RECORDED) => self.plan.rel_ms.map(u64::from),
             Call::AnsweredIn | Call::AnsweredOut => self.has(flag::RELEASE_BY_US).then_some(config.hold_ms),
             Call::OutgoingIam => Some(config.t7_ms),
             Call::OutgoingAcm => Some(config.t9_ms),

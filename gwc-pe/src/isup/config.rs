@@ -3,6 +3,7 @@
 use enrp::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How calls are handled. All controllers of a pool must have the same values: after a takeover the next controller
@@ -10,8 +11,14 @@ use std::time::Duration;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// No call control: ISUP is plain MTP3 payload, applied and recorded, and never answered.
+    pub plain: bool,
     /// Seed of the choices below; a choice depends on it, on the circuit and on the IAM only.
     pub seed: u64,
+    /// File of recorded calls ([`RecordedCalls`](super::RecordedCalls)): each of them is answered and released as it was recorded;
+    /// what follows here is for other calls. Empty: none.
+    #[schemars(example = &"recorded-calls.csv")]
+    pub recorded_calls: PathBuf,
     /// Lowest circuit identification code in service; messages for others get UCIC (Q.764 2.12).
     #[schemars(range(max = 4_095))]
     pub cic_first: u16,
@@ -87,7 +94,9 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            plain: false,
             seed: 1,
+            recorded_calls: PathBuf::new(),
             cic_first: 0,
             cic_last: 4_095,
             blocked_cics: Vec::new(),

@@ -4,6 +4,7 @@ use super::circuit::{Call, Circuit, Repeat, earlier, flag};
 use super::config::Config;
 use super::counters::{Counters, Outcome};
 use super::message::{self, CallMessage, CircuitMessage, GROUP_CIRCUITS, GroupMessage, Message};
+use super::recorded::RecordedCalls;
 use std::time::Instant;
 
 /// Which circuits: point codes as the network side sends them, and `CIC / 32`.
@@ -57,6 +58,8 @@ pub struct Context<'a> {
     pub now: Instant,
     /// Settings.
     pub config: &'a Config,
+    /// Calls to decide as recorded.
+    pub recorded: &'a RecordedCalls,
     /// Messages to send are appended here, in order.
     pub out: &'a mut Vec<Output>,
     /// Counts.

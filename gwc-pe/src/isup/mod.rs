@@ -11,6 +11,7 @@ mod config;
 mod counters;
 mod group;
 mod message;
+mod recorded;
 mod snapshot;
 mod supervision;
 #[cfg(test)]
@@ -23,4 +24,5 @@ pub use group::{Context, Group, GroupId, Output, Verdict};
 pub use message::{
     Blocking, CallMessage, CircuitMessage, DecodeError, GROUP_CIRCUITS, GroupMessage, Message, Range, decode,
 };
+pub use recorded::{Plan, RecordedCalls, RecordedCallsError};
 pub use snapshot::SnapshotError;

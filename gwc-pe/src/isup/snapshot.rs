@@ -6,12 +6,14 @@
 //! [6  u8 first circuit of that GRS    7  u8 its range]      if bit 0
 //! then for each circuit that is not idle and free:
 //!    u8 index (0 to 31)    u8 call | maintenance << 4    u8 flags    [u8 cause of our REL]   if releasing
+//!    [the plan of a recorded call: u32 ACM, u32 ANM, u32 REL after the step before, ms, 0xffffffff: none; u8 cause]   if so flagged
 //! ```
 //! Timers are not in it: they start again where the state is restored.
 
 use super::circuit::{Call, Maintenance, Repeat, flag};
 use super::group::{Context, Group, GroupId, GroupReset};
 use super::message::GROUP_CIRCUITS;
+use super::recorded::Plan;
 
 const VERSION: u8 = 1;
 
@@ -42,6 +44,10 @@ impl Cursor<'_> {
         Ok(octet)
     }
 
+    fn word(&mut self) -> Result<u32, SnapshotError> {
+        Ok(u32::from_be_bytes([self.octet()?, self.octet()?, self.octet()?, self.octet()?]))
+    }
+
     /// An octet that must fulfil something.
     fn checked<T>(&mut self, check: impl Fn(u8) -> Option<T>) -> Result<T, SnapshotError> {
         let octet = self.octet()?;
@@ -65,6 +71,11 @@ impl Group {
             if circuit.call == Call::Releasing {
                 out.push(circuit.cause);
             }
+            if circuit.has(flag::RECORDED) {
+                let Plan { acm_ms, anm_ms, rel_ms, cause } = circuit.plan;
+                [acm_ms, anm_ms, rel_ms].iter().for_each(|ms| out.extend(ms.unwrap_or(u32::MAX).to_be_bytes()));
+                out.push(cause);
+            }
         }
     }
 
@@ -80,7 +91,7 @@ impl Group {
         }
         let has_reset = cursor.checked(|octet| (octet <= 1).then_some(octet == 1))?;
         let mut group = Self::new(id);
-        group.originated = u32::from_be_bytes([cursor.octet()?, cursor.octet()?, cursor.octet()?, cursor.octet()?]);
+        group.originated = cursor.word()?;
         if has_reset {
             let first = cursor.checked(|octet| (octet < GROUP_CIRCUITS).then_some(octet))?;
             let range = cursor.checked(|octet| (octet < GROUP_CIRCUITS - first).then_some(octet))?;
@@ -108,9 +119,14 @@ impl Group {
             Some((call, maintenance))
         })?;
         let circuit = &mut self.circuits[index];
-        circuit.flags = cursor.checked(|octet| (octet & !flag::ALL == 0).then_some(octet))?;
+        circuit.flags = cursor.octet()?;
         if call == Call::Releasing {
             circuit.cause = cursor.octet()?;
+        }
+        if circuit.has(flag::RECORDED) {
+            let mut delay = || cursor.word().map(|ms| (ms != u32::MAX).then_some(ms));
+            let (acm_ms, anm_ms, rel_ms) = (delay()?, delay()?, delay()?);
+            circuit.plan = Plan { acm_ms, anm_ms, rel_ms, cause: cursor.octet()? };
         }
         circuit.enter(cx.now, cx.config, call);
         circuit.start_blocking(cx.now, cx.config, maintenance);

@@ -20,8 +20,8 @@ struct Out {
 #[derive(Debug)]
 enum Machine {
     Isup(Box<Group>),
-    /// Other user parts: nothing to remember.
-    Other,
+    /// Plain MTP3 payload: nothing to remember.
+    Plain,
 }
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Groups {
     pub(super) fn isup(&self) -> impl Iterator<Item = &Group> {
         self.slots.iter().filter_map(|slot| match &slot.machine {
             Machine::Isup(group) => Some(&**group),
-            Machine::Other => None,
+            Machine::Plain => None,
         })
     }
 
@@ -90,6 +90,9 @@ impl Groups {
         };
         let at = match self.index.get(&key) {
             Some(&at) => at,
+            None if key.cic_block == NO_CIC_BLOCK && !shared.config.is_plain(key.si) => {
+                return shared.drop_input(now, DropCause::Unsupported, id, message);
+            }
             None => match self.add(now, shared, key, message.ni) {
                 Some(at) => at,
                 None => return shared.drop_input(now, DropCause::Unsupported, id, message),
@@ -112,7 +115,7 @@ impl Groups {
         let mut out = Vec::new();
         let verdict = match &mut self.slots[at].machine {
             Machine::Isup(group) => group.handle_message(&mut shared.context(now, &mut out), message.user_data),
-            Machine::Other => Verdict::Applied,
+            Machine::Plain => Verdict::Applied,
         };
         match verdict {
             Verdict::Applied => {
@@ -122,7 +125,7 @@ impl Groups {
             Verdict::Malformed => shared.drop_input(now, DropCause::Malformed, id, message),
             Verdict::Unsupported => shared.drop_input(now, DropCause::Unsupported, id, message),
         }
-        if matches!(self.slots[at].machine, Machine::Other) && shared.config.session.echo_other_si {
+        if self.slots[at].key.cic_block == NO_CIC_BLOCK && shared.config.session.echo_other_si {
             self.output(now, shared, at, Out { sls: message.sls, user_data: message.user_data.to_vec() });
         }
         self.finish(now, shared, at, out);
@@ -132,8 +135,8 @@ impl Groups {
     pub(super) fn restore(&mut self, now: Instant, shared: &mut Shared, envelope: &Envelope) -> Result<(), String> {
         let key = envelope.group;
         let mut out = Vec::new();
-        let machine = if key.cic_block == NO_CIC_BLOCK {
-            Machine::Other
+        let machine = if is_plain(shared, &key) {
+            Machine::Plain
         } else {
             let group = Group::restore(group_id(&key), envelope.state, &mut shared.context(now, &mut out));
             Machine::Isup(Box::new(group.map_err(|error| error.to_string())?))
@@ -167,11 +170,8 @@ impl Groups {
             shared.counters.groups_refused += 1;
             return None;
         }
-        let machine = if key.cic_block == NO_CIC_BLOCK {
-            Machine::Other
-        } else {
-            Machine::Isup(Box::new(Group::new(group_id(&key))))
-        };
+        let machine =
+            if is_plain(shared, &key) { Machine::Plain } else { Machine::Isup(Box::new(Group::new(group_id(&key)))) };
         let at = self.push(shared, key, ni, machine);
         self.start(now, shared, at, true);
         Some(at)
@@ -265,7 +265,7 @@ impl Groups {
         let slot = &mut self.slots[at];
         let due = match &slot.machine {
             Machine::Isup(group) => group.poll_timeout(),
-            Machine::Other => None,
+            Machine::Plain => None,
         };
         if due != slot.due {
             if let Some(old) = std::mem::replace(&mut slot.due, due) {
@@ -368,13 +368,18 @@ impl Groups {
     }
 }
 
+/// Groups without circuits have no call control; `apply` has refused those that may not be plain.
+fn is_plain(shared: &Shared, key: &GroupKey) -> bool {
+    key.cic_block == NO_CIC_BLOCK || shared.config.is_plain(key.si)
+}
+
 fn group_id(key: &GroupKey) -> GroupId {
     GroupId { network: key.opc, pool: key.dpc, block: key.cic_block }
 }
 
 impl Shared {
     fn context<'a>(&'a mut self, now: Instant, out: &'a mut Vec<isup::Output>) -> Context<'a> {
-        Context { now, config: &self.config.call, out, counters: &mut self.isup }
+        Context { now, config: &self.config.call, recorded: &self.recorded, out, counters: &mut self.isup }
     }
 
     /// Counts and records an input that is not applied.

@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) incarnation: u32,
     pub(crate) record: Record,
     pub(crate) isup: isup::Counters,
+    /// Calls to decide as recorded.
+    pub(crate) recorded: isup::RecordedCalls,
     pub(crate) counters: Counters,
     /// Number of the last transaction.
     pub(crate) transaction: u32,

@@ -3,14 +3,13 @@
 use super::delivery::Applied;
 use super::record::{FaultEntry, Group, Records};
 use rustc_hash::{FxHashMap, FxHashSet};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Messages intended later than this after a fault do not count for its gap.
 const GAP_WINDOW_NS: u64 = 5_000_000_000;
 
 /// A fault and what it did; times in ms after the fault.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fault {
     /// kill, stop, cont, term, start, steal-core.
     pub kind: String,

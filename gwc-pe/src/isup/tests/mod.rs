@@ -1,6 +1,7 @@
 //! Call control: every state by every message, timers, group messages, snapshots.
 
 mod messages;
+mod recorded;
 mod replay;
 mod table;
 mod timers;
@@ -18,13 +19,15 @@ const ODD: usize = 5;
 struct Bed {
     group: Group,
     config: Config,
+    recorded: RecordedCalls,
     counters: Counters,
     now: Instant,
 }
 
 impl Bed {
     fn new(config: Config) -> Self {
-        Self { group: Group::new(ID), config, counters: Counters::default(), now: Instant::now() }
+        let (recorded, counters) = (RecordedCalls::default(), Counters::default());
+        Self { group: Group::new(ID), config, recorded, counters, now: Instant::now() }
     }
 
     /// The circuit's call state is `call`, as after a restore.
@@ -39,7 +42,8 @@ impl Bed {
 
     fn with<T>(&mut self, act: impl FnOnce(&mut Group, &mut Context) -> T) -> (Vec<Output>, T) {
         let mut out = Vec::new();
-        let mut cx = Context { now: self.now, config: &self.config, out: &mut out, counters: &mut self.counters };
+        let Self { now, config, recorded, counters, .. } = self;
+        let mut cx = Context { now: *now, config, recorded, out: &mut out, counters };
         let result = act(&mut self.group, &mut cx);
         (out, result)
     }

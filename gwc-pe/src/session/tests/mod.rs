@@ -59,6 +59,7 @@ impl Bed {
             pe: 0xab,
             incarnation: 9,
             isup: Default::default(),
+            recorded: Default::default(),
             counters: Default::default(),
             transaction: 0,
             groups: 0,

@@ -33,6 +33,47 @@ fn the_next_controller_goes_on_where_the_cookie_ends() {
     assert_eq!(second.shared.isup.ended(isup::Outcome::ReleasedByPeer), 1);
 }
 
+/// Plain payload: no state, but the mark says what is dealt with.
+#[test]
+fn plain_payload_is_applied_once_over_a_takeover() {
+    for (si, plain_isup) in [(3, false), (5, true)] {
+        let change = |config: &mut Config| config.call.plain = plain_isup;
+        let mut first = Bed::active(change);
+        first.data(Some(0x1000_0001), si, &iam(37));
+        first.data(Some(0x1000_0002), si, &rel(37));
+        let sends = first.sends();
+        // One transaction, no answer.
+        assert_eq!(sends.iter().filter(|send| send.ppid == ppid::ASAP).count(), 1);
+        assert!(sends.iter().all(|send| Message::decode(&send.payload).is_ok_and(|m| !matches!(m, Message::Data(_)))
+            || send.ppid == ppid::ASAP));
+        let cookie = last_cookie(&sends);
+        let envelope = Envelope::decode(&cookie).unwrap();
+        assert_eq!((envelope.group.si, envelope.mark, envelope.state), (si, CorrelationId(0x1000_0002), &[][..]));
+        assert_eq!(first.record("I").len(), 2);
+
+        let mut second = Bed::active(change);
+        second.receive(1, ppid::ASAP, &asap_wire::Message::CookieEcho { cookie }.encode().unwrap());
+        second.data(Some(0x1000_0002), si, &rel(37));
+        second.data(Some(0x1000_0003), si, &rel(37));
+        let record = second.record("ID");
+        assert_eq!(record.len(), 2, "{record:?}");
+        assert!(record[0].starts_with("D,duplicate,10000002") && record[1].starts_with("I,1,10000003"), "{record:?}");
+        // No call of its own, no timer.
+        assert!(!second.session.originate(second.now, &mut second.shared));
+        assert_eq!(second.shared.isup.calls_in, 0);
+    }
+}
+
+#[test]
+fn a_user_part_that_is_not_plain_is_unsupported() {
+    let mut bed = Bed::active(|config| config.session.plain_si = vec![3]);
+    bed.data(Some(0x1000_0001), 4, b"TUP");
+    bed.data(Some(0x1000_0001), 3, b"SCCP");
+    let record = bed.record("ID");
+    assert!(record[0].starts_with("D,unsupported") && record[1].starts_with("I,"), "{record:?}");
+    assert_eq!((bed.shared.groups, bed.shared.counters.unsupported), (1, 1));
+}
+
 #[test]
 fn a_cookie_replaces_the_group_and_a_bad_one_is_refused() {
     let mut bed = Bed::active(|_| ());
