@@ -23,6 +23,10 @@ pub struct Config {
     pub potentially_failed_max_retrans: u32,
     /// HB.interval (RFC: 30,000).
     pub heartbeat_interval_ms: u64,
+    /// Heartbeats a second to the idle associations that came to one port of ours, or that we opened to one port of others: with
+    /// many associations HB.interval grows until no more are sent. 100: up to 50 associations keep an interval of 500 ms, 10,000
+    /// have one of 100 s. 0: no limit. Supervision of what is outstanding is not slowed.
+    pub heartbeats_per_s_max: u32,
     /// How long the acknowledgement of DATA may wait for more DATA, at most 200 (SACK.Delay, RFC: 200). DATA with the I bit
     /// (RFC 7053), which our own stack sets at the end of each burst, is acknowledged at once. 0: every packet is.
     pub sack_delay_ms: u64,
@@ -69,6 +73,7 @@ impl Default for Config {
             path_max_retrans: 5,
             potentially_failed_max_retrans: 0,
             heartbeat_interval_ms: 500,
+            heartbeats_per_s_max: 100,
             sack_delay_ms: 40,
             supervision_ms: 2_000,
             cookie_life_ms: 60_000,

@@ -86,6 +86,8 @@ counters! {
     updates,
     "Keep-alives sent."
     keep_alives,
+    "Keep-alives that waited because of `keep_alives_per_s_max`."
+    keep_alives_paced,
     "Keep-alive answers taken."
     keep_alive_acks,
     "Keep-alives not answered in time."

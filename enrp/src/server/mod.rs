@@ -35,7 +35,7 @@ pub use snapshot::{PeSnapshot, PoolSnapshot, ServerSnapshot};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use supervision::Supervision;
+use supervision::{Pace, Supervision};
 
 /// Longest pool handle a parameter can hold.
 pub(crate) const HANDLE_BYTES_WIRE: usize = 65_531;
@@ -83,6 +83,7 @@ pub struct Server {
     supervised: FxHashMap<Slot, Supervision>,
     subscribers: BTreeMap<PoolHandle, Subscribers>,
     timers: TimerQueue<Timer>,
+    pace: Pace,
     /// Pools that changed, and when their subscribers are told.
     updates: TimerQueue<PoolHandle>,
     outputs: VecDeque<(ClientId, Bytes)>,
@@ -108,6 +109,7 @@ impl Server {
             supervised: FxHashMap::default(),
             subscribers: BTreeMap::new(),
             timers: TimerQueue::new(),
+            pace: Pace::default(),
             updates: TimerQueue::new(),
             outputs: VecDeque::new(),
             events: VecDeque::new(),
@@ -251,7 +253,7 @@ impl Server {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Expiry(slot) => self.remove(now, slot, RemovalCause::Expired),
-                Timer::KeepAlive(slot) => self.send_keep_alive(now, slot),
+                Timer::KeepAlive(slot) => self.keep_alive_due(now, slot),
                 Timer::Ack(slot) => self.ack_overdue(now, slot),
                 Timer::Grace(slot) => self.grace_over(now, slot),
             }

@@ -119,6 +119,9 @@ impl Server {
     fn adopt(&mut self, now: Instant, client: ClientId, slot: Slot, life: RegistrationLife) {
         let before = self.supervised.insert(slot, Supervision::of(client));
         let moved = before.as_ref().is_none_or(|before| before.client != Some(client));
+        if let Some(now) = self.supervised.get_mut(&slot).filter(|_| !moved) {
+            now.has_place = before.as_ref().is_some_and(|before| before.has_place);
+        }
         if let Some(former) = before.and_then(|before| before.client).filter(|_| moved)
             && let Some(memory) = self.clients.get_mut(&former)
         {

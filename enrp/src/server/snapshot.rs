@@ -14,7 +14,11 @@ pub struct ServerSnapshot {
     pub pe_checksum: String,
     /// Clients with something to remember: PEs, subscriptions, reports.
     pub clients: usize,
-    /// All pools, by handle.
+    /// Pools in the handlespace.
+    pub pools_total: usize,
+    /// PEs in all pools.
+    pub pes_total: usize,
+    /// The pools, by handle: the first 1,000.
     pub pools: Vec<PoolSnapshot>,
     /// What was counted.
     pub counters: Counters,
@@ -31,7 +35,9 @@ pub struct PoolSnapshot {
     pub selectable: usize,
     /// Clients that get updates.
     pub subscribers: usize,
-    /// Its members, by identifier.
+    /// How many members it has.
+    pub pes: usize,
+    /// Its members, by identifier. None are listed when with those of the pools before it they would be more than 250.
     pub elements: Vec<PeSnapshot>,
 }
 
@@ -64,26 +70,40 @@ pub struct PeSnapshot {
     pub keep_alive_misses: u32,
 }
 
+/// Pools in a snapshot: whoever asks must not hold up what the server is for.
+const POOLS_MAX: usize = 1_000;
+/// PEs listed in a snapshot, all pools together.
+const PES_MAX: usize = 250;
+
 impl Server {
-    /// A copy of the state for admin. It costs as much as there are PEs: not for the data path.
+    /// A copy of the state for admin, bounded whatever the handlespace holds.
     #[must_use]
     pub fn snapshot(&self) -> ServerSnapshot {
+        let mut room = PES_MAX;
+        let pools = self.handlespace.pools().take(POOLS_MAX).map(|pool| {
+            let listed = if pool.len() <= room { pool.len() } else { 0 };
+            room -= listed;
+            self.pool_snapshot(pool, listed)
+        });
         ServerSnapshot {
             id: self.id.to_string(),
             pe_checksum: format!("{:04x}", self.handlespace.checksum(self.id).value()),
             clients: self.clients.len(),
-            pools: self.handlespace.pools().map(|pool| self.pool_snapshot(pool)).collect(),
+            pools_total: self.handlespace.pool_count(),
+            pes_total: self.handlespace.element_count(),
+            pools: pools.collect(),
             counters: self.counters,
         }
     }
 
-    fn pool_snapshot(&self, pool: &Pool) -> PoolSnapshot {
+    fn pool_snapshot(&self, pool: &Pool, listed: usize) -> PoolSnapshot {
         PoolSnapshot {
             handle: pool.handle().to_string(),
             policy: policy_text(pool.policy()),
             selectable: pool.selectable(),
             subscribers: self.subscribers.get(pool.handle()).map_or(0, |subscribers| subscribers.count()),
-            elements: self.handlespace.members(pool.handle()).map(|element| self.pe_snapshot(element)).collect(),
+            pes: pool.len(),
+            elements: self.handlespace.members(pool.handle()).take(listed).map(|e| self.pe_snapshot(e)).collect(),
         }
     }
 

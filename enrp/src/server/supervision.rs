@@ -3,6 +3,9 @@
 //! A keep-alive goes to each PE at intervals varied by plus or minus 50 percent. The first one that is not answered in time
 //! suspends the PE (it is no longer selected); it goes on being asked, once each timeout, and is up again with the first
 //! answer, or removed when it missed more than `keep_alive_misses_max` in a row.
+//!
+//! The regular ones are paced: all PEs together are sent no more than `keep_alives_per_s_max`. With so many PEs that the interval
+//! would ask for more, the interval grows with their number; what still comes together waits for its place in the row.
 
 use super::{ClientId, RemovalCause, Server, Timer, ms};
 use crate::handlespace::{Slot, SuspensionReason};
@@ -22,12 +25,33 @@ pub(super) struct Supervision {
     sent: Option<Instant>,
     /// How its association ended, while it may still come back.
     lost: Option<RemovalCause>,
+    /// The time set for its next keep-alive is one it was given; it does not wait again.
+    pub(super) has_place: bool,
+}
+
+/// Gives regular keep-alives their places in time.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// The next place when there is no slack.
+    next: Option<Instant>,
+}
+
+impl Pace {
+    /// So much may come together; what a small pool does by chance is not moved.
+    const SLACK: Duration = Duration::from_millis(50);
+
+    /// When the next keep-alive may be sent.
+    fn place(&mut self, now: Instant, per_s: u32) -> Instant {
+        let next = self.next.map_or(now, |next| next.max(now));
+        self.next = Some(next + Duration::from_secs(1) / per_s.max(1));
+        next.checked_sub(Self::SLACK).map_or(now, |place| place.max(now))
+    }
 }
 
 impl Supervision {
     /// A PE that has just registered over this association.
     pub(super) fn of(client: ClientId) -> Self {
-        Self { client: Some(client), misses: 0, reports: 0, sent: None, lost: None }
+        Self { client: Some(client), misses: 0, reports: 0, sent: None, lost: None, has_place: false }
     }
 }
 
@@ -36,9 +60,26 @@ impl Server {
     pub(super) fn plan_keep_alive(&mut self, now: Instant, slot: Slot) {
         let interval = self.config.keep_alive_interval_ms.saturating_mul(1_000);
         if interval > 0 {
+            let crowded =
+                self.supervised.len() as u64 * 1_000_000 / u64::from(self.config.keep_alives_per_s_max.max(1));
+            let interval = interval.max(crowded);
             let wait = interval / 2 + self.random.below(interval);
             self.timers.set(Timer::KeepAlive(slot), now + Duration::from_micros(wait));
         }
+    }
+
+    /// The time of a PE's next keep-alive has come: it is sent if there is a place now, else when there is one.
+    pub(super) fn keep_alive_due(&mut self, now: Instant, slot: Slot) {
+        let Some(supervision) = self.supervised.get_mut(&slot) else { return };
+        if !std::mem::take(&mut supervision.has_place) {
+            let place = self.pace.place(now, self.config.keep_alives_per_s_max);
+            if place > now {
+                supervision.has_place = true;
+                self.counters.keep_alives_paced += 1;
+                return self.timers.set(Timer::KeepAlive(slot), place);
+            }
+        }
+        self.send_keep_alive(now, slot);
     }
 
     /// Sends ASAP_ENDPOINT_KEEP_ALIVE, unless the last one is too short ago: then as soon as it is not.
@@ -47,8 +88,10 @@ impl Server {
         let Some(client) = supervision.client else { return self.remove(now, slot, RemovalCause::SendFailed) };
         let gap = ms(self.config.keep_alive_gap_ms);
         if let Some(earliest) = supervision.sent.map(|sent| sent + gap).filter(|&earliest| earliest > now) {
+            supervision.has_place = true;
             return self.timers.set(Timer::KeepAlive(slot), earliest);
         }
+        supervision.has_place = false;
         supervision.sent = Some(now);
         let Some(handle) = self.handlespace.get(slot).map(|element| element.handle().clone()) else { return };
         self.counters.keep_alives += 1;

@@ -13,6 +13,7 @@ use crate::engine::{Engine, Input};
 use crate::path::Path;
 use crate::queue::SendQueue;
 use crate::rng::Rng;
+use crate::stack::{Crowd, Crowds};
 use crate::wire::{Chunk, Chunks, Header, Packet, cause, flag, kind};
 use crate::{AssocId, CloseReason, Config, Counters, Event, Transmit, wire};
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ pub(crate) struct Ctx<'a> {
     pub(crate) start: Instant,
     pub(crate) config: &'a Config,
     pub(crate) local: &'a [IpAddr],
+    pub(crate) crowds: &'a Crowds,
     pub(crate) counters: &'a mut Counters,
     pub(crate) rng: &'a mut Rng,
     pub(crate) events: &'a mut VecDeque<Event>,
@@ -191,6 +193,11 @@ impl Assoc {
             scheduled: None,
             dirty: false,
         }
+    }
+
+    /// Whose heartbeats are limited together with this one's.
+    pub(crate) fn crowd(&self) -> Crowd {
+        if self.incoming { Crowd::Came(self.local_port) } else { Crowd::Opened(self.peer_port) }
     }
 
     fn header(&self) -> Header {

@@ -130,15 +130,30 @@ impl Assoc {
         ctx.events.push_back(Event::Path { assoc: self.id, address: path.to, state: path.state });
     }
 
-    /// HB.interval + RTO, plus or minus half an RTO (section 8.3).
+    /// HB.interval; longer when so many associations have the same port that their heartbeats would pass the limit.
+    fn heartbeat_interval(&self, ctx: &Ctx<'_>) -> Duration {
+        let configured = Duration::from_millis(ctx.config.heartbeat_interval_ms);
+        let crowd = ctx.crowds.get(&self.crowd()).copied().unwrap_or(1);
+        let crowded = match ctx.config.heartbeats_per_s_max {
+            0 => Duration::ZERO,
+            per_s => Duration::from_secs(1).saturating_mul(u32::try_from(crowd).unwrap_or(u32::MAX)) / per_s,
+        };
+        configured.max(crowded)
+    }
+
+    /// HB.interval + RTO, plus or minus half an RTO (section 8.3). What is longer than the configured HB.interval is spread by plus
+    /// or minus half of it, so that associations that came together are not asked together.
     pub(super) fn next_heartbeat(&self, ctx: &mut Ctx<'_>, path: usize) -> Instant {
-        let rto = self.paths[path].rto;
-        let jitter = rto.mul_f64((ctx.rng.u64() >> 11) as f64 / (1u64 << 53) as f64);
-        ctx.now + Duration::from_millis(ctx.config.heartbeat_interval_ms) + rto / 2 + jitter
+        let (rto, interval) = (self.paths[path].rto, self.heartbeat_interval(ctx));
+        let share = (ctx.rng.u64() >> 11) as f64 / (1u64 << 53) as f64;
+        if interval > Duration::from_millis(ctx.config.heartbeat_interval_ms) {
+            return ctx.now + interval / 2 + interval.mul_f64(share) + rto;
+        }
+        ctx.now + interval + rto / 2 + rto.mul_f64(share)
     }
 
     fn heartbeats(&mut self, ctx: &mut Ctx<'_>) -> Option<CloseReason> {
-        let interval = Duration::from_millis(ctx.config.heartbeat_interval_ms);
+        let interval = self.heartbeat_interval(ctx);
         for i in 0..self.paths.len() {
             if self.paths[i].heartbeat_at > ctx.now {
                 continue;

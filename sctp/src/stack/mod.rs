@@ -31,6 +31,16 @@ const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 /// Tags of associations that ended lately; a late COOKIE ECHO must not bring them back.
 const ENDED_TAGS_MAX: usize = 4_096;
 
+/// Associations that serve the same thing: those that came to a port of ours, those that we opened to a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Crowd {
+    Came(u16),
+    Opened(u16),
+}
+
+/// How many associations each has.
+pub(crate) type Crowds = FxHashMap<Crowd, usize>;
+
 /// Our SCTP port, the peer's address, its SCTP port.
 type AddressKey = (u16, SocketAddr, u16);
 
@@ -61,6 +71,7 @@ pub struct Stack {
     /// Our tags are random, so nobody can make them collide.
     by_tag: FxHashMap<u32, usize>,
     by_address: HashMap<AddressKey, usize, Keyed>,
+    crowds: Crowds,
     ended_tags: VecDeque<u32>,
     next_port: u16,
     events: VecDeque<Event>,
@@ -96,6 +107,7 @@ impl Stack {
             by_id: FxHashMap::default(),
             by_tag: FxHashMap::default(),
             by_address,
+            crowds: Crowds::default(),
             ended_tags: VecDeque::new(),
             next_port,
             events: VecDeque::new(),
@@ -359,7 +371,9 @@ impl Stack {
         self.next_id += 1;
         let (mut ctx, assocs) = self.split(now);
         let assoc = Assoc::new(id, ports, tag, tsn, incoming, &mut ctx);
+        let crowd = assoc.crowd();
         let index = assocs.insert(assoc);
+        *self.crowds.entry(crowd).or_default() += 1;
         self.by_id.insert(id, index);
         self.by_tag.insert(tag, index);
         index
@@ -379,6 +393,7 @@ impl Stack {
             start: self.start,
             config: &self.config,
             local: &self.local,
+            crowds: &self.crowds,
             counters: &mut self.counters,
             rng: &mut self.rng,
             events: &mut self.events,
@@ -429,6 +444,12 @@ impl Stack {
         let mut assoc = self.assocs.remove(index);
         if let Some(at) = assoc.scheduled {
             self.timers.remove(&(at, index));
+        }
+        if let Some(count) = self.crowds.get_mut(&assoc.crowd()) {
+            *count -= 1;
+            if *count == 0 {
+                self.crowds.remove(&assoc.crowd());
+            }
         }
         self.by_id.remove(&assoc.id);
         self.by_tag.remove(&assoc.local_tag);

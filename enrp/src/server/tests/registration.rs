@@ -208,3 +208,18 @@ fn a_late_timer_does_not_let_an_expired_pe_be_resolved() {
     let answer = answers.iter().find(|(client, _)| *client == 2).unwrap();
     assert_eq!(refused(&answer.1), (false, ErrorCause::UnknownPoolHandle));
 }
+
+#[test]
+fn the_state_stays_small_whatever_is_registered() {
+    let mut lab = Lab::new(|c| c.pools_max = 2_000);
+    for n in 1..=1_500 {
+        let handle = PoolHandle::from(format!("pool-{n:04}").as_str());
+        lab.send(1, &Message::Registration { handle, element: element(1) });
+    }
+    let state = lab.server.snapshot();
+    // One client registers 1,000 at most; of those the first 250 are shown with what they are, the others are counted.
+    assert_eq!((state.pools_total, state.pes_total, state.pools.len()), (1_000, 1_000, 1_000));
+    let listed: usize = state.pools.iter().map(|pool| pool.elements.len()).sum();
+    let counted: usize = state.pools.iter().map(|pool| pool.pes).sum();
+    assert_eq!((listed, counted), (250, 1_000));
+}

@@ -256,3 +256,34 @@ fn a_send_failure_removes_all_pes_of_the_client() {
     assert_eq!(handles.len(), 2);
     assert_eq!(lab.server.handlespace().element_count(), 0);
 }
+
+#[test]
+fn many_pes_are_asked_at_the_limit_and_no_faster() {
+    let mut lab = Lab::new(|c| c.keep_alives_per_s_max = 10);
+    (1..=100).for_each(|n| lab.register(n));
+    pass_alive(&mut lab, 30_000);
+    let times = pass_alive(&mut lab, 60_000);
+    assert!((540..=601).contains(&times.len()), "10 a second for 60 s: {}", times.len());
+    for start in (0..60_000).step_by(500) {
+        let second = times.iter().filter(|(at, _)| (start..start + 1_000).contains(at)).count();
+        assert!(second <= 11, "{second} in a second at {start} ms");
+    }
+    for pe in 1..=100 {
+        let own = times.iter().filter(|(_, client)| *client == pe).count();
+        assert!((3..=12).contains(&own), "every 10 s plus or minus 50 percent: {own} in 60 s");
+    }
+    assert!(lab.server.counters().keep_alives_paced > 0);
+}
+
+#[test]
+fn a_reported_or_silent_pe_does_not_wait_in_the_row() {
+    let mut lab = Lab::new(|c| c.keep_alives_per_s_max = 1);
+    (1..=100).for_each(|n| lab.register(n));
+    pass_alive(&mut lab, 10_000);
+    let report = Message::EndpointUnreachable { handle: pool(), pe_id: pe(7) };
+    let asked = lab.send(200, &report);
+    assert!(asked.len() == 1 && asked[0].0 == 7 && is_keep_alive(&asked[0].1), "at once: {asked:?}");
+    // It does not answer: asked again after each timeout, although one a second is the limit for the others.
+    let again = lab.pass(1_100).into_iter().filter(|(_, client, _)| *client == 7).map(|(at, ..)| at);
+    assert_eq!(again.collect::<Vec<_>>(), [500, 1_000]);
+}
