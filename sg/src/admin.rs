@@ -90,7 +90,7 @@ impl Node {
 type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
-    let counters: [Of<pool::Counters, u64>; 19] = [
+    let counters: [Of<pool::Counters, u64>; 20] = [
         ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
         ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
         ("released", "Output given to the network side.", |c| c.released),
@@ -100,6 +100,7 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         ("given_up", "Controllers given up.", |c| c.given_up),
         ("groups_given", "Times a group was given to a controller.", |c| c.given),
         ("chosen_by_groups", "Of these, without the pool's policy.", |c| c.chosen_by_groups),
+        ("window_full", "Times a group waited for the window toward its controller.", |c| c.window_full),
         ("groups_refused", "Groups beyond groups_max.", |c| c.groups_refused),
         ("associations_refused", "Associations not opened.", |c| c.associations_refused),
         ("held_overflows", "Controllers given up for too much uncommitted output.", |c| c.held_overflows),

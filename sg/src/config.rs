@@ -118,6 +118,13 @@ pub struct As {
     /// Most bytes waiting or unconfirmed.
     #[schemars(range(min = 1))]
     pub queue_bytes_max: usize,
+    /// Filling of the queue, per cent of its messages or bytes, from which on messages that begin something new (IAM; anything that
+    /// is not ISUP) are discarded, so that calls that are up can end; 100: they go on until it is full.
+    #[schemars(range(min = 1, max = 100))]
+    pub congestion_percent: u8,
+    /// Most messages unconfirmed at one controller; the others wait in their groups' queues.
+    #[schemars(range(min = 1))]
+    pub unconfirmed_max: usize,
     /// Most groups (circuit groups, or OPC-DPC-SLS) remembered.
     #[schemars(range(min = 1))]
     pub groups_max: usize,
@@ -183,7 +190,8 @@ pub struct Failover {
     /// Age at which an unconfirmed message makes the gateway send a barrier BEAT (with `transactions = true`, where cookies
     /// normally confirm first; else a barrier follows each batch).
     pub barrier_ms: u64,
-    /// A controller that answers liveness BEATs but confirms nothing for this long is given up.
+    /// A controller that answers liveness BEATs but confirms nothing for this long is given up; so is one that leaves a single
+    /// message unconfirmed ten times as long while it confirms others.
     pub confirm_ms: u64,
     /// How long a new association may take to ASPUP and ASPAC.
     #[schemars(range(min = 1))]
@@ -247,6 +255,8 @@ impl Default for As {
             t_r_ms: 2_000,
             queue_messages_max: 10_000,
             queue_bytes_max: 8 << 20,
+            congestion_percent: 80,
+            unconfirmed_max: 1_000,
             groups_max: 65_536,
             held_messages_max: 1_000,
             cookie_bytes_max: 16_384,
@@ -369,6 +379,9 @@ impl As {
         ConfigError::unless(self.t_r_ms > 0, &key("t_r_ms"), "more than 0")?;
         ConfigError::unless(self.queue_messages_max > 0, &key("queue_messages_max"), "more than 0")?;
         ConfigError::unless(self.queue_bytes_max > 0, &key("queue_bytes_max"), "more than 0")?;
+        let percent = (1..=100).contains(&self.congestion_percent);
+        ConfigError::unless(percent, &key("congestion_percent"), "1 to 100 per cent of the queue")?;
+        ConfigError::unless(self.unconfirmed_max > 0, &key("unconfirmed_max"), "more than 0")?;
         ConfigError::unless(self.groups_max > 0, &key("groups_max"), "more than 0")?;
         ConfigError::unless(self.held_messages_max > 0, &key("held_messages_max"), "more than 0")?;
         ConfigError::unless(
@@ -446,6 +459,8 @@ mod tests {
             ("[failover]\ndead_ms = 10", "failover.dead_ms"),
             ("[[as]]\ndpc = []", "as[0].dpc"),
             ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
+            ("[[as]]\ndpc = [1]\ncongestion_percent = 0", "as[0].congestion_percent"),
+            ("[[as]]\ndpc = [1]\nunconfirmed_max = 0", "as[0].unconfirmed_max"),
             ("[[as]]\ndpc = [1]\n[[as]]\ndpc = [2]\npool = \"other\"", "as[1].routing_context"),
             ("as = []", "as"),
         ] {

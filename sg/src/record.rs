@@ -16,19 +16,22 @@ use std::time::Instant;
 pub(crate) enum Discard {
     NoRoute,
     QueueFull,
+    /// The queue is nearly full, and the message begins something new.
+    Congestion,
     AsPendingExpired,
     Malformed,
     NoPeer,
 }
 
 impl Discard {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::NoRoute, Self::QueueFull, Self::AsPendingExpired, Self::Malformed, Self::NoPeer];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::NoRoute, Self::QueueFull, Self::Congestion, Self::AsPendingExpired, Self::Malformed, Self::NoPeer];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NoRoute => "no-route",
             Self::QueueFull => "queue-full",
+            Self::Congestion => "congestion",
             Self::AsPendingExpired => "as-pending-expired",
             Self::Malformed => "malformed",
             Self::NoPeer => "no-peer",

@@ -60,6 +60,8 @@ pub(super) struct Controller {
     blocked: FxHashSet<GroupId>,
     /// Messages it was sent and has not confirmed.
     pub(super) unconfirmed: usize,
+    /// When it last confirmed one.
+    pub(super) confirmed_at: Option<Instant>,
     pub(super) live: Liveness,
     /// Round trip when it was last looked at.
     pub(super) rtt: Option<Duration>,
@@ -89,6 +91,7 @@ impl Controller {
             backlog: VecDeque::new(),
             blocked: FxHashSet::default(),
             unconfirmed: 0,
+            confirmed_at: None,
             live: Liveness::new(now, pace),
             rtt: None,
             lease: Lease::default(),

@@ -11,7 +11,7 @@ use m3ua_lite::asp::Input;
 use m3ua_lite::session::{Envelope, GroupKey, Heartbeat};
 use m3ua_lite::wire::{Beat, Data, Message, MessageType};
 use sctp::{AssocId, ppid};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 impl Pool {
     /// Takes a message of a controller. False: not one of this pool.
@@ -121,7 +121,7 @@ impl Pool {
                 for sent in confirmed {
                     if self.groups[sent.group.0 as usize].owner == Owner::Controller(assoc) {
                         let freed = self.groups[sent.group.0 as usize].confirm(sent.correlation_id);
-                        self.freed(assoc, freed);
+                        self.freed(cx.now, assoc, freed);
                     }
                 }
                 self.drained(cx, assoc);
@@ -131,12 +131,15 @@ impl Pool {
     }
 
     /// Messages of a controller are applied.
-    fn freed(&mut self, assoc: AssocId, freed: Freed) {
+    fn freed(&mut self, now: Instant, assoc: AssocId, freed: Freed) {
         self.queued.messages -= freed.messages;
         self.queued.bytes -= freed.bytes;
         self.counters.applied += freed.messages as u64;
         if let Some(controller) = self.controllers.get_mut(&assoc) {
             controller.unconfirmed -= freed.messages;
+            if freed.messages > 0 {
+                controller.confirmed_at = Some(now);
+            }
         }
     }
 
@@ -234,7 +237,7 @@ impl Pool {
         });
         self.counters.released += (cx.released.len() - before) as u64;
         self.counters.transactions += 1;
-        self.freed(assoc, freed);
+        self.freed(cx.now, assoc, freed);
         if let Some(controller) = self.controllers.get_mut(&assoc) {
             controller.incarnation = incarnation;
             controller.transactions += 1;

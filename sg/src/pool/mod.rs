@@ -2,6 +2,7 @@
 //!
 //! * this file: a message's way from the network into its group and to the group's owner; who owns; T(r)
 //! * [`controller`]: one association to a controller
+//! * [`overload`]: what is discarded when too much comes; the window toward a controller
 //! * [`elements`]: the pool's elements, connecting, ASP states
 //! * [`input`]: what controllers send: output, cookies, BEATs
 //! * [`takeover`]: giving a controller up, fencing, planned stops
@@ -11,6 +12,7 @@
 mod controller;
 mod elements;
 mod input;
+mod overload;
 mod takeover;
 #[cfg(test)]
 mod tests;
@@ -185,10 +187,8 @@ impl Pool {
         let Some(data) = data.filter(|data| data.len() <= self.settings.message_bytes_max) else {
             return self.discard(cx, Discard::Malformed, message);
         };
-        let room = self.queued.messages < self.settings.server.queue_messages_max
-            && self.queued.bytes + data.len() <= self.settings.server.queue_bytes_max;
-        if !room {
-            return self.discard(cx, Discard::QueueFull, message);
+        if let Err(cause) = self.admit(message, data.len()) {
+            return self.discard(cx, cause, message);
         }
         self.queued.messages += 1;
         self.queued.bytes += data.len();
@@ -200,7 +200,9 @@ impl Pool {
     fn serve(&mut self, cx: &mut Cx<'_>, id: GroupId) {
         match self.groups[id.0 as usize].owner {
             Owner::Controller(assoc) => {
-                self.pump(cx, assoc, id);
+                if !self.queue_behind(assoc, id) {
+                    self.pump(cx, assoc, id);
+                }
             }
             Owner::Fenced => {}
             Owner::Nobody => self.assign(cx, id),
@@ -248,8 +250,13 @@ impl Pool {
     }
 
     /// Sends the owner what it has not been sent: the cookie first, then the messages in order.
-    /// False: SCTP had no room for all of it.
+    /// False: SCTP, or the window toward the controller, had no room for all of it.
     fn pump(&mut self, cx: &mut Cx<'_>, assoc: AssocId, id: GroupId) -> bool {
+        self.pump_some(cx, assoc, id, usize::MAX)
+    }
+
+    /// [`Pool::pump`] for `most` messages; the group is tried again for the rest.
+    fn pump_some(&mut self, cx: &mut Cx<'_>, assoc: AssocId, id: GroupId, most: usize) -> bool {
         let Some(controller) = self.controllers.get_mut(&assoc) else { return true };
         if controller.phase != Phase::Active {
             return true;
@@ -265,13 +272,22 @@ impl Pool {
             }
             group.echo_due = false;
         }
+        let window = self.settings.server.unconfirmed_max;
+        let mut sent = 0;
         while let Some(copy) = group.next_unsent() {
+            if sent == most {
+                controller.blocked(id);
+                break;
+            }
             let (correlation_id, data) = (copy.correlation_id, copy.data.clone());
-            if controller.send_data(cx, stream, id, correlation_id, data).is_err() {
+            let open = controller.unconfirmed < window;
+            self.counters.window_full += u64::from(!open);
+            if !open || controller.send_data(cx, stream, id, correlation_id, data).is_err() {
                 controller.blocked(id);
                 return false;
             }
             group.mark_sent();
+            sent += 1;
         }
         true
     }
@@ -382,18 +398,6 @@ impl Pool {
         }
         self.sweep_barriers(cx);
         debug_assert!(self.counters.balances(self.queued.messages), "a message is in two places, or in none");
-    }
-
-    /// Tries the groups that found no room, in turn, until there is none again: with thousands of them, trying each in every
-    /// batch would be the end.
-    fn pump_backlog(&mut self, cx: &mut Cx<'_>, assoc: AssocId) {
-        let tries = self.controllers.get(&assoc).map_or(0, |controller| controller.backlog.len());
-        for _ in 0..tries {
-            let Some(id) = self.controllers.get_mut(&assoc).and_then(Controller::next_blocked) else { return };
-            if self.groups[id.0 as usize].owner == Owner::Controller(assoc) && !self.pump(cx, assoc, id) {
-                return;
-            }
-        }
     }
 
     /// Does what is due. `stall`: how long this gateway itself did not run.

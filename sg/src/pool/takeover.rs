@@ -11,6 +11,10 @@ use m3ua_lite::asp::AspState;
 use sctp::{AssocId, CloseReason};
 use std::time::Instant;
 
+/// A message that stays unconfirmed while others are confirmed is not slow but stuck: after so many times the patience for a controller
+/// that confirms nothing.
+const STUCK: u32 = 10;
+
 impl Pool {
     /// An association ended. False: not one of this pool.
     pub(crate) fn closed(&mut self, cx: &mut Cx<'_>, assoc: AssocId, reason: &CloseReason) -> bool {
@@ -210,7 +214,9 @@ impl Pool {
                 let group = &groups[id.0 as usize];
                 group.owner != Owner::Controller(*assoc) || group.is_confirmed(correlation_id)
             });
-            if oldest.is_some_and(|at| at + patience <= cx.now) {
+            let silent =
+                |at: Instant| controller.confirmed_at.map_or(at, |confirmed| confirmed.max(at)) + patience <= cx.now;
+            if oldest.is_some_and(|at| silent(at) || at + patience * STUCK <= cx.now) {
                 over.push(*assoc);
             }
         }

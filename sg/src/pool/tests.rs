@@ -1,5 +1,6 @@
 //! The mechanism in virtual time, against scripted controllers: no SCTP, no name server.
 
 mod bench;
+mod overload;
 mod session;
 mod takeover;

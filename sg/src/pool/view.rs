@@ -30,6 +30,8 @@ pub(crate) struct Counters {
     pub(crate) given: u64,
     /// Of these without the pool's policy, because the name service had no answer.
     pub(crate) chosen_by_groups: u64,
+    /// Times a group had to wait because `unconfirmed_max` messages were unconfirmed at its controller.
+    pub(crate) window_full: u64,
     /// Groups refused (`groups_max`).
     pub(crate) groups_refused: u64,
     /// Associations not opened (`associations_max`, no address).
