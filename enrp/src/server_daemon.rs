@@ -65,7 +65,10 @@ pub fn main() -> ExitCode {
 }
 
 /// What TOML's types cannot say.
-fn check(config: &Config) -> Result<(), ConfigError> {
+///
+/// # Errors
+/// The first key whose value cannot work.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
     let Config { node, udp, server, .. } = config;
     ConfigError::unless(node.server_id != Some(0), "node.server_id", "not 0; leave it out for a random one")?;
     ConfigError::unless(node.port != 0, "node.port", "the SCTP port to listen on (3863), not 0")?;

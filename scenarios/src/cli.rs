@@ -41,8 +41,11 @@ enum Command {
         #[arg(long)]
         keep: bool,
         /// Another seed for the load than the scenario's.
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
         seed: Option<u64>,
+        /// Another length of the load than the scenario's; all faults must come before its end.
+        #[arg(long, value_name = "MS")]
+        duration: Option<u64>,
     },
     /// List the built-in scenarios and what can be asserted.
     List,
@@ -87,8 +90,11 @@ pub fn main() -> ExitCode {
 
 fn command(command: Command) -> Result<u8, RunError> {
     match command {
-        Command::Run { scenario, out, keep, seed } => {
+        Command::Run { scenario, out, keep, seed, duration } => {
             let mut scenario = load(&scenario)?;
+            if let Some(duration_ms) = duration {
+                scenario.set_duration(duration_ms).map_err(|e| RunError::Usage(e.to_string()))?;
+            }
             scenario.seed = seed.unwrap_or(scenario.seed);
             let out = out.unwrap_or_else(|| runner::out_folder(&scenario.name));
             runner::run(&RunOptions { scenario, out, keep })

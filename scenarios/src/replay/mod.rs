@@ -90,8 +90,7 @@ fn start_lab(script: &Script, out: &Path, interrupt: &Interrupt) -> Result<Lab, 
         controllers: CONTROLLERS,
         pool_pcs: script.pool_pcs(),
         network_pcs: script.network_pcs(),
-        gateway_settings: toml::Table::new(),
-        controller_settings: toml::Table::new(),
+        ..LabPlan::default()
     })?;
     lab.wait_ready(READY, &|| interrupt.seen())?;
     Ok(lab)

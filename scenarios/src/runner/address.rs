@@ -49,7 +49,7 @@ impl Net {
     }
 
     fn try_bind(self, controllers: usize) -> Result<(), String> {
-        let own = [self.gateway(), self.network()];
+        let own = [self.gateway(), self.network(), self.name_server()];
         for ip in own.into_iter().chain((0..controllers).map(|index| self.controller(index))) {
             let udp = SocketAddr::new(ip, UDP_PORT);
             UdpSocket::bind(udp).map_err(|error| format!("UDP {udp}: {error}"))?;
@@ -73,6 +73,12 @@ impl Net {
     #[must_use]
     pub fn network(self) -> IpAddr {
         self.host(2)
+    }
+
+    /// The stand-alone name server.
+    #[must_use]
+    pub fn name_server(self) -> IpAddr {
+        self.host(3)
     }
 
     /// A controller, counted from 0 (at most 200).

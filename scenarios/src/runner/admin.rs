@@ -67,6 +67,14 @@ pub fn gateway_state(gateway: IpAddr) -> io::Result<GatewayState> {
     serde_json::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// `GET /healthz` of any daemon.
+///
+/// # Errors
+/// It does not answer in time.
+pub fn healthy(address: IpAddr) -> io::Result<()> {
+    request(address, "GET", "/healthz").map(drop)
+}
+
 /// `POST /command/<name>` with no body.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod admin;
+mod config;
 mod journal;
 pub mod lab;
 pub mod machine;

@@ -1,7 +1,8 @@
 //! From a scenario to what is started: point codes, and the controllers' part of the load.
 
 use super::RunError;
-use super::lab::{LabPlan, check_settings, merge};
+use super::config::{check_settings, merge};
+use super::lab::LabPlan;
 use crate::scenario::{Load, Scenario};
 use std::path::Path;
 use std::time::Duration;
@@ -35,14 +36,17 @@ pub(super) fn network_pcs(groups: u32) -> Vec<u32> {
 }
 
 pub(super) fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
-    let mut settings = call_settings(&scenario.load, scenario.seed, scenario.controllers);
-    merge(&mut settings, &scenario.controller_settings);
+    let controllers = &scenario.controllers;
+    let mut settings = call_settings(&scenario.load, scenario.seed, controllers.at_start());
+    merge(&mut settings, &controllers.settings);
     LabPlan {
         out: out.to_owned(),
-        controllers: scenario.controllers,
+        controllers: controllers.count,
+        at_start: controllers.at_start,
+        name_server: scenario.name_server.clone(),
         network_pcs: network_pcs(scenario.load.groups),
         pool_pcs: vec![POOL_PC],
-        gateway_settings: scenario.gateway_settings.clone(),
+        gateway_settings: scenario.gateway.settings.clone(),
         controller_settings: settings,
     }
 }

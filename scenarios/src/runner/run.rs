@@ -12,7 +12,7 @@ use crate::checker;
 use crate::interrupt::Interrupt;
 use crate::network;
 use crate::results::{Circumstances, ProcessEntry, Results, Verdict};
-use crate::scenario::{Fault, FaultKind, Scenario};
+use crate::scenario::{Fault, FaultKind, Scenario, Target};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,9 +50,9 @@ pub fn out_folder(name: &str) -> PathBuf {
 /// # Errors
 /// The run could not take place. An interrupted run has results and an exit code.
 pub fn run(options: &RunOptions) -> Result<u8, RunError> {
-    let out = prepare(&options.out)?;
-    let interrupt = Interrupt::watch()?;
     let scenario = &options.scenario;
+    let out = prepare(&options.out, scenario)?;
+    let interrupt = Interrupt::watch()?;
     let mut void_runs = 0;
     loop {
         let started_unix_s = unix_s();
@@ -86,15 +86,18 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
     }
 }
 
-fn prepare(out: &Path) -> Result<PathBuf, RunError> {
+/// Makes the folder, with the scenario as it is run in it.
+fn prepare(out: &Path, scenario: &Scenario) -> Result<PathBuf, RunError> {
     if out.join("records").exists() {
         return Err(RunError::Usage(format!(
             "{} holds the files of another run; give a new folder with --out",
             out.display()
         )));
     }
+    let text = scenario.to_toml().map_err(|error| RunError::Usage(error.to_string()))?;
     let make = || {
         std::fs::create_dir_all(out)?;
+        std::fs::write(out.join("scenario.toml"), text)?;
         std::fs::canonicalize(out)
     };
     make().map_err(|e| RunError::Environment(format!("{}: {e}; give a writable folder with --out", out.display())))
@@ -165,7 +168,7 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
         traffic: &mut *traffic,
         journal: &mut journal,
         sentinel: &sentinel,
-        screen: Screen::new(scenario.controllers, duration),
+        screen: Screen::new(scenario.controllers.count, duration),
         interrupt,
         crashes: Vec::new(),
         shown: Shown::default(),
@@ -299,25 +302,27 @@ impl Run<'_> {
     }
 
     fn fault(&mut self, fault: &Fault) -> Result<(), RunError> {
-        let (kind, target) = (fault.kind.as_str(), fault.target());
+        let (kind, target) = (fault.kind.as_str(), fault.target.to_string());
+        let duration_ms = fault.duration_ms.unwrap_or_default();
         // Before it is done: what it does must not seem to come before it.
         let at = Instant::now();
-        match fault.controller {
-            Some(index) => {
+        let mut pe = String::new();
+        match fault.target {
+            Target::Controller(index) => {
                 let before = self.lab.pe(index);
-                self.lab.fault(index, fault.kind)?;
-                let pe = if fault.kind == FaultKind::Start { self.lab.pe(index) } else { before };
-                self.journal.record('K', at, &format!("{kind},{target},{pe:08x}"))?;
+                self.lab.fault(fault.target, fault.kind)?;
+                pe = format!("{:08x}", if fault.kind == FaultKind::Start { self.lab.pe(index) } else { before });
             }
-            None => {
-                let duration = Duration::from_millis(fault.duration_ms);
+            Target::NameServer => self.lab.fault(fault.target, fault.kind)?,
+            Target::Machine => {
+                let duration = Duration::from_millis(duration_ms);
                 self.sentinel.excuse(self.journal.ns(at + duration));
                 steal_core(duration).map_err(|e| RunError::Environment(format!("cannot steal a core: {e}")))?;
-                self.journal.record('K', at, &format!("{kind},{target},"))?;
             }
         }
+        self.journal.record('K', at, &format!("{kind},{target},{pe}"))?;
         self.screen.say(&format!("  {kind} {target}"));
-        self.journal.event("fault", json!({ "kind": kind, "target": target, "duration_ms": fault.duration_ms }))
+        self.journal.event("fault", json!({ "kind": kind, "target": target, "duration_ms": duration_ms }))
     }
 
     /// Notes processes that ended by themselves; one is enough to end the run.
@@ -341,7 +346,7 @@ impl Run<'_> {
         let before = self.shown.traffic.sent + self.shown.traffic.received;
         let rate = (counters.sent + counters.received).saturating_sub(before) as f64 / seconds;
         let lines: Vec<Line> =
-            (0..self.scenario.controllers).map(|index| self.line(index, &sampler.latest(), seconds)).collect();
+            (0..self.scenario.controllers.count).map(|index| self.line(index, &sampler.latest(), seconds)).collect();
         self.screen.show(now.duration_since(begin), counters, rate, &lines);
         let controllers: Vec<_> = lines
             .iter()

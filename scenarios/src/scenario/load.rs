@@ -1,9 +1,10 @@
 //! `[load]` of a scenario file.
 
-use serde::Deserialize;
+use super::check::{Problem, need};
+use serde::{Deserialize, Serialize};
 
 /// `[load]`: what the load driver generates. Open loop: each message has its intended time.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Load {
     /// Messages a second, both directions together.
@@ -26,7 +27,7 @@ pub struct Load {
 }
 
 /// `[load.mix]`: shares of the kinds of calls, as whole numbers of any sum.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mix {
     /// IAM, ACM, ANM, REL by the network, RLC.
@@ -47,6 +48,27 @@ fn two<'de, D: serde::Deserializer<'de>>(from: D) -> Result<(u32, u32), D::Error
         return Err(serde::de::Error::invalid_length(numbers.len(), &"[least, most] in ms"));
     };
     Ok((least, most))
+}
+
+impl Load {
+    /// Finds the first thing that is wrong.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let mix = &self.mix;
+        let shares = [mix.caller_releases, mix.pool_releases, mix.caller_gives_up, mix.pool_calls];
+        let own: u64 = shares[..3].iter().map(|share| u64::from(*share)).sum();
+        let expected = |what: &'static str| move || format!("expected {what}");
+        let rate = (1..=1_000_000).contains(&self.rate_per_s);
+        need(rate, "load.rate_per_s", expected("1 to 1,000,000 messages a second"))?;
+        need((1..=4_096).contains(&self.groups), "load.groups", expected("1 to 4,096 circuit groups"))?;
+        need(shares.iter().all(|share| *share <= 1_000_000), "load.mix", expected("shares up to 1,000,000"))?;
+        need(own > 0, "load.mix", expected("at least one share of calls of the network over 0"))?;
+        for (name, (least, most)) in [("load.ring_ms", self.ring_ms), ("load.hold_ms", self.hold_ms)] {
+            need(least <= most && most <= 3_600_000, name, || {
+                format!("[{least}, {most}]: expected [least, most] in ms, least first")
+            })?;
+        }
+        Ok(())
+    }
 }
 
 impl Default for Load {

@@ -1,102 +1,26 @@
 //! Scenario files: what runs, under which load, which faults come when, and what must hold afterwards.
 //!
-//! [`load`] takes the name of a built-in scenario or a file; [`parse`] is the schema with its checks. FORMATS.md has the keys.
+//! [`load`] takes the name of a built-in scenario or a file; its types are the schema, [`parse`] checks it. FORMATS.md has the keys.
 
 mod assertions;
 mod builtin;
+mod check;
+mod fault;
 mod load;
 mod locate;
 mod parse;
+#[cfg(test)]
+mod tests;
+mod types;
 
 pub use assertions::{ASSERTIONS, Assertion, Bound, Outcome};
 pub use builtin::{BUILT_IN, BuiltIn};
+pub use fault::{Fault, FaultKind, Target};
 pub use load::{Load, Mix};
 pub use parse::{ScenarioError, parse};
+pub use types::{Controllers, Gateway, NameServer, NameServerKind, Population, Scenario};
 
-use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::path::Path;
-
-/// A scenario that was read and checked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scenario {
-    /// Name, in the results and in the folder's name.
-    pub name: String,
-    /// One line: what it shows.
-    pub description: String,
-    /// How long load is offered, warm-up included, ms.
-    pub duration_ms: u64,
-    /// How long the calls may take to end after that, ms.
-    pub drain_ms: u64,
-    /// Seed of the load; `--seed` overrides it.
-    pub seed: u64,
-    /// Controllers in the pool: `gwc-1` to `gwc-N`.
-    pub controllers: usize,
-    /// Laid over each controller's configuration.
-    pub controller_settings: toml::Table,
-    /// Laid over the gateway's configuration.
-    pub gateway_settings: toml::Table,
-    /// The load.
-    pub load: Load,
-    /// Faults, in the order of their times.
-    pub faults: Vec<Fault>,
-    /// Limits by the name of the assertion ([`ASSERTIONS`]), defaults included.
-    pub assertions: BTreeMap<String, f64>,
-}
-
-/// What can be done to a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// SIGKILL.
-    Kill,
-    /// SIGSTOP: the process hangs, its sockets stay.
-    Stop,
-    /// SIGCONT.
-    Cont,
-    /// SIGTERM: a clean end.
-    Term,
-    /// Starts the controller again, as a new process with a new PE identifier, at its address.
-    Start,
-    /// Takes a core away from everything for `duration_ms`.
-    StealCore,
-}
-
-impl FaultKind {
-    /// The word in scenario files, records and results.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Kill => "kill",
-            Self::Stop => "stop",
-            Self::Cont => "cont",
-            Self::Term => "term",
-            Self::Start => "start",
-            Self::StealCore => "steal-core",
-        }
-    }
-}
-
-/// One fault of the time line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// When, ms after the begin of the load.
-    pub at_ms: u64,
-    /// What.
-    pub kind: FaultKind,
-    /// To whom: index of the controller (0 is `gwc-1`); `None` for `steal-core`.
-    pub controller: Option<usize>,
-    /// `steal-core`: for how long, ms; 0 otherwise.
-    pub duration_ms: u64,
-}
-
-impl Fault {
-    /// The target's name in records and results.
-    #[must_use]
-    pub fn target(&self) -> String {
-        self.controller.map_or_else(|| "machine".to_owned(), |index| format!("gwc-{}", index + 1))
-    }
-}
 
 /// Reads a built-in scenario by name, or a file.
 ///

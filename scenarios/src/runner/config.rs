@@ -1,0 +1,223 @@
+//! The configuration files of a run's processes, and the check of a scenario's settings on the daemons' own schemas.
+
+use super::RunError;
+use super::address::{ADMIN_PORT, Net};
+use super::lab::{LabPlan, NETWORK_ROUTING_CONTEXT};
+use crate::scenario::NameServerKind;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use toml::{Table, Value, toml};
+
+pub(super) fn controller_name(index: usize) -> String {
+    format!("gwc-{}", index + 1)
+}
+
+/// A new process is a new pool element: RFC 5352 section 3.1 wants a new identifier.
+pub(super) fn pe_id(index: usize, starts: u32) -> u32 {
+    starts << 8 | (index as u32 + 1)
+}
+
+fn text(value: impl ToString) -> Value {
+    Value::String(value.to_string())
+}
+
+fn path_text(path: &Path) -> Value {
+    Value::String(path.display().to_string())
+}
+
+fn codes(codes: &[u32]) -> Value {
+    codes.iter().map(|code| i64::from(*code)).collect::<Vec<_>>().into()
+}
+
+pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
+    let mut config = toml! {
+        [daemon]
+        [udp]
+        [node]
+        name = "sg-1"
+        [[as]]
+        pool = "GatewayPool"
+        routing_context = 1
+        [network]
+    };
+    set_process(&mut config, net.gateway());
+    set(&mut config, "udp", "capture", path_text(&plan.out.join("capture.pcapng")));
+    set(&mut config, "node", "records", path_text(&plan.out.join("records")));
+    set(&mut config, "network", "routing_context", i64::from(NETWORK_ROUTING_CONTEXT).into());
+    set(&mut config, "network", "point_codes", codes(&plan.network_pcs));
+    set(&mut config, "as", "dpc", codes(&plan.pool_pcs));
+    if plan.name_server.kind == NameServerKind::StandAlone {
+        let mut enrp = toml! { embedded = false };
+        enrp.insert("servers".into(), servers(net.name_server()));
+        config.insert("enrp".into(), enrp.into());
+    }
+    merge(&mut config, &plan.gateway_settings);
+    config
+}
+
+/// Of `enrp-1`, beside the gateway.
+pub(super) fn name_server_config(plan: &LabPlan, net: Net) -> Table {
+    let mut config = toml! {
+        [daemon]
+        [udp]
+        [node]
+        name = "enrp-1"
+    };
+    set_process(&mut config, net.name_server());
+    merge(&mut config, &plan.name_server.settings);
+    config
+}
+
+/// `servers` of one name server.
+fn servers(address: IpAddr) -> Value {
+    let mut server = Table::new();
+    server.insert("addresses".into(), Value::Array(vec![text(address)]));
+    Value::Array(vec![server.into()])
+}
+
+/// What every process of a run has.
+fn set_process(config: &mut Table, address: IpAddr) {
+    set(config, "daemon", "admin", text(SocketAddr::new(address, ADMIN_PORT)));
+    set(config, "daemon", "parent_pid", i64::from(std::process::id()).into());
+    set(config, "udp", "addresses", Value::Array(vec![text(address)]));
+}
+
+pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: u32) -> Table {
+    let mut config = toml! {
+        [daemon]
+        [udp]
+        [node]
+        [pool]
+        handle = "GatewayPool"
+        [asap.hunt]
+        [m3ua]
+        routing_context = 1
+    };
+    let name_server = match plan.name_server.kind {
+        NameServerKind::Embedded => net.gateway(),
+        NameServerKind::StandAlone => net.name_server(),
+    };
+    let mut hunt = Table::new();
+    hunt.insert("servers".into(), servers(name_server));
+    set_process(&mut config, net.controller(index));
+    set(&mut config, "node", "name", text(controller_name(index)));
+    set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
+    set(&mut config, "node", "records", path_text(&plan.out.join("records")));
+    set(&mut config, "asap", "hunt", hunt.into());
+    merge(&mut config, &plan.controller_settings);
+    config
+}
+
+/// Sets a key of a table, or of each table of an array of tables.
+fn set(config: &mut Table, table: &str, key: &str, value: Value) {
+    let mut overlay = Table::new();
+    overlay.insert(key.to_owned(), value);
+    let mut outer = Table::new();
+    outer.insert(table.to_owned(), overlay.into());
+    merge(config, &outer);
+}
+
+/// Lays `over` over `config`: tables are merged, a table over an array of tables goes into each of them, all else replaces.
+pub(super) fn merge(config: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (config.get_mut(key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => merge(old, new),
+            (Some(Value::Array(old)), Value::Table(new)) if old.iter().all(Value::is_table) => {
+                for entry in old.iter_mut().filter_map(Value::as_table_mut) {
+                    merge(entry, new);
+                }
+            }
+            (Some(_) | None, _) => {
+                config.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Tries the merged settings on the daemons' own schemas.
+///
+/// # Errors
+/// Usage: which setting is wrong.
+pub fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
+    let net = Net::any();
+    let wrong = |whose: &str, problem: &dyn std::fmt::Display| {
+        let problem = problem.to_string();
+        RunError::Usage(format!("[{whose}.settings]: {}", problem.trim_end().replace('\n', "; ")))
+    };
+    let gateway: sg::Config =
+        gateway_config(plan, net).try_into().map_err(|error: toml::de::Error| wrong("gateway", &error))?;
+    gateway.check().map_err(|error| wrong("gateway", &error))?;
+    let controller: gwc_pe::config::Config =
+        controller_config(plan, net, 0, 1).try_into().map_err(|error: toml::de::Error| wrong("controllers", &error))?;
+    controller.check().map_err(|error| wrong("controllers", &error))?;
+    let name_server: enrp::server_daemon::Config =
+        name_server_config(plan, net).try_into().map_err(|error: toml::de::Error| wrong("name_server", &error))?;
+    enrp::server_daemon::check(&name_server).map_err(|error| wrong("name_server", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> LabPlan {
+        LabPlan {
+            out: "/tmp/x".into(),
+            controllers: 3,
+            network_pcs: vec![101, 102],
+            pool_pcs: vec![2],
+            ..LabPlan::default()
+        }
+    }
+
+    #[test]
+    fn the_daemons_take_what_is_written_for_them() {
+        check_settings(&plan()).unwrap();
+    }
+
+    #[test]
+    fn settings_are_laid_over_also_into_the_application_server() {
+        let mut plan = plan();
+        plan.gateway_settings = toml! {
+            [failover]
+            beat_ms = 33
+            [as]
+            t_r_ms = 777
+        };
+        let config: sg::Config = gateway_config(&plan, Net::any()).try_into().unwrap();
+        assert_eq!((config.failover.beat_ms, config.application_servers[0].t_r_ms), (33, 777));
+        assert_eq!(config.application_servers[0].dpc, [2]);
+    }
+
+    #[test]
+    fn a_stand_alone_name_server_is_used_by_everybody() {
+        let mut plan = plan();
+        plan.name_server.kind = NameServerKind::StandAlone;
+        plan.name_server.settings = toml! { [server]
+        pools_max = 7 };
+        check_settings(&plan).unwrap();
+        let net = Net::any();
+        let server: IpAddr = net.name_server();
+        let gateway: sg::Config = gateway_config(&plan, net).try_into().unwrap();
+        assert!(!gateway.enrp.embedded);
+        assert_eq!(gateway.enrp.servers[0].addresses, [server]);
+        let controller: gwc_pe::config::Config = controller_config(&plan, net, 1, 1).try_into().unwrap();
+        assert_eq!(controller.asap.hunt.servers[0].addresses, [server]);
+        plan.name_server.settings = toml! { [server]
+        pools_most = 7 };
+        let text = check_settings(&plan).unwrap_err().to_string();
+        assert!(text.starts_with("[name_server.settings]") && text.contains("pools_most"), "{text}");
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let mut wrong = plan();
+        wrong.gateway_settings = toml! { [failover]
+        beats = 3 };
+        assert!(check_settings(&wrong).unwrap_err().to_string().contains("beats"));
+        let mut wrong = plan();
+        wrong.controller_settings = toml! { [session]
+        lease_ms = 3 };
+        let text = check_settings(&wrong).unwrap_err().to_string();
+        assert!(text.starts_with("[controllers.settings]") && text.contains("lease_ms"), "{text}");
+    }
+}

@@ -1,0 +1,205 @@
+//! What the types of a scenario cannot say.
+
+use super::types::{NameServerKind, Population};
+use super::{ASSERTIONS, Fault, FaultKind, Scenario, Target};
+use std::fmt::Display;
+
+/// Most controllers of a scenario (each gets its own loopback address in one /24).
+const CONTROLLERS_MAX: usize = 200;
+/// Most controllers with a relay: each takes two more addresses of the /24.
+const RELAYED_MAX: usize = 60;
+/// Most processes of a population.
+const POPULATION_PROCESSES_MAX: usize = 16;
+/// An hour, ms.
+const HOUR_MS: u64 = 3_600_000;
+
+/// Something that is wrong, and where: keys and indexes such as `faults[2].target`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) path: String,
+    pub(super) text: String,
+    /// It is the key that is wrong, not its value.
+    pub(super) key: bool,
+}
+
+/// Refuses a value.
+pub(super) fn need(holds: bool, path: impl Display, text: impl FnOnce() -> String) -> Result<(), Problem> {
+    if holds { Ok(()) } else { Err(Problem { path: path.to_string(), text: text(), key: false }) }
+}
+
+/// Finds the first thing that is wrong.
+pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
+    check_names(scenario)?;
+    check_controllers(scenario)?;
+    let settings = &scenario.name_server.settings;
+    need(
+        scenario.name_server.kind == NameServerKind::StandAlone || settings.is_empty(),
+        "name_server.settings",
+        || "only for kind = \"stand-alone\"; the embedded one's are [gateway.settings.enrp.server]".into(),
+    )?;
+    if let Some(population) = &scenario.population {
+        check_population(population)?;
+    }
+    scenario.load.check()?;
+    for (index, fault) in scenario.faults.iter().enumerate() {
+        check_fault(scenario, fault).map_err(|(key, text)| Problem {
+            path: format!("faults[{index}].{key}"),
+            text,
+            key: false,
+        })?;
+    }
+    check_sequence(scenario)?;
+    check_assertions(scenario)
+}
+
+fn check_names(scenario: &Scenario) -> Result<(), Problem> {
+    let Scenario { name, duration_ms, drain_ms, idle_ms, .. } = scenario;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    // The name becomes part of a folder's name.
+    need(!name.is_empty() && name.chars().all(plain), "name", || {
+        format!("`{name}`: expected letters, digits, `-`, `_` and `.` only")
+    })?;
+    need((100..=24 * HOUR_MS).contains(duration_ms), "duration_ms", || {
+        format!("{duration_ms}: expected 100 ms to 86,400,000 ms (a day)")
+    })?;
+    need(*drain_ms <= HOUR_MS, "drain_ms", || format!("{drain_ms}: expected up to 3,600,000 ms (an hour)"))?;
+    need(*idle_ms <= HOUR_MS, "idle_ms", || format!("{idle_ms}: expected up to 3,600,000 ms (an hour)"))
+}
+
+fn check_controllers(scenario: &Scenario) -> Result<(), Problem> {
+    let controllers = &scenario.controllers;
+    let count = controllers.count;
+    need((1..=CONTROLLERS_MAX).contains(&count), "controllers.count", || {
+        format!("{count}: expected 1 to {CONTROLLERS_MAX} controllers")
+    })?;
+    if let Some(at_start) = controllers.at_start {
+        need((1..=count).contains(&at_start), "controllers.at_start", || {
+            format!("{at_start}: expected 1 to count ({count})")
+        })?;
+    }
+    let trips = &controllers.round_trip_ms;
+    need(trips.is_empty() || trips.len() == count, "controllers.round_trip_ms", || {
+        format!("{} numbers: expected none, or one for each of the {count} controllers", trips.len())
+    })?;
+    need(trips.len() <= RELAYED_MAX, "controllers.round_trip_ms", || {
+        format!("expected at most {RELAYED_MAX} controllers behind a relay")
+    })?;
+    need(trips.iter().all(|ms| *ms <= 10_000), "controllers.round_trip_ms", || {
+        "expected round trips up to 10,000 ms".into()
+    })
+}
+
+fn check_population(population: &Population) -> Result<(), Problem> {
+    let &Population { pools, pes_per_pool, processes, re_registrations_per_s } = population;
+    need((1..=50_000).contains(&pools), "population.pools", || format!("{pools}: expected 1 to 50,000"))?;
+    need((1..=10_000).contains(&pes_per_pool), "population.pes_per_pool", || {
+        format!("{pes_per_pool}: expected 1 to 10,000")
+    })?;
+    need((1..=POPULATION_PROCESSES_MAX).contains(&processes), "population.processes", || {
+        format!("{processes}: expected 1 to {POPULATION_PROCESSES_MAX}")
+    })?;
+    need(re_registrations_per_s <= 100_000, "population.re_registrations_per_s", || {
+        format!("{re_registrations_per_s}: expected up to 100,000 a second")
+    })
+}
+
+/// A fault by itself: the key that is wrong, and how.
+fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, String)> {
+    let &Fault { at_ms, kind, target, duration_ms, longest_gap_ms } = fault;
+    let (load_ms, count) = (scenario.duration_ms, scenario.controllers.count);
+    if at_ms >= load_ms {
+        return Err((
+            "at_ms",
+            format!("{at_ms}: expected less than duration_ms ({load_ms}), else it comes after the load"),
+        ));
+    }
+    if longest_gap_ms.is_some_and(|limit| !limit.is_finite() || limit < 0.0) {
+        return Err(("longest_gap_ms", "expected a number from 0 up".into()));
+    }
+    match (kind, duration_ms) {
+        (FaultKind::StealCore, None) => return Err(("kind", "steal-core needs duration_ms: for how long, ms".into())),
+        (FaultKind::StealCore, Some(ms)) if !(1..=10_000).contains(&ms) => {
+            return Err(("duration_ms", "expected 1 to 10,000 ms".into()));
+        }
+        (FaultKind::StealCore, Some(_)) => {}
+        (_, Some(_)) => {
+            return Err(("duration_ms", "only steal-core takes duration_ms; end a stop with a cont".into()));
+        }
+        (_, None) => {}
+    }
+    let stand_alone = scenario.name_server.kind == NameServerKind::StandAlone;
+    match (kind, target) {
+        (FaultKind::StealCore, Target::Machine) => Ok(()),
+        (FaultKind::StealCore, Target::Controller(_) | Target::NameServer) => {
+            Err(("target", "steal-core takes no target; it hits the whole machine".into()))
+        }
+        (_, Target::Machine) => Err(("kind", format!("{} needs target = \"gwc-1\" to \"gwc-{count}\"", kind.as_str()))),
+        (_, Target::Controller(index)) if index >= count => {
+            Err(("target", format!("no process `{target}`: expected gwc-1 to gwc-{count}")))
+        }
+        (_, Target::NameServer) if !stand_alone => {
+            Err(("target", "no process `enrp-1`: that is for name_server.kind = \"stand-alone\"".into()))
+        }
+        (FaultKind::Kill | FaultKind::Term | FaultKind::Stop, Target::Controller(_)) => Ok(()),
+        (_, _) if longest_gap_ms.is_some() => {
+            Err(("longest_gap_ms", "only for kill, term and stop of a controller: nothing else makes a gap".into()))
+        }
+        (_, Target::Controller(_) | Target::NameServer) => Ok(()),
+    }
+}
+
+/// Plays the faults through: each must find its process in a state in which it can be done.
+fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Process {
+        Runs,
+        Stopped,
+        Gone,
+    }
+    let at_start = scenario.controllers.at_start();
+    let mut controllers: Vec<_> = (0..scenario.controllers.count)
+        .map(|index| if index < at_start { Process::Runs } else { Process::Gone })
+        .collect();
+    let mut name_server = Process::Runs;
+    let mut in_order: Vec<_> = scenario.faults.iter().enumerate().collect();
+    in_order.sort_by_key(|(_, fault)| fault.at_ms);
+    for (place, fault) in in_order {
+        let state = match fault.target {
+            Target::Machine => continue,
+            Target::Controller(index) => &mut controllers[index],
+            Target::NameServer => &mut name_server,
+        };
+        let (possible, next) = match fault.kind {
+            FaultKind::Kill => (*state != Process::Gone, Process::Gone),
+            FaultKind::Term => (*state == Process::Runs, Process::Gone),
+            FaultKind::Stop => (*state == Process::Runs, Process::Stopped),
+            FaultKind::Cont => (*state == Process::Stopped, Process::Runs),
+            FaultKind::Start => (*state == Process::Gone, Process::Runs),
+            FaultKind::StealCore => (true, *state),
+        };
+        let is = match state {
+            Process::Runs => "running",
+            Process::Stopped => "stopped",
+            Process::Gone => "not there",
+        };
+        need(possible, format_args!("faults[{place}].kind"), || {
+            let (kind, target, at_ms) = (fault.kind.as_str(), fault.target, fault.at_ms);
+            format!("{kind} of {target} at {at_ms} ms is not possible: it is {is} then")
+        })?;
+        *state = next;
+    }
+    Ok(())
+}
+
+fn check_assertions(scenario: &Scenario) -> Result<(), Problem> {
+    for (name, limit) in &scenario.assertions {
+        let path = format!("assertions.{name}");
+        if !ASSERTIONS.iter().any(|a| a.name == name) {
+            let known: Vec<_> = ASSERTIONS.iter().map(|a| a.name).collect();
+            let text = format!("unknown assertion `{name}`: expected one of {}", known.join(", "));
+            return Err(Problem { path, text, key: true });
+        }
+        need(limit.is_finite() && *limit >= 0.0, path, || format!("{limit}: expected a number from 0 up"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! `[[faults]]` of a scenario file: what is done to whom, and when.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// What can be done to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP: the process hangs, its sockets stay.
+    Stop,
+    /// SIGCONT.
+    Cont,
+    /// SIGTERM: a clean end.
+    Term,
+    /// Starts the process again at its address; a controller has a new PE identifier then. Also the first start of a controller
+    /// that is not there at the start of the run.
+    Start,
+    /// Takes a core away from everything for `duration_ms`.
+    StealCore,
+}
+
+impl FaultKind {
+    /// The word in scenario files, records and results.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Stop => "stop",
+            Self::Cont => "cont",
+            Self::Term => "term",
+            Self::Start => "start",
+            Self::StealCore => "steal-core",
+        }
+    }
+}
+
+/// To whom a fault is done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Target {
+    /// `steal-core`: everybody.
+    #[default]
+    Machine,
+    /// A controller by its index: 0 is `gwc-1`.
+    Controller(usize),
+    /// The stand-alone name server, `enrp-1`.
+    NameServer,
+}
+
+impl Target {
+    fn is_machine(&self) -> bool {
+        *self == Self::Machine
+    }
+}
+
+impl fmt::Display for Target {
+    /// The name in scenario files, records and results.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Machine => f.write_str("machine"),
+            Self::Controller(index) => write!(f, "gwc-{}", index + 1),
+            Self::NameServer => f.write_str("enrp-1"),
+        }
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Target {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        if name == "enrp-1" {
+            return Ok(Self::NameServer);
+        }
+        let number = name.strip_prefix("gwc-").and_then(|n| n.parse::<usize>().ok());
+        let index = number.and_then(|n| n.checked_sub(1));
+        index.map(Self::Controller).ok_or_else(|| {
+            serde::de::Error::custom(format_args!("no process `{name}`: expected gwc-1 and up, or enrp-1"))
+        })
+    }
+}
+
+/// One fault of the time line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When, ms after the begin of the load.
+    pub at_ms: u64,
+    /// What.
+    pub kind: FaultKind,
+    /// To whom; `steal-core` takes none.
+    #[serde(default, skip_serializing_if = "Target::is_machine")]
+    pub target: Target,
+    /// `steal-core` only: for how long, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Limit of this fault's own `longest_gap_ms`, ms; beside the one in `[assertions]`, which is for all faults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_gap_ms: Option<f64>,
+}
