@@ -138,7 +138,7 @@ pub(super) fn merge(config: &mut Table, over: &Table) {
 ///
 /// # Errors
 /// Usage: which setting is wrong.
-pub fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
+pub(super) fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
     let net = Net::any();
     let wrong = |whose: &str, problem: &dyn std::fmt::Display| {
         let problem = problem.to_string();
