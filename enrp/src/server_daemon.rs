@@ -15,7 +15,8 @@ use std::process::ExitCode;
 /// The commented default configuration (`--print-config`).
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 
-const PROGRAM: Program =
+/// What it is, for the command line.
+pub const PROGRAM: Program =
     Program { name: "enrp", about: "RSerPool name server (ENRP server)", default_text: COMMENTED_DEFAULT };
 
 /// All settings of one name server.

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-const PROGRAM: Program = Program {
+/// What it is, for the command line.
+pub const PROGRAM: Program = Program {
     name: "gwc-pe",
     about: "Gateway controller: pool element, M3UA ASP, ISUP call control",
     default_text: COMMENTED_DEFAULT,

@@ -5,7 +5,8 @@ use crate::node::{Birth, Node};
 use enrp::daemon::{self, DaemonError, Program, RecordSink, Start};
 use std::process::ExitCode;
 
-const PROGRAM: Program =
+/// What it is, for the command line.
+pub const PROGRAM: Program =
     Program { name: "sg", about: "Signaling gateway with embedded name server", default_text: COMMENTED_DEFAULT };
 
 /// Runs the program with the process's command line (`--config FILE`, `--print-config`) until SIGTERM or SIGINT.

@@ -72,10 +72,18 @@ fn arguments(program: &Program, mut words: Vec<OsString>) -> Result<CommonArgs, 
     if words.get(1).is_some_and(|word| word == program.name) {
         words.remove(0);
     }
-    let command = clap::Command::new(program.name).version(env!("CARGO_PKG_VERSION"));
-    // After the arguments, which bring the comment of their type as `about`.
-    let matches = CommonArgs::augment_args(command).about(program.about).try_get_matches_from(words)?;
-    CommonArgs::from_arg_matches(&matches)
+    CommonArgs::from_arg_matches(&program.command().try_get_matches_from(words)?)
+}
+
+impl Program {
+    /// The command line, also for the help and the completions of sigpool.
+    #[must_use]
+    pub fn command(&self) -> clap::Command {
+        let command = clap::Command::new(self.name).version(env!("CARGO_PKG_VERSION"));
+        let example = format!("Example:\n  {0} --print-config > {0}.toml; {0} --config {0}.toml", self.name);
+        // After the arguments, which bring the comment of their type as `about`.
+        CommonArgs::augment_args(command).about(self.about).after_help(example)
+    }
 }
 
 fn configuration<C: DeserializeOwned + Default>(args: &CommonArgs) -> Result<C, DaemonError> {

@@ -34,7 +34,10 @@ impl Default for DaemonConfig {
 /// [`DaemonError::Config`] with file, line, column, key, what was expected.
 pub fn load<T: DeserializeOwned>(path: &Path) -> Result<T, DaemonError> {
     let text = std::fs::read_to_string(path).map_err(|e| {
-        DaemonError::Config(format!("{}: cannot read it: {e}; give a readable file with --config", path.display()))
+        let problem = format!("{}: cannot read it: {e}; give a readable file with --config", path.display());
+        // A wrong name is a wrong argument; a right one that may not be read is the machine's business.
+        let forbidden = e.kind() == std::io::ErrorKind::PermissionDenied;
+        if forbidden { DaemonError::Environment(problem) } else { DaemonError::Config(problem) }
     })?;
     parse(&text, &path.display().to_string())
 }
@@ -133,6 +136,19 @@ mod tests {
     fn a_file_that_is_not_there_is_named() {
         let error = load::<Settings>(Path::new("/nowhere/x.toml")).unwrap_err();
         assert!(error.to_string().contains("/nowhere/x.toml") && error.code() == 2, "{error}");
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_the_environments_business() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("enrp-config-{}.toml", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+        let forbidden = std::fs::read(&path).is_err();
+        let loaded = load::<Settings>(&path);
+        std::fs::remove_file(&path).unwrap();
+        // Root may read everything.
+        assert_eq!(loaded.err().map(|error| error.code()), forbidden.then_some(3));
     }
 
     const DEFAULT: &str = "# How many\ncount = 0\n[daemon]\nadmin = \"\"\n# stop_ms = 2_000\nparent_pid = 0\n";
