@@ -2,7 +2,8 @@
 
 use super::record::{Group, Msg, Records};
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 const IAM: u8 = 0x01;
 const ACM: u8 = 0x06;
@@ -17,7 +18,7 @@ const UCIC: u8 = 0x2e;
 const CAUSE_ABNORMAL: u8 = 32;
 
 /// What became of the calls.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Calls {
     /// Calls begun with IAM, by either side.
     pub attempted: u64,
@@ -36,7 +37,7 @@ pub struct Calls {
 }
 
 /// How far the calls on affected groups had come when the fault hit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AtFault {
     /// IAM, no ACM yet.
     pub after_iam: u64,

@@ -4,7 +4,8 @@ use super::align::align;
 use super::record::{Discard, Msg, Records};
 use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -14,7 +15,7 @@ const SAME_CORRELATION_NS: u64 = 10_000_000_000;
 
 /// The counts of a run. "Offered" are the messages sent by the network (up) and those that controllers put out in committed
 /// transactions (down); `offered = applied + discarded + lost` holds exactly.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Messages {
     /// Messages offered, both directions.
     pub offered: u64,

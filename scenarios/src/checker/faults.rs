@@ -3,13 +3,14 @@
 use super::delivery::Applied;
 use super::record::{FaultEntry, Group, Records};
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Messages intended later than this after a fault do not count for its gap.
 const GAP_WINDOW_NS: u64 = 5_000_000_000;
 
 /// A fault and what it did; times in ms after the fault.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// kill, stop, cont, term, start, steal-core.
     pub kind: String,

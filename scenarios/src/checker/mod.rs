@@ -7,6 +7,7 @@ mod align;
 mod calls;
 mod delivery;
 mod faults;
+mod figures;
 mod line;
 mod record;
 
@@ -16,9 +17,11 @@ mod tests;
 pub use calls::{AtFault, Calls};
 pub use delivery::Messages;
 pub use faults::Fault;
+pub use figures::{Bucket, Control, ControllerFigures, GroupGap, LoadFigures};
 pub use record::{Discard, FaultEntry, Flow, Group, Msg, RecordError, Records, Source};
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// A stall of the machine over this makes a run void, ns.
@@ -27,7 +30,7 @@ pub const STALL_MAX_NS: u64 = 50_000_000;
 pub const OFFERED_MIN: f64 = 0.99;
 
 /// Latency of messages, both directions: from the intended time to the application (up), from the output to its receipt (down), µs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyUs {
     /// Median.
     pub p50: u64,
@@ -40,18 +43,38 @@ pub struct LatencyUs {
 }
 
 /// What the records say.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// Messages, both directions.
     pub messages: Messages,
     /// Calls, as the network side saw them.
     pub calls: Calls,
+    /// Intended and sent load.
+    pub load: LoadFigures,
     /// Faults and their gaps.
     pub faults: Vec<Fault>,
+    /// Groups that a fault or a move touched, largest gap first; at most 1,000.
+    pub groups: Vec<GroupGap>,
+    /// How many there are.
+    pub groups_total: u64,
+    /// Each controller's part.
+    pub controllers: Vec<ControllerFigures>,
     /// Latency of the measured load (after the warm-up).
     pub latency_us: LatencyUs,
+    /// The same as a histogram.
+    pub latency_histogram: Vec<Bucket>,
     /// Messages a second in the measured load, both directions together.
     pub rate_per_s: f64,
+    /// Messages of the network applied, a second, in the measured load.
+    pub applied_per_s: f64,
+    /// Control traffic in the idle phase.
+    pub control: Option<Control>,
+    /// Begin of the measured load, ms after the begin of the load.
+    pub measured_from_ms: f64,
+    /// End of the load, ms after its begin.
+    pub measured_to_ms: f64,
+    /// Length of the intervals, ms.
+    pub interval_ms: u64,
     /// Controllers given up that nothing was done to.
     pub false_failovers: u64,
     /// Part of the intended messages that were offered, 0 to 1.
@@ -90,6 +113,16 @@ pub fn check(records: &Records) -> Report {
     let offered_part = if sent == 0.0 { 0.0 } else { sent / (sent + missed) };
     let stall_ns = records.stalls.iter().map(|(_, ns)| *ns).max().unwrap_or(0);
     Report {
+        load: LoadFigures::default(),
+        groups: Vec::new(),
+        groups_total: 0,
+        controllers: Vec::new(),
+        latency_histogram: Vec::new(),
+        applied_per_s: 0.0,
+        control: None,
+        measured_from_ms: 0.0,
+        measured_to_ms: 0.0,
+        interval_ms: 100,
         calls: calls::calls(records, &affected),
         faults: fault_report.faults,
         latency_us: LatencyUs {

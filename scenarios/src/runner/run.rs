@@ -11,7 +11,7 @@ use super::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficState};
 use crate::checker;
 use crate::interrupt::Interrupt;
 use crate::network;
-use crate::results::{Circumstances, ProcessEntry, Results, Verdict};
+use crate::results::{Circumstances, ProcessEntry, Results, TopologyEntry, Verdict};
 use crate::scenario::{Fault, FaultKind, Scenario, Target};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -59,9 +59,12 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
         let outcome = attempt(scenario, &out, &interrupt)?;
         let report = checker::check_dir(&out.join("records")).map_err(|e| RunError::Environment(e.to_string()))?;
         let circumstances = Circumstances {
+            command: std::env::args().collect(),
             void_runs,
             interrupted: outcome.interrupted,
             crashes: outcome.crashes,
+            topology: outcome.processes.iter().map(TopologyEntry::of).collect(),
+            capture: None,
             process_list: outcome.processes,
             seed: scenario.seed,
             started_unix_s,

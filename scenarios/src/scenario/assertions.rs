@@ -1,10 +1,12 @@
 //! What a scenario can ask of a run.
 
 use crate::checker::Report;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Which side of the limit is good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Bound {
     /// The figure must not be over the limit.
     AtMost,
@@ -23,16 +25,22 @@ pub struct Assertion {
     pub bound: Bound,
     /// What it is.
     pub meaning: &'static str,
-    actual: fn(&Report) -> Option<f64>,
+    /// Unit of limit and figure: `ms`, `/s`, `%`; empty for a count.
+    pub unit: &'static str,
+    actual: Figure,
 }
 
 /// An assertion held against a run, as in `results.json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
-    /// Key in `[assertions]`.
+    /// Key in `[assertions]`; of a limit that a fault has for itself, with the fault: `longest_gap_ms[fault 1: kill gwc-1]`.
     pub name: String,
+    /// at-most, at-least: which side of the limit is good.
+    pub bound: Bound,
     /// The limit.
     pub limit: f64,
+    /// Unit of limit and figure: `ms`, `/s`, `%`; empty for a count.
+    pub unit: String,
     /// The figure; `null` when the run has none (no gap was measured because nothing was affected): that fails.
     pub actual: Option<f64>,
     /// Whether it holds.
@@ -48,20 +56,23 @@ impl Assertion {
             Bound::AtMost => actual <= limit,
             Bound::AtLeast => actual >= limit,
         });
-        Outcome { name: self.name.to_owned(), limit, actual, pass }
+        Outcome { name: self.name.to_owned(), bound: self.bound, limit, unit: self.unit.to_owned(), actual, pass }
     }
 }
 
-const fn never(name: &'static str, meaning: &'static str, actual: fn(&Report) -> Option<f64>) -> Assertion {
-    Assertion { name, default: Some(0.0), bound: Bound::AtMost, meaning, actual }
+/// The figure of an assertion; `None`: this run has none.
+type Figure = fn(&Report) -> Option<f64>;
+
+const fn never(name: &'static str, meaning: &'static str, actual: Figure) -> Assertion {
+    Assertion { name, default: Some(0.0), bound: Bound::AtMost, meaning, unit: "", actual }
 }
 
-const fn at_most(name: &'static str, meaning: &'static str, actual: fn(&Report) -> Option<f64>) -> Assertion {
-    Assertion { name, default: None, bound: Bound::AtMost, meaning, actual }
+const fn at_most(name: &'static str, unit: &'static str, meaning: &'static str, actual: Figure) -> Assertion {
+    Assertion { name, default: None, bound: Bound::AtMost, meaning, unit, actual }
 }
 
-const fn at_least(name: &'static str, meaning: &'static str, actual: fn(&Report) -> Option<f64>) -> Assertion {
-    Assertion { name, default: None, bound: Bound::AtLeast, meaning, actual }
+const fn at_least(name: &'static str, unit: &'static str, meaning: &'static str, actual: Figure) -> Assertion {
+    Assertion { name, default: None, bound: Bound::AtLeast, meaning, unit, actual }
 }
 
 fn count(n: u64) -> Option<f64> {
@@ -86,16 +97,21 @@ pub const ASSERTIONS: &[Assertion] = &[
     never("failed_calls", "calls that ended by reset or with a cause of trouble", |r| count(r.calls.failed)),
     never("false_failovers", "controllers given up without reason", |r| count(r.false_failovers)),
     never("record_errors", "lines of the records that cannot be read", |r| count(r.malformed_lines)),
-    at_most("longest_gap_ms", "largest (applied - intended) of any group of a controller that was taken away", |r| {
-        r.faults.iter().filter_map(|f| f.longest_gap_ms).reduce(f64::max)
-    }),
-    at_most("detected_ms", "longest time until a controller that was taken away was given up", |r| {
+    at_most(
+        "longest_gap_ms",
+        "ms",
+        "largest (applied - intended) of any group of a controller that was taken away",
+        |r| r.faults.iter().filter_map(|f| f.longest_gap_ms).reduce(f64::max),
+    ),
+    at_most("detected_ms", "ms", "longest time until a controller that was taken away was given up", |r| {
         r.faults.iter().filter_map(|f| f.detected_ms).reduce(f64::max)
     }),
-    at_most("p99_ms", "99 of 100 messages were faster, both directions", |r| Some(r.latency_us.p99 as f64 / 1_000.0)),
-    at_least("calls_in_every_state", "least number of calls at the faults after IAM, ACM, ANM and REL", |r| {
+    at_most("p99_ms", "ms", "99 of 100 messages were faster, both directions", |r| {
+        Some(r.latency_us.p99 as f64 / 1_000.0)
+    }),
+    at_least("calls_in_every_state", "", "least number of calls at the faults after IAM, ACM, ANM and REL", |r| {
         let at = r.calls.at_fault;
         count(at.after_iam.min(at.after_acm).min(at.after_anm).min(at.after_rel))
     }),
-    at_least("rate_per_s_min", "messages a second, both directions", |r| Some(r.rate_per_s)),
+    at_least("rate_per_s_min", "/s", "messages a second, both directions", |r| Some(r.rate_per_s)),
 ];

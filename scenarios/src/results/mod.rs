@@ -1,0 +1,144 @@
+//! `results.json` and the verdict table. FORMATS.md describes the file.
+
+mod table;
+mod types;
+
+pub use types::{CaptureFigures, Circumstances, Machine, ProcessEntry, Results, Role, SCHEMA, TopologyEntry, Verdict};
+
+use crate::checker::Report;
+use crate::scenario::{ASSERTIONS, Scenario};
+use std::path::Path;
+
+impl Results {
+    /// Holds a report against a scenario.
+    #[must_use]
+    pub fn new(scenario: &Scenario, report: &Report, circumstances: Circumstances) -> Self {
+        let limits = ASSERTIONS.iter().filter_map(|a| Some((a, *scenario.assertions.get(a.name)?)));
+        let assertions: Vec<_> = limits.map(|(assertion, limit)| assertion.hold(limit, report)).collect();
+        let good = assertions.iter().all(|a| a.pass) && circumstances.crashes.is_empty();
+        let verdict = match (circumstances.interrupted, &report.void, good) {
+            (true, _, _) => Verdict::Interrupted,
+            (false, Some(_), _) => Verdict::Void,
+            (false, None, true) => Verdict::Pass,
+            (false, None, false) => Verdict::Fail,
+        };
+        Self {
+            schema: SCHEMA.to_owned(),
+            scenario: scenario.name.clone(),
+            description: scenario.description.clone(),
+            command: circumstances.command,
+            verdict,
+            void_runs: circumstances.void_runs,
+            void_reason: report.void.clone(),
+            assertions,
+            messages: report.messages.clone(),
+            calls: report.calls.clone(),
+            load: report.load.clone(),
+            faults: report.faults.clone(),
+            groups: report.groups.clone(),
+            groups_total: report.groups_total,
+            latency_us: report.latency_us,
+            latency_histogram: report.latency_histogram.clone(),
+            rate_per_s: report.rate_per_s,
+            applied_per_s: report.applied_per_s,
+            controllers: report.controllers.clone(),
+            control: report.control,
+            measured_from_ms: report.measured_from_ms,
+            measured_to_ms: report.measured_to_ms,
+            interval_ms: report.interval_ms,
+            topology: circumstances.topology,
+            processes: circumstances.process_list.len(),
+            process_list: circumstances.process_list,
+            crashes: circumstances.crashes,
+            seed: circumstances.seed,
+            started_unix_s: circumstances.started_unix_s,
+            offered_part: report.offered_part,
+            stall_ms: report.stall_ms,
+            false_failovers: report.false_failovers,
+            record_errors: report.malformed_lines,
+            torn_lines: report.torn_lines,
+            capture: circumstances.capture,
+            machine: Machine::look(),
+        }
+    }
+
+    /// Reads `results.json` back.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not of this version.
+    pub fn read(path: &Path) -> std::io::Result<Self> {
+        serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other)
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        let mut text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
+        text.push('\n');
+        std::fs::write(path, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::{Records, check};
+    use crate::scenario;
+
+    #[test]
+    fn the_file_has_the_fields_that_others_read() {
+        let scenario = scenario::load("failover").unwrap();
+        let results = Results::new(&scenario, &check(&Records::default()), Circumstances::default());
+        let json = serde_json::to_value(&results).unwrap();
+        for pointer in [
+            "/scenario",
+            "/verdict",
+            "/void_runs",
+            "/assertions/0/name",
+            "/assertions/0/limit",
+            "/assertions/0/actual",
+            "/assertions/0/pass",
+            "/messages/offered",
+            "/messages/applied",
+            "/messages/lost",
+            "/messages/duplicated",
+            "/messages/reordered",
+            "/messages/applied_twice",
+            "/messages/discarded",
+            "/calls/attempted",
+            "/calls/answered",
+            "/calls/released",
+            "/calls/failed",
+            "/calls/survived",
+            "/faults",
+            "/latency_us/p50",
+            "/latency_us/p99",
+            "/latency_us/p999",
+            "/latency_us/max",
+            "/rate_per_s",
+            "/processes",
+        ] {
+            assert!(json.pointer(pointer).is_some(), "{pointer}");
+        }
+        assert_eq!(serde_json::from_value::<Results>(json).unwrap(), results);
+        // No load at all was offered: void, whatever the rest says.
+        assert_eq!((results.verdict, results.verdict.exit_code()), (Verdict::Void, 3));
+        assert!(results.table().contains("longest_gap_ms"));
+    }
+
+    #[test]
+    fn an_assertion_that_fails_fails_the_run() {
+        let scenario = scenario::parse("name=\"x\"\nduration_ms=1000\n[controllers]\ncount=1\n", "x").unwrap();
+        let mut report = check(&Records::default());
+        report.void = None;
+        assert_eq!(Results::new(&scenario, &report, Circumstances::default()).verdict, Verdict::Pass);
+        report.messages.lost = 1;
+        let results = Results::new(&scenario, &report, Circumstances::default());
+        assert_eq!(results.verdict, Verdict::Fail);
+        assert!(results.table().contains("FAILED"));
+        let interrupted = Circumstances { interrupted: true, ..Circumstances::default() };
+        assert_eq!(Results::new(&scenario, &report, interrupted).verdict.exit_code(), 130);
+    }
+}

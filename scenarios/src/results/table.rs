@@ -1,0 +1,81 @@
+//! The verdict table: what people read at the end of a run.
+
+use super::Results;
+use crate::scenario::Bound;
+use std::fmt::{self, Write as _};
+
+impl Results {
+    /// The verdict for people.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        self.write_table(&mut out).expect("invariant: writing to a String cannot fail");
+        out
+    }
+
+    fn write_table(&self, out: &mut String) -> fmt::Result {
+        let (m, c, l) = (&self.messages, &self.calls, &self.latency_us);
+        writeln!(out, "\n{:<24}{:>12}{:>14}", "assertion", "limit", "actual")?;
+        for outcome in &self.assertions {
+            let sign = if outcome.bound == Bound::AtLeast { ">=" } else { "<=" };
+            let actual = outcome.actual.map_or_else(|| "none".to_owned(), number);
+            let mark = if outcome.pass { "ok" } else { "FAILED" };
+            writeln!(out, "{:<24}{sign:>3}{:>9}{actual:>14}  {mark}", outcome.name, number(outcome.limit))?;
+        }
+        writeln!(
+            out,
+            "\nmessages   offered {}  applied {}  lost {}  rolled back {}",
+            m.offered, m.applied, m.lost, m.rolled_back
+        )?;
+        for (cause, count) in &m.discarded {
+            writeln!(out, "           discarded ({cause}) {count}")?;
+        }
+        writeln!(
+            out,
+            "calls      attempted {}  answered {}  released {}\n           failed {}  survived {}  hanging {}",
+            c.attempted, c.answered, c.released, c.failed, c.survived, c.hanging
+        )?;
+        let at = c.at_fault;
+        if self.faults.iter().any(|f| f.affected_groups > 0) {
+            writeln!(
+                out,
+                "at fault   after IAM {}  after ACM {}  after ANM {}  after REL {}",
+                at.after_iam, at.after_acm, at.after_anm, at.after_rel
+            )?;
+        }
+        writeln!(
+            out,
+            "latency    p50 {} us  p99 {} us  p99.9 {} us  max {} us\nrate       {} messages/s",
+            l.p50, l.p99, l.p999, l.max, self.rate_per_s
+        )?;
+        for fault in &self.faults {
+            let time = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
+            write!(out, "fault      {} {} at {:.0} ms", fault.kind, fault.target, fault.at_ms)?;
+            if fault.affected_groups > 0 {
+                write!(
+                    out,
+                    ": {} groups, detected after {},\n           first message elsewhere after {}, longest gap {}",
+                    fault.affected_groups,
+                    time(fault.detected_ms),
+                    time(fault.first_ms),
+                    time(fault.longest_gap_ms)
+                )?;
+            }
+            writeln!(out)?;
+        }
+        for crash in &self.crashes {
+            writeln!(out, "crash      {crash}")?;
+        }
+        if self.void_runs > 0 {
+            writeln!(out, "void runs  {} before this one, repeated", self.void_runs)?;
+        }
+        if let Some(reason) = &self.void_reason {
+            writeln!(out, "void       {reason}")?;
+        }
+        writeln!(out, "\n{}: {}", self.scenario, self.verdict)
+    }
+}
+
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
