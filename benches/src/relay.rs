@@ -191,6 +191,7 @@ fn gateway_config() -> sg::Config {
     let mut config = sg::Config::default();
     config.udp.addresses = vec![GATEWAY];
     config.application_servers[0].dpc = vec![POOL_PC];
+    config.application_servers[0].si = vec![SCCP];
     config.network.point_codes = vec![NETWORK_PC];
     config.network.routing_context = ROUTING_CONTEXT;
     config
