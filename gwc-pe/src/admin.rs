@@ -20,6 +20,8 @@ struct Snapshot<'a> {
     /// `registering`, `ready` (registered), `active` (a gateway sends), `stopping`.
     state: &'static str,
     groups: usize,
+    /// DATA that waits for its turn (`capacity_per_s`).
+    waiting: usize,
     /// DATA applied and sent.
     messages_in: u64,
     messages_out: u64,
@@ -130,6 +132,7 @@ impl Node {
             registered,
             state,
             groups: self.shared.groups,
+            waiting: self.shared.capacity.waiting(),
             messages_in: self.shared.counters.applied,
             messages_out: self.shared.counters.outputs,
             circuits: circuits.map(|(call, count)| (call.name(), count)).collect(),
@@ -150,6 +153,7 @@ impl Node {
             self.pe.is_registered(&self.handle).into(),
         );
         metrics.gauge("gwc_gateways", "Gateways connected.", self.sessions().count() as u64);
+        metrics.gauge("gwc_waiting", "DATA that waits for its turn.", self.shared.capacity.waiting() as u64);
         metrics.gauge("gwc_groups", "Groups of all gateways.", self.shared.groups as u64);
         metrics.family("gwc_circuits", "Circuits by state of their call.", Kind::Gauge);
         for (call, count) in Call::ALL.into_iter().zip(states) {

@@ -207,6 +207,14 @@ pub struct Session {
     pub plain_si: Vec<u8>,
     /// Answer messages of other user parts than ISUP with their own user data. False: they are recorded only.
     pub echo_other_si: bool,
+    /// Most messages of the network applied a second, over all gateways; what comes beyond that waits. Stands for an application
+    /// that takes its time. 0: as many as come.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub capacity_per_s: f64,
+    /// Most messages that wait; further ones are dropped and recorded as overload. A gateway of ours never sends so much: its
+    /// `unconfirmed_max` is less.
+    #[schemars(range(min = 1))]
+    pub waiting_max: usize,
     /// Most gateways at once; further associations are aborted.
     #[schemars(range(min = 1))]
     pub gateways_max: usize,
@@ -226,6 +234,8 @@ impl Default for Session {
             lease_beat_ms: 40,
             plain_si: (0..16).filter(|si| *si != ISUP).collect(),
             echo_other_si: false,
+            capacity_per_s: 0.0,
+            waiting_max: 20_000,
             gateways_max: 16,
             groups_max: 4_096,
             errors_per_s: 10,
@@ -262,6 +272,9 @@ impl Config {
             "two session.lease_beat_ms at least: else every lost BEAT would end the lease",
         )?;
         need(session.plain_si.iter().all(|si| *si < 16), "session.plain_si", "service indicators, 0 to 15")?;
+        let capacity = (0.0..=1_000_000.0).contains(&session.capacity_per_s);
+        need(capacity, "session.capacity_per_s", "0 (no limit) to 1000000 messages a second")?;
+        need(session.waiting_max > 0, "session.waiting_max", "more than 0")?;
         need(session.gateways_max > 0, "session.gateways_max", "more than 0")?;
         need(session.groups_max > 0, "session.groups_max", "more than 0")?;
         self.call.check().map_err(|error| error.within("call"))
@@ -296,6 +309,8 @@ mod tests {
         named(|c| c.m3ua.port = 0, "m3ua.port");
         named(|c| c.session.lease_ms = 79, "session.lease_ms");
         named(|c| c.session.groups_max = 0, "session.groups_max");
+        named(|c| c.session.capacity_per_s = -1.0, "session.capacity_per_s");
+        named(|c| c.session.waiting_max = 0, "session.waiting_max");
         named(|c| c.session.plain_si = vec![3, 16], "session.plain_si");
         named(|c| c.call.cic_last = 4_096, "call.cic_first");
         named(|c| c.call.refuse_percent = 101, "call.refuse_percent");

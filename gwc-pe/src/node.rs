@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::isup;
 use crate::record::Record;
-use crate::session::{End, Session, Shared};
+use crate::session::{Capacity, End, Session, Shared};
 use asap::event::DeregisterCause;
 use asap::pool_element::Registration;
 use asap::wire::{PeId, PoolHandle, SctpTransport, Transport, TransportUse};
@@ -17,6 +17,7 @@ use sctp::{
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 /// What an association is for.
@@ -43,6 +44,8 @@ pub struct Node {
     next_call: Instant,
     /// Which gateway's turn it is to get it.
     turn: usize,
+    /// Which association last had its turn at the capacity.
+    served: AssocId,
     /// The gateways were told that the controller leaves.
     leaving: bool,
 }
@@ -103,13 +106,24 @@ impl Node {
             counters: Default::default(),
             transaction: 0,
             groups: 0,
+            capacity: Capacity::new(now, config.session.capacity_per_s),
             stopping: false,
             config,
         };
         shared.record.life(now, "start");
         let (roles, conns) = (BTreeMap::new(), BTreeMap::new());
-        let mut node =
-            Self { shared, stack, pe: machine, handle, roles, conns, next_call: now, turn: 0, leaving: false };
+        let mut node = Self {
+            shared,
+            stack,
+            pe: machine,
+            handle,
+            roles,
+            conns,
+            next_call: now,
+            turn: 0,
+            served: AssocId(0),
+            leaving: false,
+        };
         node.pump(now);
         node
     }
@@ -223,7 +237,7 @@ impl Node {
         match self.roles.remove(&assoc) {
             Some(Role::Gateway(session)) => {
                 tracing::info!(?reason, "gateway gone");
-                session.close(&mut self.shared);
+                session.close(now, &mut self.shared);
             }
             Some(Role::Server(conn)) => {
                 self.conns.remove(&conn);
@@ -326,6 +340,21 @@ impl Node {
         }
     }
 
+    /// What waits in the sessions, a message each in turn, as far as the capacity goes.
+    fn take_turns(&mut self, now: Instant) {
+        let mut idle = 0;
+        while self.shared.capacity.waiting() > 0 && idle < self.roles.len() {
+            let after = self.roles.range((Bound::Excluded(self.served), Bound::Unbounded)).next();
+            let Some((&assoc, _)) = after.or_else(|| self.roles.first_key_value()) else { break };
+            self.served = assoc;
+            let applied = match self.roles.get_mut(&assoc) {
+                Some(Role::Gateway(session)) => session.take_turn(now, &mut self.shared),
+                Some(Role::Server(_) | Role::Closing) | None => false,
+            };
+            idle = if applied { 0 } else { idle + 1 };
+        }
+    }
+
     fn call_interval(&self) -> Option<Duration> {
         let rate = self.shared.config.call.originate_per_s;
         (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate))
@@ -407,6 +436,7 @@ impl sctp::driver::Node for Node {
                 session.handle_timeout(now, &mut self.shared);
             }
         }
+        self.take_turns(now);
         self.originate(now);
         self.pump(now);
     }
@@ -424,7 +454,7 @@ impl sctp::driver::Node for Node {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.roles.values().filter_map(|role| match role {
-            Role::Gateway(session) => session.poll_timeout(),
+            Role::Gateway(session) => session.poll_timeout(&self.shared),
             Role::Server(_) | Role::Closing => None,
         });
         let calls = (self.shared.groups > 0 && self.call_interval().is_some()).then_some(self.next_call);

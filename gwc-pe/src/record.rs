@@ -15,8 +15,10 @@ use std::time::Instant;
 pub enum DropCause {
     /// Not after the group's last applied Correlation Id.
     Duplicate,
-    /// The lease was lost before it was applied.
+    /// The right to act was lost before its turn came: the lease was over, or the ASP left the traffic.
     Lease,
+    /// Too much waits for its turn.
+    Overload,
     /// Not readable.
     Malformed,
     /// Circuits of another group, or no room for another group.
@@ -28,6 +30,7 @@ impl DropCause {
         match self {
             Self::Duplicate => "duplicate",
             Self::Lease => "lease",
+            Self::Overload => "overload",
             Self::Malformed => "malformed",
             Self::Unsupported => "unsupported",
         }

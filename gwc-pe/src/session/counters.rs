@@ -29,6 +29,8 @@ counters! {
     duplicates,
     /// DATA dropped: the lease was lost.
     lease_dropped,
+    /// DATA dropped: waiting_max messages wait for their turn.
+    overload_dropped,
     /// DATA dropped: user data could not be read.
     malformed,
     /// DATA dropped: circuits of another group, or no room for the group.

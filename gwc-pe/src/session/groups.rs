@@ -387,6 +387,7 @@ impl Shared {
         *match cause {
             DropCause::Duplicate => &mut self.counters.duplicates,
             DropCause::Lease => &mut self.counters.lease_dropped,
+            DropCause::Overload => &mut self.counters.overload_dropped,
             DropCause::Malformed => &mut self.counters.malformed,
             DropCause::Unsupported => &mut self.counters.unsupported,
         } += 1;

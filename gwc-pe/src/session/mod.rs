@@ -4,12 +4,14 @@
 //! leaves only through `Session::close_batch`: each touched group's outputs, then its cookie, then the echoes of the barriers
 //! that came behind it. The node writes the record before it sends any of that.
 
+mod capacity;
 mod counters;
 mod groups;
 mod lease;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use capacity::Capacity;
 pub use counters::Counters;
 
 use crate::config::{Config, TrafficMode};
@@ -43,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) transaction: u32,
     /// Groups over all sessions.
     pub(crate) groups: usize,
+    /// Whose turn it is, and how much waits.
+    pub(crate) capacity: Capacity,
     /// The controller is leaving the pool.
     pub(crate) stopping: bool,
 }
@@ -81,6 +85,8 @@ pub(crate) struct Session {
     /// The lease was lost: nothing is acted on any more.
     dead: bool,
     groups: Groups,
+    /// Input that waits for its turn, in the order of arrival.
+    waiting: capacity::Queue,
     sends: VecDeque<Send>,
     /// Echoes that must leave behind this batch's transactions: stream, unordered, encoded BEAT ACK.
     echoes: Vec<Send>,
@@ -113,6 +119,7 @@ impl Session {
             retry: None,
             dead: false,
             groups: Groups::default(),
+            waiting: capacity::Queue::new(),
             sends: VecDeque::new(),
             echoes: Vec::new(),
             errors: (now, 0),
@@ -157,6 +164,7 @@ impl Session {
             self.dead = true;
             shared.counters.leases_lost += 1;
             shared.record.life(now, "lease-lost");
+            self.forget_waiting(now, shared);
             self.groups.forget(shared);
             self.sends.clear();
             self.echoes.clear();
@@ -164,15 +172,8 @@ impl Session {
         }
     }
 
-    /// Takes a message of the gateway.
-    pub(crate) fn handle_message(
-        &mut self,
-        now: Instant,
-        shared: &mut Shared,
-        (stream, ppid, unordered): (u16, u32, bool),
-        payload: &[u8],
-    ) {
-        self.check_lease(now, shared);
+    /// Acts on a message of the gateway.
+    fn act(&mut self, now: Instant, shared: &mut Shared, (stream, ppid, unordered): (u16, u32, bool), payload: &[u8]) {
         match ppid {
             ppid::M3UA => self.handle_m3ua(now, shared, (stream, unordered), payload),
             ppid::ASAP => self.handle_asap(now, shared, stream, payload),
@@ -348,6 +349,7 @@ impl Session {
                 if from == AspState::Active {
                     // The gateway gives the groups away.
                     shared.record.life(now, "inactive");
+                    self.forget_waiting(now, shared);
                     self.groups.forget(shared);
                 }
                 if to == AspState::Down {
@@ -362,6 +364,7 @@ impl Session {
 
     /// Leaves the traffic: ASPIA, ASPDN, shutdown.
     pub(crate) fn stop(&mut self, now: Instant, shared: &mut Shared) {
+        self.take_all_turns(now, shared);
         if self.asp.state() == AspState::Down {
             self.end = Some(End::Shutdown);
         }
@@ -369,11 +372,11 @@ impl Session {
         self.after_asp(now, shared);
     }
 
-    /// Starts a call of the controller's own.
+    /// Starts a call of the controller's own. While input waits, nothing new is begun.
     pub(crate) fn originate(&mut self, now: Instant, shared: &mut Shared) -> bool {
         self.check_lease(now, shared);
-        let ready = self.asp.state() == AspState::Active && self.may_act(now, shared) && !shared.stopping;
-        ready && self.groups.originate(now, shared)
+        let active = self.asp.state() == AspState::Active && self.may_act(now, shared);
+        active && !shared.stopping && shared.capacity.waiting() == 0 && self.groups.originate(now, shared)
     }
 
     /// Does what is due.
@@ -404,12 +407,17 @@ impl Session {
     }
 
     /// When to call `Session::handle_timeout` at the latest.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self, shared: &Shared) -> Option<Instant> {
         if self.dead {
             return None;
         }
         let asp = self.asp.poll_timeout().map(|ms| self.epoch + Duration::from_millis(ms));
-        asp.into_iter().chain(self.retry).chain(self.lease.poll_timeout()).chain(self.groups.poll_timeout()).min()
+        asp.into_iter()
+            .chain(self.retry)
+            .chain(self.lease.poll_timeout())
+            .chain(self.groups.poll_timeout())
+            .chain(self.next_turn(shared))
+            .min()
     }
 
     /// Ends a batch of inputs: transactions, then the echoes that wait for them.
@@ -421,7 +429,8 @@ impl Session {
     }
 
     /// The association is gone, and with it the right to the groups.
-    pub(crate) fn close(mut self, shared: &mut Shared) {
+    pub(crate) fn close(mut self, now: Instant, shared: &mut Shared) {
+        self.forget_waiting(now, shared);
         self.groups.forget(shared);
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks the messages it looks for")]
 
+mod capacity;
 mod hostile;
 mod release;
 mod takeover;
@@ -54,6 +55,7 @@ impl Bed {
         let clock = ClockAnchor { instant: now, monotonic_ns: 1_000_000 };
         let mut shared = Shared {
             record: Record::new(clock, RecordSink::Memory(Vec::new()), 0xab, 9),
+            capacity: Capacity::new(now, config.session.capacity_per_s),
             config,
             clock,
             pe: 0xab,
@@ -144,7 +146,7 @@ impl Bed {
     /// Lets time pass; the gateway echoes leases if `echo`.
     fn run(&mut self, ms: u64, echo: bool) {
         let end = self.now + Duration::from_millis(ms);
-        while let Some(at) = self.session.poll_timeout().filter(|at| *at <= end) {
+        while let Some(at) = self.session.poll_timeout(&self.shared).filter(|at| *at <= end) {
             self.now = at.max(self.now);
             self.session.handle_timeout(self.now, &mut self.shared);
             if echo {
@@ -303,7 +305,7 @@ fn a_lost_lease_ends_everything() {
     assert!(bed.record("L").contains(&"L,lease-lost".to_owned()));
     assert_eq!((bed.shared.counters.leases_lost, bed.shared.counters.lease_dropped), (1, 1));
     assert_eq!((bed.shared.groups, bed.shared.isup.ended(isup::Outcome::Forgotten)), (0, 1));
-    assert_eq!(bed.session.poll_timeout(), None);
+    assert_eq!(bed.session.poll_timeout(&bed.shared), None);
 }
 
 #[test]
