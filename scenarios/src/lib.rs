@@ -12,3 +12,4 @@ pub mod replay;
 pub mod results;
 pub mod runner;
 pub mod scenario;
+mod utc;

@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-const IAM: u8 = 0x01;
+pub(super) const IAM: u8 = 0x01;
 const ACM: u8 = 0x06;
 const CON: u8 = 0x07;
 const ANM: u8 = 0x09;

@@ -2,12 +2,10 @@
 
 use super::align::align;
 use super::record::{Discard, Msg, Records};
-use hdrhistogram::Histogram;
 use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// Two applications of one Correlation Id in one flow within this time are the same message (the sequence part of the id
 /// wraps after 2^20 messages).
@@ -39,6 +37,8 @@ pub struct Messages {
     pub discarded_wrongly: u64,
     /// Inputs and outputs of transactions that were never committed (their controller was given up): without effect.
     pub rolled_back: u64,
+    /// Messages that the checker's own sums do not explain: 0, or the checker (or a record) is wrong.
+    pub unaccounted: u64,
     /// Calls whose intended time came and that the load driver could not begin.
     pub missed: u64,
     /// Duplicates that the controllers' filters stopped.
@@ -49,71 +49,96 @@ pub struct Messages {
     pub taken_back: u64,
 }
 
-/// A message of the network and where it was applied.
+/// A message that was offered and arrived.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Applied {
+pub(super) struct Delivery {
+    /// Intended time (up), time of the output (down), ns.
     pub(super) intended_ns: u64,
+    /// Applied by a controller (up), received by the network (down), ns.
     pub(super) t_ns: u64,
     /// Index into `Records::flows`.
     pub(super) flow: u32,
+    /// Index into `Records::sources`: who applied it or put it out.
+    pub(super) source: u16,
+    /// From the network to the pool.
+    pub(super) up: bool,
 }
 
-/// What [`deliveries`] finds.
-pub(super) struct Deliveries {
-    pub(super) messages: Messages,
-    pub(super) applied: Vec<Applied>,
-    /// µs, both directions.
-    pub(super) latency: Histogram<u64>,
-}
-
-/// Compares what was sent with what arrived, in both directions.
-pub(super) fn deliveries(records: &Records) -> Deliveries {
-    let mut found = Deliveries {
-        messages: Messages {
-            missed: records.missed,
-            filtered_duplicates: records.filtered_duplicates,
-            lease_dropped: records.lease_dropped,
-            taken_back: records.taken_back,
-            ..Messages::default()
-        },
-        applied: Vec::with_capacity(records.sent.len()),
-        latency: Histogram::new_with_bounds(1, 3_600_000_000, 3)
-            .expect("invariant: 1 us to 1 h in 3 digits is a valid range"),
+/// Compares what was sent with what arrived, in both directions; shows each message that arrived to `see`.
+pub(super) fn deliveries(records: &Records, see: &mut dyn FnMut(&Delivery)) -> Messages {
+    let mut messages = Messages {
+        missed: records.missed,
+        filtered_duplicates: records.filtered_duplicates,
+        lease_dropped: records.lease_dropped,
+        taken_back: records.taken_back,
+        ..Messages::default()
     };
-    let (applied, rolled_back) = committed(records, &records.applied);
-    found.messages.rolled_back += rolled_back.len() as u64;
-    up(records, &ByFlow::new(records.sent.clone()), &ByFlow::new(applied), &mut found);
+    let all = |_: &Msg| true;
+    let counts = |message: &Msg| records.counts(message);
+    let flows = records.flows.len();
+    let (sent, applied) = (ByFlow::new(&records.sent, flows, all), ByFlow::new(&records.applied, flows, counts));
+    messages.rolled_back += (records.applied.len() - applied.order.len()) as u64;
+    messages.offered += sent.order.len() as u64;
+    let mut arrived = applied.order.len();
+    up(records, &sent, &applied, &mut messages, see);
+    drop((sent, applied));
 
-    let (outputs, held) = committed(records, &records.outputs);
-    found.messages.rolled_back += held.len() as u64;
-    down(records, &ByFlow::new(outputs), &ByFlow::new(records.received.clone()), &held, &mut found);
-    found
+    let (outputs, received) =
+        (ByFlow::new(&records.outputs, flows, counts), ByFlow::new(&records.received, flows, all));
+    messages.rolled_back += (records.outputs.len() - outputs.order.len()) as u64;
+    messages.offered += outputs.order.len() as u64;
+    arrived += received.order.len();
+    down(records, &outputs, &received, &mut messages, see);
+    messages.unaccounted = unaccounted(&messages, arrived as u64);
+    messages
 }
 
-fn committed(records: &Records, all: &[Msg]) -> (Vec<Msg>, Vec<Msg>) {
-    all.iter().partition(|message| records.counts(message))
+/// The checker's own books: what was offered against what became of it, and what arrived against what it was taken for. Offered
+/// and arrived are counted as lines of the records, the rest message by message.
+fn unaccounted(m: &Messages, arrived: u64) -> u64 {
+    let became = m.applied + m.discarded.values().sum::<u64>() + m.lost;
+    let taken_for = m.applied + m.applied_twice + m.duplicated + m.unknown + m.uncommitted_released;
+    m.offered.abs_diff(became) + arrived.abs_diff(taken_for)
 }
 
-/// Messages sorted by flow, then by time; entries of one file with equal times keep their order.
-struct ByFlow {
-    messages: Vec<Msg>,
-    ranges: FxHashMap<u32, Range<usize>>,
+/// Messages by flow, then by time; entries of one file with equal times keep their order.
+struct ByFlow<'a> {
+    all: &'a [Msg],
+    /// Indexes into `all`.
+    order: Vec<u32>,
+    /// Where each flow begins in `order`, and the end.
+    starts: Vec<usize>,
 }
 
-impl ByFlow {
-    fn new(mut messages: Vec<Msg>) -> Self {
-        messages.sort_by_key(|m| (m.flow, m.t_ns));
-        let mut ranges = FxHashMap::default();
-        let mut start = 0;
-        for run in messages.chunk_by(|a, b| a.flow == b.flow) {
-            ranges.insert(run[0].flow, start..start + run.len());
-            start += run.len();
+impl<'a> ByFlow<'a> {
+    fn new(all: &'a [Msg], flows: usize, keep: impl Fn(&Msg) -> bool) -> Self {
+        let kept: Vec<bool> = all.iter().map(keep).collect();
+        let mut starts = vec![0; flows + 1];
+        for (message, _) in all.iter().zip(&kept).filter(|(_, kept)| **kept) {
+            starts[message.flow as usize + 1] += 1;
         }
-        Self { messages, ranges }
+        for flow in 0..flows {
+            starts[flow + 1] += starts[flow];
+        }
+        let mut next = starts.clone();
+        let mut order = vec![0; starts[flows]];
+        for (index, message) in all.iter().enumerate().filter(|(index, _)| kept[*index]) {
+            let place = &mut next[message.flow as usize];
+            order[*place] =
+                u32::try_from(index).expect("invariant: 2^32 messages of 32 bytes would not fit into memory");
+            *place += 1;
+        }
+        let mut by_flow = Self { all, order, starts };
+        for flow in 0..flows {
+            let range = by_flow.starts[flow]..by_flow.starts[flow + 1];
+            by_flow.order[range].sort_by_key(|index| all[*index as usize].t_ns);
+        }
+        by_flow
     }
 
-    fn flow(&self, flow: u32) -> &[Msg] {
-        self.ranges.get(&flow).map_or(&[], |range| &self.messages[range.clone()])
+    fn flow(&self, flow: u32) -> Vec<Msg> {
+        let range = self.starts[flow as usize]..self.starts[flow as usize + 1];
+        self.order[range].iter().map(|index| self.all[*index as usize]).collect()
     }
 }
 
@@ -121,39 +146,41 @@ fn payloads(messages: &[Msg]) -> Vec<u64> {
     messages.iter().map(|m| m.payload).collect()
 }
 
-fn up(records: &Records, sent: &ByFlow, applied: &ByFlow, found: &mut Deliveries) {
+fn up(
+    records: &Records,
+    sent: &ByFlow<'_>,
+    applied: &ByFlow<'_>,
+    messages: &mut Messages,
+    see: &mut dyn FnMut(&Delivery),
+) {
     let mut discards = Discards::new(&records.discarded_up);
     for flow in 0..records.flows.len() as u32 {
         let expected = sent.flow(flow);
-        let (actual, again) = without_repeats(applied.flow(flow));
-        found.messages.offered += expected.len() as u64;
-        found.messages.applied_twice += again;
-        let alignment = align(&payloads(expected), &payloads(&actual));
-        found.messages.reordered += alignment.out_of_order.len() as u64;
+        let (actual, again) = without_repeats(&applied.flow(flow));
+        messages.applied_twice += again;
+        let alignment = align(&payloads(&expected), &payloads(&actual));
+        messages.reordered += alignment.out_of_order.len() as u64;
         let pairs = alignment.in_order.iter().chain(&alignment.out_of_order);
         for (e, a) in pairs.clone() {
-            found.messages.applied += 1;
-            let (intended_ns, t_ns) = (expected[*e].intended_ns, actual[*a].t_ns);
-            found.applied.push(Applied { intended_ns, t_ns, flow });
-            if records.begin_ns.is_none_or(|begin| intended_ns >= begin) {
-                found.latency.saturating_record(t_ns.saturating_sub(intended_ns) / 1_000);
-            }
+            messages.applied += 1;
+            let (intended_ns, t_ns, source) = (expected[*e].intended_ns(), actual[*a].t_ns, actual[*a].source);
+            see(&Delivery { intended_ns, t_ns, flow, source, up: true });
         }
         for &index in &alignment.extra {
             let extra = actual[index];
             let twin = pairs.clone().map(|(_, a)| actual[*a]).find(|m| m.payload == extra.payload);
             match twin {
                 // Under its old Correlation Id this would have been found above; another controller means a failed takeover.
-                Some(twin) if twin.source != extra.source => found.messages.applied_twice += 1,
-                Some(_) => found.messages.duplicated += 1,
-                None => found.messages.unknown += 1,
+                Some(twin) if twin.source != extra.source => messages.applied_twice += 1,
+                Some(_) => messages.duplicated += 1,
+                None => messages.unknown += 1,
             }
         }
         for &index in &alignment.missing {
-            discards.explain(records, &expected[index], &mut found.messages);
+            discards.explain(records, &expected[index], messages);
         }
     }
-    found.messages.discarded_wrongly += discards.unused_of_gateway();
+    messages.discarded_wrongly += discards.unused_of_gateway();
 }
 
 /// Leaves out applications of a Correlation Id that was applied before, and counts them.
@@ -162,52 +189,55 @@ fn without_repeats(applied: &[Msg]) -> (Vec<Msg>, u64) {
     let mut again = 0;
     let mut first = Vec::with_capacity(applied.len());
     for message in applied {
-        let key = (message.corr, message.payload);
+        let key = (message.corr(), message.payload);
         match last.insert(key, message.t_ns) {
-            Some(before) if message.corr != 0 && message.t_ns - before < SAME_CORRELATION_NS => again += 1,
+            Some(before) if message.corr() != 0 && message.t_ns - before < SAME_CORRELATION_NS => again += 1,
             Some(_) | None => first.push(*message),
         }
     }
     (first, again)
 }
 
-fn down(records: &Records, outputs: &ByFlow, received: &ByFlow, held: &[Msg], found: &mut Deliveries) {
+fn down(
+    records: &Records,
+    outputs: &ByFlow<'_>,
+    received: &ByFlow<'_>,
+    messages: &mut Messages,
+    see: &mut dyn FnMut(&Delivery),
+) {
     let mut discards = Discards::new(&records.discarded_down);
     let mut uncommitted: FxHashMap<(u32, u64), u64> = FxHashMap::default();
-    for message in held {
+    for message in records.outputs.iter().filter(|m| !records.counts(m)) {
         *uncommitted.entry((message.flow, message.payload)).or_default() += 1;
     }
     for flow in 0..records.flows.len() as u32 {
         let expected = outputs.flow(flow);
         let actual = received.flow(flow);
-        found.messages.offered += expected.len() as u64;
-        let alignment = align(&payloads(expected), &payloads(actual));
-        found.messages.reordered += alignment.out_of_order.len() as u64;
+        let alignment = align(&payloads(&expected), &payloads(&actual));
+        messages.reordered += alignment.out_of_order.len() as u64;
         let pairs = alignment.in_order.iter().chain(&alignment.out_of_order);
         for (e, a) in pairs.clone() {
-            found.messages.applied += 1;
-            let (from_ns, to_ns) = (expected[*e].t_ns, actual[*a].t_ns);
-            if records.begin_ns.is_none_or(|begin| from_ns >= begin) {
-                found.latency.saturating_record(to_ns.saturating_sub(from_ns) / 1_000);
-            }
+            messages.applied += 1;
+            let (output, t_ns) = (&expected[*e], actual[*a].t_ns);
+            see(&Delivery { intended_ns: output.t_ns, t_ns, flow, source: output.source, up: false });
         }
         for &index in &alignment.extra {
             let extra = actual[index];
             let from_uncommitted = uncommitted.get_mut(&(flow, extra.payload)).filter(|left| **left > 0);
             if let Some(left) = from_uncommitted {
                 *left -= 1;
-                found.messages.uncommitted_released += 1;
+                messages.uncommitted_released += 1;
             } else if expected.iter().any(|m| m.payload == extra.payload) {
-                found.messages.duplicated += 1;
+                messages.duplicated += 1;
             } else {
-                found.messages.unknown += 1;
+                messages.unknown += 1;
             }
         }
         for &index in &alignment.missing {
-            discards.explain(records, &expected[index], &mut found.messages);
+            discards.explain(records, &expected[index], messages);
         }
     }
-    found.messages.discarded_wrongly += discards.unused_of_gateway();
+    messages.discarded_wrongly += discards.unused_of_gateway();
 }
 
 /// Recorded discards that have not yet explained a missing message.

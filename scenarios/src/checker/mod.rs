@@ -8,8 +8,11 @@ mod calls;
 mod delivery;
 mod faults;
 mod figures;
-mod line;
+mod intervals;
+mod latency;
+mod owners;
 mod record;
+mod share;
 
 #[cfg(test)]
 mod tests;
@@ -18,8 +21,13 @@ pub use calls::{AtFault, Calls};
 pub use delivery::Messages;
 pub use faults::Fault;
 pub use figures::{Bucket, Control, ControllerFigures, GroupGap, LoadFigures};
-pub use record::{Discard, FaultEntry, Flow, Group, Msg, RecordError, Records, Source};
+pub use intervals::{INTERVALS_HEADER, Interval, write_intervals};
+pub use record::{Discard, FaultEntry, Flow, Group, Idle, Life, Msg, Ownership, RecordError, Records, Source};
 
+use faults::Touched;
+use intervals::Collector;
+use latency::Latency;
+use owners::Owners;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -57,6 +65,10 @@ pub struct Report {
     pub groups: Vec<GroupGap>,
     /// How many there are.
     pub groups_total: u64,
+    /// Planned moves: groups that went from one controller to another though the first had not been taken away.
+    pub groups_moved: u64,
+    /// Largest gap of any of them, ms.
+    pub longest_gap_ms: Option<f64>,
     /// Each controller's part.
     pub controllers: Vec<ControllerFigures>,
     /// Latency of the measured load (after the warm-up).
@@ -91,56 +103,104 @@ pub struct Report {
     pub torn_lines: u64,
 }
 
+/// What the records say, and the run in intervals.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    /// The figures.
+    pub report: Report,
+    /// The lines of `intervals.csv`.
+    pub intervals: Vec<Interval>,
+}
+
 /// Reads a folder of records and computes the report.
 ///
 /// # Errors
 /// The folder or a file in it cannot be read, or is not a record.
 pub fn check_dir(dir: &Path) -> Result<Report, RecordError> {
+    Ok(check_run(dir)?.report)
+}
+
+/// The same with the intervals.
+///
+/// # Errors
+/// As of [`check_dir`].
+pub fn check_run(dir: &Path) -> Result<Checked, RecordError> {
     Ok(check(&Records::read_dir(dir)?))
 }
 
-/// Computes the report from records.
+/// Computes everything from records.
 #[must_use]
-pub fn check(records: &Records) -> Report {
-    let deliveries = delivery::deliveries(records);
-    let fault_report = faults::faults(records, &deliveries.applied);
-    let mut affected = fault_report.affected;
-    affected.sort_by_key(|(t, _)| *t);
-    let quantile = |q| deliveries.latency.value_at_quantile(q);
-    let sent = records.sent.len() as f64;
-    // A call that could not be begun misses two messages of the network: its IAM and its REL or RLC.
-    let missed = 2.0 * records.missed as f64;
-    let offered_part = if sent == 0.0 { 0.0 } else { sent / (sent + missed) };
+pub fn check(records: &Records) -> Checked {
+    let owners = Owners::new(records);
+    let mut touched = Touched::new(records, &owners);
+    let mut collector = Collector::new(records, &owners);
+    let mut latency = Latency::new();
+    let messages = delivery::deliveries(records, &mut |delivery| {
+        touched.see(records, delivery);
+        collector.see(delivery);
+        if records.begin_ns.is_none_or(|begin| delivery.intended_ns >= begin) {
+            latency.add_ns(delivery.t_ns.saturating_sub(delivery.intended_ns));
+        }
+    });
+    let fault_report = touched.report(records);
+    let (zero, (begin, end)) = (records.zero(), records.measured());
+    let load = load_figures(records);
+    let offered_part = match load.messages_intended {
+        0 => 0.0,
+        intended => share::round(load.messages_sent as f64 / intended as f64),
+    };
     let stall_ns = records.stalls.iter().map(|(_, ns)| *ns).max().unwrap_or(0);
-    Report {
-        load: LoadFigures::default(),
-        groups: Vec::new(),
-        groups_total: 0,
-        controllers: Vec::new(),
-        latency_histogram: Vec::new(),
-        applied_per_s: 0.0,
-        control: None,
-        measured_from_ms: 0.0,
-        measured_to_ms: 0.0,
-        interval_ms: 100,
-        calls: calls::calls(records, &affected),
+    let interval_ms = collector.interval_ms();
+    let report = Report {
+        calls: calls::calls(records, &fault_report.affected),
+        load,
+        longest_gap_ms: fault_report.longest_gap_ms,
+        groups_moved: fault_report.groups_moved,
         faults: fault_report.faults,
-        latency_us: LatencyUs {
-            p50: quantile(0.5),
-            p99: quantile(0.99),
-            p999: quantile(0.999),
-            max: deliveries.latency.max(),
-        },
+        groups: fault_report.groups,
+        groups_total: fault_report.groups_total,
+        controllers: share::controllers(records),
+        latency_us: latency.percentiles(),
+        latency_histogram: latency.histogram(),
         rate_per_s: rate(records),
-        false_failovers: fault_report.false_failovers,
+        applied_per_s: share::applied_per_s(records),
+        control: records.idle.map(control),
+        measured_from_ms: faults::ms(begin.saturating_sub(zero)),
+        measured_to_ms: faults::ms(end.saturating_sub(zero)),
+        interval_ms,
+        false_failovers: faults::false_failovers(records),
         offered_part,
         stall_ms: faults::ms(stall_ns),
         void: void(stall_ns, offered_part),
         malformed_lines: records.malformed_lines,
         malformed_examples: records.malformed_examples.clone(),
         torn_lines: records.torn_lines,
-        messages: deliveries.messages,
+        messages,
+    };
+    Checked { report, intervals: collector.intervals() }
+}
+
+fn load_figures(records: &Records) -> LoadFigures {
+    let mut lateness = Latency::new();
+    let (begin, end) = records.measured();
+    for message in records.sent.iter().filter(|m| (begin..=end).contains(&m.intended_ns())) {
+        lateness.add_ns(message.t_ns.saturating_sub(message.intended_ns()));
     }
+    let calls_begun = records.sent.iter().filter(|m| m.isup_type == calls::IAM).count() as u64;
+    let messages_sent = records.sent.len() as u64;
+    LoadFigures {
+        calls_intended: calls_begun + records.missed,
+        calls_begun,
+        // A call that could not be begun misses two messages of the network: its IAM and its REL or RLC.
+        messages_intended: messages_sent + 2 * records.missed,
+        messages_sent,
+        lateness_us: lateness.percentiles(),
+    }
+}
+
+fn control(idle: Idle) -> Control {
+    let per_s = |count: u64| if idle.ms == 0 { 0.0 } else { (count as f64 * 10_000.0 / idle.ms as f64).round() / 10.0 };
+    Control { idle_ms: idle.ms as f64, datagrams_per_s: per_s(idle.datagrams), bytes_per_s: per_s(idle.bytes) }
 }
 
 fn void(stall_ns: u64, offered_part: f64) -> Option<String> {
@@ -154,10 +214,7 @@ fn void(stall_ns: u64, offered_part: f64) -> Option<String> {
 }
 
 fn rate(records: &Records) -> f64 {
-    let times = || records.sent.iter().chain(&records.received).map(|m| m.t_ns);
-    let begin = records.begin_ns.or_else(|| times().min()).unwrap_or(0);
-    let end = records.end_ns.or_else(|| times().max()).unwrap_or(0);
-    let seconds = end.saturating_sub(begin) as f64 / 1e9;
-    let count = times().filter(|t| (begin..=end).contains(t)).count();
-    if seconds > 0.0 { (count as f64 / seconds * 10.0).round() / 10.0 } else { 0.0 }
+    let (begin, end) = records.measured();
+    let times = records.sent.iter().chain(&records.received).map(|m| m.t_ns);
+    share::per_second(times.filter(|t| (begin..=end).contains(t)).count(), begin, end)
 }

@@ -1,20 +1,41 @@
 //! `results.json` and the verdict table. FORMATS.md describes the file.
 
+mod junit;
 mod table;
 mod types;
 
 pub use types::{CaptureFigures, Circumstances, Machine, ProcessEntry, Results, Role, SCHEMA, TopologyEntry, Verdict};
 
-use crate::checker::Report;
-use crate::scenario::{ASSERTIONS, Scenario};
+use crate::checker::{Interval, Report, write_intervals};
+use crate::scenario::Scenario;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
+
+/// Writes `intervals.csv` and `junit.xml` into the folder of a run.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_side_files(results: &Results, intervals: &[Interval], folder: &Path) -> io::Result<()> {
+    write_intervals_file(intervals, folder)?;
+    std::fs::write(folder.join("junit.xml"), results.junit())
+}
+
+/// Writes `intervals.csv` into the folder of a run.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_intervals_file(intervals: &[Interval], folder: &Path) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(folder.join("intervals.csv"))?);
+    write_intervals(intervals, &mut file)?;
+    file.flush()
+}
 
 impl Results {
     /// Holds a report against a scenario.
     #[must_use]
     pub fn new(scenario: &Scenario, report: &Report, circumstances: Circumstances) -> Self {
-        let limits = ASSERTIONS.iter().filter_map(|a| Some((a, *scenario.assertions.get(a.name)?)));
-        let assertions: Vec<_> = limits.map(|(assertion, limit)| assertion.hold(limit, report)).collect();
+        let assertions = scenario.hold(report);
         let good = assertions.iter().all(|a| a.pass) && circumstances.crashes.is_empty();
         let verdict = match (circumstances.interrupted, &report.void, good) {
             (true, _, _) => Verdict::Interrupted,
@@ -37,6 +58,8 @@ impl Results {
             faults: report.faults.clone(),
             groups: report.groups.clone(),
             groups_total: report.groups_total,
+            groups_moved: report.groups_moved,
+            longest_gap_ms: report.longest_gap_ms,
             latency_us: report.latency_us,
             latency_histogram: report.latency_histogram.clone(),
             rate_per_s: report.rate_per_s,
@@ -66,16 +89,16 @@ impl Results {
     ///
     /// # Errors
     /// The file cannot be read, or is not of this version.
-    pub fn read(path: &Path) -> std::io::Result<Self> {
-        serde_json::from_slice(&std::fs::read(path)?).map_err(std::io::Error::other)
+    pub fn read(path: &Path) -> io::Result<Self> {
+        serde_json::from_slice(&std::fs::read(path)?).map_err(io::Error::other)
     }
 
     /// Writes the file.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        let mut text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
         text.push('\n');
         std::fs::write(path, text)
     }
@@ -90,7 +113,7 @@ mod tests {
     #[test]
     fn the_file_has_the_fields_that_others_read() {
         let scenario = scenario::load("failover").unwrap();
-        let results = Results::new(&scenario, &check(&Records::default()), Circumstances::default());
+        let results = Results::new(&scenario, &check(&Records::default()).report, Circumstances::default());
         let json = serde_json::to_value(&results).unwrap();
         for pointer in [
             "/scenario",
@@ -131,7 +154,7 @@ mod tests {
     #[test]
     fn an_assertion_that_fails_fails_the_run() {
         let scenario = scenario::parse("name=\"x\"\nduration_ms=1000\n[controllers]\ncount=1\n", "x").unwrap();
-        let mut report = check(&Records::default());
+        let mut report = check(&Records::default()).report;
         report.void = None;
         assert_eq!(Results::new(&scenario, &report, Circumstances::default()).verdict, Verdict::Pass);
         report.messages.lost = 1;

@@ -15,12 +15,14 @@ impl Results {
 
     fn write_table(&self, out: &mut String) -> fmt::Result {
         let (m, c, l) = (&self.messages, &self.calls, &self.latency_us);
-        writeln!(out, "\n{:<24}{:>12}{:>14}", "assertion", "limit", "actual")?;
+        writeln!(out, "\n{:<38}{:>15}{:>15}", "assertion", "limit", "actual")?;
         for outcome in &self.assertions {
             let sign = if outcome.bound == Bound::AtLeast { ">=" } else { "<=" };
-            let actual = outcome.actual.map_or_else(|| "none".to_owned(), number);
+            let unit = if outcome.unit.is_empty() { String::new() } else { format!(" {}", outcome.unit) };
+            let limit = format!("{sign} {}{unit}", number(outcome.limit));
+            let actual = outcome.actual.map_or_else(|| "none".to_owned(), |a| format!("{}{unit}", number(a)));
             let mark = if outcome.pass { "ok" } else { "FAILED" };
-            writeln!(out, "{:<24}{sign:>3}{:>9}{actual:>14}  {mark}", outcome.name, number(outcome.limit))?;
+            writeln!(out, "{:<38}{limit:>15}{actual:>15}  {mark}", outcome.name)?;
         }
         writeln!(
             out,
@@ -76,6 +78,7 @@ impl Results {
     }
 }
 
-fn number(value: f64) -> String {
+/// With one digit after the point, if there is something.
+pub(super) fn number(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
 }

@@ -179,6 +179,10 @@ pub struct Results {
     pub groups: Vec<GroupGap>,
     /// How many there are.
     pub groups_total: u64,
+    /// Planned moves: groups that went from one controller to another though the first had not been taken away.
+    pub groups_moved: u64,
+    /// Largest gap of any group that a fault or a move touched, ms.
+    pub longest_gap_ms: Option<f64>,
     /// Latency in the measured load.
     pub latency_us: LatencyUs,
     /// The same as a histogram: log-linear, from the first bucket that is not empty to the last one.

@@ -8,11 +8,12 @@ use super::machine::{Sentinel, steal_core};
 use super::plan::{POOL_PC, lab_plan, network_pcs, warm_up};
 use super::screen::{Line, Screen};
 use super::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficState};
-use crate::checker;
+use crate::checker::{self, Checked};
 use crate::interrupt::Interrupt;
 use crate::network;
-use crate::results::{Circumstances, ProcessEntry, Results, TopologyEntry, Verdict};
+use crate::results::{self, Circumstances, ProcessEntry, Results, TopologyEntry, Verdict};
 use crate::scenario::{Fault, FaultKind, Scenario, Target};
+use crate::utc;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +43,7 @@ pub struct RunOptions {
 /// `sigpool-out/<name>-<time>/`, time in UTC.
 #[must_use]
 pub fn out_folder(name: &str) -> PathBuf {
-    PathBuf::from("sigpool-out").join(format!("{name}-{}", utc(unix_s())))
+    PathBuf::from("sigpool-out").join(format!("{name}-{}", utc::compact(unix_s())))
 }
 
 /// Runs a scenario, writes its results, says the verdict, and gives the exit code.
@@ -57,7 +58,8 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
     loop {
         let started_unix_s = unix_s();
         let outcome = attempt(scenario, &out, &interrupt)?;
-        let report = checker::check_dir(&out.join("records")).map_err(|e| RunError::Environment(e.to_string()))?;
+        let Checked { report, intervals } =
+            checker::check_run(&out.join("records")).map_err(|e| RunError::Environment(e.to_string()))?;
         let circumstances = Circumstances {
             command: std::env::args().collect(),
             void_runs,
@@ -72,6 +74,8 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
         let results = Results::new(scenario, &report, circumstances);
         let file = out.join("results.json");
         results.write(&file).map_err(|e| RunError::Environment(format!("cannot write {}: {e}", file.display())))?;
+        results::write_side_files(&results, &intervals, &out)
+            .map_err(|e| RunError::Environment(format!("cannot write to {}: {e}", out.display())))?;
         if results.verdict == Verdict::Void && void_runs < REPEATS_MAX {
             let reason = results.void_reason.as_deref().unwrap_or_default();
             Screen::plain().say(&format!("void: {reason}; the run is repeated"));
@@ -111,7 +115,16 @@ fn put_away(out: &Path, number: u32, keep: bool) -> Result<(), RunError> {
     let aside = out.join(format!("void-{number}"));
     let work = || -> std::io::Result<()> {
         std::fs::create_dir_all(&aside)?;
-        for name in ["config", "logs", "records", "capture.pcapng", "events.jsonl", "results.json"] {
+        for name in [
+            "config",
+            "logs",
+            "records",
+            "capture.pcapng",
+            "events.jsonl",
+            "results.json",
+            "intervals.csv",
+            "junit.xml",
+        ] {
             let file = out.join(name);
             if file.exists() {
                 std::fs::rename(&file, aside.join(name))?;
@@ -124,19 +137,6 @@ fn put_away(out: &Path, number: u32, keep: bool) -> Result<(), RunError> {
 
 fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
-}
-
-/// 20261122-163000, from seconds since 1970 (civil calendar after Hinnant's days_from_civil).
-fn utc(seconds: u64) -> String {
-    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", time / 3_600, time / 60 % 60, time % 60)
 }
 
 /// What an attempt leaves besides its records.
@@ -160,6 +160,9 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
         Err(error) => return Err(error),
     }
     let processes = process_entries(&lab);
+    for index in 0..scenario.controllers.at_start() {
+        journal.record('N', Instant::now(), &format!("gwc-{},{:08x}", index + 1, lab.pe(index)))?;
+    }
     introduce(scenario, &processes);
     journal.event("ready", json!({ "scenario": scenario.name, "seed": scenario.seed, "processes": processes }))?;
     let sentinel = Sentinel::start().map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
@@ -267,6 +270,7 @@ impl Run<'_> {
         drop(self.sentinel.take());
         self.traffic.begin(begin);
         let warm_up = warm_up(self.scenario);
+        self.journal.record('A', begin, "")?;
         self.journal.record('B', begin + warm_up, "")?;
         self.journal.event("begin", json!({ "measured_from_ms": warm_up.as_millis() }))?;
         self.timeline(begin, sampler)?;
@@ -429,17 +433,5 @@ impl Sampler {
 impl Drop for Sampler {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn utc_times() {
-        assert_eq!(utc(0), "19700101-000000");
-        assert_eq!(utc(951_782_400 + 3_661), "20000229-010101");
-        assert_eq!(utc(1_795_365_000), "20261122-163000");
     }
 }

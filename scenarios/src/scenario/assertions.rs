@@ -1,5 +1,6 @@
 //! What a scenario can ask of a run.
 
+use super::Scenario;
 use crate::checker::Report;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,12 +52,34 @@ impl Assertion {
     /// Holds the figure against a limit.
     #[must_use]
     pub fn hold(&self, limit: f64, report: &Report) -> Outcome {
-        let actual = (self.actual)(report);
-        let pass = actual.is_some_and(|actual| match self.bound {
+        Outcome::new(self.name.to_owned(), self.bound, limit, self.unit, (self.actual)(report))
+    }
+}
+
+impl Outcome {
+    fn new(name: String, bound: Bound, limit: f64, unit: &str, actual: Option<f64>) -> Self {
+        let pass = actual.is_some_and(|actual| match bound {
             Bound::AtMost => actual <= limit,
             Bound::AtLeast => actual >= limit,
         });
-        Outcome { name: self.name.to_owned(), bound: self.bound, limit, unit: self.unit.to_owned(), actual, pass }
+        Self { name, bound, limit, unit: unit.to_owned(), actual, pass }
+    }
+}
+
+impl Scenario {
+    /// Holds a report against all limits: those of `[assertions]`, then those that faults have for themselves.
+    #[must_use]
+    pub fn hold(&self, report: &Report) -> Vec<Outcome> {
+        let limits = ASSERTIONS.iter().filter_map(|a| Some(a.hold(*self.assertions.get(a.name)?, report)));
+        let of_faults = self.faults.iter().enumerate().filter_map(|(index, fault)| {
+            let (kind, target) = (fault.kind.as_str(), fault.target.to_string());
+            let name = format!("longest_gap_ms[fault {}: {kind} {target}]", index + 1);
+            // A run that ended early did not get to it.
+            let done = report.faults.get(index).filter(|done| done.kind == kind && done.target == target);
+            let actual = done.and_then(|done| done.longest_gap_ms);
+            Some(Outcome::new(name, Bound::AtMost, fault.longest_gap_ms?, "ms", actual))
+        });
+        limits.chain(of_faults).collect()
     }
 }
 
@@ -97,12 +120,10 @@ pub const ASSERTIONS: &[Assertion] = &[
     never("failed_calls", "calls that ended by reset or with a cause of trouble", |r| count(r.calls.failed)),
     never("false_failovers", "controllers given up without reason", |r| count(r.false_failovers)),
     never("record_errors", "lines of the records that cannot be read", |r| count(r.malformed_lines)),
-    at_most(
-        "longest_gap_ms",
-        "ms",
-        "largest (applied - intended) of any group of a controller that was taken away",
-        |r| r.faults.iter().filter_map(|f| f.longest_gap_ms).reduce(f64::max),
-    ),
+    never("unaccounted", "messages that the checker's own sums do not explain", |r| count(r.messages.unaccounted)),
+    at_most("longest_gap_ms", "ms", "largest (applied - intended) of any group that a fault or a move touched", |r| {
+        r.longest_gap_ms
+    }),
     at_most("detected_ms", "ms", "longest time until a controller that was taken away was given up", |r| {
         r.faults.iter().filter_map(|f| f.detected_ms).reduce(f64::max)
     }),
@@ -114,4 +135,17 @@ pub const ASSERTIONS: &[Assertion] = &[
         count(at.after_iam.min(at.after_acm).min(at.after_anm).min(at.after_rel))
     }),
     at_least("rate_per_s_min", "/s", "messages a second, both directions", |r| Some(r.rate_per_s)),
+    at_least("applied_per_s_min", "/s", "messages of the network applied, a second", |r| Some(r.applied_per_s)),
+    at_least("groups_moved_min", "", "groups that went over by plan to a controller that joined or returned", |r| {
+        count(r.groups_moved)
+    }),
+    at_most("share_deviation_percent", "%", "largest |share - fair share| / fair share of any controller", |r| {
+        r.controllers.iter().filter_map(|c| c.deviation_percent).map(f64::abs).reduce(f64::max)
+    }),
+    at_most("control_datagrams_per_s", "/s", "control datagrams at the gateway in the idle phase", |r| {
+        r.control.map(|control| control.datagrams_per_s)
+    }),
+    at_most("lateness_p99_ms", "ms", "99 of 100 messages were sent less after their time", |r| {
+        Some(r.load.lateness_us.p99 as f64 / 1_000.0)
+    }),
 ];

@@ -1,6 +1,6 @@
 //! One line of a record: its fields, and what the checker needs of the user data in it.
 
-use std::collections::hash_map::DefaultHasher;
+use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
 /// Comma-separated fields of a line.
@@ -61,13 +61,16 @@ impl UserData {
         if !hex.len().is_multiple_of(2) {
             return None;
         }
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = FxHasher::default();
         let mut head = [0; 16];
-        for (index, pair) in hex.chunks_exact(2).enumerate() {
-            let octet = nibble(pair[0])? << 4 | nibble(pair[1])?;
-            hasher.write_u8(octet);
-            if let Some(place) = head.get_mut(index) {
-                *place = octet;
+        for (number, part) in hex.chunks(32).enumerate() {
+            let mut octets = [0; 16];
+            for (octet, pair) in octets.iter_mut().zip(part.chunks_exact(2)) {
+                *octet = nibble(pair[0])? << 4 | nibble(pair[1])?;
+            }
+            hasher.write(&octets[..part.len() / 2]);
+            if number == 0 {
+                head = octets;
             }
         }
         Some(Self { hash: hasher.finish(), head, length: hex.len() / 2 })

@@ -1,0 +1,222 @@
+//! The lines of the records, by the role of their file.
+
+use super::line::{Fields, UserData, decimal};
+use super::{Discard, FaultEntry, Flow, Group, Idle, Life, Msg, Ownership, Records, Source, bit_of};
+use rustc_hash::FxHashMap;
+
+/// What a file says of itself in its first line.
+pub(super) enum Role {
+    Controller(u16),
+    Gateway,
+    Network,
+    Runner,
+}
+
+impl Records {
+    pub(super) fn header(&mut self, line: &[u8]) -> Option<Role> {
+        let text = std::str::from_utf8(line).ok()?;
+        let mut words = text.strip_prefix("# sigpool-record 1 ")?.split_whitespace();
+        let role = words.next()?;
+        let keys: FxHashMap<&str, &str> = words.filter_map(|w| w.split_once('=')).collect();
+        match role {
+            "controller" => {
+                let pe = u32::from_str_radix(keys.get("pe")?, 16).ok()?;
+                let incarnation = u64::from_str_radix(keys.get("incarnation")?, 16).ok()?;
+                self.sources.push(Source { pe, incarnation, first_ns: u64::MAX });
+                Some(Role::Controller(u16::try_from(self.sources.len() - 1).ok()?))
+            }
+            "gateway" => {
+                if keys.get("transactions") == Some(&"false") {
+                    self.transactions = false;
+                }
+                Some(Role::Gateway)
+            }
+            "network" => Some(Role::Network),
+            "runner" => Some(Role::Runner),
+            _ => None,
+        }
+    }
+
+    pub(super) fn controller_line(&mut self, source: u16, line: &[u8]) -> Option<()> {
+        let mut fields = Fields(line);
+        let kind = fields.text()?;
+        let t_ns = fields.decimal()?;
+        let first = &mut self.sources[usize::from(source)].first_ns;
+        *first = (*first).min(t_ns);
+        match kind {
+            "I" => {
+                let txn = fields.decimal_u32()?;
+                let corr = fields.hex_u32()?;
+                let message = self.message(&mut fields)?;
+                let special = u64::from(corr) << 32 | u64::from(txn);
+                self.applied.push(Msg { t_ns, special, source, ..message });
+            }
+            "O" => {
+                let special = u64::from(fields.decimal_u32()?);
+                let message = self.message(&mut fields)?;
+                self.outputs.push(Msg { t_ns, special, source, ..message });
+            }
+            "D" => {
+                let cause = fields.text()?;
+                fields.hex_u32()?;
+                match cause {
+                    "duplicate" => self.filtered_duplicates += 1,
+                    "lease" => self.lease_dropped += 1,
+                    _ => {
+                        let cause = self.cause(cause);
+                        let message = self.message(&mut fields)?;
+                        self.discarded_up.push(Discard {
+                            cause,
+                            flow: message.flow,
+                            payload: message.payload,
+                            by_gateway: false,
+                            t_ns,
+                        });
+                    }
+                }
+            }
+            "L" => match fields.bytes()? {
+                b"active" => self.life.push(Life { t_ns, source, active: true }),
+                b"lease-lost" | b"inactive" | b"stop" => self.life.push(Life { t_ns, source, active: false }),
+                _ => {}
+            },
+            "R" => {}
+            _ => return None,
+        }
+        Some(())
+    }
+
+    pub(super) fn gateway_line(&mut self, line: &[u8]) -> Option<()> {
+        let mut fields = Fields(line);
+        let kind = fields.text()?;
+        let t_ns = fields.decimal()?;
+        match kind {
+            "C" => {
+                let (pe, incarnation) = (fields.hex_u32()?, fields.hex()?);
+                let (word, bit) = bit_of(fields.decimal_u32()?);
+                *self.committed.entry((pe, incarnation, word)).or_default() |= bit;
+            }
+            "H" => self.taken_back += 1,
+            "X" => {
+                let cause = fields.text()?;
+                let cause = self.cause(cause);
+                let up = match fields.text()? {
+                    "up" => true,
+                    "down" => false,
+                    _ => return None,
+                };
+                let message = self.message(&mut fields)?;
+                let discard = Discard { cause, flow: message.flow, payload: message.payload, by_gateway: true, t_ns };
+                if up { self.discarded_up.push(discard) } else { self.discarded_down.push(discard) }
+            }
+            "G" => {
+                let (pe, group) = (fields.hex_u32()?, group(&mut fields)?);
+                self.ownership.push((t_ns, Ownership::Given { pe, group }));
+            }
+            "M" => {
+                fields.hex_u32()?;
+                fields.hex_u32()?;
+                self.ownership.push((t_ns, Ownership::MoveBegun { group: group(&mut fields)? }));
+            }
+            "F" => self.ownership.push((t_ns, Ownership::GivenUp { pe: fields.hex_u32()? })),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    pub(super) fn network_line(&mut self, line: &[u8]) -> Option<()> {
+        let mut fields = Fields(line);
+        let kind = fields.text()?;
+        let t_ns = fields.decimal()?;
+        match kind {
+            "S" => {
+                let special = fields.decimal()?;
+                let message = self.message(&mut fields)?;
+                self.sent.push(Msg { t_ns, special, ..message });
+                self.network_order.push(true);
+            }
+            "R" => {
+                let message = self.message(&mut fields)?;
+                self.received.push(Msg { t_ns, ..message });
+                self.network_order.push(false);
+            }
+            "M" => self.missed += 1,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    pub(super) fn runner_line(&mut self, line: &[u8]) -> Option<()> {
+        let mut fields = Fields(line);
+        let kind = fields.text()?;
+        let t_ns = fields.decimal()?;
+        match kind {
+            "A" => self.zero_ns = Some(t_ns),
+            "B" => self.begin_ns = Some(t_ns),
+            "E" => self.end_ns = Some(t_ns),
+            "Q" => self.quit_ns = Some(t_ns),
+            "N" => {
+                let name = fields.text()?.to_owned();
+                self.names.insert(fields.hex_u32()?, name);
+            }
+            "I" => {
+                let idle = Idle { ms: fields.decimal()?, datagrams: fields.decimal()?, bytes: fields.decimal()? };
+                self.idle = Some(idle);
+            }
+            "W" => self.stalls.push((t_ns, fields.decimal()?)),
+            "K" => {
+                let kind = fields.text()?.to_owned();
+                let target = fields.text()?.to_owned();
+                let pe = fields.text()?;
+                let pe = if pe.is_empty() { None } else { Some(u32::from_str_radix(pe, 16).ok()?) };
+                if let Some(pe) = pe {
+                    self.names.entry(pe).or_insert_with(|| target.clone());
+                }
+                self.faults.push(FaultEntry { t_ns, kind, target, pe });
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// `FLOW,HEX`: opc,dpc,si,ni,sls,cic,hex.
+    fn message(&mut self, fields: &mut Fields<'_>) -> Option<Msg> {
+        let opc = fields.decimal_u32()?;
+        let dpc = fields.decimal_u32()?;
+        let si = u8::try_from(fields.decimal()?).ok()?;
+        fields.decimal()?;
+        let sls = u8::try_from(fields.decimal()?).ok()?;
+        let cic = match fields.bytes()? {
+            [] => None,
+            digits => Some(u16::try_from(decimal(digits)?).ok()?),
+        };
+        let user_data = UserData::read(fields.bytes()?)?;
+        let key = Flow { opc, dpc, si, sls, cic };
+        let next = u32::try_from(self.flows.len()).ok()?;
+        let flow = *self.flow_index.entry(key).or_insert(next);
+        if flow == next {
+            self.flows.push(key);
+        }
+        let (isup_type, isup_arg) = if si == 5 { user_data.isup() } else { (0, 0) };
+        Some(Msg { t_ns: 0, payload: user_data.hash, special: 0, flow, source: 0, isup_type, isup_arg })
+    }
+
+    fn cause(&mut self, name: &str) -> u16 {
+        let known = self.causes.iter().position(|c| c == name);
+        let index = known.unwrap_or_else(|| {
+            self.causes.push(name.to_owned());
+            self.causes.len() - 1
+        });
+        u16::try_from(index).unwrap_or(u16::MAX)
+    }
+}
+
+/// `opc,dpc,si,block`.
+fn group(fields: &mut Fields<'_>) -> Option<Group> {
+    Some(Group {
+        opc: fields.decimal_u32()?,
+        dpc: fields.decimal_u32()?,
+        si: u8::try_from(fields.decimal()?).ok()?,
+        block: u16::try_from(fields.decimal()?).ok()?,
+    })
+}

@@ -1,0 +1,402 @@
+//! Reads the records of a run (`records/*.csv`, format in FORMATS.md) into memory, 32 bytes a message.
+
+mod line;
+mod lines;
+
+use lines::Role;
+use rustc_hash::FxHashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+/// Longest line accepted; an M3UA DATA message of the largest size in hex fits.
+const LINE_BYTES_MAX: u64 = 256 * 1024;
+
+/// What must stay in order: (OPC, DPC, SI, SLS, CIC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Flow {
+    /// Originating point code.
+    pub opc: u32,
+    /// Destination point code.
+    pub dpc: u32,
+    /// Service indicator.
+    pub si: u8,
+    /// Signalling link selection.
+    pub sls: u8,
+    /// Circuit, when the user part is ISUP.
+    pub cic: Option<u16>,
+}
+
+/// What moves together: (OPC, DPC, CIC / 32) for ISUP; for others (OPC, DPC, SI, SLS).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Group {
+    /// Originating point code, as the network sends it.
+    pub opc: u32,
+    /// Destination point code, as the network sends it.
+    pub dpc: u32,
+    /// Service indicator.
+    pub si: u8,
+    /// CIC / 32, or the SLS of user parts without circuits.
+    pub block: u16,
+}
+
+impl fmt::Display for Group {
+    /// `opc-dpc-block`, of user parts without circuits `opc-dpc-si-sls`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { opc, dpc, si, block } = self;
+        if *si == 5 { write!(f, "{opc}-{dpc}-{block}") } else { write!(f, "{opc}-{dpc}-{si}-{block}") }
+    }
+}
+
+impl Flow {
+    /// The group of a flow toward the pool.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        Group { opc: self.opc, dpc: self.dpc, si: self.si, block: self.cic.map_or(u16::from(self.sls), |cic| cic / 32) }
+    }
+}
+
+/// One message in a record. There are millions: what only one kind of line has shares a place.
+#[derive(Debug, Clone, Copy)]
+pub struct Msg {
+    /// Time of the entry, ns.
+    pub t_ns: u64,
+    /// Hash of the user data.
+    pub payload: u64,
+    /// `S`: the intended time, ns. `I`: Correlation Id and transaction. `O`: the transaction.
+    special: u64,
+    /// Index into [`Records::flows`].
+    pub flow: u32,
+    /// Index into [`Records::sources`] (controllers only).
+    pub source: u16,
+    /// ISUP message type (third octet), 0 when there is none.
+    pub isup_type: u8,
+    /// REL: cause value; GRS: range; 0 otherwise.
+    pub isup_arg: u8,
+}
+
+impl Msg {
+    /// Intended time of an `S`, ns.
+    #[must_use]
+    pub fn intended_ns(&self) -> u64 {
+        self.special
+    }
+
+    /// Correlation Id of an `I`.
+    #[must_use]
+    pub fn corr(&self) -> u32 {
+        (self.special >> 32) as u32
+    }
+
+    /// Transaction of an `I` or `O`.
+    #[must_use]
+    pub fn txn(&self) -> u32 {
+        self.special as u32
+    }
+}
+
+/// One incarnation of a controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    /// PE identifier.
+    pub pe: u32,
+    /// Incarnation.
+    pub incarnation: u64,
+    /// Time of the first entry, ns.
+    pub first_ns: u64,
+}
+
+/// A message that was not passed on, with the cause that was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discard {
+    /// Index into [`Records::causes`].
+    pub cause: u16,
+    /// Index into [`Records::flows`].
+    pub flow: u32,
+    /// Hash of the user data.
+    pub payload: u64,
+    /// The gateway's (`X`), or a controller's (`D` malformed, unsupported).
+    pub by_gateway: bool,
+    /// Time of the entry, ns.
+    pub t_ns: u64,
+}
+
+/// What the gateway's record says of groups and controllers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// `G`: gave a group to a controller.
+    Given {
+        /// PE identifier.
+        pe: u32,
+        /// The group.
+        group: Group,
+    },
+    /// `M`: a planned move began; the next `G` of the group is its end.
+    MoveBegun {
+        /// The group.
+        group: Group,
+    },
+    /// `F`: gave a controller up.
+    GivenUp {
+        /// PE identifier.
+        pe: u32,
+    },
+}
+
+/// `L` of a controller, as far as it says whether it takes traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Time of the entry, ns.
+    pub t_ns: u64,
+    /// Index into [`Records::sources`].
+    pub source: u16,
+    /// From now on active, or no more.
+    pub active: bool,
+}
+
+/// Control traffic at the gateway in the idle phase before the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idle {
+    /// How long it was, ms.
+    pub ms: u64,
+    /// UDP datagrams, sent and received.
+    pub datagrams: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+/// A fault, as the runner recorded it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultEntry {
+    /// When it was done, ns.
+    pub t_ns: u64,
+    /// kill, stop, cont, term, start, steal-core.
+    pub kind: String,
+    /// The process, for example `gwc-1`.
+    pub target: String,
+    /// PE identifier, when the target is a controller.
+    pub pe: Option<u32>,
+}
+
+impl FaultEntry {
+    /// True for the faults that take a controller away.
+    #[must_use]
+    pub fn takes_away(&self) -> bool {
+        matches!(self.kind.as_str(), "kill" | "stop" | "term")
+    }
+
+    /// True for those after which its process does not come back.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        matches!(self.kind.as_str(), "kill" | "term")
+    }
+
+    /// True for those that bring a controller (back).
+    #[must_use]
+    pub fn brings_back(&self) -> bool {
+        matches!(self.kind.as_str(), "start" | "cont")
+    }
+}
+
+/// All records of a run.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// The flows, by index.
+    pub flows: Vec<Flow>,
+    flow_index: FxHashMap<Flow, u32>,
+    /// Causes of discards, by index.
+    pub causes: Vec<String>,
+    /// Controllers.
+    pub sources: Vec<Source>,
+    /// `S` of the traffic source.
+    pub sent: Vec<Msg>,
+    /// `R` of the traffic source.
+    pub received: Vec<Msg>,
+    /// `S` and `R` in the order of the record: true for `S` (calls are read from it).
+    pub network_order: Vec<bool>,
+    /// `M`: calls intended but not begun.
+    pub missed: u64,
+    /// `I` of all controllers.
+    pub applied: Vec<Msg>,
+    /// `O` of all controllers.
+    pub outputs: Vec<Msg>,
+    /// `X` toward the pool, and `D` that are final.
+    pub discarded_up: Vec<Discard>,
+    /// `X` toward the network.
+    pub discarded_down: Vec<Discard>,
+    /// `D` duplicate: the controllers' filters at work.
+    pub filtered_duplicates: u64,
+    /// `D` lease: thrown away on expiry.
+    pub lease_dropped: u64,
+    /// `C`: for (PE, incarnation, transaction / 64) the transactions as bits.
+    committed: FxHashMap<(u32, u64, u32), u64>,
+    /// False when the gateway's record says `transactions=false`: then every `I` and `O` counts.
+    pub transactions: bool,
+    /// `H`: messages taken back.
+    pub taken_back: u64,
+    /// `G`, `M`, `F` in the order of the record, with their times.
+    pub ownership: Vec<(u64, Ownership)>,
+    /// `L` of all controllers.
+    pub life: Vec<Life>,
+    /// `N`: the controllers by PE identifier; with those of `start` faults.
+    pub names: FxHashMap<u32, String>,
+    /// `K` of the runner.
+    pub faults: Vec<FaultEntry>,
+    /// `W`: (t, ns) stalls of the machine.
+    pub stalls: Vec<(u64, u64)>,
+    /// `I`: the idle phase.
+    pub idle: Option<Idle>,
+    /// `A`: the load begins, ns.
+    pub zero_ns: Option<u64>,
+    /// `B`: the measured load begins, ns.
+    pub begin_ns: Option<u64>,
+    /// `E`: the load ended, ns.
+    pub end_ns: Option<u64>,
+    /// `Q`: the runner began to stop the processes, ns.
+    pub quit_ns: Option<u64>,
+    /// Lines that could not be read (a torn last line of a file is not one).
+    pub malformed_lines: u64,
+    /// First few of them: file, line number.
+    pub malformed_examples: Vec<String>,
+    /// Files whose last line was torn.
+    pub torn_lines: u64,
+}
+
+/// Why the records cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file or the folder cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No first line `# sigpool-record 1 <role> ...`.
+    #[error("{path}:1: not a record: the first line must be `# sigpool-record 1 <role> <key=value ...>`")]
+    NotARecord {
+        /// Which.
+        path: String,
+    },
+}
+
+impl Records {
+    /// Reads every `*.csv` of a folder, in the order of the names.
+    ///
+    /// # Errors
+    /// The folder or a file cannot be read, or is not a record.
+    pub fn read_dir(dir: &Path) -> Result<Self, RecordError> {
+        let at = |path: &Path| {
+            let path = path.display().to_string();
+            move |source| RecordError::Io { path, source }
+        };
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(at(dir))? {
+            let path = entry.map_err(at(dir))?.path();
+            if path.extension().is_some_and(|e| e == "csv") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        let mut records = Self { transactions: true, ..Self::default() };
+        for path in &files {
+            let file = File::open(path).map_err(at(path))?;
+            records.read_file(path, BufReader::with_capacity(1 << 18, file))?;
+        }
+        Ok(records)
+    }
+
+    /// Reads one file; `path` is for messages only.
+    ///
+    /// # Errors
+    /// The file cannot be read or has no header.
+    pub fn read_file(&mut self, path: &Path, mut file: impl BufRead) -> Result<(), RecordError> {
+        let name = path.display().to_string();
+        let mut line = Vec::new();
+        let mut role = None;
+        let mut number = 0_u64;
+        loop {
+            line.clear();
+            number += 1;
+            let length = file
+                .by_ref()
+                .take(LINE_BYTES_MAX)
+                .read_until(b'\n', &mut line)
+                .map_err(|source| RecordError::Io { path: name.clone(), source })?;
+            if length == 0 {
+                break;
+            }
+            if line.last() != Some(&b'\n') && (length as u64) < LINE_BYTES_MAX {
+                // A process that was killed while writing: the entry never was.
+                self.torn_lines += 1;
+                break;
+            }
+            while matches!(line.last(), Some(b'\n' | b'\r')) {
+                line.pop();
+            }
+            let Some(role) = &role else {
+                role = Some(self.header(&line).ok_or_else(|| RecordError::NotARecord { path: name.clone() })?);
+                continue;
+            };
+            if line.is_empty() || line[0] == b'#' {
+                continue;
+            }
+            let parsed = match role {
+                Role::Controller(source) => self.controller_line(*source, &line),
+                Role::Gateway => self.gateway_line(&line),
+                Role::Network => self.network_line(&line),
+                Role::Runner => self.runner_line(&line),
+            };
+            if parsed.is_none() {
+                self.malformed_lines += 1;
+                if self.malformed_examples.len() < 10 {
+                    self.malformed_examples.push(format!("{name}:{number}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an `I` or `O` had an effect: the gateway committed its transaction.
+    #[must_use]
+    pub fn counts(&self, message: &Msg) -> bool {
+        let source = self.sources[usize::from(message.source)];
+        let (word, bit) = bit_of(message.txn());
+        !self.transactions
+            || self.committed.get(&(source.pe, source.incarnation, word)).is_some_and(|bits| bits & bit != 0)
+    }
+
+    /// The group that a message of the network belongs to.
+    #[must_use]
+    pub fn group(&self, message: &Msg) -> Group {
+        self.flows[message.flow as usize].group()
+    }
+
+    /// Time zero of everything in ms: the begin of the load; of records that do not say it, the first intended time.
+    #[must_use]
+    pub fn zero(&self) -> u64 {
+        let first = || self.sent.iter().map(Msg::intended_ns).min();
+        self.zero_ns.or_else(first).or(self.begin_ns).unwrap_or(0)
+    }
+
+    /// Begin and end of the measured load, ns.
+    #[must_use]
+    pub fn measured(&self) -> (u64, u64) {
+        let times = || self.sent.iter().chain(&self.received).map(|m| m.t_ns);
+        let begin = self.begin_ns.or_else(|| times().min()).unwrap_or(0);
+        (begin, self.end_ns.or_else(|| times().max()).unwrap_or(0).max(begin))
+    }
+
+    /// A controller's name.
+    #[must_use]
+    pub fn name(&self, pe: u32) -> String {
+        self.names.get(&pe).cloned().unwrap_or_else(|| format!("pe-{pe:08x}"))
+    }
+}
+
+/// Place of a transaction among the bits of [`Records::committed`].
+fn bit_of(txn: u32) -> (u32, u64) {
+    (txn / 64, 1 << (txn % 64))
+}
