@@ -9,6 +9,7 @@ use m3ua_lite::isup::SERVICE_INDICATOR as ISUP;
 use schemars::JsonSchema;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// What `--print-config` shows: every key with its default and what it means.
@@ -102,7 +103,14 @@ pub struct Pool {
     /// Registration life, seconds (RFC 5354 section 3.10); 0: infinite.
     #[schemars(range(max = i32::MAX))]
     pub life_s: u32,
+    /// IP addresses registered in place of `udp.addresses`: where gateways reach this controller when its own addresses are
+    /// translated on the way. The name server must see the controller at these, too. Empty: the own ones.
+    #[schemars(length(max = ADVERTISE_MAX))]
+    pub advertise: Vec<IpAddr>,
 }
+
+/// Most addresses of a registration.
+const ADVERTISE_MAX: usize = 8;
 
 impl Default for Pool {
     fn default() -> Self {
@@ -114,6 +122,7 @@ impl Default for Pool {
             load: 0,
             degradation: 0,
             life_s: 300,
+            advertise: Vec::new(),
         }
     }
 }
@@ -260,6 +269,14 @@ impl Config {
         ConfigError::check_addresses(&self.udp)?;
         need(!self.pool.handle.is_empty(), "pool.handle", "the pool's name, not empty")?;
         need(self.pool.life_s <= i32::MAX as u32, "pool.life_s", "2147483647 at most; 0 means infinite")?;
+        let advertise = &self.pool.advertise;
+        let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+        need(
+            advertise.iter().all(usable),
+            "pool.advertise",
+            "the addresses that gateways send to, none of them 0.0.0.0 or [::]",
+        )?;
+        need(advertise.len() <= ADVERTISE_MAX, "pool.advertise", "8 addresses at most")?;
         let servers = "at least one name server: { addresses = [\"127.0.0.1\"] }";
         need(!self.asap.hunt.servers.is_empty(), "asap.hunt.servers", servers)?;
         need(self.m3ua.port != 0, "m3ua.port", "the SCTP port for gateways (2905), not 0")?;
@@ -305,6 +322,8 @@ mod tests {
         named(|c| c.udp.addresses.clear(), "udp.addresses");
         named(|c| c.udp.addresses = vec![[0, 0, 0, 0].into()], "udp.addresses");
         named(|c| c.pool.handle.clear(), "pool.handle");
+        named(|c| c.pool.advertise = vec![[0, 0, 0, 0].into()], "pool.advertise");
+        named(|c| c.pool.advertise = vec![[10, 0, 0, 1].into(); 9], "pool.advertise");
         named(|c| c.asap.hunt.servers.clear(), "asap.hunt.servers");
         named(|c| c.m3ua.port = 0, "m3ua.port");
         named(|c| c.session.lease_ms = 79, "session.lease_ms");

@@ -85,8 +85,9 @@ impl Node {
         let jitter = seed[8..16].iter().fold(0_u64, |word, &octet| word << 8 | u64::from(octet));
         let mut machine = PeMachine::new(config.asap.clone(), PeId(pe), jitter);
         let handle = PoolHandle::from(config.pool.handle.as_str());
+        let addresses = if config.pool.advertise.is_empty() { local } else { config.pool.advertise.clone() };
         let transport =
-            SctpTransport { port: config.m3ua.port, transport_use: TransportUse::DataAndControl, addresses: local };
+            SctpTransport { port: config.m3ua.port, transport_use: TransportUse::DataAndControl, addresses };
         let registration = Registration {
             handle: handle.clone(),
             life: config.pool.life(),

@@ -3,9 +3,11 @@
 use super::RunError;
 use super::address::{ADMIN_PORT, Net};
 use super::lab::{LabPlan, NETWORK_ROUTING_CONTEXT};
+use super::relay::Leg;
 use crate::scenario::NameServerKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 use toml::{Table, Value, toml};
 
 pub(super) fn controller_name(index: usize) -> String {
@@ -68,6 +70,21 @@ pub(super) fn name_server_config(plan: &LabPlan, net: Net) -> Table {
     config
 }
 
+/// The controllers' legs of the relay; none without one.
+pub(super) fn legs(plan: &LabPlan, net: Net) -> Vec<Leg> {
+    let stand_alone = plan.name_server.kind == NameServerKind::StandAlone;
+    let leg = |(index, trip_ms): (usize, &u32)| Leg {
+        half: Duration::from_micros(u64::from(*trip_ms) * 500),
+        controller: net.controller(index),
+        gateway: net.gateway(),
+        name_server: stand_alone.then(|| net.name_server()),
+        pool_side: net.pool_side(index),
+        gateway_side: net.gateway_side(index),
+        name_server_side: net.name_server_side(index),
+    };
+    plan.round_trip_ms.iter().enumerate().map(leg).collect()
+}
+
 /// `servers` of one name server.
 fn servers(address: IpAddr) -> Value {
     let mut server = Table::new();
@@ -93,9 +110,12 @@ pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: 
         [m3ua]
         routing_context = 1
     };
-    let name_server = match plan.name_server.kind {
-        NameServerKind::Embedded => net.gateway(),
-        NameServerKind::StandAlone => net.name_server(),
+    let relayed = !plan.round_trip_ms.is_empty();
+    let name_server = match (plan.name_server.kind, relayed) {
+        (NameServerKind::Embedded, false) => net.gateway(),
+        (NameServerKind::StandAlone, false) => net.name_server(),
+        (NameServerKind::Embedded, true) => net.gateway_side(index),
+        (NameServerKind::StandAlone, true) => net.name_server_side(index),
     };
     let mut hunt = Table::new();
     hunt.insert("servers".into(), servers(name_server));
@@ -104,6 +124,9 @@ pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: 
     set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
     set(&mut config, "asap", "hunt", hunt.into());
+    if relayed {
+        set(&mut config, "pool", "advertise", Value::Array(vec![text(net.pool_side(index))]));
+    }
     merge(&mut config, &plan.controller_settings);
     config
 }
@@ -206,6 +229,23 @@ mod tests {
         pools_most = 7 };
         let text = check_settings(&plan).unwrap_err().to_string();
         assert!(text.starts_with("[name_server.settings]") && text.contains("pools_most"), "{text}");
+    }
+
+    #[test]
+    fn behind_a_relay_a_controller_is_another_address_and_sees_others() {
+        let mut plan = plan();
+        plan.round_trip_ms = vec![1, 40, 150];
+        check_settings(&plan).unwrap();
+        let net = Net::any();
+        let config: gwc_pe::config::Config = controller_config(&plan, net, 2, 1).try_into().unwrap();
+        assert_eq!(config.pool.advertise, [net.pool_side(2)]);
+        assert_eq!(config.asap.hunt.servers[0].addresses, [net.gateway_side(2)]);
+        let legs = legs(&plan, net);
+        assert_eq!(
+            (legs.len(), legs[0].half, legs[2].half),
+            (3, Duration::from_micros(500), Duration::from_millis(75))
+        );
+        assert_eq!((legs[2].name_server, legs[2].pool_side), (None, net.pool_side(2)));
     }
 
     #[test]

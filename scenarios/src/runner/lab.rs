@@ -4,10 +4,13 @@
 //! [`Lab::wait_ready`], ..., [`Lab::stop`]. Dropping a lab kills what is left of it.
 
 use super::RunError;
-use super::address::{Net, UDP_PORT};
+use super::address::{Needs, Net, UDP_PORT};
 use super::admin::{self, GatewayState};
-use super::config::{check_settings, controller_config, controller_name, gateway_config, name_server_config, pe_id};
+use super::config::{
+    check_settings, controller_config, controller_name, gateway_config, legs, name_server_config, pe_id,
+};
 use super::process::Process;
+use super::relay::{Relay, RelayReport};
 use crate::scenario::{FaultKind, NameServer, NameServerKind, Target};
 use nix::sys::signal::Signal;
 use std::net::{IpAddr, SocketAddr};
@@ -31,6 +34,8 @@ pub struct LabPlan {
     pub controllers: usize,
     /// How many of them run from the start; absent: all.
     pub at_start: Option<usize>,
+    /// Empty: no relay. Else the round trip that a relay adds to each controller's way, ms.
+    pub round_trip_ms: Vec<u32>,
     /// The name server: in the gateway, or a process of its own.
     pub name_server: NameServer,
     /// Point codes of the network.
@@ -60,6 +65,7 @@ pub struct Lab {
     /// Stand-alone name server; none while it is killed.
     name_server: Option<Process>,
     controllers: Vec<Place>,
+    relay: Option<Relay>,
 }
 
 impl Lab {
@@ -69,18 +75,20 @@ impl Lab {
     /// Usage: the settings are wrong (nothing was started). Environment: no addresses, no files, no processes.
     pub fn start(plan: LabPlan) -> Result<Self, RunError> {
         check_settings(&plan)?;
-        let net = Net::find(plan.controllers)?;
+        let relayed = !plan.round_trip_ms.is_empty();
+        let net = Net::find(Needs { controllers: plan.controllers, relayed, population: 0 })?;
         for folder in ["config", "logs", "records"] {
             let folder = plan.out.join(folder);
             std::fs::create_dir_all(&folder)
                 .map_err(|e| environment(&folder, &e, "give a writable folder with --out"))?;
         }
+        let relay = if relayed { Some(Relay::start(&legs(&plan, net))?) } else { None };
         let name_server = match plan.name_server.kind {
             NameServerKind::Embedded => None,
             NameServerKind::StandAlone => Some(start_name_server(&plan, net)?),
         };
         let gateway = start_process(&plan, "sg-1", "sg", &gateway_config(&plan, net))?;
-        let mut lab = Self { gateway, name_server, controllers: Vec::new(), plan, net };
+        let mut lab = Self { gateway, name_server, controllers: Vec::new(), relay, plan, net };
         // A controller that does not find its name server waits before it tries again.
         if lab.name_server.is_some() {
             lab.wait_answering("enrp-1", net.name_server())?;
@@ -267,7 +275,8 @@ impl Lab {
     }
 
     /// Ends all processes: controllers first, so that they can deregister, then the gateway and the name server. What does not end is killed.
-    pub fn stop(mut self) {
+    /// What the relay did, if there is one.
+    pub fn stop(mut self) -> Option<RelayReport> {
         let mut controllers: Vec<_> = self.controllers.iter_mut().filter_map(|place| place.process.take()).collect();
         for process in &mut controllers {
             process.signal(Signal::SIGCONT);
@@ -286,6 +295,7 @@ impl Lab {
                 tracing::warn!("{} did not end by itself", process.name());
             }
         }
+        self.relay.take().map(Relay::finish)
     }
 
     fn start_controller(&mut self, index: usize) -> Result<(), RunError> {

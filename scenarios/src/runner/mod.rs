@@ -10,11 +10,13 @@ pub mod lab;
 pub mod machine;
 mod plan;
 mod process;
+mod relay;
 mod run;
 mod screen;
 pub mod traffic;
 
 pub use plan::check;
+pub use relay::RelayReport;
 pub use run::{RunOptions, out_folder, run};
 
 /// Why a run could not take place; each kind has its exit code.

@@ -43,6 +43,7 @@ pub(super) fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
         out: out.to_owned(),
         controllers: controllers.count,
         at_start: controllers.at_start,
+        round_trip_ms: controllers.round_trip_ms.clone(),
         name_server: scenario.name_server.clone(),
         network_pcs: network_pcs(scenario.load.groups),
         pool_pcs: vec![POOL_PC],

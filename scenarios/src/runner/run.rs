@@ -186,9 +186,12 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
     let finished = traffic.finish();
     journal.record('Q', Instant::now(), "")?;
     drop(sampler);
-    lab.stop();
+    let relay = lab.stop();
     result?;
     finished.map_err(|error| RunError::Environment(format!("the traffic source: {error:#}")))?;
+    if let Some(report) = relay {
+        journal.event("relay", json!(report))?;
+    }
     journal.event("end", json!({ "interrupted": interrupt.seen(), "crashes": crashes }))?;
     Ok(Attempted { processes, interrupted: interrupt.seen(), crashes })
 }
