@@ -29,8 +29,7 @@ pub fn resolution(pool: u32) -> Bytes {
 #[must_use]
 pub fn registration(element: u32, pes: u32, policy: &Policy) -> (ClientId, SocketAddr, Bytes) {
     let address = IpAddr::V4(Ipv4Addr::from(0x7f10_0000 + element));
-    let transport =
-        SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: vec![address] };
+    let transport = SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: vec![address] };
     let registered = PoolElement {
         id: PeId(element + 1),
         home: ServerId(0),

@@ -62,14 +62,8 @@ impl Relay {
         });
         let birth = sg::Birth { now, clock, seed: [2; 32], record: RecordSink::Off };
         let gateway = sg::Node::new(gateway_config(), birth);
-        let controller = gwc_pe::node::Node::new(
-            controller_config(),
-            [3; 32],
-            clock,
-            now,
-            vec![CONTROLLER],
-            RecordSink::Off,
-        );
+        let controller =
+            gwc_pe::node::Node::new(controller_config(), [3; 32], clock, now, vec![CONTROLLER], RecordSink::Off);
         let mut relay = Self { now, start: now, network, assoc, streams: 0, asp, gateway, controller, sent: 0 };
         for _ in 0..STEPS_MAX {
             if relay.asp.state() == AspState::Active && relay.gateway.active_controllers() == 1 {

@@ -90,7 +90,7 @@ impl Node {
 type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
-    let counters: [Of<pool::Counters, u64>; 20] = [
+    let counters: [Of<pool::Counters, u64>; 23] = [
         ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
         ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
         ("released", "Output given to the network side.", |c| c.released),
@@ -101,6 +101,9 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         ("groups_given", "Times a group was given to a controller.", |c| c.given),
         ("chosen_by_groups", "Of these, without the pool's policy.", |c| c.chosen_by_groups),
         ("window_full", "Times a group waited for the window toward its controller.", |c| c.window_full),
+        ("moves_started", "Planned moves of groups begun.", |c| c.moves_started),
+        ("moves_completed", "Planned moves ended as planned.", |c| c.moves_completed),
+        ("moves_cancelled", "Planned moves ended otherwise.", |c| c.moves_cancelled),
         ("groups_refused", "Groups beyond groups_max.", |c| c.groups_refused),
         ("associations_refused", "Associations not opened.", |c| c.associations_refused),
         ("held_overflows", "Controllers given up for too much uncommitted output.", |c| c.held_overflows),
@@ -120,11 +123,13 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
             metrics.sample(&[("pool", &view.pool)], read(&view.counters) as f64);
         }
     }
-    let gauges: [Of<pool::View, usize>; 5] = [
+    let gauges: [Of<pool::View, usize>; 7] = [
         ("queued_messages", "Messages waiting or unconfirmed.", |v| v.queued_messages),
         ("queued_bytes", "Bytes waiting or unconfirmed.", |v| v.queued_bytes),
         ("groups", "Groups known.", |v| v.groups),
         ("groups_waiting", "Groups without a controller.", |v| v.groups_waiting),
+        ("moves_outstanding", "Planned moves begun and not ended.", |v| v.moves_outstanding),
+        ("moves_planned", "Planned moves to be begun.", |v| v.moves_planned),
         ("available", "1 when the pool can be reached.", |v| usize::from(v.available)),
     ];
     for (name, help, read) in gauges {

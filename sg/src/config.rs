@@ -209,6 +209,15 @@ pub struct Failover {
     pub lease_ms_max: u64,
     /// How long a controller that said ASPIA or ASPDN has to confirm what it was sent.
     pub drain_ms: u64,
+    /// A controller that joins or comes back takes its fair number of groups from the others by planned moves: the same number for
+    /// each with round robin and random, by weight with their weighted kinds. Other policies do not share, and no group is moved.
+    pub rebalance: bool,
+    /// How long after a controller became active the groups are shared anew.
+    #[schemars(range(min = 1))]
+    pub rebalance_after_ms: u64,
+    /// Most planned moves at the same time. Each keeps one group waiting for a round trip to its old controller.
+    #[schemars(range(min = 1))]
+    pub moves_outstanding_max: usize,
 }
 
 /// One pool, GatewayPool, that has point code 2 and serves ISUP; the network is point code 1.
@@ -297,6 +306,9 @@ impl Default for Failover {
             fence_margin_ms: 20,
             lease_ms_max: 5_000,
             drain_ms: 320,
+            rebalance: true,
+            rebalance_after_ms: 200,
+            moves_outstanding_max: 16,
         }
     }
 }
@@ -428,7 +440,10 @@ impl Failover {
         ConfigError::unless(self.confirm_ms >= self.dead_ms, "failover.confirm_ms", "not less than failover.dead_ms")?;
         ConfigError::unless(self.asp_up_ms > 0, "failover.asp_up_ms", "more than 0")?;
         ConfigError::unless(self.reconnect_ms > 0, "failover.reconnect_ms", "more than 0")?;
-        ConfigError::unless(self.lease_ms_max > 0, "failover.lease_ms_max", "more than 0")
+        ConfigError::unless(self.lease_ms_max > 0, "failover.lease_ms_max", "more than 0")?;
+        ConfigError::unless(self.rebalance_after_ms > 0, "failover.rebalance_after_ms", "more than 0")?;
+        let one = self.moves_outstanding_max > 0;
+        ConfigError::unless(one, "failover.moves_outstanding_max", "more than 0; `rebalance = false` moves none")
     }
 }
 
@@ -457,6 +472,8 @@ mod tests {
             ("[enrp]\nserver_id = 0", "enrp.server_id"),
             ("[enrp.server]\npools_max = 0", "enrp.server.pools_max"),
             ("[failover]\ndead_ms = 10", "failover.dead_ms"),
+            ("[failover]\nrebalance_after_ms = 0", "failover.rebalance_after_ms"),
+            ("[failover]\nmoves_outstanding_max = 0", "failover.moves_outstanding_max"),
             ("[[as]]\ndpc = []", "as[0].dpc"),
             ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
             ("[[as]]\ndpc = [1]\ncongestion_percent = 0", "as[0].congestion_percent"),

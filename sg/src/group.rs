@@ -52,6 +52,8 @@ pub(crate) struct Group {
     cookie: Option<Bytes>,
     /// The owner has yet to get the cookie, before any message.
     pub(crate) echo_due: bool,
+    /// The owner was asked to give it back: it gets no message any more.
+    pub(crate) asked_back: bool,
     /// It is in the list of groups that wait for an owner.
     pub(crate) waits: bool,
     /// Output of the owner that no cookie has committed yet.
@@ -71,6 +73,7 @@ impl Group {
             last_id: start,
             cookie: None,
             echo_due: false,
+            asked_back: false,
             waits: false,
             held: Vec::new(),
             held_bytes: 0,
@@ -121,6 +124,12 @@ impl Group {
             }
         }
         freed
+    }
+
+    /// Frees everything that was sent.
+    pub(crate) fn confirm_sent(&mut self) -> Freed {
+        let last = self.sent.checked_sub(1).and_then(|last| self.queue.get(last));
+        last.map(|copy| copy.correlation_id).map_or_else(Freed::default, |last| self.confirm(last))
     }
 
     /// True when this message, once sent to the present owner, needs no confirmation any more.

@@ -88,6 +88,17 @@ impl Liveness {
         self.silent_since.map(|since| since + patience)
     }
 
+    /// Not silent for longer than two BEATs or round trips.
+    pub(crate) fn is_prompt(&self, now: Instant, rtt: Option<Duration>) -> bool {
+        let usual = 2 * self.pace.beat.max(rtt.unwrap_or_default());
+        self.silent_since.is_none_or(|since| now < since + usual)
+    }
+
+    /// It answered a liveness BEAT once.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered > 0
+    }
+
     /// This gateway itself did not run for a while: what was sent to it waits unread, so the controller is not to blame. What was
     /// heard after the stall needs no excuse: silence never begins later than now.
     pub(crate) fn excuse(&mut self, now: Instant, stall: Duration) {

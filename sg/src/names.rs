@@ -1,9 +1,10 @@
 //! The name service: an ASAP pool user, and the ENRP server in this process or the way to one outside.
 
 use crate::config;
-use crate::pool::{Directory, Location};
+use crate::pool::{Directory, Location, Share};
+use asap::policy::PolicyKind;
 use asap::pool_user::Selection;
-use asap::wire::{PeId, PoolElement, PoolHandle, ServerId, Transport as UserTransport};
+use asap::wire::{PeId, Policy, PoolElement, PoolHandle, ServerId, Transport as UserTransport};
 use asap::{ConnId, HuntConfig, PuConfig, PuEvent, PuMachine, Transmit};
 use bytes::Bytes;
 use enrp::{ClientId, Server};
@@ -272,6 +273,28 @@ impl Directory for Names {
         match self.user.select(now, pool, |element| usable(element.id.0)) {
             Selection::Element { pe, .. } => Some(pe.0),
             Selection::NoneUsable | Selection::Resolving | Selection::TooManyPools => None,
+        }
+    }
+
+    fn share(&self, pool: &PoolHandle, pe: u32) -> Share {
+        let Some(pool) = self.user.pool(pool) else { return Share::Unknown };
+        let Some(element) = pool.element(PeId(pe)) else { return Share::Unknown };
+        match (PolicyKind::from(pool.policy()), &element.policy) {
+            (PolicyKind::RoundRobin | PolicyKind::Random, _) => Share::Weight(1),
+            (
+                PolicyKind::WeightedRoundRobin | PolicyKind::WeightedRandom,
+                Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight },
+            ) => Share::Weight(*weight),
+            // An element that names another policy than its pool's counts as weight 1 (asap::policy).
+            (PolicyKind::WeightedRoundRobin | PolicyKind::WeightedRandom, _) => Share::Weight(1),
+            (
+                PolicyKind::Priority
+                | PolicyKind::LeastUsed
+                | PolicyKind::LeastUsedDegradation
+                | PolicyKind::PriorityLeastUsed
+                | PolicyKind::RandomizedLeastUsed,
+                _,
+            ) => Share::None,
         }
     }
 

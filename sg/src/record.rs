@@ -7,7 +7,7 @@ use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey, NO_CIC_BLOCK};
 use m3ua_lite::wire::ProtocolData;
 use sctp::ClockAnchor;
 use serde::{Serialize, Serializer};
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io;
 use std::time::Instant;
 
@@ -157,14 +157,18 @@ impl Recorder {
 
     /// A group is given to a controller.
     pub(crate) fn given(&mut self, now: Instant, pe: u32, group: &GroupKey) {
-        if !self.on {
-            return;
+        if self.on {
+            let t = self.clock.ns(now);
+            let _ = writeln!(self.lines, "G,{t},{pe:08x},{}", GroupRecord(group));
         }
-        let t = self.clock.ns(now);
-        let GroupKey { opc, dpc, si, sls, cic_block } = group;
-        // User parts without circuits have their SLS in the place of the block.
-        let block = if *cic_block == NO_CIC_BLOCK { u16::from(*sls) } else { *cic_block };
-        let _ = writeln!(self.lines, "G,{t},{pe:08x},{opc},{dpc},{si},{block}");
+    }
+
+    /// A planned move of a group begins.
+    pub(crate) fn moving(&mut self, now: Instant, from: u32, to: u32, group: &GroupKey) {
+        if self.on {
+            let t = self.clock.ns(now);
+            let _ = writeln!(self.lines, "M,{t},{from:08x},{to:08x},{}", GroupRecord(group));
+        }
     }
 
     /// A controller is given up.
@@ -197,6 +201,18 @@ impl Recorder {
     }
 }
 
+/// A group in a line: `opc,dpc,si,block`.
+struct GroupRecord<'a>(&'a GroupKey);
+
+impl fmt::Display for GroupRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GroupKey { opc, dpc, si, sls, cic_block } = self.0;
+        // User parts without circuits have their SLS in the place of the block.
+        let block = if *cic_block == NO_CIC_BLOCK { u16::from(*sls) } else { *cic_block };
+        write!(f, "{opc},{dpc},{si},{block}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,6 +229,7 @@ mod tests {
         record.discarded(now, Discard::NoRoute, Direction::Up, &message);
         record.discarded(now, Discard::NoPeer, Direction::Down, &ProtocolData { si: 3, ..message });
         record.given(now, 0xbeef, &group);
+        record.moving(now, 0xbeef, 0xcafe, &group);
         record.gave_up(now, 0xbeef, GiveUp::AspDown);
         assert_eq!(
             record.lines(),
@@ -222,6 +239,7 @@ mod tests {
              X,77,no-route,up,1,2,5,2,3,289,210110\n\
              X,77,no-peer,down,1,2,3,2,3,,210110\n\
              G,77,0000beef,1,2,5,9\n\
+             M,77,0000beef,0000cafe,1,2,5,9\n\
              F,77,0000beef,asp-down\n"
         );
         record.flush().unwrap();

@@ -7,13 +7,17 @@ use crate::group::GroupId;
 use crate::liveness::{Lease, Liveness, Pace};
 use crate::msu::{self, ErrorLimit};
 use bytes::Bytes;
-use m3ua_lite::session::{CorrelationId, HEARTBEAT_MAX, Heartbeat};
+use m3ua_lite::session::{CorrelationId, GroupKey, HEARTBEAT_MAX, Heartbeat};
 use m3ua_lite::sgp::Sgp;
 use m3ua_lite::wire::{Beat, Message};
 use rustc_hash::FxHashSet;
 use sctp::{AssocId, SendError, ppid};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+/// A message that stays unconfirmed while others are confirmed is not slow but stuck: after so many times the patience for a controller
+/// that confirms nothing.
+const STUCK: u32 = 10;
 
 /// How far an association to a controller is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,7 @@ pub(super) enum Phase {
 pub(super) enum Ask {
     Liveness(u64),
     Barrier(u64),
+    Release(GroupKey),
 }
 
 /// How an ASP treats Heartbeat Data.
@@ -62,6 +67,8 @@ pub(super) struct Controller {
     pub(super) unconfirmed: usize,
     /// When it last confirmed one.
     pub(super) confirmed_at: Option<Instant>,
+    /// Groups it was asked for and has not given back.
+    pub(super) asked_back: usize,
     pub(super) live: Liveness,
     /// Round trip when it was last looked at.
     pub(super) rtt: Option<Duration>,
@@ -92,6 +99,7 @@ impl Controller {
             blocked: FxHashSet::default(),
             unconfirmed: 0,
             confirmed_at: None,
+            asked_back: 0,
             live: Liveness::new(now, pace),
             rtt: None,
             lease: Lease::default(),
@@ -131,6 +139,17 @@ impl Controller {
         let message = asap::wire::Message::CookieEcho { cookie };
         let bytes = message.encode().map_err(|_| SendError::BadLength)?;
         cx.net.send(cx.now, self.assoc, How { stream, ppid: ppid::ASAP, unordered: false }, bytes)
+    }
+
+    /// It owes an answer to something that was sent in order.
+    pub(super) fn owes(&self) -> bool {
+        self.unconfirmed > 0 || self.asked_back > 0
+    }
+
+    /// When what it was asked or sent at `since` is unanswered for too long: `patience` after it last confirmed anything.
+    pub(super) fn stuck_at(&self, since: Instant, patience: Duration) -> Instant {
+        let silent = self.confirmed_at.map_or(since, |confirmed| confirmed.max(since)) + patience;
+        silent.min(since + patience * STUCK)
     }
 
     /// Sends an M3UA message that is not DATA. False: SCTP did not take it.
@@ -218,7 +237,7 @@ impl Controller {
         }
     }
 
-    fn note_asked(&mut self, ask: Ask) {
+    pub(super) fn note_asked(&mut self, ask: Ask) {
         match &mut self.echo {
             Echo::Exact { outstanding } => *outstanding += 1,
             Echo::Anonymous { asked, .. } => *asked = Some(ask),
@@ -230,7 +249,8 @@ impl Controller {
         let ask = match data.map(Heartbeat::decode) {
             Some(Heartbeat::Barrier(id)) => Some(Ask::Barrier(id)),
             Some(Heartbeat::Liveness(number)) => Some(Ask::Liveness(number)),
-            Some(Heartbeat::Release(_) | Heartbeat::Lease(_) | Heartbeat::Foreign(_)) | None => None,
+            Some(Heartbeat::Release(group)) => Some(Ask::Release(group)),
+            Some(Heartbeat::Lease(_) | Heartbeat::Foreign(_)) | None => None,
         };
         match (&mut self.echo, ask) {
             (Echo::Exact { outstanding }, Some(_)) => *outstanding = outstanding.saturating_sub(1),

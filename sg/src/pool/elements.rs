@@ -194,6 +194,7 @@ impl Pool {
         if self.gather.is_none() {
             self.assign_waiting(cx);
         }
+        self.share_soon(cx.now);
     }
 
     /// Registered elements that may become active soon.

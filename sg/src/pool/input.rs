@@ -34,7 +34,7 @@ impl Pool {
         }
         // Whatever it was: its M3UA layer lives.
         if let Some(controller) = self.controllers.get_mut(&assoc) {
-            controller.live.heard(cx.now, controller.unconfirmed > 0);
+            controller.live.heard(cx.now, controller.owes());
         }
         true
     }
@@ -126,12 +126,13 @@ impl Pool {
                 }
                 self.drained(cx, assoc);
             }
+            Some(Ask::Release(key)) => self.given_back(cx, assoc, &key),
             None => {}
         }
     }
 
     /// Messages of a controller are applied.
-    fn freed(&mut self, now: Instant, assoc: AssocId, freed: Freed) {
+    pub(super) fn freed(&mut self, now: Instant, assoc: AssocId, freed: Freed) {
         self.queued.messages -= freed.messages;
         self.queued.bytes -= freed.bytes;
         self.counters.applied += freed.messages as u64;

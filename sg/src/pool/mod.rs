@@ -6,12 +6,14 @@
 //! * [`elements`]: the pool's elements, connecting, ASP states
 //! * [`input`]: what controllers send: output, cookies, BEATs
 //! * [`takeover`]: giving a controller up, fencing, planned stops
+//! * [`moves`]: planned moves, so that each controller has its share
 //!
 //! A message that was offered is in exactly one place: a group's queue, applied, or discarded with a counted cause.
 
 mod controller;
 mod elements;
 mod input;
+mod moves;
 mod overload;
 mod takeover;
 #[cfg(test)]
@@ -30,6 +32,7 @@ pub(crate) use elements::Location;
 use m3ua_lite::as_state::{As, AsConfig, AsState};
 use m3ua_lite::session::{CorrelationId, GroupKey, stream_for};
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode};
+use moves::Moves;
 use rustc_hash::FxHashMap;
 use sctp::{AssocId, SendError};
 use std::collections::{BTreeMap, VecDeque};
@@ -65,10 +68,23 @@ pub(crate) trait Directory {
     fn resolve(&mut self, now: Instant, pool: &PoolHandle);
     /// The element for a new group, by the pool's policy, among the usable ones.
     fn select(&mut self, now: Instant, pool: &PoolHandle, usable: &dyn Fn(u32) -> bool) -> Option<u32>;
+    /// What part of the groups the element should have by the pool's policy.
+    fn share(&self, pool: &PoolHandle, pe: u32) -> Share;
     /// The element serves, or serves no more: resolution yields it accordingly (N5).
     fn set_usable(&mut self, now: Instant, pool: &PoolHandle, pe: u32, usable: bool);
     /// ASAP_ENDPOINT_UNREACHABLE, once an event.
     fn report_unreachable(&mut self, now: Instant, pool: &PoolHandle, pe: u32);
+}
+
+/// An element's part of a pool's groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// In proportion to its weight; all have the same one if the policy has none.
+    Weight(u32),
+    /// The name service has not told yet.
+    Unknown,
+    /// The policy does not share: it goes by priority or load.
+    None,
 }
 
 /// What a pool works with during one call.
@@ -119,6 +135,7 @@ pub(crate) struct Pool {
     controllers: BTreeMap<AssocId, Controller>,
     /// Groups of controllers that were given up, and when they may move.
     fences: Vec<(Instant, Vec<GroupId>)>,
+    moves: Moves,
     counters: Counters,
 }
 
@@ -157,6 +174,7 @@ impl Pool {
             elements: BTreeMap::new(),
             controllers: BTreeMap::new(),
             fences: Vec::new(),
+            moves: Moves::default(),
             counters: Counters::default(),
             settings,
         }
@@ -222,20 +240,22 @@ impl Pool {
         if self.gather.is_some() {
             return None;
         }
-        let (elements, controllers) = (&self.elements, &self.controllers);
-        let usable = |pe: u32| {
-            let assoc = elements.get(&pe).and_then(|element| element.assoc);
-            assoc.and_then(|assoc| controllers.get(&assoc)).is_some_and(|controller| controller.phase == Phase::Active)
+        let (elements, controllers, now) = (&self.elements, &self.controllers, cx.now);
+        let with = |pe: u32| elements.get(&pe).and_then(|element| controllers.get(&element.assoc?));
+        let active = || controllers.values().filter(|controller| controller.phase == Phase::Active);
+        active().next()?;
+        // Not one that may hang, if there is another: after a double failure that would cost the time of detection again.
+        let prompt = |pe: u32| with(pe).is_some_and(|controller| controller.is_prompt(now));
+        let any = |pe: u32| with(pe).is_some_and(|controller| controller.phase == Phase::Active);
+        let mut select = |usable: &dyn Fn(u32) -> bool| {
+            let pe = cx.directory.select(now, &self.handle, usable)?;
+            elements.get(&pe)?.assoc
         };
-        if !controllers.values().any(|controller| controller.phase == Phase::Active) {
-            return None;
-        }
-        let chosen = cx.directory.select(cx.now, &self.handle, &usable).and_then(|pe| elements.get(&pe)?.assoc);
-        chosen.or_else(|| {
+        select(&prompt).or_else(|| select(&any)).or_else(|| {
             self.counters.chosen_by_groups += 1;
-            let active = controllers.values().filter(|controller| controller.phase == Phase::Active);
             let left = |pe: u32| elements.get(&pe).is_none_or(|element| !element.in_pool);
-            active.min_by_key(|c| (left(c.pe), c.groups.len())).map(|controller| controller.assoc)
+            let least = active().min_by_key(|c| (left(c.pe), !c.is_prompt(now), c.groups.len()));
+            least.map(|controller| controller.assoc)
         })
     }
 
@@ -262,6 +282,9 @@ impl Pool {
             return true;
         }
         let group = &mut self.groups[id.0 as usize];
+        if group.asked_back {
+            return true;
+        }
         let stream = stream_for(&self.keys[id.0 as usize], controller.streams);
         if group.echo_due
             && let Some(cookie) = group.cookie().cloned()
@@ -417,6 +440,7 @@ impl Pool {
             self.gather = None;
             self.assign_waiting(cx);
         }
+        self.handle_moves(cx);
     }
 
     /// When [`Pool::handle_timeout`] or [`Pool::end_batch`] has something to do.
@@ -425,7 +449,10 @@ impl Pool {
         let fence = self.fences.iter().map(|(at, _)| *at).min();
         let connect = self.elements.values().filter_map(|element| element.connect_at()).min();
         let controllers = self.controllers.values().filter_map(Controller::poll_timeout).min();
-        [recovery, fence, connect, controllers, self.first_wait, self.gather].into_iter().flatten().min()
+        [recovery, fence, connect, controllers, self.first_wait, self.gather, self.next_move()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether the network must be told that the pool can (true) or cannot be reached, since the last call.

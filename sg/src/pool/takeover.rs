@@ -11,10 +11,6 @@ use m3ua_lite::asp::AspState;
 use sctp::{AssocId, CloseReason};
 use std::time::Instant;
 
-/// A message that stays unconfirmed while others are confirmed is not slow but stuck: after so many times the patience for a controller
-/// that confirms nothing.
-const STUCK: u32 = 10;
-
 impl Pool {
     /// An association ended. False: not one of this pool.
     pub(crate) fn closed(&mut self, cx: &mut Cx<'_>, assoc: AssocId, reason: &CloseReason) -> bool {
@@ -53,6 +49,7 @@ impl Pool {
             self.counters.given_up += 1;
             cx.record.gave_up(cx.now, controller.pe, why);
         }
+        self.cancel_moves(cx.now, assoc);
         let mut groups: Vec<GroupId> = controller.groups.iter().copied().collect();
         groups.sort_unstable();
         for id in &groups {
@@ -133,7 +130,7 @@ impl Pool {
     }
 
     /// A group has no owner: it gets the next one, or waits.
-    fn free(&mut self, cx: &mut Cx<'_>, id: GroupId) {
+    pub(super) fn free(&mut self, cx: &mut Cx<'_>, id: GroupId) {
         let group = &mut self.groups[id.0 as usize];
         group.owner = Owner::Nobody;
         if group.len() > 0 && self.unavailable {
@@ -149,6 +146,7 @@ impl Pool {
     /// A controller leaves by its own wish (ASPIA, ASPDN, override): it gets nothing new, finishes what it was sent, and each of its
     /// groups moves as soon as it has.
     pub(super) fn drain(&mut self, cx: &mut Cx<'_>, assoc: AssocId) {
+        self.cancel_moves(cx.now, assoc);
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         controller.phase = Phase::Draining(cx.now + ms(self.settings.failover.drain_ms));
         controller.clear_backlog();
@@ -214,9 +212,7 @@ impl Pool {
                 let group = &groups[id.0 as usize];
                 group.owner != Owner::Controller(*assoc) || group.is_confirmed(correlation_id)
             });
-            let silent =
-                |at: Instant| controller.confirmed_at.map_or(at, |confirmed| confirmed.max(at)) + patience <= cx.now;
-            if oldest.is_some_and(|at| silent(at) || at + patience * STUCK <= cx.now) {
+            if oldest.is_some_and(|at| controller.stuck_at(at, patience) <= cx.now) {
                 over.push(*assoc);
             }
         }

@@ -32,6 +32,12 @@ pub(crate) struct Counters {
     pub(crate) chosen_by_groups: u64,
     /// Times a group had to wait because `unconfirmed_max` messages were unconfirmed at its controller.
     pub(crate) window_full: u64,
+    /// Planned moves begun.
+    pub(crate) moves_started: u64,
+    /// Of these, ended with the group at the controller it was meant for.
+    pub(crate) moves_completed: u64,
+    /// Of these, ended otherwise: a controller left or was given up.
+    pub(crate) moves_cancelled: u64,
     /// Groups refused (`groups_max`).
     pub(crate) groups_refused: u64,
     /// Associations not opened (`associations_max`, no address).
@@ -74,6 +80,10 @@ pub(crate) struct View {
     pub(crate) available: bool,
     pub(crate) groups: usize,
     pub(crate) groups_waiting: usize,
+    /// Planned moves begun and not ended.
+    pub(crate) moves_outstanding: usize,
+    /// Planned moves to be begun.
+    pub(crate) moves_planned: usize,
     pub(crate) queued_messages: usize,
     pub(crate) queued_bytes: usize,
     pub(crate) controllers: Vec<ControllerView>,
@@ -145,6 +155,8 @@ impl Pool {
             available: self.is_available(),
             groups: self.groups.len(),
             groups_waiting: self.waiting.len(),
+            moves_outstanding: self.moves.outstanding(),
+            moves_planned: self.moves.planned(),
             queued_messages: self.queued.messages,
             queued_bytes: self.queued.bytes,
             controllers: controllers.collect(),

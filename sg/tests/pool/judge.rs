@@ -11,6 +11,9 @@ struct Gateway {
     discarded: usize,
     pub(crate) given_up: Vec<(u64, String, String)>,
     given: usize,
+    /// Planned moves: PE from, PE to.
+    moved: Vec<(String, String)>,
+    owners: BTreeMap<Vec<String>, String>,
 }
 
 #[derive(Debug)]
@@ -24,6 +27,10 @@ pub(crate) struct Verdict {
     /// Time in ms of the start of the clock, PE, why.
     pub(crate) given_up: Vec<(u64, String, String)>,
     pub(crate) groups_given: usize,
+    /// Planned moves begun: PE from, PE to.
+    pub(crate) moved: Vec<(String, String)>,
+    /// Groups that each PE was given last.
+    pub(crate) shares: BTreeMap<String, usize>,
 }
 
 struct Line {
@@ -102,6 +109,8 @@ pub(crate) fn judge(
             peer.received.get(&cic).map(|all| all.iter().map(|data| hex(data)).collect()).unwrap_or_default();
         assert_eq!(got, wanted, "circuit {cic}, toward the network");
     }
+    let mut shares: BTreeMap<String, usize> = BTreeMap::new();
+    gateway.owners.values().for_each(|pe| *shares.entry(pe.clone()).or_default() += 1);
     Verdict {
         longest,
         messages: peer.messages(),
@@ -110,6 +119,8 @@ pub(crate) fn judge(
         restored,
         given_up: gateway.given_up,
         groups_given: gateway.given,
+        moved: gateway.moved,
+        shares,
     }
 }
 
@@ -124,7 +135,11 @@ fn read_gateway(record: &[u8], anchor_ns: u64) -> Gateway {
                 let at_ms = (f[1].parse::<u64>().unwrap() - anchor_ns) / 1_000_000;
                 gateway.given_up.push((at_ms, f[2].into(), f[3].into()));
             }
-            "G" => gateway.given += 1,
+            "G" => {
+                gateway.given += 1;
+                gateway.owners.insert(f[3..].iter().map(|field| (*field).to_owned()).collect(), f[2].into());
+            }
+            "M" => gateway.moved.push((f[2].into(), f[3].into())),
             "H" => {}
             other => panic!("unknown line {other}"),
         }

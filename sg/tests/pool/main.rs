@@ -6,6 +6,7 @@
 
 mod chaos;
 mod judge;
+mod moves;
 mod names;
 mod peer;
 mod user;
@@ -134,7 +135,7 @@ fn seeds() -> std::ops::RangeInclusive<u64> {
     1..=std::env::var("SIGPOOL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
 }
 
-fn ms(ms: u64) -> Duration {
+const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 

@@ -75,6 +75,8 @@ pub(crate) struct World {
     cargo: BTreeMap<u64, (IpAddr, Arrival)>,
     count: u64,
     random: u64,
+    /// One way, on top of 100 to 300 us.
+    pub(crate) delay: Duration,
     /// Of 1,000 datagrams, how many are lost.
     pub(crate) loss_per_mille: u64,
     /// Whether a dead process's host says so.
@@ -93,6 +95,7 @@ impl World {
             cargo: BTreeMap::new(),
             count: 0,
             random: seed | 1,
+            delay: Duration::ZERO,
             loss_per_mille: 0,
             icmp: true,
         }
@@ -174,7 +177,7 @@ impl World {
         if self.random() % 1_000 < self.loss_per_mille {
             return;
         }
-        let delay = Duration::from_micros(100 + self.random() % 200);
+        let delay = self.delay + Duration::from_micros(100 + self.random() % 200);
         let from = std::net::SocketAddr::new(from, UDP_PORT);
         let datagram = Datagram { from, to: transmit.to.ip(), payload: transmit.payload };
         self.fly(delay, transmit.to.ip(), Arrival::Datagram(datagram));

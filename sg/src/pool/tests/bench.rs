@@ -3,7 +3,7 @@
 use crate::config::{As, Failover};
 use crate::group::GroupId;
 use crate::msu::{self, Msu};
-use crate::pool::{Cx, Directory, How, Location, Pool, Settings, Transport};
+use crate::pool::{Counters, Cx, Directory, How, Location, Pool, Settings, Share, Transport};
 use crate::record::Recorder;
 use asap::wire::{Message as Asap, PoolHandle};
 use bytes::Bytes;
@@ -62,6 +62,8 @@ pub(super) struct Names {
     pub(super) resolved: usize,
     pub(super) usable: Vec<(u32, bool)>,
     pub(super) reported: Vec<u32>,
+    /// Elements whose share is not 1.
+    pub(super) shares: std::collections::BTreeMap<u32, Share>,
     turn: u32,
 }
 
@@ -74,6 +76,9 @@ impl Directory for Names {
         let next = (1..=9).map(|step| (self.turn + step - 1) % 9 + 1).find(|pe| usable(*pe))?;
         self.turn = next;
         Some(next)
+    }
+    fn share(&self, _pool: &PoolHandle, pe: u32) -> Share {
+        self.shares.get(&pe).copied().unwrap_or(Share::Weight(1))
     }
     fn set_usable(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32, usable: bool) {
         self.usable.push((pe, usable));
@@ -92,6 +97,8 @@ pub(super) enum Got {
     /// Barrier with its id.
     Barrier(u64),
     Liveness(u64),
+    /// Asked for the group of this block.
+    Release(u16),
     LeaseEcho,
     /// Anything else, by name.
     Other(&'static str),
@@ -216,6 +223,7 @@ impl Bench {
         let data = match beat {
             Got::Barrier(id) => Heartbeat::Barrier(*id).encode(&mut room),
             Got::Liveness(id) => Heartbeat::Liveness(*id).encode(&mut room),
+            Got::Release(block) => Heartbeat::Release(key(*block * 32)).encode(&mut room),
             Got::Data(..) | Got::CookieEcho(_) | Got::LeaseEcho | Got::Other(_) => panic!("no BEAT: {beat:?}"),
         };
         self.send(assoc, 0, &Message::BeatAck(Beat { data: Some(data) }));
@@ -323,7 +331,11 @@ fn decode(how: How, bytes: &Bytes) -> Got {
                 assert!(how.unordered && how.stream == 0, "overtakes DATA");
                 Got::Liveness(id)
             }
-            Heartbeat::Release(_) | Heartbeat::Lease(_) | Heartbeat::Foreign(_) => Got::Other("foreign BEAT"),
+            Heartbeat::Release(group) => {
+                assert!(!how.unordered && how.stream == stream_for(&group, STREAMS), "ordered behind the group's DATA");
+                Got::Release(group.cic_block)
+            }
+            Heartbeat::Lease(_) | Heartbeat::Foreign(_) => Got::Other("foreign BEAT"),
         },
         Message::BeatAck(_) => Got::LeaseEcho,
         _ => Got::Other(name),
@@ -345,6 +357,11 @@ impl Pool {
                 assert_eq!(self.groups[id.0 as usize].owner, crate::group::Owner::Controller(*assoc), "one owner");
             }
         }
+        let asked_back: usize = self.controllers.values().map(|controller| controller.asked_back).sum();
+        assert_eq!(asked_back, self.moves.outstanding(), "moves by controller");
+        assert_eq!(asked_back, self.groups.iter().filter(|group| group.asked_back).count(), "moves by group");
+        let Counters { moves_started, moves_completed, moves_cancelled, .. } = self.counters;
+        assert_eq!(moves_started, moves_completed + moves_cancelled + asked_back as u64, "moves by counter");
         for (index, group) in self.groups.iter().enumerate() {
             let id = GroupId(index as u32);
             match group.owner {
