@@ -206,6 +206,9 @@ pub struct Session {
     pub lease: bool,
     /// The lease lasts this long from the sending of the BEAT that the gateway echoed.
     pub lease_ms: u32,
+    /// Toward a gateway far away the lease is three round trips, when that is longer than `lease_ms`, but no longer than this. The
+    /// gateway must grant it (its own `lease_ms_max`).
+    pub lease_ms_max: u32,
     /// Interval of those BEATs.
     #[schemars(range(min = 1))]
     pub lease_beat_ms: u64,
@@ -240,6 +243,7 @@ impl Default for Session {
         Self {
             lease: true,
             lease_ms: 280,
+            lease_ms_max: 2_000,
             lease_beat_ms: 40,
             plain_si: (0..16).filter(|si| *si != ISUP).collect(),
             echo_other_si: false,
@@ -292,6 +296,7 @@ impl Config {
         let capacity = (0.0..=1_000_000.0).contains(&session.capacity_per_s);
         need(capacity, "session.capacity_per_s", "0 (no limit) to 1000000 messages a second")?;
         need(session.waiting_max > 0, "session.waiting_max", "more than 0")?;
+        need(session.lease_ms <= session.lease_ms_max, "session.lease_ms_max", "session.lease_ms at least")?;
         need(session.gateways_max > 0, "session.gateways_max", "more than 0")?;
         need(session.groups_max > 0, "session.groups_max", "more than 0")?;
         self.call.check().map_err(|error| error.within("call"))
@@ -327,6 +332,7 @@ mod tests {
         named(|c| c.asap.hunt.servers.clear(), "asap.hunt.servers");
         named(|c| c.m3ua.port = 0, "m3ua.port");
         named(|c| c.session.lease_ms = 79, "session.lease_ms");
+        named(|c| c.session.lease_ms_max = 279, "session.lease_ms_max");
         named(|c| c.session.groups_max = 0, "session.groups_max");
         named(|c| c.session.capacity_per_s = -1.0, "session.capacity_per_s");
         named(|c| c.session.waiting_max = 0, "session.waiting_max");

@@ -13,8 +13,10 @@ pub(crate) struct Pace {
     pub(crate) dead: Duration,
 }
 
-/// Round trips that dead detection waits for at least.
+/// Round trips that an answer has time at least.
 const ROUND_TRIPS: u32 = 4;
+/// Round trips that silence after something heard must last at least: what came then answers what was asked a round trip before.
+const ROUND_TRIPS_AFTER: u32 = ROUND_TRIPS - 1;
 
 /// Supervision of one controller.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) struct Liveness {
     pace: Pace,
     /// Since when the controller owes a sign of life: the later of the oldest question and the last thing heard.
     silent_since: Option<Instant>,
+    /// That is the last thing heard.
+    heard: bool,
     next_beat: Instant,
     /// Liveness BEATs sent; names the newest.
     sent: u64,
@@ -31,13 +35,14 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     pub(crate) fn new(now: Instant, pace: Pace) -> Self {
-        Self { pace, silent_since: None, next_beat: now, sent: 0, answered: 0 }
+        Self { pace, silent_since: None, heard: false, next_beat: now, sent: 0, answered: 0 }
     }
 
     /// Something was sent that will be answered.
     pub(crate) fn asked(&mut self, now: Instant) {
         if self.silent_since.is_none() {
             self.silent_since = Some(now);
+            self.heard = false;
             self.next_beat = self.next_beat.min(now + self.pace.beat);
         }
     }
@@ -46,6 +51,7 @@ impl Liveness {
     pub(crate) fn heard(&mut self, now: Instant, owes: bool) {
         if owes || self.answered < self.sent {
             self.silent_since = Some(now);
+            self.heard = true;
         } else {
             self.silent_since = None;
             self.next_beat = now + self.pace.idle_beat;
@@ -84,7 +90,8 @@ impl Liveness {
 
     /// When the controller is dead if nothing is heard until then.
     pub(crate) fn deadline(&self, rtt: Option<Duration>) -> Option<Instant> {
-        let patience = self.pace.dead.max(rtt.unwrap_or_default() * ROUND_TRIPS);
+        let round_trips = if self.heard { ROUND_TRIPS_AFTER } else { ROUND_TRIPS };
+        let patience = self.pace.dead.max(rtt.unwrap_or_default() * round_trips);
         self.silent_since.map(|since| since + patience)
     }
 
@@ -179,6 +186,13 @@ mod tests {
         let mut live = Liveness::new(t, PACE);
         live.asked(t);
         assert_eq!(live.deadline(Some(ms(150))), Some(t + ms(600)));
+        // What came now was asked for 150 ms ago.
+        live.heard(t + ms(150), true);
+        assert_eq!(live.deadline(Some(ms(150))), Some(t + ms(600)));
+        live.heard(t + ms(200), true);
+        assert_eq!(live.deadline(Some(ms(150))), Some(t + ms(650)));
+        // Silence is silence, however near.
+        assert_eq!(live.deadline(Some(ms(100))), Some(t + ms(520)));
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Session {
             epoch: now,
             streams,
             asp,
-            lease: Lease::new(session.lease_ms, session.lease_beat_ms),
+            lease: Lease::new(session),
             joined: false,
             retry: None,
             dead: false,
@@ -269,7 +269,7 @@ impl Session {
     fn handle_beat_ack(&mut self, now: Instant, shared: &Shared, beat: &Beat) {
         if let Some(Heartbeat::Lease(echo)) = beat.data.map(Heartbeat::decode)
             && !self.dead
-            && self.lease.echoed(echo)
+            && self.lease.echoed(now, echo)
             // A late echo may be of a BEAT whose lease is over already.
             && self.lease.holds(now)
             && self.asp.state() == AspState::Inactive
