@@ -4,15 +4,20 @@
 pub(crate) mod calls;
 pub(crate) mod isup;
 mod node;
+mod pace;
+mod plain;
+mod random;
 pub(crate) mod source;
 
 use crate::runner::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficState};
 use calls::{Calls, CallsConfig};
 use enrp::daemon::{RecordFile, clock_anchor, os_seed};
 use node::{Command, NetworkNode, PeerConfig, Shared};
+use pace::Pace;
+use plain::{Plain, PlainConfig};
 use sctp::Stack;
 use sctp::driver::{DriverConfig, Sockets};
-use source::{CallSource, Source};
+use source::{GeneratedSource, Source};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,27 +35,40 @@ const T_ACK_MS: u64 = 500;
 /// # Errors
 /// The record cannot be written, or the own address cannot be bound.
 pub fn start(config: TrafficConfig) -> anyhow::Result<Box<dyn Traffic>> {
-    let mix = &config.load.mix;
+    let source = generated(&config);
+    start_source(config.local, config.gateway, config.routing_context, &config.record, Box::new(source))
+}
+
+/// What the scenario's `[load]` asks the network side for; the pool's calls are the controllers' part.
+fn generated(config: &TrafficConfig) -> GeneratedSource {
+    let TrafficConfig { load, seed, network_pcs, pool_pc, .. } = config;
+    let mix = &load.mix;
     let own = mix.caller_releases + mix.pool_releases + mix.caller_gives_up;
     let all = own + mix.pool_calls;
     // 5 messages a call, 4 when it is given up before the answer.
     let messages_per_call = 5.0 - f64::from(mix.caller_gives_up) / f64::from(all.max(1));
-    let calls = Calls::new(CallsConfig {
-        groups: config.load.groups,
-        calls_per_s: f64::from(config.load.rate_per_s) / messages_per_call * f64::from(own) / f64::from(all.max(1)),
-        warm_up: Duration::from_millis(u64::from(config.load.warm_up_ms)),
-        ring_ms: config.load.ring_ms,
-        hold_ms: config.load.hold_ms,
+    let calls_per_s = f64::from(load.rate_per_s) / messages_per_call * f64::from(own) / f64::from(all.max(1));
+    let warm_up = Duration::from_millis(u64::from(load.warm_up_ms));
+    let calls = CallsConfig {
+        groups: load.groups,
+        ring_ms: load.ring_ms,
+        hold_ms: load.hold_ms,
+        hold_distribution: load.hold_distribution,
         give_up_percent: 100 * mix.caller_gives_up / own.max(1),
         acm_delay_ms: 10,
-        answer_delay_ms: u64::from(config.load.ring_ms.0),
-        clear_ms: config.load.clear_ms.into(),
+        answer_delay_ms: u64::from(load.ring_ms.0),
+        clear_ms: load.clear_ms.into(),
         t1_ms: T1_MS,
-        even_circuits: config.network_pcs.iter().all(|pc| *pc > config.pool_pc),
-        seed: config.seed,
-    });
-    let source = CallSource { calls, network_pcs: config.network_pcs, pool_pc: config.pool_pc };
-    start_source(config.local, config.gateway, config.routing_context, &config.record, Box::new(source))
+        even_circuits: network_pcs.iter().all(|pc| pc > pool_pc),
+        seed: *seed,
+    };
+    let plain = PlainConfig { si: load.plain_si, network_pcs: network_pcs.clone(), pool_pc: *pool_pc, seed: *seed };
+    GeneratedSource {
+        calls: Calls::new(calls, Pace::new(calls_per_s, warm_up, &load.profile)),
+        plain: Plain::new(plain, Pace::new(load.plain_per_s.into(), warm_up, &load.profile)),
+        network_pcs: network_pcs.clone(),
+        pool_pc: *pool_pc,
+    }
 }
 
 /// The same with any source of messages.

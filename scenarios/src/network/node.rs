@@ -76,10 +76,36 @@ pub(crate) struct NetworkNode {
     clock: ClockAnchor,
     shared: Arc<Mutex<Shared>>,
     counters: TrafficCounters,
+    lateness: Lateness,
     stopped: bool,
     finishing: bool,
     finished: bool,
     failed: Option<String>,
+}
+
+/// How late messages leave: the most in this second, and in the one before.
+#[derive(Debug)]
+struct Lateness {
+    since: Instant,
+    now: Duration,
+    before: Duration,
+}
+
+impl Lateness {
+    fn new(now: Instant) -> Self {
+        Self { since: now, now: Duration::ZERO, before: Duration::ZERO }
+    }
+
+    fn note(&mut self, now: Instant, late: Duration) {
+        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
+            *self = Self { since: now, now: Duration::ZERO, before: self.now };
+        }
+        self.now = self.now.max(late);
+    }
+
+    fn latest(&self) -> Duration {
+        self.now.max(self.before)
+    }
 }
 
 /// Records a message: `kind,time[,intended],FLOW,HEX`, as FORMATS.md says.
@@ -120,6 +146,7 @@ impl NetworkNode {
             clock,
             shared: Arc::new(Mutex::new(shared)),
             counters: TrafficCounters::default(),
+            lateness: Lateness::new(clock.instant),
             stopped: false,
             finishing: false,
             finished: false,
@@ -262,6 +289,7 @@ impl NetworkNode {
                 return;
             }
             self.counters.sent += 1;
+            self.lateness.note(now, now.saturating_duration_since(outgoing.intended));
             let times = [self.clock.ns(now), self.clock.ns(outgoing.intended)];
             record_line(&mut self.line, 'S', &times, &label.with(&outgoing.user_data));
             self.record.append(self.line.as_bytes());
@@ -276,6 +304,7 @@ impl NetworkNode {
         let calls = self.source.call_counters();
         self.counters.attempted = calls.attempted;
         self.counters.answered = calls.answered;
+        self.counters.late = self.lateness.latest();
         self.counters.up = self.source.up() + self.late.len() as u64;
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.counters = self.counters;

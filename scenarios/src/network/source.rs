@@ -1,6 +1,7 @@
-//! What a traffic source sends and how it takes answers: generated calls here, a capture in [`crate::replay`].
+//! What a traffic source sends and how it takes answers: generated load here, a capture in [`crate::replay`].
 
 use super::calls::{CallCounters, Calls};
+use super::plain::Plain;
 use bytes::Bytes;
 use m3ua_lite::wire::ProtocolData;
 use std::time::Instant;
@@ -52,10 +53,11 @@ pub(crate) trait Source: Send {
     fn take_missed(&mut self) -> Vec<Instant>;
 }
 
-/// Generated calls between network point codes and the pool's.
+/// Generated calls between network point codes and the pool's, and messages of another user part beside them.
 #[derive(Debug)]
-pub(crate) struct CallSource {
+pub(crate) struct GeneratedSource {
     pub(crate) calls: Calls,
+    pub(crate) plain: Plain,
     /// Point codes of the network; the index is the generator's exchange number.
     pub(crate) network_pcs: Vec<u32>,
     pub(crate) pool_pc: u32,
@@ -64,16 +66,10 @@ pub(crate) struct CallSource {
 /// ISUP, in MTP3's service indicator.
 const SI_ISUP: u8 = 5;
 /// National network.
-const NI_NATIONAL: u8 = 2;
+pub(super) const NI_NATIONAL: u8 = 2;
 
-impl Source for CallSource {
-    fn start(&mut self, at: Instant) {
-        self.calls.start(at);
-    }
-    fn stop(&mut self) {
-        self.calls.stop();
-    }
-    fn poll(&mut self, now: Instant) -> Option<Outgoing> {
+impl GeneratedSource {
+    fn poll_calls(&mut self, now: Instant) -> Option<Outgoing> {
         let due = self.calls.poll(now)?;
         let label = Label {
             opc: self.network_pcs[due.circuit.exchange() as usize],
@@ -86,15 +82,39 @@ impl Source for CallSource {
         };
         Some(Outgoing { intended: due.intended, label, user_data: due.user_data })
     }
+}
+
+impl Source for GeneratedSource {
+    fn start(&mut self, at: Instant) {
+        self.calls.start(at);
+        self.plain.start(at);
+    }
+    fn stop(&mut self) {
+        self.calls.stop();
+        self.plain.stop();
+    }
+    fn poll(&mut self, now: Instant) -> Option<Outgoing> {
+        // What is meant to go earlier goes first, so that neither holds up the other when both are late.
+        let plain_first = match (self.plain.next(), self.calls.poll_timeout()) {
+            (Some(plain), Some(call)) => plain < call,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let plain = if plain_first { self.plain.poll(now) } else { None };
+        plain.or_else(|| self.poll_calls(now)).or_else(|| self.plain.poll(now))
+    }
     fn poll_timeout(&self) -> Option<Instant> {
-        self.calls.poll_timeout()
+        [self.calls.poll_timeout(), self.plain.next()].into_iter().flatten().min()
     }
     fn handle(&mut self, now: Instant, message: &ProtocolData<'_>) {
+        if message.si != SI_ISUP {
+            // An echo of a plain message: received and recorded, and no more to it.
+            return;
+        }
         let exchange = self.network_pcs.iter().position(|pc| *pc == message.dpc);
         // A stranger's point code goes where the generator counts what it does not understand.
         let exchange = exchange.unwrap_or(self.network_pcs.len());
-        let user_data = if message.si == SI_ISUP { message.user_data } else { &[] };
-        self.calls.handle(now, exchange as u32, user_data);
+        self.calls.handle(now, exchange as u32, message.user_data);
     }
     fn up(&self) -> u64 {
         self.calls.up()
@@ -103,6 +123,6 @@ impl Source for CallSource {
         self.calls.counters()
     }
     fn take_missed(&mut self) -> Vec<Instant> {
-        self.calls.take_missed().into_iter().map(|(at, _)| at).collect()
+        self.calls.take_missed()
     }
 }

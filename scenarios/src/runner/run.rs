@@ -204,7 +204,13 @@ fn introduce(scenario: &Scenario, processes: &[ProcessEntry]) {
         screen.say(&format!("  {name:<8} pid {pid:<8} at {address}"));
     }
     let seconds = Duration::from_millis(scenario.duration_ms).as_secs_f64();
-    screen.say(&format!("{} messages/s for {seconds} s, both directions together:\n", scenario.load.rate_per_s));
+    let load = &scenario.load;
+    let plain = match load.plain_per_s {
+        0 => String::new(),
+        rate => format!(", and {rate}/s with SI {}", load.plain_si),
+    };
+    let rate = load.rate_per_s;
+    screen.say(&format!("{rate} messages/s for {seconds} s, both directions together{plain}:\n"));
 }
 
 fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, RunError> {
@@ -369,7 +375,7 @@ impl Run<'_> {
         self.journal.event(
             "second",
             json!({ "sent": counters.sent, "received": counters.received, "calls_up": counters.up,
-                "missed": counters.missed, "rate_per_s": rate.round(), "controllers": controllers }),
+                "missed": counters.missed, "late_ms": counters.late.as_secs_f64() * 1e3, "rate_per_s": rate.round(), "controllers": controllers }),
         )?;
         self.shown = Shown { at: Some(now), traffic: counters, controllers: lines };
         Ok(())

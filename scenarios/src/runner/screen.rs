@@ -6,6 +6,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+/// From when on the load driver's lateness is on the screen.
+const LATE: Duration = Duration::from_millis(5);
+
 /// A controller's line.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Line {
@@ -65,13 +68,20 @@ impl Screen {
 
     /// The state of things, once a second.
     pub(super) fn show(&self, elapsed: Duration, counters: TrafficCounters, rate_per_s: f64, lines: &[Line]) {
-        let summary = format!(
+        let mut summary = format!(
             "{:>3} s  {rate_per_s:>6.0} messages/s  sent {}  received {}  calls up {}",
             elapsed.as_secs(),
             counters.sent,
             counters.received,
             counters.up
         );
+        // Intended against sent: said when they are not the same.
+        if counters.missed > 0 {
+            summary.push_str(&format!("  missed {}", counters.missed));
+        }
+        if counters.late >= LATE {
+            summary.push_str(&format!("  late {} ms", counters.late.as_millis()));
+        }
         match &self.bars {
             Some(bars) => {
                 for (bar, line) in bars.lines.iter().zip(lines) {

@@ -50,6 +50,8 @@ pub struct TrafficCounters {
     pub received: u64,
     /// Messages whose time came and that could not be sent (no idle circuit, send queue full); recorded as `M`.
     pub missed: u64,
+    /// By how much the latest of the messages sent in the last second or two left after its intended time.
+    pub late: Duration,
     /// Calls attempted.
     pub attempted: u64,
     /// Calls answered.

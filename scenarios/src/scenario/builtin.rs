@@ -21,4 +21,5 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "stand-alone-enrp", text: include_str!("../../scenarios/stand-alone-enrp.toml") },
     BuiltIn { name: "forty", text: include_str!("../../scenarios/forty.toml") },
     BuiltIn { name: "latencies", text: include_str!("../../scenarios/latencies.toml") },
+    BuiltIn { name: "overload", text: include_str!("../../scenarios/overload.toml") },
 ];

@@ -19,12 +19,45 @@ pub struct Load {
     /// From ANM to the caller's REL, least and most, ms; the pool releases after half the least.
     #[serde(deserialize_with = "two")]
     pub hold_ms: (u32, u32),
+    /// How hold times are spread. The mean is the middle of `hold_ms` with both.
+    pub hold_distribution: HoldDistribution,
     /// From a REL of the pool to the network's RLC, ms.
     pub clear_ms: u32,
+    /// Messages a second of another user part on top of `rate_per_s`, network to pool: plain MTP3 payload, each with contents of its
+    /// own, spread over the network's point codes and all SLS. Controllers apply and do not answer them.
+    pub plain_per_s: u32,
+    /// Service indicator of these (Q.704 section 14.2.1); 3 is SCCP.
+    pub plain_si: u8,
+    /// Changes of the rate, in the order of time, none before the end of the warm-up. They hold for what the network begins, its calls
+    /// and plain messages; controllers go on to begin calls as `rate_per_s` says.
+    pub profile: Vec<Step>,
     /// The call rate rises from 0 over this time at the start of the run, ms. Messages before the load is steady (this time and
     /// that of one call) count for everything but `latency_us` and `rate_per_s`.
     pub warm_up_ms: u32,
 }
+
+/// How times are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HoldDistribution {
+    /// All times from the least to the most alike.
+    Uniform,
+    /// The least, and on top of it an exponentially distributed time, cut at five times its mean.
+    Exponential,
+}
+
+/// An entry of `[load] profile`: the rate from a time on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// After the begin of the load, ms.
+    pub at_ms: u32,
+    /// Per cent of the configured rate.
+    pub percent: u32,
+}
+
+/// Most entries of a profile.
+const STEPS_MAX: usize = 1_000;
 
 /// `[load.mix]`: shares of the kinds of calls, as whole numbers of any sum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +100,22 @@ impl Load {
                 format!("[{least}, {most}]: expected [least, most] in ms, least first")
             })?;
         }
+        need(self.plain_per_s <= 1_000_000, "load.plain_per_s", expected("up to 1,000,000 messages a second"))?;
+        let plain = self.plain_si < 16 && self.plain_si != 5;
+        need(plain, "load.plain_si", expected("0 to 15, and not 5: that is ISUP, which the calls are"))?;
+        need(self.profile.len() <= STEPS_MAX, "load.profile", expected("at most 1,000 entries"))?;
+        let mut before = self.warm_up_ms;
+        for (index, step) in self.profile.iter().enumerate() {
+            let from = if index == 0 { "the end of the warm-up" } else { "that of the entry before" };
+            let (at_ms, percent) = (step.at_ms, step.percent);
+            need(at_ms >= before, format!("load.profile[{index}].at_ms"), || {
+                format!("{at_ms}: expected a time not before {from} ({before} ms)")
+            })?;
+            need(percent <= 1_000, format!("load.profile[{index}].percent"), || {
+                format!("{percent}: expected 0 to 1,000 per cent of the rate")
+            })?;
+            before = at_ms;
+        }
         Ok(())
     }
 }
@@ -79,6 +128,10 @@ impl Default for Load {
             mix: Mix::default(),
             ring_ms: (200, 600),
             hold_ms: (500, 1_500),
+            hold_distribution: HoldDistribution::Uniform,
+            plain_per_s: 0,
+            plain_si: 3,
+            profile: Vec::new(),
             clear_ms: 250,
             warm_up_ms: 1_000,
         }

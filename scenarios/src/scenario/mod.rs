@@ -16,7 +16,7 @@ mod types;
 pub use assertions::{ASSERTIONS, Assertion, Bound, Outcome};
 pub use builtin::{BUILT_IN, BuiltIn};
 pub use fault::{Fault, FaultKind, Target};
-pub use load::{Load, Mix};
+pub use load::{HoldDistribution, Load, Mix, Step};
 pub use parse::{ScenarioError, parse};
 pub use types::{Controllers, Gateway, NameServer, NameServerKind, Population, Scenario};
 
