@@ -63,19 +63,15 @@ fn every_key_of_the_pool_and_the_name_space_is_checked() {
         ("[load]\ngroups = 0", "f.toml:6:10: load.groups:", "4,096"),
         ("[load]\nring_ms = [1, 2, 3]", "f.toml:6:11: load.ring_ms:", "[least, most]"),
         ("[load]\nring_ms = [5, 2]", "f.toml:6:11: load.ring_ms:", "least first"),
- ("[load]\nhold_distribution = \"normal\"", "f.toml:6:21: load.hold_distribution:", "exponential"),
+        ("[load]\nhold_distribution = \"normal\"", "f.toml:6:21: load.hold_distribution:", "exponential"),
         ("[load]\nplain_per_s = 1_000_001", "f.toml:6:15: load.plain_per_s:", "1,000,000"),
         ("[load]\nplain_si = 5", "f.toml:6:12: load.plain_si:", "ISUP"),
         (
             "[load]\nprofile = [\n{ at_ms = 999, percent = 1 }]",
-            "f.toml:7:11: load.profile[0].at_ms:",
+            "f.toml:7:11: load.profile.at_ms:",
             "not before the end of the warm-up (1000 ms)",
         ),
-        (
-            "[load]\nprofile = [{ at_ms = 1_000, percent = 1_001 }]",
-            "f.toml:6:36: load.profile[0].percent:",
-            "0 to 1,000",
-        ),
+        ("[load]\nprofile = [{ at_ms = 1_000, percent = 1_001 }]", "f.toml:6:36: load.profile.percent:", "0 to 1,000"),
         ("[assertions]\nlots = 0", "f.toml:6:1: assertions.lots:", "expected one of lost"),
         ("[assertions]\nlost = -1", "f.toml:6:8: assertions.lost:", "from 0 up"),
     ] {
