@@ -71,7 +71,7 @@ fn every_key_of_the_pool_and_the_name_space_is_checked() {
             "f.toml:7:11: load.profile.at_ms:",
             "not before the end of the warm-up (1000 ms)",
         ),
-        ("[load]\nprofile = [{ at_ms = 1_000, percent = 1_001 }]", "f.toml:6:36: load.profile.percent:", "0 to 1,000"),
+        ("[load]\nprofile = [{ at_ms = 1_000, percent = 1_001 }]", "f.toml:6:39: load.profile.percent:", "0 to 1,000"),
         ("[assertions]\nlots = 0", "f.toml:6:1: assertions.lots:", "expected one of lost"),
         ("[assertions]\nlost = -1", "f.toml:6:8: assertions.lost:", "from 0 up"),
     ] {
