@@ -126,7 +126,7 @@ fn whoever_ends_during_a_move_nothing_is_lost() {
         {
             let mut lab = Lab::new(seed, |config| config.failover.moves_outstanding_max = 2);
             (11..=13).for_each(|number| lab.controller(number));
-            lab.network(96);
+            lab.network(48);
             lab.world.run_until(1_500);
             lab.world.delay = ms(3);
             lab.world.run_until(1_600 + seed % 50);

@@ -274,6 +274,11 @@ impl Bench {
         got
     }
 
+    /// How many groups each of these controllers owns.
+    pub(super) fn groups_of(&self, controllers: &[AssocId]) -> Vec<usize> {
+        controllers.iter().map(|assoc| self.pool.controllers[assoc].groups.len()).collect()
+    }
+
     pub(super) fn clear(&mut self) {
         self.wire.sent.clear();
     }
