@@ -67,6 +67,34 @@ pub fn gateway_state(gateway: IpAddr) -> io::Result<GatewayState> {
     serde_json::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// What a daemon sent and received over UDP since it began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UdpTraffic {
+    /// Datagrams, both directions.
+    pub datagrams: u64,
+    /// Bytes of UDP payload, both directions.
+    pub bytes: u64,
+}
+
+/// From `GET /metrics` of any daemon.
+///
+/// # Errors
+/// It does not answer in time, or a metric is missing.
+pub fn udp_traffic(address: IpAddr) -> io::Result<UdpTraffic> {
+    udp_metrics(&String::from_utf8_lossy(&request(address, "GET", "/metrics")?))
+}
+
+fn udp_metrics(text: &str) -> io::Result<UdpTraffic> {
+    let metric = |name: &str| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no metric {name}")))
+    };
+    Ok(UdpTraffic {
+        datagrams: metric("udp_datagrams_in_total ")? + metric("udp_datagrams_out_total ")?,
+        bytes: metric("udp_bytes_in_total ")? + metric("udp_bytes_out_total ")?,
+    })
+}
+
 /// `GET /healthz` of any daemon.
 ///
 /// # Errors
@@ -97,4 +125,21 @@ fn request(address: IpAddr, method: &str, path: &str) -> io::Result<Vec<u8>> {
         return Err(invalid(&line));
     }
     Ok(answer.split_off(head + 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metrics_of_the_driver_are_found_by_their_names() {
+        let counters = sctp::driver::DriverCounters::default().snapshot();
+        let text: String = counters.iter().map(|(name, _, value)| format!("udp_{name}_total {value}\n")).collect();
+        assert_eq!(udp_metrics(&text).unwrap(), UdpTraffic::default());
+        let text = text
+            .replace("udp_bytes_in_total 0", "udp_bytes_in_total 70")
+            .replace("datagrams_out_total 0", "datagrams_out_total 3");
+        assert_eq!(udp_metrics(&text).unwrap(), UdpTraffic { datagrams: 3, bytes: 70 });
+        assert!(udp_metrics("udp_datagrams_in_total 1\n").unwrap_err().to_string().contains("udp_datagrams_out_total"));
+    }
 }

@@ -26,6 +26,30 @@ impl std::fmt::Display for Line {
     }
 }
 
+/// More controllers than this are folded into so many lines.
+const LINES_MAX: usize = 8;
+
+/// The lines for the controllers. Of many only a summary, those with the least and the most groups, and those that do not take traffic.
+fn fold(lines: &[Line]) -> Vec<String> {
+    if lines.len() <= LINES_MAX {
+        return lines.iter().map(Line::to_string).collect();
+    }
+    let (active, others): (Vec<&Line>, Vec<&Line>) = lines.iter().partition(|line| line.state.state == "active");
+    let groups = |line: &&&Line| line.state.groups;
+    let rate: f64 = active.iter().map(|line| line.rate_per_s).sum();
+    let mut folded = vec![format!("  {} of {} controllers active{rate:>37.0}/s", active.len(), lines.len())];
+    let ends = [active.iter().min_by_key(groups), active.iter().max_by_key(groups)];
+    folded.extend(ends.into_iter().flatten().map(|line| line.to_string()));
+    let room = LINES_MAX - folded.len();
+    if others.len() > room {
+        folded.extend(others.iter().take(room - 1).map(|line| line.to_string()));
+        folded.push(format!("  and {} more that are not active", others.len() - (room - 1)));
+    } else {
+        folded.extend(others.iter().map(|line| line.to_string()));
+    }
+    folded
+}
+
 struct Bars {
     all: MultiProgress,
     lines: Vec<ProgressBar>,
@@ -47,7 +71,7 @@ impl Screen {
         // With the text beside it, within 80 columns.
         let style = ProgressStyle::with_template("  [{bar:12}] {msg}").expect("invariant: a template without mistakes");
         let bar = |length, style: &ProgressStyle| all.add(ProgressBar::new(length).with_style(style.clone()));
-        let lines = (0..controllers).map(|_| bar(1, &text)).collect();
+        let lines = (0..controllers.min(LINES_MAX)).map(|_| bar(1, &text)).collect();
         let bar = bar(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &style);
         Self { bars: Some(Bars { all, lines, bar }) }
     }
@@ -84,16 +108,17 @@ impl Screen {
         }
         match &self.bars {
             Some(bars) => {
-                for (bar, line) in bars.lines.iter().zip(lines) {
-                    bar.set_message(line.to_string());
+                let mut folded = fold(lines).into_iter();
+                for bar in &bars.lines {
+                    bar.set_message(folded.next().unwrap_or_default());
                 }
                 bars.bar.set_message(summary);
                 bars.bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
             }
             None => {
                 plain(&summary);
-                for line in lines {
-                    plain(&line.to_string());
+                for line in fold(lines) {
+                    plain(&line);
                 }
             }
         }
@@ -112,4 +137,41 @@ impl Screen {
 fn plain(text: &str) {
     // A closed pipe must not end a run.
     let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(index: u64, state: &str) -> Line {
+        let state = ControllerState {
+            state: state.to_owned(),
+            groups: 30 + index,
+            messages_up: 4_000_000_000,
+            ..Default::default()
+        };
+        Line { name: format!("gwc-{}", index + 1), state, rate_per_s: 123_456.0 }
+    }
+
+    #[test]
+    fn forty_controllers_fit_on_a_small_screen() {
+        let mut lines: Vec<_> = (0..40).map(|index| line(index, "active")).collect();
+        let folded = fold(&lines);
+        assert_eq!(folded.len(), 3);
+        assert!(
+            folded[0].contains("40 of 40") && folded[1].contains("gwc-1 ") && folded[2].contains("gwc-40 "),
+            "{folded:?}"
+        );
+        for (index, state) in [(3, "draining"), (5, "")] {
+            lines[index] = line(index as u64, state);
+        }
+        let folded = fold(&lines);
+        assert!(folded[3].contains("gwc-4 ") && folded[4].contains("gone"), "{folded:?}");
+        lines.iter_mut().for_each(|line| line.state.state = "connecting".into());
+        let folded = fold(&lines);
+        assert_eq!(folded.len(), LINES_MAX);
+        assert!(folded[0].contains("0 of 40") && folded[7].contains("34 more"), "{folded:?}");
+        assert!(folded.iter().all(|line| line.chars().count() <= 80), "{folded:?}");
+        assert_eq!(fold(&lines[..8]).len(), 8);
+    }
 }
