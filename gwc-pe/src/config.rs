@@ -206,7 +206,7 @@ pub struct Session {
     pub lease: bool,
     /// The lease lasts this long from the sending of the BEAT that the gateway echoed.
     pub lease_ms: u32,
-    /// Toward a gateway far away the lease is three round trips, when that is longer than `lease_ms`, but no longer than this. The
+    /// Toward a gateway far away the lease is two and a half round trips, when that is longer than `lease_ms`, but no longer than this. The
     /// gateway must grant it (its own `lease_ms_max`).
     pub lease_ms_max: u32,
     /// Interval of those BEATs.

@@ -1,7 +1,7 @@
 //! The lease: the controller acts only for `lease_ms` after the sending of the last BEAT that the gateway echoed.
 //!
-//! The echo takes a round trip, and what is left after it must do until the next echo. So a lease is never under three round trips:
-//! always less than the gateway's four, after which it gives the controller up.
+//! The echo takes a round trip, and what is left after it must do until the next echo. So a lease is never under two and a half
+//! round trips: over before the gateway, which waits for three, gives the controller up, so that waiting for its end costs nothing.
 
 use crate::config;
 use m3ua_lite::session::Lease as Beat;
@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 
 /// Most BEATs remembered; echoes of older ones renew nothing.
 const BEATS_MAX: usize = 64;
-
-/// A lease is not under so many round trips.
-const ROUND_TRIPS: u32 = 3;
 
 /// A BEAT that was not echoed yet.
 #[derive(Debug)]
@@ -62,7 +59,7 @@ impl Lease {
         if self.sent.len() == BEATS_MAX {
             self.sent.pop_front();
         }
-        let grown = self.round_trip.unwrap_or_default() * ROUND_TRIPS;
+        let grown = self.round_trip.unwrap_or_default() * 5 / 2;
         // In whole ms, as the gateway is told. Both bounds were made from a u32.
         let lease_ms = u32::try_from(grown.clamp(self.least, self.most).as_millis()).unwrap_or(u32::MAX);
         let length = Duration::from_millis(u64::from(lease_ms));
@@ -175,12 +172,12 @@ mod tests {
 
     #[test]
     fn it_grows_with_the_distance_and_is_never_lost_by_it() {
-        for (round_trip, length) in [(1, 280), (40, 280), (90, 280), (150, 450), (300, 900), (500, 1_500)] {
+        for (round_trip, length) in [(1, 280), (40, 280), (90, 280), (150, 375), (300, 750), (500, 1_250)] {
             let (least, last) = least_left(ms(round_trip));
             assert_eq!(last, length, "round trip {round_trip} ms");
             assert!(least >= ms(80), "round trip {round_trip} ms: {least:?} left");
         }
-        assert_eq!(least_left(ms(700)).1, 2_000, "not over lease_ms_max");
+        assert_eq!(least_left(ms(900)).1, 2_000, "not over lease_ms_max");
     }
 
     #[test]
@@ -190,10 +187,10 @@ mod tests {
         lease.start(start);
         lease.round_trip = Some(ms(150));
         let long = lease.due(start, 1).unwrap();
-        assert_eq!(long.lease_ms, 450);
+        assert_eq!(long.lease_ms, 375);
         lease.round_trip = Some(ms(1));
         let short = lease.due(start + ms(40), 2).unwrap();
         assert!(lease.echoed(start + ms(41), long) && lease.echoed(start + ms(42), short));
-        assert_eq!(lease.left(start), ms(450));
+        assert_eq!(lease.left(start), ms(375));
     }
 }
