@@ -106,6 +106,7 @@ pub struct Pool {
     /// IP addresses registered in place of `udp.addresses`: where gateways reach this controller when its own addresses are
     /// translated on the way. The name server must see the controller at these, too. Empty: the own ones.
     #[schemars(length(max = ADVERTISE_MAX))]
+    #[schemars(example = ["127.0.0.12"])]
     pub advertise: Vec<IpAddr>,
 }
 

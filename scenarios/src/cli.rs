@@ -2,12 +2,16 @@
 
 use crate::replay::ReplayOptions;
 use crate::runner::{self, RunError, RunOptions};
-use crate::scenario::{self, ASSERTIONS, BUILT_IN, Bound, Scenario};
-use crate::{checker, replay};
-use clap::{Parser, Subcommand};
+use crate::schema::{self, FILE_KINDS, FileKind};
+use crate::{check, checker, replay};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+mod completions;
+mod list;
 
 /// A daemon's main function.
 type Daemon = fn() -> ExitCode;
@@ -21,7 +25,17 @@ const DAEMONS: [(&str, Daemon); 3] =
 ///
 /// `sigpool sg`, `sigpool gwc-pe` and `sigpool enrp` are the daemons themselves (see `sigpool sg --help`).
 #[derive(Debug, Parser)]
-#[command(name = "sigpool", version, about)]
+#[command(
+    name = "sigpool",
+    version,
+    about,
+    after_help = "First command:
+  sigpool run failover          kill -9 of a controller under load, and the verdict
+Then:
+  sigpool list                  every scenario
+  sigpool run NAME --dry-run    what it would do
+  sigpool COMMAND --help        more, with examples"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,9 +44,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a scenario: real processes, load, faults, verdict.
+    #[command(after_help = "Examples:
+  sigpool run failover
+  sigpool run hang --out /tmp/hang --seed 7
+  sigpool run my.toml --dry-run")]
     Run {
         /// Name of a built-in scenario (`sigpool list`), or a TOML file.
-        #[arg(value_name = "NAME|FILE")]
+        #[arg(value_name = "NAME|FILE", value_hint = ValueHint::FilePath)]
         scenario: String,
         /// Folder for results, capture and records [default: sigpool-out/<scenario>-<time>].
         #[arg(long, value_name = "DIR")]
@@ -46,18 +64,70 @@ enum Command {
         /// Another length of the load than the scenario's; all faults must come before its end.
         #[arg(long, value_name = "MS")]
         duration: Option<u64>,
+        /// Show topology, time line, limits and files, and start nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// List the built-in scenarios and what can be asserted.
-    List,
-    /// Check a scenario (a file, or a built-in one) without running it; or compute the verdict of a run again from its folder.
+    #[command(after_help = "Example:
+  sigpool list --json | jq '.scenarios[].name'")]
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check scenario files and daemons' configuration files; or compute the verdict of a run again from its folder.
+    ///
+    /// Says everything that is wrong, each `file:line:column: key: what is wrong, what is expected`. Exit status 2 then.
+    #[command(after_help = "Examples:
+  sigpool check my-scenario.toml
+  sigpool check sg.toml gwc.toml
+  sigpool check --as gwc-pe half-empty.toml
+  sigpool check sigpool-out/failover-20261122-163000")]
     Check {
-        /// Scenario file or name, or the folder of a run.
-        #[arg(value_name = "FILE|DIR")]
-        what: String,
+        /// Scenario files or names, daemons' configuration files; or the folder of a run.
+        #[arg(value_name = "FILE|DIR", required = true, value_hint = ValueHint::AnyPath)]
+        what: Vec<String>,
+        /// What the files are; without it that is told by their keys.
+        #[arg(long = "as", value_name = "KIND")]
+        kind: Option<FileKind>,
+    },
+    /// Print the JSON schema of a kind of file, or what is known of its keys.
+    #[command(after_help = "Examples:
+  sigpool schema scenario --list
+  sigpool schema scenario --key load.rate_per_s
+  sigpool schema sg --key as.queue_messages_max
+  sigpool schema --write schemas     then, first line of a file: #:schema schemas/sg.schema.json")]
+    Schema {
+        /// The kind of file.
+        #[arg(required_unless_present = "write")]
+        kind: Option<FileKind>,
+        /// Meaning, type, bounds, default and an example of one key.
+        #[arg(long, value_name = "KEY", conflicts_with = "list")]
+        key: Option<String>,
+        /// A line for each key.
+        #[arg(long)]
+        list: bool,
+        /// Write the schemas of all kinds into a folder, for editors.
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["kind", "key", "list"])]
+        write: Option<PathBuf>,
+    },
+    /// Print a script that completes sigpool's commands, options and scenarios in a shell.
+    #[command(after_help = "Examples:
+  sigpool completions bash > ~/.local/share/bash-completion/completions/sigpool
+  sigpool completions zsh > ~/.zfunc/_sigpool          (with fpath+=~/.zfunc before compinit)
+  sigpool completions fish > ~/.config/fish/completions/sigpool.fish")]
+    Completions {
+        /// The shell.
+        shell: Shell,
     },
     /// Send the network's direction of a capture (pcap, pcapng) to a gateway with a pool; each answer is shown beside the recorded one.
+    #[command(after_help = "Examples:
+  sigpool replay capture.pcapng
+  sigpool replay sigpool-out/failover-20261122-163000/capture.pcapng --speed 10")]
     Replay {
         /// The capture.
+        #[arg(value_hint = ValueHint::FilePath)]
         capture: PathBuf,
         /// 1 keeps the timing, 2 is twice as fast, 0 sends without waiting.
         #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
@@ -77,7 +147,7 @@ pub fn main() -> ExitCode {
         return daemon();
     }
     // Wrong usage is exit 2, --help and --version are 0.
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit());
     match command(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -90,17 +160,27 @@ pub fn main() -> ExitCode {
 
 fn command(command: Command) -> Result<u8, RunError> {
     match command {
-        Command::Run { scenario, out, keep, seed, duration } => {
-            let mut scenario = load(&scenario)?;
+        Command::Run { scenario, out, keep, seed, duration, dry_run } => {
+            let mut scenario = check::scenario(&scenario)?;
             if let Some(duration_ms) = duration {
                 scenario.set_duration(duration_ms).map_err(|e| RunError::Usage(e.to_string()))?;
             }
             scenario.seed = seed.unwrap_or(scenario.seed);
             let out = out.unwrap_or_else(|| runner::out_folder(&scenario.name));
+            if dry_run {
+                say(runner::dry_run(&scenario, &out).trim_end());
+                return Ok(0);
+            }
             runner::run(&RunOptions { scenario, out, keep })
         }
-        Command::List => list(),
-        Command::Check { what } => check(&what),
+        Command::List { json } => list::list(json),
+        Command::Check { what, kind } => check(&what, kind),
+        Command::Schema { write: Some(folder), .. } => write_schemas(&folder),
+        Command::Schema { kind, key, list, write: None } => print_schema(kind.unwrap_or(FileKind::Scenario), key, list),
+        Command::Completions { shell } => {
+            say(completions::script(command_line(), shell).trim_end());
+            Ok(0)
+        }
         Command::Replay { capture, speed, out } => {
             if !speed.is_finite() || speed < 0.0 {
                 return Err(RunError::Usage(format!("--speed {speed}: expected 0 or more")));
@@ -110,42 +190,54 @@ fn command(command: Command) -> Result<u8, RunError> {
     }
 }
 
-fn list() -> Result<u8, RunError> {
-    for built_in in BUILT_IN {
-        let scenario = scenario::load(built_in.name).map_err(|e| RunError::Usage(e.to_string()))?;
-        say(&format!("{:<17}{}", built_in.name, scenario.description));
-    }
-    say("\nwhat a scenario can assert in [assertions]:");
-    for assertion in ASSERTIONS {
-        let bound = match (assertion.bound, assertion.default) {
-            (Bound::AtMost, Some(limit)) => format!("at most; {limit} unless given"),
-            (Bound::AtMost, None) => "at most".to_owned(),
-            (Bound::AtLeast, _) => "at least".to_owned(),
-        };
-        say(&format!("  {:<24}{} ({bound})", assertion.name, assertion.meaning));
-    }
-    Ok(0)
-}
-
-fn check(what: &str) -> Result<u8, RunError> {
-    let records = PathBuf::from(what).join("records");
-    if records.is_dir() {
+fn check(what: &[String], kind: Option<FileKind>) -> Result<u8, RunError> {
+    if let [folder] = what
+        && Path::new(folder).is_dir()
+    {
+        let records = Path::new(folder).join("records");
+        if !records.is_dir() {
+            let problem = "is no folder of a run: it has no records/; give one that `sigpool run` wrote, or a file";
+            return Err(RunError::Usage(format!("{folder} {problem}")));
+        }
         let report = checker::check_dir(&records).map_err(|e| RunError::Usage(e.to_string()))?;
         let text = serde_json::to_string_pretty(&report).map_err(|e| RunError::Environment(e.to_string()))?;
         say(&text);
         return Ok(0);
     }
-    let scenario = load(what)?;
-    say(&format!("{what}: scenario `{}` is right: {}", scenario.name, scenario.description));
+    check::files(what, kind, say).map(|()| 0)
+}
+
+fn print_schema(kind: FileKind, key: Option<String>, list: bool) -> Result<u8, RunError> {
+    if key.is_none() && !list {
+        say(kind.text().trim_end());
+        return Ok(0);
+    }
+    let keys = schema::keys(&kind.schema());
+    let Some(path) = key else {
+        say(schema::list(kind, &keys).trim_end());
+        return Ok(0);
+    };
+    let Some(key) = schema::find(&keys, &path) else {
+        return Err(RunError::Usage(schema::not_found(kind, &keys, &path)));
+    };
+    say(schema::describe(kind, &keys, key).trim_end());
     Ok(0)
 }
 
-/// Reads a scenario and tries its settings on the daemons' schemas.
-fn load(what: &str) -> Result<Scenario, RunError> {
-    let scenario = scenario::load(what).map_err(|e| RunError::Usage(e.to_string()))?;
-    runner::check(&scenario)
-        .map_err(|error| RunError::Usage(scenario::settings_error(what, &error.to_string()).to_string()))?;
-    Ok(scenario)
+fn write_schemas(folder: &Path) -> Result<u8, RunError> {
+    let write = |path: &Path, text: &str| std::fs::write(path, text).map(|()| say(&path.display().to_string()));
+    let all = std::fs::create_dir_all(folder)
+        .and_then(|()| FILE_KINDS.iter().try_for_each(|kind| write(&folder.join(kind.file_name()), &kind.text())));
+    let problem = |e| RunError::Environment(format!("{}: {e}; give a writable folder with --write", folder.display()));
+    all.map(|()| 0).map_err(problem)
+}
+
+/// The whole command line, with the daemons, which `main` starts before anything is parsed.
+fn command_line() -> clap::Command {
+    Cli::command()
+        .subcommand(sg::daemon::PROGRAM.command())
+        .subcommand(gwc_pe::daemon::PROGRAM.command())
+        .subcommand(enrp::server_daemon::PROGRAM.command())
 }
 
 fn say(text: &str) {
@@ -156,10 +248,9 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command_line().debug_assert();
     }
 }

@@ -4,6 +4,7 @@
 //! records on disk -> [`checker`] (reads only those) -> [`results`] (`results.json`, the verdict table).
 
 pub mod capture;
+pub mod check;
 pub mod checker;
 pub mod cli;
 mod interrupt;
@@ -12,4 +13,5 @@ pub mod replay;
 pub mod results;
 pub mod runner;
 pub mod scenario;
+pub mod schema;
 mod utc;

@@ -47,6 +47,7 @@ pub struct ServerConfig {
     /// Regular keep-alives to all PEs together in a second; more than 0. With more PEs than this times `keep_alive_interval_ms` the
     /// interval grows: 10,000 PEs at 200 a second are asked every 50 s each, plus or minus 50 percent (RFC 5352 section 3.5 leaves
     /// the interval to us, RFC 3237 wants no heavy traffic). A PE that is silent or reported is asked at once all the same.
+    #[schemars(range(min = 1))]
     pub keep_alives_per_s_max: u32,
     /// Least time between two keep-alives to one PE, also on reports (RFC 5355 section 2.14).
     pub keep_alive_gap_ms: u64,

@@ -44,7 +44,9 @@ pub struct ReplayOptions {
 pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
     let interrupt = Interrupt::watch()?;
     let capture = capture::read(&options.capture).map_err(|error| match error {
-        CaptureError::Io { .. } => RunError::Environment(error.to_string()),
+        CaptureError::Io { path, source } => {
+            RunError::of_file(Path::new(&path), &source, "give the name of a pcap or pcapng file")
+        }
         CaptureError::Format { .. } => RunError::Usage(error.to_string()),
     })?;
     let script = Script::new(&capture.messages);

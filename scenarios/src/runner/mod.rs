@@ -5,6 +5,7 @@
 pub mod address;
 pub mod admin;
 mod config;
+mod dry_run;
 mod journal;
 pub mod lab;
 pub mod machine;
@@ -17,9 +18,14 @@ mod sampler;
 mod screen;
 pub mod traffic;
 
+pub use dry_run::dry_run;
+pub(crate) use plan::POOL_PC;
 pub use plan::check;
 pub use relay::RelayReport;
 pub use run::{RunOptions, out_folder, run};
+
+use std::io;
+use std::path::Path;
 
 /// Why a run could not take place; each kind has its exit code.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +42,17 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// A file that the user named and that cannot be read: a wrong name is a wrong argument (exit 2), a right one that may not be
+    /// read is the environment's (exit 3).
+    #[must_use]
+    pub fn of_file(path: &Path, error: &io::Error, remedy: &str) -> Self {
+        let file = path.display();
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Self::Environment(format!("{file}: cannot read it: {error}; make it readable for this user"));
+        }
+        Self::Usage(format!("{file}: cannot read it: {error}; {remedy}"))
+    }
+
     /// The exit code of the process.
     #[must_use]
     pub fn exit_code(&self) -> u8 {

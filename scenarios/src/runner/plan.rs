@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::{Table, toml};
 
 /// Point code of the pool; below the network's, which therefore seizes the even circuits.
-pub(super) const POOL_PC: u32 = 2;
+pub(crate) const POOL_PC: u32 = 2;
 /// First point code of the network.
 const FIRST_NETWORK_PC: u32 = 101;
 /// Circuit groups between two point codes: 4,096 circuits of 32.

@@ -1,10 +1,11 @@
 //! `[[faults]]` of a scenario file: what is done to whom, and when.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// What can be done to a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// SIGKILL.
@@ -87,20 +88,25 @@ impl<'de> Deserialize<'de> for Target {
 }
 
 /// One fault of the time line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// When, ms after the begin of the load.
+    #[schemars(example = 4_000)]
     pub at_ms: u64,
     /// What.
+    #[schemars(example = FaultKind::Kill)]
     pub kind: FaultKind,
     /// To whom; `steal-core` takes none.
     #[serde(default, skip_serializing_if = "Target::is_machine")]
+    #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-1)$"), example = &"gwc-1")]
     pub target: Target,
     /// `steal-core` only: for how long, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000), example = 200)]
     pub duration_ms: Option<u64>,
     /// Limit of this fault's own `longest_gap_ms`, ms; beside the one in `[assertions]`, which is for all faults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0), example = 100.0)]
     pub longest_gap_ms: Option<f64>,
 }

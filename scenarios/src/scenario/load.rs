@@ -1,35 +1,44 @@
 //! `[load]` of a scenario file.
 
 use super::check::{Problem, need};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[load]`: what the load driver generates. Open loop: each message has its intended time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Load {
     /// Messages a second, both directions together.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub rate_per_s: u32,
     /// Circuit groups (32 circuits each; circuit 0 of each block is not used) the calls are spread over.
+    #[schemars(range(min = 1, max = 4_096))]
     pub groups: u32,
     /// Share of each kind of call.
     pub mix: Mix,
     /// From IAM to the REL of a caller who gives up, least and most, ms; the answer comes at the most.
     #[serde(deserialize_with = "two")]
+    #[schemars(with = "[u32; 2]", inner(range(max = 3_600_000)))]
     pub ring_ms: (u32, u32),
     /// From ANM to the caller's REL, least and most, ms; the pool releases after half the least.
     #[serde(deserialize_with = "two")]
+    #[schemars(with = "[u32; 2]", inner(range(max = 3_600_000)))]
     pub hold_ms: (u32, u32),
     /// How hold times are spread. The mean is the middle of `hold_ms` with both.
+    #[schemars(example = HoldDistribution::Exponential)]
     pub hold_distribution: HoldDistribution,
     /// From a REL of the pool to the network's RLC, ms.
     pub clear_ms: u32,
     /// Messages a second of another user part on top of `rate_per_s`, network to pool: plain MTP3 payload, each with contents of its
     /// own, spread over the network's point codes and all SLS. Controllers apply and do not answer them.
+    #[schemars(range(max = 1_000_000), example = 200)]
     pub plain_per_s: u32,
     /// Service indicator of these (Q.704 section 14.2.1); 3 is SCCP.
+    #[schemars(range(max = 15))]
     pub plain_si: u8,
     /// Changes of the rate, in the order of time, none before the end of the warm-up. They hold for what the network begins, its calls
     /// and plain messages; controllers go on to begin calls as `rate_per_s` says.
+    #[schemars(length(max = STEPS_MAX))]
     pub profile: Vec<Step>,
     /// The call rate rises from 0 over this time at the start of the run, ms. Messages before the load is steady (this time and
     /// that of one call) count for everything but `latency_us` and `rate_per_s`.
@@ -37,7 +46,7 @@ pub struct Load {
 }
 
 /// How times are spread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HoldDistribution {
     /// All times from the least to the most alike.
@@ -47,12 +56,14 @@ pub enum HoldDistribution {
 }
 
 /// An entry of `[load] profile`: the rate from a time on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// After the begin of the load, ms.
+    #[schemars(example = 5_000)]
     pub at_ms: u32,
     /// Per cent of the configured rate.
+    #[schemars(range(max = 1_000), example = 200)]
     pub percent: u32,
 }
 
@@ -60,17 +71,21 @@ pub struct Step {
 const STEPS_MAX: usize = 1_000;
 
 /// `[load.mix]`: shares of the kinds of calls, as whole numbers of any sum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mix {
     /// IAM, ACM, ANM, REL by the network, RLC.
+    #[schemars(range(max = 1_000_000))]
     pub caller_releases: u32,
     /// IAM, ACM, ANM, REL by the controller, RLC.
+    #[schemars(range(max = 1_000_000))]
     pub pool_releases: u32,
     /// IAM, ACM, REL by the network before the answer, RLC.
+    #[schemars(range(max = 1_000_000))]
     pub caller_gives_up: u32,
     /// IAM by a controller, ACM and ANM by the network, REL by the controller, RLC. The runner turns this share into each
     /// controller's `originate_per_s`; the traffic source generates the rest.
+    #[schemars(range(max = 1_000_000))]
     pub pool_calls: u32,
 }
 

@@ -47,9 +47,12 @@ pub fn load(name_or_file: &str) -> Result<Scenario, ScenarioError> {
 
 /// The error of a scenario whose settings a daemon does not take, with the place in its file.
 #[must_use]
-pub fn settings_error(name_or_file: &str, problem: &str) -> ScenarioError {
-    let built_in = BUILT_IN.iter().find(|b| b.name == name_or_file);
-    let text =
-        built_in.map_or_else(|| std::fs::read_to_string(name_or_file).unwrap_or_default(), |b| b.text.to_owned());
-    ScenarioError(locate::locate(&text, name_or_file, problem))
+pub fn settings_error(text: &str, file: &str, problem: &str) -> ScenarioError {
+    ScenarioError(locate::locate(text, file, problem))
+}
+
+/// The byte at which the value of a key (`as[0].dpc`) begins in a text; of what is around it when it is not there.
+#[must_use]
+pub fn place(text: &str, key: &str) -> usize {
+    locate::find(text, key).value.start
 }

@@ -1,26 +1,32 @@
 //! What a scenario is made of; the keys of a scenario file are the fields of these types.
 
 use super::{Fault, Load};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::Table;
 
 /// A scenario. Written out as TOML it parses back to itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Name, in the results and in the folder's name: letters, digits, `-`, `_`, `.`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9._-]+$"), example = &"failover")]
     pub name: String,
     /// One line: what it shows.
     #[serde(default)]
+    #[schemars(example = &"kill -9 of one of three controllers")]
     pub description: String,
     /// How long load is offered, warm-up included, ms; 100 to a day. `--duration` shortens it.
+    #[schemars(range(min = 100, max = 86_400_000), example = 8_000)]
     pub duration_ms: u64,
     /// How long the calls may take to end after that, ms; up to an hour.
     #[serde(default = "drain_default_ms")]
+    #[schemars(range(max = 3_600_000))]
     pub drain_ms: u64,
     /// How long all processes stand ready before the load begins, so that the control traffic can be measured alone, ms; up to an hour.
     #[serde(default)]
+    #[schemars(range(max = 3_600_000), example = 5_000)]
     pub idle_ms: u64,
     /// Seed of the load; `--seed` overrides it.
     #[serde(default = "seed_default")]
@@ -42,26 +48,31 @@ pub struct Scenario {
     /// Faults; once parsed in the order of their times.
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// Limits by the name of the assertion ([`super::ASSERTIONS`]); once parsed with the defaults.
+    /// Limits by the name of the figure ([`super::ASSERTIONS`], `sigpool list`); once parsed with the defaults.
     #[serde(default)]
+    #[schemars(schema_with = "crate::schema::assertions")]
     pub assertions: BTreeMap<String, f64>,
 }
 
 /// `[controllers]`: the pool `gwc-1` to `gwc-N`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Controllers {
     /// How many have a place, 1 to 200.
+    #[schemars(range(min = 1, max = 200), example = 3)]
     pub count: usize,
     /// How many of them run from the start, the first ones; the others come by a `start` fault. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 200), example = 3)]
     pub at_start: Option<usize>,
     /// Empty: no relay. Else one number for each controller: a relay adds this round trip (half of it in each direction) to
     /// everything between the controller and the gateway, the name server; ms, up to 10,000.
     #[serde(default)]
+    #[schemars(inner(range(max = 10_000)), example = [1, 40, 150])]
     pub round_trip_ms: Vec<u32>,
     /// Laid over each controller's configuration.
     #[serde(default)]
+    #[schemars(with = "gwc_pe::config::Config")]
     pub settings: Table,
 }
 
@@ -74,15 +85,16 @@ impl Controllers {
 }
 
 /// `[gateway]`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
     /// Laid over the gateway's configuration; `[gateway.settings.as]` goes into its one `[[as]]`.
+    #[schemars(schema_with = "crate::schema::gateway_settings")]
     pub settings: Table,
 }
 
 /// Where the name server runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum NameServerKind {
     /// Inside the gateway.
@@ -93,26 +105,32 @@ pub enum NameServerKind {
 }
 
 /// `[name_server]`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NameServer {
     /// `"embedded"` in the gateway, or `"stand-alone"`.
+    #[schemars(example = NameServerKind::StandAlone)]
     pub kind: NameServerKind,
     /// Stand-alone: laid over the name server's configuration.
+    #[schemars(with = "enrp::server_daemon::Config")]
     pub settings: Table,
 }
 
 /// `[population]`: other pools in the name space, so that it has a real size while calls run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Population {
     /// Pools, 1 to 50,000.
+    #[schemars(range(min = 1, max = 50_000))]
     pub pools: u32,
     /// Pool elements of each, 1 to 10,000; each has an SCTP association of its own.
+    #[schemars(range(min = 1, max = 10_000))]
     pub pes_per_pool: u32,
     /// Processes that the pool elements share, 1 to 16: `pop-1` to `pop-N`.
+    #[schemars(range(min = 1, max = 16))]
     pub processes: usize,
     /// Re-registrations a second of all pool elements together, on top of what the registration life asks for.
+    #[schemars(range(max = 100_000), example = 2_000)]
     pub re_registrations_per_s: u32,
 }
 
