@@ -182,3 +182,78 @@ fn bad_input_is_refused_with_its_place_and_nothing_started() {
     assert_eq!(sigpool(&["list"]).status.code(), Some(0));
     assert_eq!(sigpool(&["sg", "--print-config"]).status.code(), Some(0));
 }
+
+/// Two controllers behind a relay, one of which comes later, and a name server of its own that dies and returns.
+const FAR: &str = r#"
+name = "far"
+duration_ms = 7_000
+drain_ms = 8_000
+idle_ms = 500
+[controllers]
+count = 2
+at_start = 1
+round_trip_ms = [2, 60]
+[name_server]
+kind = "stand-alone"
+[load]
+rate_per_s = 200
+groups = 8
+ring_ms = [200, 400]
+hold_ms = [300, 500]
+warm_up_ms = 200
+[[faults]]
+at_ms = 500
+kind = "start"
+target = "gwc-2"
+[[faults]]
+at_ms = 2_500
+kind = "kill"
+target = "enrp-1"
+[[faults]]
+at_ms = 3_500
+kind = "kill"
+target = "gwc-1"
+longest_gap_ms = 2_000
+[[faults]]
+at_ms = 4_000
+kind = "start"
+target = "enrp-1"
+"#;
+
+#[test]
+fn far_controllers_find_each_other_by_an_outside_name_server_that_may_die() {
+    let folder = Folder::new("far");
+    let scenario = folder.file("far.toml", FAR);
+    let out = folder.out();
+    let refused = sigpool(&["run", &scenario, "--out", out.to_str().unwrap(), "--duration", "4000"]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(error.contains("start of enrp-1 at 4000 ms would come after the load"), "{error}");
+
+    let output = sigpool(&["run", &scenario, "--out", out.to_str().unwrap(), "--duration", "6500", "--seed", "5"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let results = results(&out);
+    for count in ["lost", "duplicated", "reordered", "applied_twice", "unknown"] {
+        assert_eq!(results["messages"][count], 0, "{count}: {text}");
+    }
+    assert!(results["messages"]["offered"].as_u64().unwrap() > 400, "{text}");
+    let kill = &results["faults"][2];
+    assert_eq!((kill["kind"].as_str(), kill["target"].as_str()), (Some("kill"), Some("gwc-1")));
+    // No ICMP error crosses the relay: silence of 320 ms.
+    assert!(kill["detected_ms"].as_f64().unwrap() > 200.0, "{text}");
+    let names: Vec<_> = results["process_list"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
+    assert_eq!(names, ["sg-1", "enrp-1", "gwc-1", "network"], "the second controller is not there yet");
+    // Control traffic alone was measured, and the relay says what it did.
+    let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let event = |name: &str| events.iter().find(|event| event["event"] == name).unwrap();
+    assert!(event("idle")["datagrams"].as_u64().unwrap() > 0);
+    assert!(event("relay")["forwarded"].as_u64().unwrap() > 400);
+    assert_eq!(event("relay")["queue_full"], 0);
+    // What was run stands in the folder, and is a scenario.
+    let run = std::fs::read_to_string(out.join("scenario.toml")).unwrap();
+    assert!(run.contains("duration_ms = 6500") && run.contains("seed = 5") && run.contains("pool_releases = "), "{run}");
+    let written = out.join("scenario.toml");
+    assert_eq!(sigpool(&["check", written.to_str().unwrap()]).status.code(), Some(0));
+    assert_eq!(left_behind(&out), Vec::<String>::new());
+}
