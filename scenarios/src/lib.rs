@@ -10,6 +10,7 @@ pub mod cli;
 mod interrupt;
 pub mod network;
 pub mod replay;
+pub mod report;
 pub mod results;
 pub mod runner;
 pub mod scenario;
