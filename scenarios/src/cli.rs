@@ -3,7 +3,7 @@
 use crate::replay::ReplayOptions;
 use crate::runner::{self, RunError, RunOptions};
 use crate::schema::{self, FILE_KINDS, FileKind};
-use crate::{check, checker, replay};
+use crate::{check, checker, replay, report};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::io::Write;
@@ -136,6 +136,15 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Make report.html of a run again, from the files in its folder; with two folders a page that compares both runs.
+    Report {
+        /// Folder of a run; a second one to compare with.
+        #[arg(required = true, num_args = 1..=2, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dirs: Vec<PathBuf>,
+        /// Where the page goes [default: report.html in the folder; comparison.html in the second folder].
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        out: Option<PathBuf>,
+    },
 }
 
 /// Runs the command and gives the exit code: 0 pass, 1 an assertion failed, 2 wrong usage or configuration, 3 the environment,
@@ -186,6 +195,11 @@ fn command(command: Command) -> Result<u8, RunError> {
                 return Err(RunError::Usage(format!("--speed {speed}: expected 0 or more")));
             }
             replay::run(&ReplayOptions { capture, speed, out })
+        }
+        Command::Report { dirs, out } => {
+            let page = report::command(&dirs, out.as_deref())?;
+            say(&page.display().to_string());
+            Ok(0)
         }
     }
 }

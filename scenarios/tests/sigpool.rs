@@ -252,7 +252,10 @@ fn far_controllers_find_each_other_by_an_outside_name_server_that_may_die() {
     assert_eq!(event("relay")["queue_full"], 0);
     // What was run stands in the folder, and is a scenario.
     let run = std::fs::read_to_string(out.join("scenario.toml")).unwrap();
-    assert!(run.contains("duration_ms = 6500") && run.contains("seed = 5") && run.contains("pool_releases = "), "{run}");
+    assert!(
+        run.contains("duration_ms = 6500") && run.contains("seed = 5") && run.contains("pool_releases = "),
+        "{run}"
+    );
     let written = out.join("scenario.toml");
     assert_eq!(sigpool(&["check", written.to_str().unwrap()]).status.code(), Some(0));
     assert_eq!(left_behind(&out), Vec::<String>::new());

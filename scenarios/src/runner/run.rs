@@ -12,6 +12,7 @@ use super::traffic::{Traffic, TrafficConfig, TrafficState};
 use crate::checker::{self, Checked};
 use crate::interrupt::Interrupt;
 use crate::network;
+use crate::report;
 use crate::results::{self, Circumstances, ProcessEntry, Results, TopologyEntry, Verdict};
 use crate::scenario::Scenario;
 use crate::utc;
@@ -78,6 +79,9 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
             let reason = results.void_reason.as_deref().unwrap_or_default();
             Screen::plain().say(&format!("void: {reason}; the run is repeated"));
             void_runs += 1;
+            if options.keep {
+                write_report(&out);
+            }
             put_away(&out, void_runs, options.keep)?;
             continue;
         }
@@ -87,6 +91,7 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
             screen.say(&format!("unreadable record line: {place}"));
         }
         screen.say(&format!("files      {}", out.display()));
+        write_report(&out);
         return Ok(results.verdict.exit_code());
     }
 }
@@ -108,6 +113,15 @@ fn prepare(out: &Path, scenario: &Scenario) -> Result<PathBuf, RunError> {
     make().map_err(|e| RunError::Environment(format!("{}: {e}; give a writable folder with --out", out.display())))
 }
 
+/// Writes `report.html`, last, so that it links all files. Without it the verdict still stands.
+fn write_report(out: &Path) {
+    let said = match report::write_for(out) {
+        Ok(page) => format!("report     {}", page.display()),
+        Err(error) => format!("no report: {error}"),
+    };
+    Screen::plain().say(&said);
+}
+
 /// Moves the files of a void run aside, or removes them.
 fn put_away(out: &Path, number: u32, keep: bool) -> Result<(), RunError> {
     let aside = out.join(format!("void-{number}"));
@@ -122,6 +136,7 @@ fn put_away(out: &Path, number: u32, keep: bool) -> Result<(), RunError> {
             "results.json",
             "intervals.csv",
             "junit.xml",
+            "report.html",
         ] {
             let file = out.join(name);
             if file.exists() {
