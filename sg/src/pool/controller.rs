@@ -65,6 +65,8 @@ pub(super) struct Controller {
     blocked: FxHashSet<GroupId>,
     /// Messages it was sent and has not confirmed.
     pub(super) unconfirmed: usize,
+    /// Messages in the queues of its groups, sent or not.
+    pub(super) queued: usize,
     /// When it last confirmed one.
     pub(super) confirmed_at: Option<Instant>,
     /// Groups it was asked for and has not given back.
@@ -98,6 +100,7 @@ impl Controller {
             backlog: VecDeque::new(),
             blocked: FxHashSet::default(),
             unconfirmed: 0,
+            queued: 0,
             confirmed_at: None,
             asked_back: 0,
             live: Liveness::new(now, pace),

@@ -138,6 +138,7 @@ impl Pool {
         self.counters.applied += freed.messages as u64;
         if let Some(controller) = self.controllers.get_mut(&assoc) {
             controller.unconfirmed -= freed.messages;
+            controller.queued -= freed.messages;
             if freed.messages > 0 {
                 controller.confirmed_at = Some(now);
             }

@@ -205,9 +205,10 @@ impl Pool {
         let Some(data) = data.filter(|data| data.len() <= self.settings.message_bytes_max) else {
             return self.discard(cx, Discard::Malformed, message);
         };
-        if let Err(cause) = self.admit(message, data.len()) {
+        if let Err(cause) = self.admit(id, message, data.len()) {
             return self.discard(cx, cause, message);
         }
+        self.note_queued(id);
         self.queued.messages += 1;
         self.queued.bytes += data.len();
         self.groups[id.0 as usize].push(Copy { correlation_id, data });
@@ -264,6 +265,7 @@ impl Pool {
         self.groups[id.0 as usize].give_to(assoc);
         self.groups[id.0 as usize].waits = false;
         controller.groups.insert(id);
+        controller.queued += self.groups[id.0 as usize].len();
         self.counters.given += 1;
         cx.record.given(cx.now, controller.pe, &self.keys[id.0 as usize]);
         self.pump(cx, assoc, id);

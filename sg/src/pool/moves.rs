@@ -236,6 +236,7 @@ impl Pool {
         if let Some(controller) = self.controllers.get_mut(&assoc) {
             controller.asked_back -= 1;
             controller.groups.remove(&id);
+            controller.queued -= self.groups[id.0 as usize].len();
         }
         if self.controllers.get(&asked.to).is_some_and(|to| to.phase == Phase::Active) {
             self.counters.moves_completed += 1;

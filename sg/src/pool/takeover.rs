@@ -168,6 +168,7 @@ impl Pool {
         moved.sort_unstable();
         for id in &moved {
             controller.groups.remove(id);
+            controller.queued -= self.groups[id.0 as usize].len();
         }
         if controller.groups.is_empty() {
             controller.phase = Phase::Inactive;

@@ -358,6 +358,8 @@ impl Pool {
         for (assoc, controller) in &self.controllers {
             let unconfirmed: usize = controller.groups.iter().map(|id| self.groups[id.0 as usize].unconfirmed()).sum();
             assert_eq!(unconfirmed, controller.unconfirmed, "unconfirmed at one controller");
+            let queued: usize = controller.groups.iter().map(|id| self.groups[id.0 as usize].len()).sum();
+            assert_eq!(queued, controller.queued, "in the queues of its groups");
             for id in &controller.groups {
                 assert_eq!(self.groups[id.0 as usize].owner, crate::group::Owner::Controller(*assoc), "one owner");
             }

@@ -73,6 +73,35 @@ fn what_begins_something_is_discarded_first() {
     assert_eq!((discarded.of(Discard::Congestion), discarded.of(Discard::QueueFull)), (1, 2), "full is full");
 }
 
+/// One controller confirms nothing for a while, the other at once: the queue is not the slow one's alone.
+#[test]
+fn a_slow_controller_leaves_room_to_the_others() {
+    let mut bench = Bench::new(|server, _| {
+        server.queue_messages_max = 100;
+        server.congestion_percent = 80;
+        server.unconfirmed_max = 10;
+    });
+    let (slow, fast) = (bench.controller(1), bench.controller(2));
+    let mut mark = 0;
+    for _ in 0..200 {
+        bench.offer(1, IAM);
+        bench.offer(40, IAM);
+        mark += 1;
+        assert_eq!(sent(bench.got(fast)), [(40, IAM)], "not discarded, not held up");
+        bench.cookie(fast, 40, mark, b"");
+    }
+    assert_eq!(bench.got(slow).len(), 10);
+    let discarded = bench.pool.counters().discarded;
+    // Four fifths of 80 are in the queue, and the one that took the last room.
+    assert_eq!(discarded.of(Discard::Congestion), 200 - 65, "{discarded:?}");
+    assert_eq!(discarded.of(Discard::QueueFull), 0);
+    // What ends calls there has the rest of the queue.
+    for _ in 0..35 {
+        bench.offer(1, REL);
+    }
+    assert_eq!(bench.pool.counters().discarded, discarded);
+}
+
 #[test]
 fn bytes_count_as_messages_do() {
     let mut bench = Bench::new(|server, _| {
