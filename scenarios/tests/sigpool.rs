@@ -243,6 +243,11 @@ fn far_controllers_find_each_other_by_an_outside_name_server_that_may_die() {
     assert!(kill["detected_ms"].as_f64().unwrap() > 200.0, "{text}");
     let names: Vec<_> = results["process_list"].as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
     assert_eq!(names, ["sg-1", "enrp-1", "gwc-1", "network"], "the second controller is not there yet");
+    let later = &results["topology"][4];
+    assert_eq!(
+        (later["name"].as_str(), later["detail"].as_str()),
+        (Some("gwc-2"), Some("started later, 60 ms round trip"))
+    );
     // Control traffic alone was measured, and the relay says what it did.
     let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -163,6 +163,12 @@ impl Lab {
         (0..self.controllers.len()).find(|index| self.pe(*index) == pe)
     }
 
+    /// Name and address of a controller, whether it runs or not.
+    #[must_use]
+    pub fn place(&self, index: usize) -> (String, IpAddr) {
+        (controller_name(index), self.net.controller(index))
+    }
+
     /// Name, process id and address of every process.
     #[must_use]
     pub fn processes(&self) -> Vec<(String, u32, IpAddr)> {

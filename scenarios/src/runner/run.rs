@@ -64,7 +64,7 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
             void_runs,
             interrupted: outcome.interrupted,
             crashes: outcome.crashes,
-            topology: outcome.processes.iter().map(TopologyEntry::of).collect(),
+            topology: outcome.topology,
             capture: None,
             process_list: outcome.processes,
             seed: scenario.seed,
@@ -155,6 +155,7 @@ fn unix_s() -> u64 {
 /// What an attempt leaves besides its records.
 struct Attempted {
     processes: Vec<ProcessEntry>,
+    topology: Vec<TopologyEntry>,
     interrupted: bool,
     crashes: Vec<String>,
 }
@@ -169,11 +170,13 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
         Ok(()) => {}
         Err(RunError::Interrupted) => {
             lab.stop();
-            return Ok(Attempted { processes: Vec::new(), interrupted: true, crashes: Vec::new() });
+            let (processes, topology) = (Vec::new(), Vec::new());
+            return Ok(Attempted { processes, topology, interrupted: true, crashes: Vec::new() });
         }
         Err(error) => return Err(error),
     }
     let processes = process_entries(&lab);
+    let topology = topology(scenario, &lab, &processes);
     for index in 0..scenario.controllers.at_start() {
         journal.record('N', Instant::now(), &format!("gwc-{},{:08x}", index + 1, lab.pe(index)))?;
     }
@@ -207,7 +210,27 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
         journal.event("relay", json!(report))?;
     }
     journal.event("end", json!({ "interrupted": interrupt.seen(), "crashes": crashes }))?;
-    Ok(Attempted { processes, interrupted: interrupt.seen(), crashes })
+    Ok(Attempted { processes, topology, interrupted: interrupt.seen(), crashes })
+}
+
+/// The processes, controllers that come later among them, and how far away each is.
+fn topology(scenario: &Scenario, lab: &Lab, processes: &[ProcessEntry]) -> Vec<TopologyEntry> {
+    let mut entries: Vec<_> = processes.iter().map(TopologyEntry::of).collect();
+    for index in 0..scenario.controllers.count {
+        let (name, ip) = lab.place(index);
+        let at = entries.iter().position(|entry| entry.name == name).unwrap_or_else(|| {
+            let later = ProcessEntry { name, pid: 0, address: ip.to_string() };
+            let entry = TopologyEntry { detail: "started later".into(), ..TopologyEntry::of(&later) };
+            entries.push(entry);
+            entries.len() - 1
+        });
+        if let Some(trip_ms) = scenario.controllers.round_trip_ms.get(index) {
+            let detail = &mut entries[at].detail;
+            let comma = if detail.is_empty() { "" } else { ", " };
+            detail.push_str(&format!("{comma}{trip_ms} ms round trip"));
+        }
+    }
+    entries
 }
 
 /// What a reader of the screen must know to follow the run.
