@@ -8,6 +8,7 @@ mod chaos;
 mod judge;
 mod moves;
 mod names;
+mod overload;
 mod peer;
 mod user;
 mod world;
@@ -51,12 +52,17 @@ impl Lab {
     }
 
     fn controller(&mut self, number: u8) {
+        self.controller_with(number, |_| {});
+    }
+
+    fn controller_with(&mut self, number: u8, change: impl FnOnce(&mut gwc_pe::config::Config)) {
         let mut config = gwc_pe::config::Config::default();
         config.node.pe_id = Some(number.into());
         config.udp.addresses = vec![ip(number)];
         config.asap.hunt.servers = vec![asap::ServerAddress::new(self.name_server)];
         config.call.acm_delay_ms = 4;
         config.call.answer_delay_ms = 9;
+        change(&mut config);
         let seed = self.world.seed();
         let sink = enrp::daemon::RecordSink::Memory(Vec::new());
         let node = gwc_pe::node::Node::new(config, seed, self.world.clock, self.world.now, vec![ip(number)], sink);
