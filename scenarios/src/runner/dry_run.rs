@@ -72,6 +72,13 @@ fn topology(scenario: &Scenario) -> String {
         }
     }
     let mut text: String = lines.iter().map(|line| format!("{}\n", line.trim_end())).collect();
+    if load.plain_per_s > 0 || !load.profile.is_empty() {
+        let calls = format!("{} messages/s of calls", load.rate_per_s);
+        let plain = (load.plain_per_s > 0).then(|| format!("{} messages/s of SI {}", load.plain_per_s, load.plain_si));
+        let steps = load.profile.iter().map(|s| format!("{} % from {} on", s.percent, seconds(s.at_ms.into())));
+        let all: Vec<_> = std::iter::once(calls).chain(plain).chain(steps).collect();
+        text.push_str(&wrapped("load        ", &all.join(", ")));
+    }
     if !pool.round_trip_ms.is_empty() {
         let relays = pool.round_trip_ms.iter().enumerate().map(|(i, ms)| format!("gwc-{} {ms} ms", i + 1));
         text.push_str(&wrapped("relays      ", &format!("round trips: {}", relays.collect::<Vec<_>>().join(", "))));

@@ -1,6 +1,6 @@
 //! Scenario files: what runs, under which load, which faults come when, and what must hold afterwards.
 //!
-//! [`load`] takes the name of a built-in scenario or a file; its types are the schema, [`parse`] checks it. FORMATS.md has the keys.
+//! [`load`] takes the name of a built-in scenario; [`Scenario`] and its parts are the schema, [`parse`] checks it. FORMATS.md has the keys.
 
 mod assertions;
 mod builtin;
@@ -20,29 +20,14 @@ pub use load::{HoldDistribution, Load, Mix, Step};
 pub use parse::{ScenarioError, parse};
 pub use types::{Controllers, Gateway, NameServer, NameServerKind, Population, Scenario};
 
-use std::path::Path;
-
-/// Reads a built-in scenario by name, or a file.
+/// Reads a built-in scenario by name. Files are for [`crate::check::scenario`], which says everything that is wrong in one.
 ///
 /// # Errors
-/// There is no such scenario or file, or it is wrong.
-pub fn load(name_or_file: &str) -> Result<Scenario, ScenarioError> {
-    if let Some(built_in) = BUILT_IN.iter().find(|b| b.name == name_or_file) {
-        return parse(built_in.text, &format!("<built-in {}>", built_in.name));
-    }
-    let path = Path::new(name_or_file);
-    let looks_like_a_file = path.extension().is_some() || name_or_file.contains('/');
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, name_or_file),
-        Err(error) if looks_like_a_file => Err(ScenarioError(format!("{name_or_file}: cannot read it: {error}"))),
-        Err(_) => {
-            let names: Vec<_> = BUILT_IN.iter().map(|b| b.name).collect();
-            Err(ScenarioError(format!(
-                "no scenario `{name_or_file}`: expected one of {}, or the path of a TOML file",
-                names.join(", ")
-            )))
-        }
-    }
+/// There is none of this name.
+pub fn load(name: &str) -> Result<Scenario, ScenarioError> {
+    let built_in = BUILT_IN.iter().find(|b| b.name == name);
+    let built_in = built_in.ok_or_else(|| ScenarioError(format!("no scenario `{name}` is built in")))?;
+    parse(built_in.text, &format!("<built-in {name}>"))
 }
 
 /// The error of a scenario whose settings a daemon does not take, with the place in its file.

@@ -154,9 +154,3 @@ fn a_shorter_run_keeps_its_faults() {
     let mut scenario = parse(GOOD, "f.toml").unwrap();
     assert!(scenario.set_duration(99).unwrap_err().0.contains("100 ms"));
 }
-
-#[test]
-fn names_that_do_not_exist() {
-    assert!(load("nonsense").unwrap_err().0.contains("one of failover, "));
-    assert!(load("no/such.toml").unwrap_err().0.contains("cannot read"));
-}

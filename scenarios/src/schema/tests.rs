@@ -40,11 +40,9 @@ fn set(table: &mut Table, path: &str, value: Toml) {
         table.insert(path.to_owned(), value);
         return;
     };
-    match table.entry(first).or_insert_with(|| Table::new().into()) {
-        Toml::Table(inner) => set(inner, rest, value),
-        Toml::Array(list) => set(list[0].as_table_mut().unwrap(), rest, value),
-        other => panic!("{path}: {other}"),
-    }
+    let inner = table.entry(first).or_insert_with(|| Table::new().into());
+    let inner = if inner.is_array() { &mut inner[0] } else { inner };
+    set(inner.as_table_mut().unwrap(), rest, value);
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn a_name_server_of_its_own_relays_and_other_pools_are_drawn() {
     let scenario = parsed(
         "name = \"x\"\nidle_ms = 5_000\nduration_ms = 10_000\n[controllers]\ncount = 3\nat_start = 2\nround_trip_ms = [1, 40, 150]\n\
          [name_server]\nkind = \"stand-alone\"\n[population]\npools = 500\n\
+         [load]\nplain_per_s = 300\nprofile = [{ at_ms = 5_000, percent = 200 }]\n\
          [[faults]]\nat_ms = 1_000\nkind = \"start\"\ntarget = \"gwc-3\"\n\
          [[faults]]\nat_ms = 2_000\nkind = \"kill\"\ntarget = \"enrp-1\"\n",
     );
@@ -63,6 +64,8 @@ fn a_name_server_of_its_own_relays_and_other_pools_are_drawn() {
                             | enrp-1     .3 |ASAP-----------------+
                             | name server   |
                             +---------------+
+load        2000 messages/s of calls, 300 messages/s of SI 3, 200 % from 5.000 s
+            on
 relays      round trips: gwc-1 1 ms, gwc-2 40 ms, gwc-3 150 ms
 population  500 pools of 20 PEs in 2 processes, registered at the name server
             beside the controllers
