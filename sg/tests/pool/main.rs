@@ -136,9 +136,11 @@ impl Lab {
     }
 }
 
-/// Seeds to run with: a few, or as many as `SIGPOOL_SEEDS` says.
+/// Seeds to run with: a few, or as many as `SIGPOOL_SEEDS` says, or those from one to another (`101-200`).
 fn seeds() -> std::ops::RangeInclusive<u64> {
-    1..=std::env::var("SIGPOOL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+    let text = std::env::var("SIGPOOL_SEEDS").unwrap_or_default();
+    let (from, to) = text.split_once('-').unwrap_or(("1", &text));
+    from.parse().unwrap()..=to.parse().unwrap_or(2)
 }
 
 const fn ms(ms: u64) -> Duration {
