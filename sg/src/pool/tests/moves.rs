@@ -4,14 +4,15 @@ use super::bench::{Bench, Got, cookie, data};
 use crate::pool::Share;
 use sctp::{AssocId, CloseReason};
 
-/// Answers liveness BEATs; gives the groups that were asked for.
+/// Answers liveness BEATs, and gives the groups that were asked for.
 fn asked(bench: &mut Bench, assoc: AssocId) -> Vec<Got> {
     let mut asked = Vec::new();
     for got in bench.all(assoc) {
         match got {
-            Got::Liveness(_) | Got::Barrier(_) => bench.echo(assoc, &got),
+            Got::Liveness(_) => bench.echo(assoc, &got),
             Got::Release(_) => asked.push(got),
-            Got::Data(..) | Got::CookieEcho(_) | Got::LeaseEcho | Got::Other(_) => {}
+            // No echo of barriers: cookies alone say what is done.
+            Got::Barrier(_) | Got::Data(..) | Got::CookieEcho(_) | Got::LeaseEcho | Got::Other(_) => {}
         }
     }
     asked
@@ -320,4 +321,25 @@ fn a_takeover_does_not_go_to_one_that_is_silent_if_there_is_another() {
     // With nobody else it gets what there is: it may be a short stall.
     bench.close(three, &CloseReason::Unreachable);
     assert_eq!(bench.groups_of(&[two]), [3]);
+}
+
+#[test]
+fn what_waits_behind_the_window_of_a_slow_owner_goes_to_the_next_one() {
+    let mut bench = Bench::new(|server, _| server.unconfirmed_max = 1);
+    let one = owner(&mut bench, 2);
+    let two = bench.controller(2);
+    for group in [0, 32] {
+        (b'b'..=b'd').for_each(|text| bench.offer(group, text));
+    }
+    let questions = share(&mut bench, &[one, two]);
+    assert_eq!(questions.len(), 1);
+    let Got::Release(block) = questions[0] else { unreachable!() };
+    let cic = block * 32;
+    // The one message of the window may be the other group's.
+    let sent: u32 = if cic == 0 { 2 } else { 1 };
+    bench.cookie(one, cic, sent, b"more");
+    bench.echo(one, &questions[0]);
+    let mut expected = vec![Got::CookieEcho(cookie(cic, sent, b"more").to_vec())];
+    expected.push(data(sent + 1, cic, [b'b', b'c'][sent as usize - 1]));
+    assert_eq!(bench.got(two), expected, "what was not sent, as far as the window goes");
 }
