@@ -1,6 +1,7 @@
 //! Controllers join and come back under load, and get their share of the groups; so they do while others die.
 
 use crate::{GATEWAY, Lab, Verdict, ip, ms, seeds, three};
+use gwc_pe::config::PolicyName;
 
 /// Messages a circuit sends wait no longer than this when only planned moves happen: some round trips of the test's network.
 const SHORT: std::time::Duration = ms(10);
@@ -185,4 +186,35 @@ fn without_rebalancing_groups_stay() {
     let verdict = lab.finish(2_000);
     assert_eq!(shares(&verdict), [8, 8, 8], "{verdict:?}");
     assert!(verdict.moved.is_empty());
+}
+
+/// One controller has all 24 groups, another joins; as the name service tells their policy.
+fn second_joins(policy: PolicyName, weights: [u32; 2]) -> Verdict {
+    let mut lab = Lab::new(1, |_| {});
+    let with = |weight| {
+        move |config: &mut gwc_pe::config::Config| {
+            config.pool.policy = policy;
+            config.pool.weight = weight;
+        }
+    };
+    lab.controller_with(11, with(weights[0]));
+    lab.network(48);
+    lab.world.run_until(1_500);
+    lab.controller_with(12, with(weights[1]));
+    lab.world.run_until(2_500);
+    lab.finish(2_000)
+}
+
+#[test]
+fn shares_are_by_weight_if_the_policy_has_weights() {
+    for (policy, weights, expected) in [
+        (PolicyName::WeightedRoundRobin, [3, 1], vec![18, 6]),
+        (PolicyName::WeightedRandom, [1, 2], vec![8, 16]),
+        (PolicyName::Random, [3, 1], vec![12, 12]),
+        (PolicyName::LeastUsed, [3, 1], vec![24]),
+    ] {
+        let verdict = second_joins(policy, weights);
+        assert_eq!(shares(&verdict), expected, "{policy:?} {verdict:?}");
+        assert_eq!(verdict.discarded, 0);
+    }
 }
