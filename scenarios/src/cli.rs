@@ -137,6 +137,9 @@ enum Command {
         out: Option<PathBuf>,
     },
     /// Make report.html of a run again, from the files in its folder; with two folders a page that compares both runs.
+    #[command(after_help = "Examples:
+  sigpool report sigpool-out/failover-20261122-163000
+  sigpool report before after --out comparison.html")]
     Report {
         /// Folder of a run; a second one to compare with.
         #[arg(required = true, num_args = 1..=2, value_name = "DIR", value_hint = ValueHint::DirPath)]

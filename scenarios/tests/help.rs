@@ -36,8 +36,10 @@ fn folder(name: &str) -> PathBuf {
 #[test]
 fn every_command_has_help_with_an_example() {
     let all = stdout(&["--help"]);
-    for command in ["run", "list", "check", "schema", "completions", "replay", "sg", "gwc-pe", "enrp"] {
-        assert!(all.contains(&format!("\n  {command} ")), "{command}: {all}");
+    let commands = all.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(["run", "check", "schema", "sg", "enrp"].iter().all(|command| commands.contains(command)), "{all}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
         let help = stdout(&[command, "--help"]);
         assert!(help.contains("Example"), "{command}: {help}");
     }
