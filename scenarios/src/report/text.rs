@@ -54,7 +54,10 @@ pub(super) fn ms_or_dash(value: Option<f64>) -> String {
 pub(super) fn us(value: f64) -> String {
     match value {
         v if v >= 999_500.0 => format!("{}\u{a0}s", number(round(v / 1e6, 2))),
+        v if v >= 99_950.0 => format!("{}\u{a0}ms", number(round(v / 1e3, 0))),
+        v if v >= 9_995.0 => format!("{}\u{a0}ms", number(round(v / 1e3, 1))),
         v if v >= 999.5 => format!("{}\u{a0}ms", number(round(v / 1e3, 2))),
+        v if v < 1.0 => format!("{}\u{a0}µs", number(round(v, 2))),
         v => format!("{}\u{a0}µs", number(round(v, 0))),
     }
 }

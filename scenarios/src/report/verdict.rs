@@ -47,8 +47,10 @@ fn done(results: &Results) -> String {
     if faults.is_empty() {
         text.push_str("; nothing was done to them.");
     } else if faults.len() <= NAMED {
-        let each: Vec<_> =
-            faults.iter().map(|f| format!("{} at {}", words(&f.kind, &f.target), seconds(f.at_ms.round()))).collect();
+        let each: Vec<_> = faults
+            .iter()
+            .map(|f| format!("{} at {}", words(&f.kind, &f.target), seconds((f.at_ms / 100.0).round() * 100.0)))
+            .collect();
         text.push_str(&format!("; {}.", each.join(", ")));
     } else {
         let mut kinds: Vec<(&str, usize)> = Vec::new();

@@ -33,7 +33,7 @@ pub(in crate::report) fn figure(groups: &[GroupGap], total: u64, limit: Option<f
             longest.group
         ),
         caption: format!(
-            "{} of {} touched by a fault or a move, longest gap first; {} of those in results.json were under 1 ms. The gap is the largest time \
+            "{} of {} touched by a fault or a move (once for each), longest gap first; {} under 1 ms. The gap is the largest time \
              from when a message was intended to when it was applied. {}",
             shown.len(),
             plural(total, "group"),
@@ -71,7 +71,7 @@ fn bars(shown: &[(&GroupGap, f64)], most: f64, limit: Option<f64>, size: Size) -
         }
         @if let Some(limit) = limit {
             g.marks {
-                path d=(format!("M{} {}V{}", at(x(limit)), at(top - 20.0), at(bottom))) {}
+                path d=(format!("M{} {}V{}", at(x(limit)), at(top), at(bottom))) {}
                 text x=(at(x(limit) + 4.0)) y=(at(top - 22.0)) { "limit " (ms(limit)) }
             }
         }

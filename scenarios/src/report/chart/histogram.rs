@@ -26,7 +26,13 @@ impl Series<'_> {
     fn bars(&self) -> Vec<(i32, f64)> {
         let total = self.total().max(1.0);
         let mut bars = std::collections::BTreeMap::new();
-        let mut low = 0.0;
+        // The first bucket's lower end is not in the file: it is taken to be as wide as the next.
+        let width = self
+            .buckets
+            .get(1)
+            .zip(self.buckets.first())
+            .map_or(0, |(next, first)| next.up_to_us.saturating_sub(first.up_to_us));
+        let mut low = self.buckets.first().map_or(0.0, |first| first.up_to_us.saturating_sub(width) as f64);
         for bucket in self.buckets {
             let high = (bucket.up_to_us as f64).max(1.0);
             // 0 has no place on the axis: the first microsecond is one bar.
@@ -71,12 +77,8 @@ pub(in crate::report) fn figure(series: &[Series<'_>]) -> Option<Markup> {
             220.0,
             16.0,
             &marks,
-            Axis {
-                scale: Scale::log(value(f64::from(first)), value(f64::from(last) + 1.0)),
-                name: "latency",
-                figure: us,
-            },
-            Axis { scale: Scale::log(lowest, highest), name: "part of the messages", figure: percent_tick },
+            Axis::new(Scale::log(value(f64::from(first)), value(f64::from(last) + 1.0)), "latency", us),
+            Axis::new(Scale::log(lowest, highest), "part of the messages", percent_tick),
         );
         let content = html! {
             (plot.axes())

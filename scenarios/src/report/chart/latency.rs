@@ -2,7 +2,7 @@
 
 use super::{Axis, Drawing, Figure, Mark, Plot, Scale, Size};
 use crate::report::intervals::{Interval, Intervals, largest};
-use crate::report::text::{number, seconds, us};
+use crate::report::text::{count, number, seconds, us};
 use maud::{Markup, html};
 
 /// A line: its name, its colour, its figure.
@@ -29,7 +29,7 @@ pub(in crate::report) fn figure(intervals: &Intervals, marks: &[Mark]) -> Option
         caption: format!(
             "From the intended time of a message to its application (up), from output to receipt (down); logarithmic. {} intervals of {} ms, \
              of which the largest of each stretch is drawn.",
-            intervals.whole.len(),
+            count(intervals.whole.len() as u64),
             number(intervals.length_ms)
         ),
     };
@@ -41,7 +41,7 @@ pub(in crate::report) fn figure(intervals: &Intervals, marks: &[Mark]) -> Option
             54.0,
             marks,
             Axis::time(from, to, size),
-            Axis { scale: Scale::log(least.max(1.0), most), name: "latency", figure: us },
+            Axis::new(Scale::log(least.max(1.0), most), "latency", us),
         );
         let lines: Vec<_> = LINES
             .iter()

@@ -28,7 +28,7 @@ pub(in crate::report) fn rates(runs: &[Named<'_>]) -> Option<Markup> {
         description: format!("Both runs over time; at most {} messages a second.", number(most.round())),
         caption: "Both directions. Of each stretch the least and the most are drawn.".to_owned(),
     };
-    Some(drawn(&figure, runs, &Axis { scale: Scale::linear(0.0, most, 5), name: "messages/s", figure: number }, lines))
+    Some(drawn(&figure, runs, &Axis::new(Scale::linear(0.0, most, 5), "messages/s", number), lines))
 }
 
 /// 99th percentile of the latency of each interval; `None` when neither run has any.
@@ -42,7 +42,7 @@ pub(in crate::report) fn latencies(runs: &[Named<'_>]) -> Option<Markup> {
         description: format!("Both runs over time; from {} to {}.", us(least), us(most)),
         caption: "Logarithmic. Of each stretch the largest is drawn.".to_owned(),
     };
-    Some(drawn(&figure, runs, &Axis { scale: Scale::log(least.max(1.0), most), name: "latency", figure: us }, lines))
+    Some(drawn(&figure, runs, &Axis::new(Scale::log(least.max(1.0), most), "latency", us), lines))
 }
 
 fn drawn(

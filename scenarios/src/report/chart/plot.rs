@@ -12,8 +12,15 @@ const ROWS: usize = 3;
 /// Height of one such row.
 const ROW: f64 = 16.0;
 
-/// Where each row of labels is free from: everywhere.
-const NO_ROWS: [f64; ROWS] = [f64::NEG_INFINITY; ROWS];
+/// More marks than this are drawn faintly, so that they do not hide what they mark.
+const MANY: usize = 12;
+
+/// A text that has its place.
+struct Label<'a> {
+    x: f64,
+    y: f64,
+    text: &'a str,
+}
 
 /// Something that happened at a place of the x axis: a fault, a percentile.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,13 +52,20 @@ pub(in crate::report) struct Axis {
     pub(in crate::report) scale: Scale,
     pub(in crate::report) name: &'static str,
     pub(in crate::report) figure: fn(f64) -> String,
+    /// Width kept free for what stands there besides its figures.
+    pub(in crate::report) room: f64,
 }
 
 impl Axis {
+    /// An axis that has nothing but its figures.
+    pub(in crate::report) fn new(scale: Scale, name: &'static str, figure: fn(f64) -> String) -> Self {
+        Self { scale, name, figure, room: 36.0 }
+    }
+
     /// Time after the begin of the load, in ms.
     pub(in crate::report) fn time(from: f64, to: f64, size: Size) -> Self {
         let scale = Scale::exact(from, to, if size == Size::Wide { 10 } else { 5 });
-        Self { scale, name: "time after the begin of the load", figure: seconds }
+        Self::new(scale, "time after the begin of the load", seconds)
     }
 }
 
@@ -61,14 +75,11 @@ const BOTTOM: f64 = 40.0;
 impl Plot {
     /// A frame `height` high, with room for marks' labels above it when there are marks, and `right` for labels at the ends.
     pub(in crate::report) fn new(size: Size, height: f64, right: f64, marks: &[Mark], x: Axis, y: Axis) -> Self {
-        let widest = y.scale.ticks.iter().map(|tick| text_width(&(y.figure)(*tick), TEXT)).fold(36.0, f64::max);
+        let widest = y.scale.ticks.iter().map(|tick| text_width(&(y.figure)(*tick), TEXT)).fold(y.room, f64::max);
         let left = widest + 14.0;
         let mut plot = Self { size, height, left, right, top: 0.0, x, y };
-        let mut rows = NO_ROWS;
-        for mark in marks {
-            plot.label(mark, &mut rows);
-        }
-        plot.top = 28.0 + ROW * rows.iter().filter(|free_from| free_from.is_finite()).count() as f64;
+        let (_, rows) = plot.labels(marks);
+        plot.top = 28.0 + ROW * rows as f64;
         plot.height = height + plot.top + BOTTOM;
         plot
     }
@@ -112,7 +123,9 @@ impl Plot {
                 if shown {
                     free_from = place + half + 6.0;
                 }
-                (place, shown.then_some(label))
+                // The last one must not leave the drawing.
+                let middle = place.min(self.size.width() - half - 1.0);
+                (place, shown.then_some((middle, label)))
             })
             .collect();
         html! {
@@ -123,8 +136,8 @@ impl Plot {
                 }
                 @for (place, label) in &x_ticks {
                     path.tick d=(format!("M{} {}v5", at(*place), at(self.bottom()))) {}
-                    @if let Some(label) = label {
-                        text x=(at(*place)) y=(at(self.bottom() + 19.0)) text-anchor="middle" { (label) }
+                    @if let Some((middle, label)) = label {
+                        text x=(at(*middle)) y=(at(self.bottom() + 19.0)) text-anchor="middle" { (label) }
                     }
                 }
                 path.base d=(format!("M{} {}H{}", at(self.left), at(self.bottom()), at(self.end()))) {}
@@ -139,38 +152,47 @@ impl Plot {
         self.top - 13.0
     }
 
-    /// Lines, bands and labels of marks. Labels that would overlap are shortened, then left out; the line always stands.
+    /// Lines, bands and labels of marks.
     pub(in crate::report) fn marks(&self, marks: &[Mark]) -> Markup {
-        let mut rows = NO_ROWS;
-        let labelled: Vec<_> = marks.iter().map(|mark| (mark, self.label(mark, &mut rows))).collect();
+        let (labels, _) = self.labels(marks);
         html! {
-            g.marks {
-                @for (mark, label) in &labelled {
+            g.marks.many[marks.len() > MANY] {
+                @for (mark, label) in marks.iter().zip(&labels) {
                     @let x = self.x(mark.from);
                     @if let Some(until) = mark.until {
                         rect x=(at(x)) y=(at(self.top)) width=(at((self.x(until) - x).max(1.0))) height=(at(self.bottom() - self.top)) {}
                     }
-                    @let line_top = label.as_ref().map_or(self.top, |(_, y, _)| *y - 9.0);
+                    @let line_top = label.as_ref().map_or(self.top, |label| label.y - 9.0);
                     path d=(format!("M{} {}V{}", at(x), at(line_top), at(self.bottom()))) {}
-                    @if let Some((text_x, y, text)) = label {
-                        text x=(at(*text_x)) y=(at(*y)) { (text) }
-                    }
+                }
+                // After all lines, so that none goes through a text.
+                @for label in labels.iter().flatten() {
+                    text x=(at(label.x)) y=(at(label.y)) { (label.text) }
                 }
             }
         }
     }
 
-    /// Place and text of a mark's label: the long one in the first row that has room, else the short one.
-    fn label<'a>(&self, mark: &'a Mark, rows: &mut [f64; ROWS]) -> Option<(f64, f64, &'a str)> {
-        let x = self.x(mark.from);
-        [&mark.label, &mark.short].into_iter().find_map(|text| {
-            let width = text_width(text, TEXT);
-            // At the right edge it stands on the left of its line.
-            let from = if x + 4.0 + width > self.size.width() { x - 4.0 - width } else { x + 4.0 };
-            let row = rows.iter().position(|free_from| from > *free_from)?;
-            rows[row] = x.max(from) + width + 6.0;
-            Some((from, 12.0 + ROW * row as f64, text.as_str()))
-        })
+    /// Labels of marks, and how many rows they take: the long ones when all of them have room, else the short ones; one that has
+    /// none is left out.
+    fn labels<'a>(&self, marks: &'a [Mark]) -> (Vec<Option<Label<'a>>>, usize) {
+        let with = |text: fn(&Mark) -> &str| {
+            let mut rows = [f64::NEG_INFINITY; ROWS];
+            let labels: Vec<_> = marks.iter().map(|mark| self.label(mark, text(mark), &mut rows)).collect();
+            (labels, rows.iter().filter(|free_from| free_from.is_finite()).count())
+        };
+        let long = with(|mark| &mark.label);
+        if long.0.iter().all(Option::is_some) { long } else { with(|mark| &mark.short) }
+    }
+
+    /// The first row that has room.
+    fn label<'a>(&self, mark: &Mark, text: &'a str, rows: &mut [f64; ROWS]) -> Option<Label<'a>> {
+        let (place, width) = (self.x(mark.from), text_width(text, TEXT));
+        // At the right edge it stands on the left of its line.
+        let x = if place + 4.0 + width > self.size.width() { place - 4.0 - width } else { place + 4.0 };
+        let row = rows.iter().position(|free_from| x > *free_from)?;
+        rows[row] = place.max(x + width) + 6.0;
+        Some(Label { x, y: 12.0 + ROW * row as f64, text })
     }
 
     /// The path of a line; where there is no figure it is interrupted.

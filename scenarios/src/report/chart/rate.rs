@@ -3,7 +3,7 @@
 use super::plot::TEXT;
 use super::{Axis, Drawing, Figure, Mark, Plot, Scale, Size, at, text_width};
 use crate::report::intervals::{Intervals, extremes};
-use crate::report::text::{number, seconds};
+use crate::report::text::{count, number, seconds};
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -66,7 +66,9 @@ pub(in crate::report) fn figure(intervals: &Intervals, marks: &[Mark]) -> Option
         number(highest.round()),
         marks.iter().map(|m| format!("{} at {}.", m.label, seconds(m.from))).collect::<Vec<_>>().join(" ")
     );
-    let of = |shown: &str| format!("{} intervals of {} ms, {shown}", rates.times.len(), number(intervals.length_ms));
+    let of = |shown: &str| {
+        format!("{} intervals of {} ms, {shown}", count(rates.times.len() as u64), number(intervals.length_ms))
+    };
     let table = table(&rates, intervals.length_ms);
     let markup = if many {
         let figure = Figure {
@@ -105,7 +107,7 @@ fn bands(rates: &Rates, (from, to, length): (f64, f64, f64), marks: &[Mark], siz
         26.0 + names.min(90.0),
         marks,
         Axis::time(from, to, size),
-        Axis { scale: Scale::linear(0.0, highest, 5), name: "messages/s", figure: number },
+        Axis::new(Scale::linear(0.0, highest, 5), "messages/s", number),
     );
     let mut below = vec![0.0; kept.len()];
     let mut layers = Vec::new();
@@ -166,6 +168,7 @@ impl Cells {
 fn cells(rates: &Rates, (from, to): (f64, f64), marks: &[Mark], size: Size) -> Drawing {
     let cells = Cells::new(rates, size);
     let rows = rates.controllers.len();
+    let names = rates.controllers.iter().map(|(name, _)| text_width(name, TEXT)).fold(0.0, f64::max).min(90.0);
     let row = (640.0 / rows as f64).clamp(4.0, 16.0);
     let plot = Plot::new(
         size,
@@ -174,7 +177,7 @@ fn cells(rates: &Rates, (from, to): (f64, f64), marks: &[Mark], size: Size) -> D
         marks,
         Axis::time(from, to, size),
         // No figures: the names of the controllers stand there.
-        Axis { scale: Scale::exact(0.0, rows as f64, 1), name: "", figure: |_| String::new() },
+        Axis { room: names, ..Axis::new(Scale::exact(0.0, rows as f64, 1), "", |_| String::new()) },
     );
     let width = (plot.x(to) - plot.x(from)) / cells.columns as f64;
     let middle = |number: usize| plot.y(rows as f64 - number as f64 - 0.5);
@@ -198,7 +201,7 @@ fn cells(rates: &Rates, (from, to): (f64, f64), marks: &[Mark], size: Size) -> D
             path.cells.(format!("l{level}")) stroke-width=(at(row - 1.0)) d=(path) {}
         }
         g.axis { @for (number, (name, _)) in labels {
-            text x=(at(plot.x(from) - 6.0)) y=(at(middle(number) + 4.0)) text-anchor="end" { (super::fit(name, TEXT, 46.0)) }
+            text x=(at(plot.x(from) - 6.0)) y=(at(middle(number) + 4.0)) text-anchor="end" { (super::fit(name, TEXT, names)) }
         } }
         (plot.axes())
         (plot.marks(marks))
