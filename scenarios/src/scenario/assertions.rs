@@ -71,13 +71,16 @@ impl Scenario {
     #[must_use]
     pub fn hold(&self, report: &Report) -> Vec<Outcome> {
         let limits = ASSERTIONS.iter().filter_map(|a| Some(a.hold(*self.assertions.get(a.name)?, report)));
-        let of_faults = self.faults.iter().enumerate().filter_map(|(index, fault)| {
+        let of_faults = self.faults.iter().enumerate().flat_map(|(index, fault)| {
             let (kind, target) = (fault.kind.as_str(), fault.target.to_string());
-            let name = format!("longest_gap_ms[fault {}: {kind} {target}]", index + 1);
             // A run that ended early did not get to it.
             let done = report.faults.get(index).filter(|done| done.kind == kind && done.target == target);
-            let actual = done.and_then(|done| done.longest_gap_ms);
-            Some(Outcome::new(name, Bound::AtMost, fault.longest_gap_ms?, "ms", actual))
+            let gap = ("longest_gap_ms", fault.longest_gap_ms, done.and_then(|done| done.longest_gap_ms));
+            let first = ("first_ms", fault.first_ms, done.and_then(|done| done.first_ms));
+            [gap, first].into_iter().filter_map(move |(figure, limit, actual)| {
+                let name = format!("{figure}[fault {}: {kind} {target}]", index + 1);
+                Some(Outcome::new(name, Bound::AtMost, limit?, "ms", actual))
+            })
         });
         limits.chain(of_faults).collect()
     }

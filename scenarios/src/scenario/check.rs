@@ -105,7 +105,7 @@ fn check_population(population: &Population) -> Result<(), Problem> {
 
 /// A fault by itself: the key that is wrong, and how.
 fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, String)> {
-    let &Fault { at_ms, kind, target, duration_ms, longest_gap_ms } = fault;
+    let &Fault { at_ms, kind, target, duration_ms, longest_gap_ms, first_ms } = fault;
     let (load_ms, count) = (scenario.duration_ms, scenario.controllers.count);
     if at_ms >= load_ms {
         return Err((
@@ -113,9 +113,11 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
             format!("{at_ms}: expected less than duration_ms ({load_ms}), else it comes after the load"),
         ));
     }
-    if longest_gap_ms.is_some_and(|limit| !limit.is_finite() || limit < 0.0) {
-        return Err(("longest_gap_ms", "expected a number from 0 up".into()));
+    let limits = [("longest_gap_ms", longest_gap_ms), ("first_ms", first_ms)];
+    if let Some((key, _)) = limits.into_iter().find(|(_, limit)| limit.is_some_and(|ms| !ms.is_finite() || ms < 0.0)) {
+        return Err((key, "expected a number from 0 up".into()));
     }
+    let limit = limits.into_iter().find_map(|(key, limit)| limit.map(|_| key));
     match (kind, duration_ms) {
         (FaultKind::StealCore, None) => return Err(("kind", "steal-core needs duration_ms: for how long, ms".into())),
         (FaultKind::StealCore, Some(ms)) if !(1..=10_000).contains(&ms) => {
@@ -140,11 +142,13 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         (_, Target::NameServer) if !stand_alone => {
             Err(("target", "no process `enrp-1`: that is for name_server.kind = \"stand-alone\"".into()))
         }
-        (FaultKind::Kill | FaultKind::Term | FaultKind::Stop, Target::Controller(_)) => Ok(()),
-        (_, _) if longest_gap_ms.is_some() => {
-            Err(("longest_gap_ms", "only for kill, term and stop of a controller: nothing else makes a gap".into()))
-        }
-        (_, Target::Controller(_) | Target::NameServer) => Ok(()),
+        (FaultKind::Kill | FaultKind::Term | FaultKind::Stop | FaultKind::Start, Target::Controller(_)) => Ok(()),
+        (_, Target::Controller(_) | Target::NameServer) => match limit {
+            Some(key) => {
+                Err((key, "only for kill, term, stop and start of a controller: nothing else moves groups".into()))
+            }
+            None => Ok(()),
+        },
     }
 }
 

@@ -109,4 +109,8 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0), example = 100.0)]
     pub longest_gap_ms: Option<f64>,
+    /// Limit of this fault's own `first_ms`, the failover itself: until the first message of an affected group is applied elsewhere, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0), example = 400.0)]
+    pub first_ms: Option<f64>,
 }

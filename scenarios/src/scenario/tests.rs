@@ -104,6 +104,7 @@ fn faults_that_cannot_be_done_are_refused() {
             "f.toml:9:18: faults.longest_gap_ms:",
             "0 up",
         ),
+        ("at_ms = 10\nkind = \"steal-core\"\nduration_ms = 5\nfirst_ms = -1", "f.toml:9:12: faults.first_ms:", "0 up"),
         (
             "at_ms = 10\nkind = \"steal-core\"\nduration_ms = 5\ntarget = \"gwc-1\"",
             "f.toml:9:10: faults.target:",
@@ -113,6 +114,11 @@ fn faults_that_cannot_be_done_are_refused() {
         let message = with("", &format!("[[faults]]\n{fault}")).unwrap_err().0;
         assert!(message.starts_with(place) && message.contains(word), "{message}");
     }
+    let nothing_moves = with(
+        "",
+        "[name_server]\nkind = \"stand-alone\"\n[[faults]]\nat_ms = 1\nkind = \"kill\"\ntarget = \"enrp-1\"\nfirst_ms = 9",
+    );
+    assert!(nothing_moves.unwrap_err().0.starts_with("f.toml:11:12: faults.first_ms: only for kill"));
     // In a file in another order than that of their times, the one that is wrong is named.
     let later = "[[faults]]\nat_ms = 20\nkind = \"cont\"\ntarget = \"gwc-1\"\n[[faults]]\nat_ms = 10\nkind = \"kill\"\ntarget = \"gwc-1\"";
     assert!(with("", later).unwrap_err().0.starts_with("f.toml:7:8: faults.kind: cont of gwc-1 at 20 ms"));
@@ -132,7 +138,7 @@ fn written_out_in_full_it_parses_back_to_itself() {
         [gateway.settings.as]\nt_r_ms = 9\n[name_server]\nkind = \"stand-alone\"\nsettings = { server = { pools_max = 7 } }\n\
         [population]\npools = 3\n[load]\nring_ms = [1, 2]\nmix = { pool_calls = 0 }\n\
         [[faults]]\nat_ms = 20\nkind = \"steal-core\"\nduration_ms = 5\n\
-        [[faults]]\nat_ms = 10\nkind = \"kill\"\ntarget = \"gwc-1\"\nlongest_gap_ms = 400.5\n[assertions]\np99_ms = 5";
+        [[faults]]\nat_ms = 10\nkind = \"kill\"\ntarget = \"gwc-1\"\nlongest_gap_ms = 400.5\nfirst_ms = 300\n[assertions]\np99_ms = 5";
     let mut all = vec![with("idle_ms = 7\n", everything).unwrap()];
     all.extend(BUILT_IN.iter().map(|built_in| load(built_in.name).unwrap()));
     for mut scenario in all {
