@@ -1,6 +1,9 @@
 //! Plants each kind of defect in a clean set of records and sees it caught; the clean set passes.
 
-use super::{Messages, Records, Report, check};
+mod figures;
+mod moves;
+
+use super::{Checked, Messages, Records, Report, check};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -83,10 +86,21 @@ impl Set {
     }
 
     fn check(&self) -> Report {
-        let report = check(&self.records()).report;
-        let m = &report.messages;
+        self.checked().report
+    }
+
+    /// Whatever is wrong with the records: the sums hold, and the intervals have the same messages.
+    fn checked(&self) -> Checked {
+        let checked = check(&self.records());
+        let m = &checked.report.messages;
         assert_eq!(m.offered, m.applied + m.discarded.values().sum::<u64>() + m.lost, "{m:?}");
-        report
+        assert_eq!(m.unaccounted, 0, "{m:?}");
+        let sum = |all: bool| {
+            let lines = checked.intervals.iter().filter(|line| (line.name == "network") == all);
+            lines.map(|line| line.applied).sum::<u64>()
+        };
+        assert_eq!((sum(true), sum(false)), (m.applied, m.applied));
+        checked
     }
 
     fn messages(&self) -> Messages {
