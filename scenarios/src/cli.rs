@@ -3,7 +3,7 @@
 use crate::replay::ReplayOptions;
 use crate::runner::{self, RunError, RunOptions};
 use crate::schema::{self, FILE_KINDS, FileKind};
-use crate::{check, checker, replay, report};
+use crate::{check, checker, replay, report, results};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::io::Write;
@@ -67,6 +67,9 @@ enum Command {
         /// Show topology, time line, limits and files, and start nothing.
         #[arg(long)]
         dry_run: bool,
+        /// The events as JSON lines on standard output as they come, the results as the last line; text for people on standard error.
+        #[arg(long)]
+        json_stream: bool,
     },
     /// List the built-in scenarios and what can be asserted.
     #[command(after_help = "Example:
@@ -172,7 +175,7 @@ pub fn main() -> ExitCode {
 
 fn command(command: Command) -> Result<u8, RunError> {
     match command {
-        Command::Run { scenario, out, keep, seed, duration, dry_run } => {
+        Command::Run { scenario, out, keep, seed, duration, dry_run, json_stream } => {
             let mut scenario = check::scenario(&scenario)?;
             if let Some(duration_ms) = duration {
                 scenario.set_duration(duration_ms).map_err(|e| RunError::Usage(e.to_string()))?;
@@ -183,7 +186,7 @@ fn command(command: Command) -> Result<u8, RunError> {
                 say(runner::dry_run(&scenario, &out).trim_end());
                 return Ok(0);
             }
-            runner::run(&RunOptions { scenario, out, keep })
+            runner::run(&RunOptions { scenario, out, keep, json_stream })
         }
         Command::List { json } => list::list(json),
         Command::Check { what, kind } => check(&what, kind),
@@ -216,8 +219,10 @@ fn check(what: &[String], kind: Option<FileKind>) -> Result<u8, RunError> {
             let problem = "is no folder of a run: it has no records/; give one that `sigpool run` wrote, or a file";
             return Err(RunError::Usage(format!("{folder} {problem}")));
         }
-        let report = checker::check_dir(&records).map_err(|e| RunError::Usage(e.to_string()))?;
-        let text = serde_json::to_string_pretty(&report).map_err(|e| RunError::Environment(e.to_string()))?;
+        let checked = checker::check_run(&records).map_err(|e| RunError::Usage(e.to_string()))?;
+        results::write_intervals_file(&checked.intervals, Path::new(folder))
+            .map_err(|e| RunError::Environment(format!("cannot write {folder}/intervals.csv: {e}")))?;
+        let text = serde_json::to_string_pretty(&checked.report).map_err(|e| RunError::Environment(e.to_string()))?;
         say(&text);
         return Ok(0);
     }
@@ -244,7 +249,8 @@ fn print_schema(kind: FileKind, key: Option<String>, list: bool) -> Result<u8, R
 fn write_schemas(folder: &Path) -> Result<u8, RunError> {
     let write = |path: &Path, text: &str| std::fs::write(path, text).map(|()| say(&path.display().to_string()));
     let all = std::fs::create_dir_all(folder)
-        .and_then(|()| FILE_KINDS.iter().try_for_each(|kind| write(&folder.join(kind.file_name()), &kind.text())));
+        .and_then(|()| FILE_KINDS.iter().try_for_each(|kind| write(&folder.join(kind.file_name()), &kind.text())))
+        .and_then(|()| results::schema_files().iter().try_for_each(|(name, text)| write(&folder.join(name), text)));
     let problem = |e| RunError::Environment(format!("{}: {e}; give a writable folder with --write", folder.display()));
     all.map(|()| 0).map_err(problem)
 }

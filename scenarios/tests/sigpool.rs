@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use scenarios::results::{events_schema, results_schema};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -111,9 +112,7 @@ fn a_kill_loses_nothing_and_the_files_say_so() {
     for file in ["capture.pcapng", "events.jsonl", "records/network.csv", "records/sg-1.csv", "records/run.csv"] {
         assert!(std::fs::metadata(out.join(file)).unwrap().len() > 0, "{file}");
     }
-    for line in std::fs::read_to_string(out.join("events.jsonl")).unwrap().lines() {
-        assert!(serde_json::from_str::<Value>(line).unwrap()["event"].is_string());
-    }
+    says_what_the_schemas_say(&results, &out);
     assert_eq!(left_behind(&out), Vec::<String>::new());
 
     // Anyone can compute it again from the records alone.
@@ -121,9 +120,90 @@ fn a_kill_loses_nothing_and_the_files_say_so() {
     let report: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(report["messages"], results["messages"]);
     assert_eq!(report["calls"], results["calls"]);
+    for figure in ["groups", "controllers", "load", "latency_histogram", "applied_per_s", "longest_gap_ms"] {
+        assert_eq!(report[figure], results[figure], "{figure}");
+    }
     // And no run writes over another.
     let second = sigpool(&["run", &scenario, "--out", out.to_str().unwrap()]);
     assert_eq!(second.status.code(), Some(2));
+}
+
+/// `results.json`, `events.jsonl`, `intervals.csv` and `junit.xml` of a real run.
+fn says_what_the_schemas_say(results: &Value, out: &Path) {
+    let valid = |schema: Value, what: &Value| {
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let errors: Vec<_> = schema.iter_errors(what).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?} in {what}");
+    };
+    valid(results_schema(), results);
+    let mut events = Vec::new();
+    for line in std::fs::read_to_string(out.join("events.jsonl")).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        valid(events_schema(), &line);
+        events.push(line["event"].as_str().unwrap().to_owned());
+    }
+    assert!(
+        ["ready", "begin", "second", "fault", "load-end", "end"].iter().all(|e| events.iter().any(|have| have == e))
+    );
+
+    assert!(!results["controllers"].as_array().unwrap().is_empty() && results["groups_total"].as_u64().unwrap() > 0);
+    assert_eq!(results["controllers"][1]["pes"].as_array().unwrap().len(), 2, "gwc-2 was started again");
+    assert_eq!(results["topology"][0]["role"], "gateway");
+    assert!(results["capture"]["packets"].as_u64().unwrap() > 100);
+    assert!(results["command"][1] == "run");
+
+    let intervals = std::fs::read_to_string(out.join("intervals.csv")).unwrap();
+    let mut lines = intervals.lines();
+    assert_eq!(
+        lines.next(),
+        Some(
+            "t_ms,name,offered,applied,messages_up,messages_down,discarded,groups,\
+             latency_p50_us,latency_p99_us,latency_max_us"
+        )
+    );
+    let applied = |line: &str| line.split(',').nth(3).unwrap().parse::<u64>().unwrap();
+    let whole: u64 = lines.filter(|line| line.contains(",network,")).map(applied).sum();
+    assert_eq!(Some(whole), results["messages"]["applied"].as_u64());
+
+    let junit = std::fs::read_to_string(out.join("junit.xml")).unwrap();
+    let cases = results["assertions"].as_array().unwrap().len() + 1;
+    assert!(junit.contains(&format!("<testsuite name=\"sigpool.small\" tests=\"{cases}\"")), "{junit}");
+}
+
+#[test]
+fn a_program_can_follow_a_run() {
+    let folder = Folder::new("stream");
+    let text = SMALL.replace("duration_ms = 3_000", "duration_ms = 1_200");
+    let scenario = folder.file("small.toml", text.split("[[faults]]").next().unwrap());
+    let run = |name: &str| {
+        let out = folder.0.join(name);
+        let mut command = Command::new(SIGPOOL);
+        command.args(["run", &scenario, "--json-stream", "--out", out.to_str().unwrap()]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        (command.spawn().unwrap(), out)
+    };
+    let (child, out) = run("read");
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let schema = jsonschema::validator_for(&events_schema()).unwrap();
+    assert!(lines.iter().all(|line| schema.is_valid(line)), "{text}");
+    let last = lines.last().unwrap();
+    assert_eq!((last["event"].as_str(), &last["results"]), (Some("results"), &results(&out)));
+    // The events of the last attempt are those of the file.
+    let file = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+    assert!(text.contains(&file), "{text}");
+    let second = lines.iter().find(|line| line["event"] == "second").unwrap();
+    assert!(second["controllers"][1]["rate_per_s"].is_number());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("assertion"), "the table is for people");
+
+    // Nobody reads: the run goes on, and its files are complete.
+    let (mut child, out) = run("unread");
+    drop(child.stdout.take());
+    drop(child.stderr.take());
+    let code = child.wait().unwrap().code();
+    assert!(code == Some(0) || code == Some(3), "{code:?}");
+    assert!(["pass", "void"].contains(&results(&out)["verdict"].as_str().unwrap()));
 }
 
 #[test]

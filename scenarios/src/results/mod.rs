@@ -1,9 +1,13 @@
 //! `results.json` and the verdict table. FORMATS.md describes the file.
 
+mod events;
 mod junit;
+mod schema;
 mod table;
 mod types;
 
+pub use events::{ControllerNow, Event, EventLine};
+pub use schema::{events_schema, results_schema, schema_files};
 pub use types::{CaptureFigures, Circumstances, Machine, ProcessEntry, Results, Role, SCHEMA, TopologyEntry, Verdict};
 
 use crate::checker::{Interval, Report, write_intervals};
@@ -105,63 +109,4 @@ impl Results {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::checker::{Records, check};
-    use crate::scenario;
-
-    #[test]
-    fn the_file_has_the_fields_that_others_read() {
-        let scenario = scenario::load("failover").unwrap();
-        let results = Results::new(&scenario, &check(&Records::default()).report, Circumstances::default());
-        let json = serde_json::to_value(&results).unwrap();
-        for pointer in [
-            "/scenario",
-            "/verdict",
-            "/void_runs",
-            "/assertions/0/name",
-            "/assertions/0/limit",
-            "/assertions/0/actual",
-            "/assertions/0/pass",
-            "/messages/offered",
-            "/messages/applied",
-            "/messages/lost",
-            "/messages/duplicated",
-            "/messages/reordered",
-            "/messages/applied_twice",
-            "/messages/discarded",
-            "/calls/attempted",
-            "/calls/answered",
-            "/calls/released",
-            "/calls/failed",
-            "/calls/survived",
-            "/faults",
-            "/latency_us/p50",
-            "/latency_us/p99",
-            "/latency_us/p999",
-            "/latency_us/max",
-            "/rate_per_s",
-            "/processes",
-        ] {
-            assert!(json.pointer(pointer).is_some(), "{pointer}");
-        }
-        assert_eq!(serde_json::from_value::<Results>(json).unwrap(), results);
-        // No load at all was offered: void, whatever the rest says.
-        assert_eq!((results.verdict, results.verdict.exit_code()), (Verdict::Void, 3));
-        assert!(results.table().contains("longest_gap_ms"));
-    }
-
-    #[test]
-    fn an_assertion_that_fails_fails_the_run() {
-        let scenario = scenario::parse("name=\"x\"\nduration_ms=1000\n[controllers]\ncount=1\n", "x").unwrap();
-        let mut report = check(&Records::default()).report;
-        report.void = None;
-        assert_eq!(Results::new(&scenario, &report, Circumstances::default()).verdict, Verdict::Pass);
-        report.messages.lost = 1;
-        let results = Results::new(&scenario, &report, Circumstances::default());
-        assert_eq!(results.verdict, Verdict::Fail);
-        assert!(results.table().contains("FAILED"));
-        let interrupted = Circumstances { interrupted: true, ..Circumstances::default() };
-        assert_eq!(Results::new(&scenario, &report, interrupted).verdict.exit_code(), 130);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! Asks the admin HTTP of the gateway: who is there, in which state, with how many groups and messages.
 
 use super::address::ADMIN_PORT;
+use crate::results::CaptureFigures;
 use serde::Deserialize;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -85,14 +86,16 @@ pub fn udp_traffic(address: IpAddr) -> io::Result<UdpTraffic> {
 }
 
 fn udp_metrics(text: &str) -> io::Result<UdpTraffic> {
-    let metric = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-        value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no metric {name}")))
-    };
     Ok(UdpTraffic {
-        datagrams: metric("udp_datagrams_in_total ")? + metric("udp_datagrams_out_total ")?,
-        bytes: metric("udp_bytes_in_total ")? + metric("udp_bytes_out_total ")?,
+        datagrams: metric(text, "udp_datagrams_in_total ")? + metric(text, "udp_datagrams_out_total ")?,
+        bytes: metric(text, "udp_bytes_in_total ")? + metric(text, "udp_bytes_out_total ")?,
     })
+}
+
+/// A metric without labels; `name` with the space behind it.
+fn metric(text: &str, name: &str) -> io::Result<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no metric {name}")))
 }
 
 /// `GET /healthz` of any daemon.
@@ -101,6 +104,17 @@ fn udp_metrics(text: &str) -> io::Result<UdpTraffic> {
 /// It does not answer in time.
 pub fn healthy(address: IpAddr) -> io::Result<()> {
     request(address, "GET", "/healthz").map(drop)
+}
+
+/// What the gateway's capture holds and what is missing in it, from `GET /metrics`.
+///
+/// # Errors
+/// It does not answer in time, or does not say.
+pub fn capture_figures(gateway: IpAddr) -> io::Result<CaptureFigures> {
+    let body = request(gateway, "GET", "/metrics")?;
+    let text = String::from_utf8_lossy(&body);
+    let (packets, dropped) = (metric(&text, "udp_captured_total ")?, metric(&text, "udp_capture_dropped_total ")?);
+    Ok(CaptureFigures { packets, dropped })
 }
 
 /// `POST /command/<name>` with no body.

@@ -1,7 +1,7 @@
 //! The time line of a run: idle time, load, faults, and the end of the calls.
 
 use super::RunError;
-use super::admin::{self, GatewayState};
+use super::admin::{self, ControllerState, GatewayState};
 use super::journal::Journal;
 use super::lab::Lab;
 use super::machine::{Sentinel, steal_core};
@@ -10,8 +10,8 @@ use super::sampler::Sampler;
 use super::screen::{Line, Screen};
 use super::traffic::{Traffic, TrafficCounters, TrafficState};
 use crate::interrupt::Interrupt;
+use crate::results::{ControllerNow, Event};
 use crate::scenario::{Fault, FaultKind, Scenario, Target};
-use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Time for the gateway to empty its queues after the last call ended.
@@ -55,16 +55,17 @@ impl Run<'_> {
         let warm_up = warm_up(self.scenario);
         self.journal.record('A', begin, "")?;
         self.journal.record('B', begin + warm_up, "")?;
-        self.journal.event("begin", json!({ "measured_from_ms": warm_up.as_millis() }))?;
+        let measured_from_ms = u64::try_from(warm_up.as_millis()).unwrap_or(u64::MAX);
+        self.journal.event(Event::Begin { measured_from_ms })?;
         self.timeline(begin, sampler)?;
         self.journal.record('E', Instant::now(), "")?;
-        self.journal.event("load-end", json!({}))?;
+        self.journal.event(Event::LoadEnd {})?;
         self.lab.quiet();
         self.traffic.stop();
         self.drain();
         for (t_ns, length_ns) in self.sentinel.take() {
             self.journal.record_ns('W', t_ns, &length_ns.to_string())?;
-            self.journal.event("stall", json!({ "monotonic_ns": t_ns, "ms": length_ns as f64 / 1e6 }))?;
+            self.journal.event(Event::Stall { monotonic_ns: t_ns, ms: length_ns as f64 / 1e6 })?;
         }
         Ok(())
     }
@@ -85,10 +86,10 @@ impl Run<'_> {
         }
         let after = counted()?;
         let at = Instant::now();
-        let idle_ms = at.duration_since(begin).as_millis();
+        let idle_ms = u64::try_from(at.duration_since(begin).as_millis()).unwrap_or(u64::MAX);
         let (datagrams, bytes) = (after.datagrams - before.datagrams, after.bytes - before.bytes);
         self.journal.record('I', at, &format!("{idle_ms},{datagrams},{bytes}"))?;
-        self.journal.event("idle", json!({ "idle_ms": idle_ms as u64, "datagrams": datagrams, "bytes": bytes }))
+        self.journal.event(Event::Idle { idle_ms, datagrams, bytes })
     }
 
     fn timeline(&mut self, begin: Instant, sampler: &Sampler) -> Result<(), RunError> {
@@ -134,7 +135,7 @@ impl Run<'_> {
         }
         self.journal.record('K', at, &format!("{kind},{target},{pe}"))?;
         self.screen.say(&format!("  {kind} {target}"));
-        self.journal.event("fault", json!({ "kind": kind, "target": target, "duration_ms": duration_ms }))
+        self.journal.event(Event::Fault { kind: kind.to_owned(), target, duration_ms })
     }
 
     /// Notes processes that ended by themselves; one is enough to end the run.
@@ -146,7 +147,7 @@ impl Run<'_> {
             self.crashes.push(format!("traffic source: {why}"));
         }
         for crash in &self.crashes {
-            self.journal.event("crash", json!({ "what": crash }))?;
+            self.journal.event(Event::Crash { what: crash.clone() })?;
         }
         Ok(!self.crashes.is_empty())
     }
@@ -160,19 +161,21 @@ impl Run<'_> {
         let lines: Vec<Line> =
             (0..self.scenario.controllers.count).map(|index| self.line(index, &sampler.latest(), seconds)).collect();
         self.screen.show(now.duration_since(begin), counters, rate, &lines);
-        let controllers: Vec<_> = lines
-            .iter()
-            .map(|line| {
-                let state = &line.state;
-                json!({ "name": line.name, "state": state.state, "groups": state.groups,
-                    "messages": state.messages_up + state.messages_down, "rate_per_s": line.rate_per_s.round() })
-            })
-            .collect();
-        self.journal.event(
-            "second",
-            json!({ "sent": counters.sent, "received": counters.received, "calls_up": counters.up,
-                "missed": counters.missed, "late_ms": counters.late.as_secs_f64() * 1e3, "rate_per_s": rate.round(), "controllers": controllers }),
-        )?;
+        let controllers = lines.iter().map(|line| ControllerNow {
+            name: line.name.clone(),
+            state: line.state.state.clone(),
+            groups: line.state.groups,
+            messages: line.state.messages_up + line.state.messages_down,
+            rate_per_s: line.rate_per_s.round(),
+        });
+        self.journal.event(Event::Second {
+            sent: counters.sent,
+            received: counters.received,
+            calls_up: counters.up,
+            missed: counters.missed,
+            rate_per_s: rate.round(),
+            controllers: controllers.collect(),
+        })?;
         self.shown = Shown { at: Some(now), traffic: counters, controllers: lines };
         Ok(())
     }
@@ -181,7 +184,8 @@ impl Run<'_> {
         let pe = format!("{:08x}", self.lab.pe(index));
         let name = format!("gwc-{}", index + 1);
         let Some(found) = state.pools.iter().flat_map(|pool| &pool.controllers).find(|c| c.pe == pe) else {
-            return Line { name, ..Line::default() };
+            let state = ControllerState { state: "gone".into(), ..ControllerState::default() };
+            return Line { name, state, rate_per_s: 0.0 };
         };
         let messages = found.messages_up + found.messages_down;
         let before = self.shown.controllers.get(index).filter(|line| line.state.pe == pe);

@@ -1,7 +1,8 @@
 //! One run of a scenario, and its repetition when the machine spoiled it.
 
 use super::RunError;
-use super::journal::Journal;
+use super::admin;
+use super::journal::{Journal, Stream};
 use super::lab::{Lab, NETWORK_ROUTING_CONTEXT};
 use super::machine::Sentinel;
 use super::plan::{POOL_PC, lab_plan, network_pcs};
@@ -13,10 +14,9 @@ use crate::checker::{self, Checked};
 use crate::interrupt::Interrupt;
 use crate::network;
 use crate::report;
-use crate::results::{self, Circumstances, ProcessEntry, Results, TopologyEntry, Verdict};
+use crate::results::{self, CaptureFigures, Circumstances, Event, ProcessEntry, Results, TopologyEntry, Verdict};
 use crate::scenario::Scenario;
 use crate::utc;
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub out: PathBuf,
     /// Keep the files of void runs too (in `void-1/`, `void-2/`).
     pub keep: bool,
+    /// The events as JSON lines on standard output as they come, then the results; text for people goes to standard error.
+    pub json_stream: bool,
 }
 
 /// `sigpool-out/<name>-<time>/`, time in UTC.
@@ -53,10 +55,11 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
     let scenario = &options.scenario;
     let out = prepare(&options.out, scenario)?;
     let interrupt = Interrupt::watch()?;
+    let stream = Stream(options.json_stream);
     let mut void_runs = 0;
     loop {
         let started_unix_s = unix_s();
-        let outcome = attempt(scenario, &out, &interrupt)?;
+        let outcome = attempt(scenario, &out, &interrupt, stream)?;
         let Checked { report, intervals } =
             checker::check_run(&out.join("records")).map_err(|e| RunError::Environment(e.to_string()))?;
         let circumstances = Circumstances {
@@ -65,7 +68,7 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
             interrupted: outcome.interrupted,
             crashes: outcome.crashes,
             topology: outcome.topology,
-            capture: None,
+            capture: outcome.capture,
             process_list: outcome.processes,
             seed: scenario.seed,
             started_unix_s,
@@ -77,22 +80,25 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
             .map_err(|e| RunError::Environment(format!("cannot write to {}: {e}", out.display())))?;
         if results.verdict == Verdict::Void && void_runs < REPEATS_MAX {
             let reason = results.void_reason.as_deref().unwrap_or_default();
-            Screen::plain().say(&format!("void: {reason}; the run is repeated"));
+            Screen::plain(stream).say(&format!("void: {reason}; the run is repeated"));
+            stream.send(outcome.ended_ms, Event::Repeat { reason: reason.to_owned() });
             void_runs += 1;
             if options.keep {
-                write_report(&out);
+                write_report(&out, stream);
             }
             put_away(&out, void_runs, options.keep)?;
             continue;
         }
-        let screen = Screen::plain();
+        let screen = Screen::plain(stream);
         screen.say(results.table().trim_end());
         for place in &report.malformed_examples {
             screen.say(&format!("unreadable record line: {place}"));
         }
         screen.say(&format!("files      {}", out.display()));
-        write_report(&out);
-        return Ok(results.verdict.exit_code());
+        write_report(&out, stream);
+        let code = results.verdict.exit_code();
+        stream.send(outcome.ended_ms, Event::Results { results: Box::new(results) });
+        return Ok(code);
     }
 }
 
@@ -114,12 +120,12 @@ fn prepare(out: &Path, scenario: &Scenario) -> Result<PathBuf, RunError> {
 }
 
 /// Writes `report.html`, last, so that it links all files. Without it the verdict still stands.
-fn write_report(out: &Path) {
+fn write_report(out: &Path, stream: Stream) {
     let said = match report::write_for(out) {
         Ok(page) => format!("report     {}", page.display()),
         Err(error) => format!("no report: {error}"),
     };
-    Screen::plain().say(&said);
+    Screen::plain(stream).say(&said);
 }
 
 /// Moves the files of a void run aside, or removes them.
@@ -153,16 +159,20 @@ fn unix_s() -> u64 {
 }
 
 /// What an attempt leaves besides its records.
+#[derive(Default)]
 struct Attempted {
     processes: Vec<ProcessEntry>,
     topology: Vec<TopologyEntry>,
     interrupted: bool,
     crashes: Vec<String>,
+    capture: Option<CaptureFigures>,
+    /// When all had ended, ms after the begin of the load.
+    ended_ms: f64,
 }
 
-fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Attempted, RunError> {
+fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt, stream: Stream) -> Result<Attempted, RunError> {
     let mut lab = Lab::start(lab_plan(scenario, out))?;
-    let mut journal = Journal::create(out, enrp::daemon::clock_anchor())?;
+    let mut journal = Journal::create(out, enrp::daemon::clock_anchor(), stream)?;
     let mut traffic = start_traffic(scenario, &lab)?;
     let patience = READY_PATIENCE + READY_PATIENCE_EACH * u32::try_from(scenario.controllers.count).unwrap_or(u32::MAX);
     let ready = lab.wait_ready(patience, &|| interrupt.seen()).and_then(|()| wait_active(&*traffic, interrupt));
@@ -170,8 +180,8 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
         Ok(()) => {}
         Err(RunError::Interrupted) => {
             lab.stop();
-            let (processes, topology) = (Vec::new(), Vec::new());
-            return Ok(Attempted { processes, topology, interrupted: true, crashes: Vec::new() });
+            let ended_ms = journal.now_ms();
+            return Ok(Attempted { interrupted: true, ended_ms, ..Attempted::default() });
         }
         Err(error) => return Err(error),
     }
@@ -180,8 +190,12 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
     for index in 0..scenario.controllers.at_start() {
         journal.record('N', Instant::now(), &format!("gwc-{},{:08x}", index + 1, lab.pe(index)))?;
     }
-    introduce(scenario, &processes);
-    journal.event("ready", json!({ "scenario": scenario.name, "seed": scenario.seed, "processes": processes }))?;
+    introduce(scenario, &processes, stream);
+    journal.event(Event::Ready {
+        scenario: scenario.name.clone(),
+        seed: scenario.seed,
+        processes: processes.clone(),
+    })?;
     let sentinel = Sentinel::start().map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
     let sampler = Sampler::start(lab.gateway_ip())?;
     let duration = Duration::from_millis(scenario.duration_ms);
@@ -191,7 +205,7 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
         traffic: &mut *traffic,
         journal: &mut journal,
         sentinel: &sentinel,
-        screen: Screen::new(scenario.controllers.count, duration),
+        screen: Screen::new(scenario.controllers.count, duration, stream),
         interrupt,
         crashes: Vec::new(),
         shown: Shown::default(),
@@ -203,14 +217,15 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt) -> Result<Att
     let finished = traffic.finish();
     journal.record('Q', Instant::now(), "")?;
     drop(sampler);
+    let capture = admin::capture_figures(lab.gateway_ip()).ok();
     let relay = lab.stop();
     result?;
     finished.map_err(|error| RunError::Environment(format!("the traffic source: {error:#}")))?;
     if let Some(report) = relay {
-        journal.event("relay", json!(report))?;
+        journal.event(Event::Relay(report))?;
     }
-    journal.event("end", json!({ "interrupted": interrupt.seen(), "crashes": crashes }))?;
-    Ok(Attempted { processes, topology, interrupted: interrupt.seen(), crashes })
+    journal.event(Event::End { interrupted: interrupt.seen(), crashes: crashes.clone() })?;
+    Ok(Attempted { processes, topology, interrupted: interrupt.seen(), crashes, capture, ended_ms: journal.now_ms() })
 }
 
 /// The processes, controllers that come later among them, and how far away each is.
@@ -234,8 +249,8 @@ fn topology(scenario: &Scenario, lab: &Lab, processes: &[ProcessEntry]) -> Vec<T
 }
 
 /// What a reader of the screen must know to follow the run.
-fn introduce(scenario: &Scenario, processes: &[ProcessEntry]) {
-    let screen = Screen::plain();
+fn introduce(scenario: &Scenario, processes: &[ProcessEntry], stream: Stream) {
+    let screen = Screen::plain(stream);
     screen.say(&format!("{}: {}", scenario.name, scenario.description));
     for ProcessEntry { name, pid, address } in processes.iter().take(NAMED_MAX) {
         screen.say(&format!("  {name:<8} pid {pid:<8} at {address}"));

@@ -1,6 +1,7 @@
 //! What is seen while a scenario runs: a line for each controller and a progress bar on a terminal, plain lines otherwise.
 
 use super::admin::ControllerState;
+use super::journal::Stream;
 use super::traffic::TrafficCounters;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -21,8 +22,11 @@ impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (name, state) = (&self.name, &self.state);
         let messages = state.messages_up + state.messages_down;
-        let what = if state.state.is_empty() { "gone" } else { &state.state };
-        write!(f, "  {name:<8}{what:<11}{:>4} groups{messages:>10} messages{:>8.0}/s", state.groups, self.rate_per_s)
+        write!(
+            f,
+            "  {name:<8}{:<11}{:>4} groups{messages:>10} messages{:>8.0}/s",
+            state.state, state.groups, self.rate_per_s
+        )
     }
 }
 
@@ -59,12 +63,14 @@ struct Bars {
 /// The screen of a run.
 pub(super) struct Screen {
     bars: Option<Bars>,
+    /// Standard output belongs to the stream of events: text goes to standard error.
+    stream: Stream,
 }
 
 impl Screen {
-    pub(super) fn new(controllers: usize, duration: Duration) -> Self {
-        if !std::io::stdout().is_terminal() || !std::io::stderr().is_terminal() {
-            return Self { bars: None };
+    pub(super) fn new(controllers: usize, duration: Duration, stream: Stream) -> Self {
+        if stream.0 || !std::io::stdout().is_terminal() || !std::io::stderr().is_terminal() {
+            return Self::plain(stream);
         }
         let all = MultiProgress::new();
         let text = ProgressStyle::with_template("{msg}").expect("invariant: a template without mistakes");
@@ -73,12 +79,12 @@ impl Screen {
         let bar = |length, style: &ProgressStyle| all.add(ProgressBar::new(length).with_style(style.clone()));
         let lines = (0..controllers.min(LINES_MAX)).map(|_| bar(1, &text)).collect();
         let bar = bar(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &style);
-        Self { bars: Some(Bars { all, lines, bar }) }
+        Self { bars: Some(Bars { all, lines, bar }), stream }
     }
 
     /// Without bars: before and after a run.
-    pub(super) fn plain() -> Self {
-        Self { bars: None }
+    pub(super) fn plain(stream: Stream) -> Self {
+        Self { bars: None, stream }
     }
 
     /// One line that stays.
@@ -86,7 +92,7 @@ impl Screen {
         match &self.bars {
             // Nothing to do when the terminal went away: the results are in files.
             Some(bars) => drop(bars.all.println(text)),
-            None => plain(text),
+            None => self.line(text),
         }
     }
 
@@ -116,9 +122,9 @@ impl Screen {
                 bars.bar.set_position(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
             }
             None => {
-                plain(&summary);
+                self.line(&summary);
                 for line in fold(lines) {
-                    plain(&line);
+                    self.line(&line);
                 }
             }
         }
@@ -132,11 +138,15 @@ impl Screen {
             }
         }
     }
-}
 
-fn plain(text: &str) {
-    // A closed pipe must not end a run.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    fn line(&self, text: &str) {
+        // A closed pipe must not end a run.
+        let _ = if self.stream.0 {
+            writeln!(std::io::stderr().lock(), "{text}")
+        } else {
+            writeln!(std::io::stdout().lock(), "{text}")
+        };
+    }
 }
 
 #[cfg(test)]
@@ -162,7 +172,7 @@ mod tests {
             folded[0].contains("40 of 40") && folded[1].contains("gwc-1 ") && folded[2].contains("gwc-40 "),
             "{folded:?}"
         );
-        for (index, state) in [(3, "draining"), (5, "")] {
+        for (index, state) in [(3, "draining"), (5, "gone")] {
             lines[index] = line(index as u64, state);
         }
         let folded = fold(&lines);

@@ -50,7 +50,7 @@ pub(super) struct Leg {
 }
 
 /// What a relay did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct RelayReport {
     /// Datagrams passed on.
     pub forwarded: u64,
