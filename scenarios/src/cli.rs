@@ -3,7 +3,7 @@
 use crate::replay::ReplayOptions;
 use crate::runner::{self, RunError, RunOptions};
 use crate::schema::{self, FILE_KINDS, FileKind};
-use crate::{check, checker, replay, report, results};
+use crate::{capture, check, checker, replay, report, results};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::io::Write;
@@ -124,17 +124,32 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
-    /// Send the network's direction of a capture (pcap, pcapng) to a gateway with a pool; each answer is shown beside the recorded one.
+    /// Look at captures.
+    Capture {
+        #[command(subcommand)]
+        command: CaptureCommand,
+    },
+    /// Send the network's direction of a capture (pcap, pcapng) to a gateway with a pool, and compare its answers with the recorded ones.
     #[command(after_help = "Examples:
-  sigpool replay capture.pcapng
-  sigpool replay sigpool-out/failover-20261122-163000/capture.pcapng --speed 10")]
+  sigpool replay capture.pcapng --speed 10
+  sigpool replay sigpool-out/failover-20261122-163000            (configured as that run was)
+  sigpool replay sigpool-out/failover-20261122-163000 --plain --speed 0")]
     Replay {
-        /// The capture.
-        #[arg(value_hint = ValueHint::FilePath)]
+        /// The capture, or the folder of a run: then the pool is configured as it was there.
+        #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
         capture: PathBuf,
         /// 1 keeps the timing, 2 is twice as fast, 0 sends without waiting.
         #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
         speed: f64,
+        /// The controllers apply everything as plain MTP3 payload: every message of the network is sent, no answer is expected.
+        #[arg(long)]
+        plain: bool,
+        /// Take this association (its number in `sigpool capture info`), instead of those that look like the network's; may be repeated.
+        #[arg(long = "association", value_name = "N")]
+        associations: Vec<usize>,
+        /// Fail when the 99th percentile of the timing error (sent - intended) is over this.
+        #[arg(long, value_name = "MS")]
+        lateness_p99_ms: Option<f64>,
         /// Folder for capture and records [default: sigpool-out/replay-<time>].
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
@@ -150,6 +165,25 @@ enum Command {
         /// Where the page goes [default: report.html in the folder; comparison.html in the second folder].
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CaptureCommand {
+    /// Say what is in a capture (pcap, pcapng), what of it can be replayed, and why not the rest.
+    #[command(after_help = "Examples:
+  sigpool capture info capture.pcapng
+  sigpool capture info sigpool-out/failover-20261122-163000 --json | jq .not_replayed")]
+    Info {
+        /// The capture, or the folder of a run.
+        #[arg(value_name = "FILE|DIR", value_hint = ValueHint::AnyPath)]
+        capture: PathBuf,
+        /// Take this association instead of those that look like the network's; may be repeated.
+        #[arg(long = "association", value_name = "N")]
+        associations: Vec<usize>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -196,11 +230,14 @@ fn command(command: Command) -> Result<u8, RunError> {
             say(completions::script(command_line(), shell).trim_end());
             Ok(0)
         }
-        Command::Replay { capture, speed, out } => {
+        Command::Capture { command: CaptureCommand::Info { capture, associations, json } } => {
+            capture::info::run(&capture, &associations, json)
+        }
+        Command::Replay { capture, speed, plain, associations, lateness_p99_ms, out } => {
             if !speed.is_finite() || speed < 0.0 {
                 return Err(RunError::Usage(format!("--speed {speed}: expected 0 or more")));
             }
-            replay::run(&ReplayOptions { capture, speed, out })
+            replay::run(&ReplayOptions { capture, speed, plain, associations, lateness_p99_ms, out })
         }
         Command::Report { dirs, out } => {
             let page = report::command(&dirs, out.as_deref())?;

@@ -1,28 +1,36 @@
 //! Reads M3UA messages out of pcap and pcapng captures: IP/SCTP and SCTP over UDP (RFC 6951); RFC 4666 and the Draft 6 framing.
+//!
+//! Two passes: [`survey`] counts what is there and finds the hop to take, [`read`] takes the messages of that hop.
 
+mod file;
 mod hops;
+pub mod info;
 mod packet;
+pub(crate) mod parts;
 mod sctp_data;
+mod survey;
+mod walk;
 
+pub use file::{FileInfo, Interface};
+pub use survey::{Amount, Association, Survey, Useless};
+
+use bytes::Bytes;
+use hops::Contents;
 use m3ua_lite::mtp3::decode_draft_data;
 use m3ua_lite::wire::{Message, ProtocolData};
-use pcap_parser::pcapng::OptionCode;
-use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
-use rustc_hash::FxHashMap;
-use sctp_data::Reassembly;
-use std::fs::File;
-use std::net::SocketAddr;
 use std::path::Path;
+use survey::Surveyor;
+use walk::{Event, WalkError, walk};
 
 /// PPID of M3UA (RFC 4666 section 7.1).
-const PPID_M3UA: u32 = 3;
-/// Messages taken from one capture at most (some 100 bytes each).
+const PPID_M3UA: u32 = sctp::ppid::M3UA;
+/// Messages taken from one capture at most (48 bytes each, and their user data).
 const MESSAGES_MAX: usize = 5_000_000;
-/// Bytes of the reader's buffer: the largest block that can be read.
-const BLOCK_BYTES_MAX: usize = 4 << 20;
+/// User data taken from one capture at most.
+const USER_DATA_MAX: usize = 1 << 30;
 
 /// One MTP3 user message found in a capture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Captured {
     /// Time of capture, ns since the epoch.
     pub time_ns: u64,
@@ -38,36 +46,51 @@ pub struct Captured {
     pub mp: u8,
     /// Signalling link selection.
     pub sls: u8,
-    /// The association it was on: its index in [`Capture::associations`].
-    pub association: usize,
-    /// User data after the routing label.
-    pub data: Vec<u8>,
-}
-
-/// Two SCTP endpoints with DATA messages between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Association {
-    /// Its ends: addresses and SCTP ports, the lower address first.
-    pub ends: (SocketAddr, SocketAddr),
-    /// DATA messages found on it.
-    pub messages: usize,
-    /// False: its messages are left out, since they are the same as those of the other associations, on another hop.
-    pub taken: bool,
+    /// Length of the user data.
+    length: u16,
+    /// Where the user data is in [`Capture::user_data`].
+    start: u32,
 }
 
 /// What a capture held.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Capture {
+    /// What the file has in it.
+    pub survey: Survey,
     /// The DATA messages of the associations taken, in order.
     pub messages: Vec<Captured>,
-    /// Where they were found, in order of the first one.
-    pub associations: Vec<Association>,
-    /// Packets that are not SCTP, and SCTP user messages that are not M3UA DATA.
-    pub other: u64,
-    /// Packets or messages that could not be decoded.
-    pub malformed: u64,
-    /// DATA chunks seen again (retransmissions, or captured twice), left out.
-    pub retransmitted: u64,
+    /// User data of all messages, one behind the other.
+    user_data: Bytes,
+}
+
+impl Capture {
+    /// User data of a message, after the routing label.
+    #[must_use]
+    pub fn user_data(&self, message: &Captured) -> Bytes {
+        let start = message.start as usize;
+        self.user_data.slice(start..start + usize::from(message.length))
+    }
+
+    /// A capture of messages `(time in ns, OPC, DPC, SI, user data)`.
+    #[cfg(test)]
+    pub(crate) fn of(messages: impl IntoIterator<Item = (u64, u32, u32, u8, Vec<u8>)>) -> Self {
+        let mut capture = Self::default();
+        let mut all = Vec::new();
+        for (time_ns, opc, dpc, si, user_data) in messages {
+            let data = ProtocolData { opc, dpc, si, ni: 2, mp: 0, sls: 0, user_data: &user_data };
+            capture.messages.push(captured(time_ns, all.len(), &data));
+            all.extend_from_slice(&user_data);
+        }
+        capture.user_data = all.into();
+        capture
+    }
+
+    /// The same without a count of references.
+    #[must_use]
+    pub fn octets(&self, message: &Captured) -> &[u8] {
+        let start = message.start as usize;
+        &self.user_data[start..start + usize::from(message.length)]
+    }
 }
 
 /// Why a capture cannot be used.
@@ -81,7 +104,7 @@ pub enum CaptureError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// It is no capture, cut, or of a kind that is not known.
+    /// It is no capture, of a kind that is not known, or too large.
     #[error("{path}: {what}")]
     Format {
         /// The file.
@@ -91,196 +114,85 @@ pub enum CaptureError {
     },
 }
 
-/// An interface of the capture.
-#[derive(Debug, Clone, Copy)]
-struct Interface {
-    link_type: i32,
-    /// Ticks of a second in a packet's time stamp.
-    ticks_per_s: u64,
-    offset_s: i64,
-    /// Packets are cut at this length; 0: not at all.
-    snap_len: u32,
+impl CaptureError {
+    fn new(path: &Path, error: WalkError) -> Self {
+        let path = path.display().to_string();
+        match error {
+            WalkError::Io(source) => Self::Io { path, source },
+            WalkError::Format(what) => Self::Format { path, what },
+        }
+    }
 }
 
-/// Reads a whole capture.
+/// Counts what is in a capture and finds the associations to take; `chosen` are numbers of associations to take instead.
 ///
 /// # Errors
-/// The file is missing, or is not a capture.
-pub fn read(path: &Path) -> Result<Capture, CaptureError> {
-    let name = path.display().to_string();
-    let file = File::open(path).map_err(|source| CaptureError::Io { path: name.clone(), source })?;
-    let format = |what: String| CaptureError::Format { path: name.clone(), what };
-    let mut reader = create_reader(BLOCK_BYTES_MAX, file).map_err(|_| {
-        format("neither pcap nor pcapng at its beginning; write it with Wireshark, tcpdump or sigpool".into())
-    })?;
-    let mut import = Import::default();
-    let mut packets = 0_u64;
-    loop {
-        match reader.next() {
-            Ok((used, block)) => {
-                packets +=
-                    u64::from(import.block(&block).map_err(|what| format(format!("packet {}: {what}", packets + 1)))?);
-                reader.consume(used);
-            }
-            Err(PcapError::Eof) => return Ok(import.one_hop()),
-            Err(PcapError::Incomplete(_)) => {
-                reader.refill().map_err(|_| format(format!("cannot be read after packet {packets}")))?;
-            }
-            Err(PcapError::UnexpectedEof) => {
-                return Err(format(format!("cut off after packet {packets}; repair it with `editcap FILE NEWFILE`")));
-            }
-            Err(error) => return Err(format(format!("damaged after packet {packets}: {error:?}"))),
+/// The file is missing, or is no capture; a number that no association has.
+pub fn survey(path: &Path, chosen: &[usize]) -> Result<Survey, CaptureError> {
+    let mut surveyor = Surveyor::default();
+    let walked = walk(path, &mut |packet, time_ns, event| surveyor.event(packet, time_ns, event))
+        .map_err(|error| CaptureError::new(path, error))?;
+    let (mut survey, contents) = surveyor.finish(walked);
+    choose(&mut survey, &contents, chosen).map_err(|what| CaptureError::new(path, WalkError::Format(what)))?;
+    Ok(survey)
+}
+
+fn choose(survey: &mut Survey, contents: &Contents, chosen: &[usize]) -> Result<(), String> {
+    let count = survey.associations.len();
+    if let Some(number) = chosen.iter().find(|number| !(1..=count).contains(*number)) {
+        return Err(format!("--association {number}: `sigpool capture info` shows 1 to {count}"));
+    }
+    let taken = contents.taken(&survey.associations);
+    for (association, taken) in survey.associations.iter_mut().zip(taken) {
+        association.taken = if chosen.is_empty() { taken } else { chosen.contains(&association.number) };
+    }
+    Ok(())
+}
+
+/// Reads a capture: what is in it, and the messages of the associations taken.
+///
+/// # Errors
+/// As [`survey`], and more messages than fit.
+pub fn read(path: &Path, chosen: &[usize]) -> Result<Capture, CaptureError> {
+    let survey = survey(path, chosen)?;
+    let mut messages = Vec::new();
+    let mut user_data = Vec::new();
+    let mut is_full = false;
+    let result = walk(path, &mut |_, time_ns, event| {
+        let Event::Message { association, ppid: PPID_M3UA, octets } = event else { return };
+        // A file that grows under our eyes has associations that the survey did not see.
+        if survey.associations.get(association).is_none_or(|association| !association.taken) {
+            return;
         }
+        let Some((data, _)) = data_of(octets) else { return };
+        if messages.len() >= MESSAGES_MAX || user_data.len() >= USER_DATA_MAX {
+            is_full = true;
+            return;
+        }
+        messages.push(captured(time_ns, user_data.len(), &data));
+        user_data.extend_from_slice(data.user_data);
+    });
+    result.map_err(|error| CaptureError::new(path, error))?;
+    if is_full {
+        let what = format!("more than {MESSAGES_MAX} messages; part the capture with `editcap -c`");
+        return Err(CaptureError::new(path, WalkError::Format(what)));
+    }
+    Ok(Capture { survey, messages, user_data: user_data.into() })
+}
+
+/// The DATA in one M3UA message, and whether it is of the Internet-Draft.
+fn data_of(message: &[u8]) -> Option<(ProtocolData<'_>, bool)> {
+    match Message::decode(message) {
+        Ok(Message::Data(data)) => Some((data.protocol_data, false)),
+        // Nothing else is DATA of a draft either.
+        Ok(_) | Err(_) => decode_draft_data(message).map(|data| (data, true)),
     }
 }
 
-#[derive(Default)]
-struct Import {
-    capture: Capture,
-    interfaces: Vec<Interface>,
-    reassembly: Reassembly,
-    /// The index of each association by its ends.
-    by_ends: FxHashMap<(SocketAddr, SocketAddr), usize>,
-}
-
-impl Import {
-    /// The capture, each message of it once.
-    fn one_hop(mut self) -> Capture {
-        let taken = hops::taken(&self.capture.associations, &self.capture.messages);
-        self.capture.messages.retain(|message| taken[message.association]);
-        for (association, taken) in self.capture.associations.iter_mut().zip(taken) {
-            association.taken = taken;
-        }
-        self.capture
-    }
-
-    /// Takes a block of the file; true when it was a packet.
-    fn block(&mut self, block: &PcapBlockOwned<'_>) -> Result<bool, String> {
-        match block {
-            PcapBlockOwned::LegacyHeader(header) => {
-                let ticks_per_s = if header.is_nanosecond_precision() { 1_000_000_000 } else { 1_000_000 };
-                let interface =
-                    Interface { link_type: header.network.0, ticks_per_s, offset_s: 0, snap_len: header.snaplen };
-                self.interfaces = vec![interface];
-                Ok(false)
-            }
-            PcapBlockOwned::Legacy(packet) => {
-                let interface = self.interface(0)?;
-                let fraction = u64::from(packet.ts_usec) * (1_000_000_000 / interface.ticks_per_s);
-                let time_ns = u64::from(packet.ts_sec) * 1_000_000_000 + fraction;
-                self.packet(time_ns, interface, packet.data)?;
-                Ok(true)
-            }
-            PcapBlockOwned::NG(block) => self.ng_block(block),
-        }
-    }
-
-    fn ng_block(&mut self, block: &Block<'_>) -> Result<bool, String> {
-        match block {
-            Block::SectionHeader(_) => self.interfaces.clear(),
-            Block::InterfaceDescription(description) => {
-                let ticks_per_s = description.ts_resolution().ok_or("an interface with an unknown time resolution")?;
-                let offset_s = description.options.iter().find(|o| o.code == OptionCode::IfTsoffset);
-                let offset_s = offset_s.and_then(|o| o.value.get(..8)?.try_into().ok()).map_or(0, i64::from_le_bytes);
-                let interface = Interface {
-                    link_type: description.linktype.0,
-                    ticks_per_s,
-                    offset_s,
-                    snap_len: description.snaplen,
-                };
-                self.interfaces.push(interface);
-            }
-            Block::EnhancedPacket(packet) => {
-                let interface = self.interface(packet.if_id as usize)?;
-                let ticks = u128::from(packet.ts_high) << 32 | u128::from(packet.ts_low);
-                let ns = ticks * 1_000_000_000 / u128::from(interface.ticks_per_s.max(1));
-                let time_ns = (ns as u64).saturating_add_signed(interface.offset_s.saturating_mul(1_000_000_000));
-                let data = packet.data.get(..packet.caplen as usize).unwrap_or(packet.data);
-                self.packet(time_ns, interface, data)?;
-                return Ok(true);
-            }
-            Block::SimplePacket(packet) => {
-                let interface = self.interface(0)?;
-                // It has no time stamp; the order is all there is.
-                self.packet(0, interface, packet.data)?;
-                return Ok(true);
-            }
-            // Names, statistics, journals, vendors' blocks: nothing to send.
-            Block::NameResolution(_)
-            | Block::InterfaceStatistics(_)
-            | Block::SystemdJournalExport(_)
-            | Block::DecryptionSecrets(_)
-            | Block::ProcessInformation(_)
-            | Block::Custom(_)
-            | Block::Unknown(_) => {}
-        }
-        Ok(false)
-    }
-
-    fn interface(&self, id: usize) -> Result<Interface, String> {
-        self.interfaces
-            .get(id)
-            .copied()
-            .ok_or_else(|| format!("it belongs to interface {id}, which the file does not describe"))
-    }
-
-    fn packet(&mut self, time_ns: u64, interface: Interface, data: &[u8]) -> Result<(), String> {
-        match packet::sctp(interface.link_type, data) {
-            packet::Found::Sctp { from, to, octets } => {
-                let Self { capture, reassembly, by_ends, .. } = self;
-                let ends = packet::ends(from, to, octets);
-                let before = (reassembly.malformed, reassembly.repeated);
-                reassembly.packet(from, to, octets, &mut |ppid, message| {
-                    if let Some(data) = take(capture, ppid, message) {
-                        let association = *by_ends.entry(ends).or_insert_with(|| {
-                            capture.associations.push(Association { ends, messages: 0, taken: true });
-                            capture.associations.len() - 1
-                        });
-                        capture.associations[association].messages += 1;
-                        capture.messages.push(captured(time_ns, association, &data));
-                    }
-                });
-                capture.malformed += reassembly.malformed - before.0;
-                capture.retransmitted += reassembly.repeated - before.1;
-            }
-            packet::Found::Other => self.capture.other += 1,
-            packet::Found::Malformed => self.capture.malformed += 1,
-            packet::Found::UnknownLink => {
-                let link = interface.link_type;
-                return Err(format!(
-                    "link type {link} is not known here; Ethernet, Linux cooked, raw IP and loopback are"
-                ));
-            }
-        }
-        if self.capture.messages.len() > MESSAGES_MAX {
-            return Err(format!("more than {MESSAGES_MAX} messages; part the capture with `editcap -c`"));
-        }
-        let snap_len = interface.snap_len;
-        if snap_len != 0 && data.len() >= snap_len as usize {
-            self.capture.malformed += 1;
-        }
-        Ok(())
-    }
-}
-
-/// The DATA in one SCTP user message; what is none is counted.
-fn take<'a>(capture: &mut Capture, ppid: u32, message: &'a [u8]) -> Option<ProtocolData<'a>> {
-    if ppid != PPID_M3UA {
-        capture.other += 1;
-        return None;
-    }
-    match (Message::decode(message), decode_draft_data(message)) {
-        (Ok(Message::Data(data)), _) => return Some(data.protocol_data),
-        (_, Some(data)) => return Some(data),
-        (Ok(_), None) => capture.other += 1,
-        (Err(_), None) => capture.malformed += 1,
-    }
-    None
-}
-
-fn captured(time_ns: u64, association: usize, m: &ProtocolData<'_>) -> Captured {
-    let data = m.user_data.to_vec();
-    Captured { time_ns, opc: m.opc, dpc: m.dpc, si: m.si, ni: m.ni, mp: m.mp, sls: m.sls, association, data }
+fn captured(time_ns: u64, start: usize, m: &ProtocolData<'_>) -> Captured {
+    let length = u16::try_from(m.user_data.len()).expect("invariant: an M3UA parameter has less than 64 KiB");
+    let start = u32::try_from(start).expect("invariant: USER_DATA_MAX is less than 4 GiB");
+    Captured { time_ns, opc: m.opc, dpc: m.dpc, si: m.si, ni: m.ni, mp: m.mp, sls: m.sls, length, start }
 }
 
 #[cfg(test)]

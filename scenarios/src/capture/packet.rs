@@ -1,6 +1,6 @@
 //! From a captured frame to the SCTP packet in it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// UDP encapsulation port (RFC 6951).
 const UDP_ENCAPSULATION: u16 = 9899;
@@ -11,9 +11,11 @@ const PROTOCOL_SCTP: u8 = 132;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found<'a> {
     /// An SCTP packet.
-    Sctp { from: IpAddr, to: IpAddr, octets: &'a [u8] },
+    Sctp { from: IpAddr, to: IpAddr, octets: &'a [u8], over_udp: bool },
     /// Something else.
     Other,
+    /// A fragment of an IP packet: later ones have no ports, and the first is not whole.
+    Fragment,
     /// Cut, or its lengths do not fit.
     Malformed,
     /// A link type that is not known here.
@@ -42,14 +44,6 @@ pub(super) fn sctp(link_type: i32, frame: &[u8]) -> Found<'_> {
     }
 }
 
-/// The two ends of the association of an SCTP packet, the same for both directions.
-pub(super) fn ends(from: IpAddr, to: IpAddr, sctp: &[u8]) -> (SocketAddr, SocketAddr) {
-    // A packet without ports holds no message either.
-    let from = SocketAddr::new(from, be16(sctp, 0).unwrap_or(0));
-    let to = SocketAddr::new(to, be16(sctp, 2).unwrap_or(0));
-    (from.min(to), from.max(to))
-}
-
 fn be16(octets: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(octets.get(at..at + 2)?.try_into().ok()?))
 }
@@ -72,9 +66,8 @@ fn ipv4(packet: &[u8]) -> Found<'_> {
     if header < 20 || total > packet.len() {
         return Found::Malformed;
     }
-    // A fragment: later ones have no ports, and the first is not whole.
     if be16(packet, 6).is_some_and(|word| word & 0x3fff != 0) {
-        return Found::Malformed;
+        return Found::Fragment;
     }
     let address =
         |at: usize| IpAddr::V4(Ipv4Addr::new(addresses[at], addresses[at + 1], addresses[at + 2], addresses[at + 3]));
@@ -104,17 +97,17 @@ fn ipv6(packet: &[u8]) -> Found<'_> {
         };
     }
     if protocol == 44 {
-        return Found::Malformed;
+        return Found::Fragment;
     }
     transport(protocol, address(8), address(24), payload)
 }
 
 fn transport(protocol: u8, from: IpAddr, to: IpAddr, payload: &[u8]) -> Found<'_> {
     match protocol {
-        PROTOCOL_SCTP => Found::Sctp { from, to, octets: payload },
+        PROTOCOL_SCTP => Found::Sctp { from, to, octets: payload, over_udp: false },
         PROTOCOL_UDP if be16(payload, 0) == Some(UDP_ENCAPSULATION) || be16(payload, 2) == Some(UDP_ENCAPSULATION) => {
             let length = be16(payload, 4).map_or(0, usize::from);
-            payload.get(8..length).map_or(Found::Malformed, |octets| Found::Sctp { from, to, octets })
+            payload.get(8..length).map_or(Found::Malformed, |octets| Found::Sctp { from, to, octets, over_udp: true })
         }
         _ => Found::Other,
     }

@@ -77,6 +77,13 @@ pub(crate) fn range(user_data: &[u8]) -> Option<u8> {
     user_data.get(pointer + 1).copied()
 }
 
+/// The cause value of REL (Q.763 3.12), the only mandatory variable parameter: pointer, length, location, cause.
+pub(crate) fn release_cause(user_data: &[u8]) -> Option<u8> {
+    let length = 3 + usize::from(*user_data.get(3)?);
+    let is_there = usize::from(*user_data.get(length)?) >= 2;
+    user_data.get(length + 2).filter(|_| is_there).map(|octet| octet & 0x7f)
+}
+
 /// Short name of a message for people.
 pub(crate) fn name(user_data: &[u8]) -> &'static str {
     head(user_data).map_or("?", |(_, kind)| MessageType::from_u8(kind).acronym())
@@ -103,5 +110,6 @@ mod tests {
         assert_eq!(range(&grs(0, 31)), Some(31));
         assert_eq!(range(&gra(0, 31)), Some(31));
         assert_eq!(name(&rel(1, 16)), "REL");
+        assert_eq!(release_cause(&rel(1, 31)), Some(31));
     }
 }

@@ -1,22 +1,34 @@
-//! `sigpool replay`: sends the network's direction of a capture to a gateway with a pool, prints each answer beside the recorded one.
+//! `sigpool replay`: sends the network's direction of a capture to a gateway with a pool, and compares what comes back with what
+//! was recorded.
 
+pub(crate) mod beside;
+pub(crate) mod compare;
+mod results;
 mod screen;
 mod script;
+#[cfg(test)]
+mod tests;
 
-use crate::capture::{self, CaptureError};
-use crate::checker::{self, Report};
+pub use compare::{Comparison, Pair};
+pub use results::{Asked, Check, LeftOut, ReplayResults};
+
+use crate::capture::parts::{Part, Parts};
+use crate::capture::{self, Capture, CaptureError};
+use crate::checker::{self, Records};
 use crate::interrupt::Interrupt;
 use crate::network;
 use crate::runner::RunError;
 use crate::runner::lab::{Lab, LabPlan, NETWORK_ROUTING_CONTEXT};
 use crate::runner::traffic::{Traffic, TrafficState};
-use screen::Screen;
-use script::{Happened, Script, ScriptSource};
+use beside::RunFolder;
+use screen::{LINES_MAX, Screen};
+use script::{Happened, ProgressView, Script, ScriptSource};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use toml::{Table, Value};
 
-/// Controllers that serve a replay.
+/// Controllers that serve the replay of a capture that no run wrote.
 const CONTROLLERS: usize = 2;
 /// How long answers may take after the last message.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
@@ -24,61 +36,101 @@ const LAST_ANSWERS: Duration = Duration::from_secs(3);
 const READY: Duration = Duration::from_secs(10);
 /// How long the traffic source may take to be ASP-ACTIVE.
 const CONNECT: Duration = Duration::from_secs(5);
+/// The play is looked at this often.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What to replay and how; from the command line.
 #[derive(Debug, Clone)]
 pub struct ReplayOptions {
-    /// The capture file (pcap or pcapng), see [`crate::capture::read`].
+    /// The capture file (pcap or pcapng), see [`crate::capture::read`]; or the folder of a run.
     pub capture: PathBuf,
     /// 1.0 keeps the capture's timing, 2.0 is twice as fast; 0 sends without waiting.
     pub speed: f64,
+    /// Controllers apply everything as plain MTP3 payload: everything is sent, no answer is expected.
+    pub plain: bool,
+    /// Numbers of the associations to take, as `sigpool capture info` shows them; empty: those of one hop.
+    pub associations: Vec<usize>,
+    /// Largest p99 of the lateness of sending for PASS, ms.
+    pub lateness_p99_ms: Option<f64>,
     /// Where the files of the run go; `None`: `sigpool-out/replay-<time>/`.
     pub out: Option<PathBuf>,
 }
 
-/// Runs a replay to its end and gives the exit code of the process: 0 when each message was applied once, in order, and every one
-/// that asks for an answer got one.
+impl From<CaptureError> for RunError {
+    fn from(error: CaptureError) -> Self {
+        match error {
+            CaptureError::Io { path, source } => {
+                Self::of_file(Path::new(&path), &source, "give the name of a pcap or pcapng file")
+            }
+            CaptureError::Format { .. } => Self::Usage(error.to_string()),
+        }
+    }
+}
+
+/// Runs a replay to its end and gives the exit code of the process: 0 when everything that must hold holds ([`ReplayResults::checks`]).
 ///
 /// # Errors
 /// A wrong capture ([`RunError::Usage`]), or the environment.
 pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
     let interrupt = Interrupt::watch()?;
-    let capture = capture::read(&options.capture).map_err(|error| match error {
-        CaptureError::Io { path, source } => {
-            RunError::of_file(Path::new(&path), &source, "give the name of a pcap or pcapng file")
-        }
-        CaptureError::Format { .. } => RunError::Usage(error.to_string()),
-    })?;
-    let script = Script::new(&capture.messages);
-    if script.network.is_empty() {
-        return Err(RunError::Usage(format!(
-            "{}: no M3UA DATA message in it ({} other packets and messages, {} malformed); nothing to replay",
-            options.capture.display(),
-            capture.other,
-            capture.malformed
-        )));
+    let (file, folder) = beside::find(&options.capture)?;
+    let capture = capture::read(&file, &options.associations)?;
+    if capture.messages.is_empty() {
+        return Err(nothing(&file, &capture));
     }
-    let out = options.out.clone().unwrap_or_else(|| default_out(SystemTime::now()));
-    let mut screen = Screen::new(&script);
-    screen.head(&options.capture, &capture, &out);
-    let lab = start_lab(&script, &out, &interrupt)?;
+    let pool_pcs = folder.as_ref().map_or(&[][..], |folder| &folder.pool_pcs);
+    let parts = Parts::new(&capture, pool_pcs, options.plain);
+    let script = Script::new(capture, parts);
+    let out = prepare(options.out.clone().unwrap_or_else(|| default_out(SystemTime::now())))?;
+    let plan = lab_plan(&script, folder.as_ref(), options, &out)?;
+    let words = plan_in_words(&plan, folder.as_ref(), options, script.length(options.speed));
+    screen::head(&file, &script, &out, &words);
+
+    let mut lab = Lab::start(plan)?;
+    lab.wait_ready(READY, &|| interrupt.seen())?;
+    let lines = script.capture.messages.len() <= LINES_MAX;
     let (told, happened) = channel();
-    let source = ScriptSource::new(script.network.clone(), options.speed, told);
+    let source = ScriptSource::new(script.clone(), options.speed, lines.then_some(told));
+    let progress = source.progress();
     let record = out.join("records").join("network.csv");
     let mut traffic =
         network::start_source(lab.network(), lab.gateway(), NETWORK_ROUTING_CONTEXT, &record, Box::new(source))
             .map_err(|error| RunError::Environment(format!("{error:#}")))?;
-    let played = play(traffic.as_mut(), &happened, &mut screen, &interrupt).and_then(|()| {
-        settle(&lab, &happened, &mut screen, &interrupt);
+    let expected = if options.plain { 0 } else { script.of_part(Part::Answer).count() as u64 };
+    let mut play = Play { script: &script, progress, happened, screen: Screen::new(&script, lines), expected };
+    let played = play.run(traffic.as_mut(), &interrupt).and_then(|()| {
+        play.settle(&lab, &interrupt);
         traffic.stop();
         if interrupt.seen() { Err(RunError::Interrupted) } else { Ok(()) }
     });
+    play.screen.end();
     traffic.finish().map_err(|error| RunError::Environment(format!("{error:#}")))?;
     lab.stop();
     played?;
-    let report = checker::check_dir(&out.join("records")).map_err(|error| RunError::Environment(error.to_string()))?;
-    let pass = verdict(&report, &mut screen);
-    Ok(u8::from(!pass))
+
+    let asked = Asked {
+        capture: file.display().to_string(),
+        config: folder.map(|folder| folder.config.display().to_string()),
+        speed: options.speed,
+        plain: options.plain,
+        lateness_p99_ms: options.lateness_p99_ms,
+    };
+    let open = if options.plain { Vec::new() } else { play.progress.look().open.iter().copied().collect() };
+    let results = evaluate(&script, asked, open, &out)?;
+    screen::verdict(&results);
+    Ok(results.verdict.exit_code())
+}
+
+fn nothing(file: &Path, capture: &Capture) -> RunError {
+    let mut why: Vec<String> =
+        capture.survey.useless.iter().map(|useless| format!("{} {}", useless.count, useless.what)).collect();
+    why.extend(capture.survey.file.damage.clone());
+    let why = if why.is_empty() { "no packets but of other associations".to_owned() } else { why.join("; ") };
+    RunError::Usage(format!(
+        "{}: no M3UA DATA message to replay in its {} packets ({why}); `sigpool capture info` says more",
+        file.display(),
+        capture.survey.file.packets
+    ))
 }
 
 fn default_out(now: SystemTime) -> PathBuf {
@@ -86,76 +138,164 @@ fn default_out(now: SystemTime) -> PathBuf {
     Path::new("sigpool-out").join(format!("replay-{seconds}"))
 }
 
-fn start_lab(script: &Script, out: &Path, interrupt: &Interrupt) -> Result<Lab, RunError> {
-    let mut lab = Lab::start(LabPlan {
+/// An absolute folder without records of another run, which would be counted too.
+fn prepare(out: PathBuf) -> Result<PathBuf, RunError> {
+    if out.join("records").exists() {
+        let text = format!("{} holds the files of another run; give a new folder with --out", out.display());
+        return Err(RunError::Usage(text));
+    }
+    let made = std::fs::create_dir_all(&out).and_then(|()| std::fs::canonicalize(&out));
+    made.map_err(|e| RunError::Environment(format!("{}: {e}; give a writable folder with --out", out.display())))
+}
+
+/// The lab of a replay. What the recorded pool decided goes into a file for the controllers.
+fn lab_plan(
+    script: &Script,
+    folder: Option<&RunFolder>,
+    options: &ReplayOptions,
+    out: &Path,
+) -> Result<LabPlan, RunError> {
+    let mut controller_settings = folder.map(|folder| folder.controller_settings.clone()).unwrap_or_default();
+    let call = controller_settings.entry("call").or_insert_with(|| Table::new().into());
+    if let Some(call) = call.as_table_mut() {
+        if options.plain {
+            call.insert("plain".into(), true.into());
+        } else {
+            let file = out.join("recorded-calls.csv");
+            std::fs::write(&file, script.parts.recorded_calls(&script.capture, options.speed)).map_err(|e| {
+                RunError::Environment(format!("{}: {e}; give a writable folder with --out", file.display()))
+            })?;
+            call.insert("recorded_calls".into(), Value::String(file.display().to_string()));
+        }
+    }
+    let with = |mut codes: Vec<u32>, more: Option<&Vec<u32>>| {
+        codes.extend(more.into_iter().flatten());
+        codes.sort_unstable();
+        codes.dedup();
+        codes
+    };
+    Ok(LabPlan {
         out: out.to_owned(),
-        controllers: CONTROLLERS,
-        pool_pcs: script.pool_pcs(),
-        network_pcs: script.network_pcs(),
+        controllers: folder.map_or(CONTROLLERS, |folder| folder.controllers),
+        pool_pcs: with(script.pool_pcs(), folder.map(|folder| &folder.pool_pcs)),
+        network_pcs: with(script.network_pcs(), folder.map(|folder| &folder.network_pcs)),
+        gateway_settings: folder.map(|folder| folder.gateway_settings.clone()).unwrap_or_default(),
+        controller_settings,
         ..LabPlan::default()
-    })?;
-    lab.wait_ready(READY, &|| interrupt.seen())?;
-    Ok(lab)
+    })
 }
 
-/// Sends the script and shows what happens until every answer is there, or their time is over.
-fn play(
-    traffic: &mut dyn Traffic,
-    happened: &Receiver<Happened>,
-    screen: &mut Screen,
-    interrupt: &Interrupt,
-) -> Result<(), RunError> {
-    let end = Instant::now() + CONNECT;
-    while traffic.state() != TrafficState::Active {
-        if let TrafficState::Failed(reason) = traffic.state() {
-            return Err(RunError::Environment(reason));
-        }
-        if Instant::now() > end {
-            return Err(RunError::Environment("the gateway's network side does not accept the traffic source".into()));
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    traffic.begin(Instant::now());
-    let mut last_event = Instant::now();
-    loop {
-        match happened.recv_timeout(Duration::from_millis(50)) {
-            Ok(event) => {
-                last_event = Instant::now();
-                screen.show(&event);
+fn plan_in_words(plan: &LabPlan, folder: Option<&RunFolder>, options: &ReplayOptions, length: Duration) -> Vec<String> {
+    let configured = folder.map_or_else(
+        || "configured by default".to_owned(),
+        |folder| format!("configured as in {}", folder.config.display()),
+    );
+    let decide =
+        if options.plain { "apply everything as plain payload" } else { "decide each call as it was recorded" };
+    let speed = if options.speed > 0.0 {
+        format!("speed {}: {:.1} s", options.speed, length.as_secs_f64())
+    } else {
+        "speed 0: without waiting".to_owned()
+    };
+    vec![format!("{} controllers, {configured}; they {decide}", plan.controllers), speed]
+}
+
+/// A replay while it goes on.
+struct Play<'a> {
+    script: &'a Script,
+    progress: ProgressView,
+    happened: Receiver<Happened>,
+    screen: Screen<'a>,
+    /// Answers that are to come.
+    expected: u64,
+}
+
+impl Play<'_> {
+    /// Sends the script and shows what happens until every answer is there, or their time is over.
+    fn run(&mut self, traffic: &mut dyn Traffic, interrupt: &Interrupt) -> Result<(), RunError> {
+        let end = Instant::now() + CONNECT;
+        while traffic.state() != TrafficState::Active {
+            if let TrafficState::Failed(reason) = traffic.state() {
+                return Err(RunError::Environment(reason));
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            if Instant::now() > end {
+                let text = "the gateway's network side does not accept the traffic source";
+                return Err(RunError::Environment(text.into()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
-        if interrupt.seen() {
-            return Err(RunError::Interrupted);
-        }
-        if screen.all_sent() && (screen.all_answered() || last_event.elapsed() > LAST_ANSWERS) {
-            break;
+        // The first message is not late before it is sent.
+        traffic.begin(Instant::now() + LOOK);
+        let mut last = ((0, 0), Instant::now());
+        loop {
+            std::thread::sleep(LOOK);
+            let (seen, is_open) = self.look();
+            if last.0 != seen {
+                last = (seen, Instant::now());
+            }
+            if interrupt.seen() {
+                return Err(RunError::Interrupted);
+            }
+            if let TrafficState::Failed(reason) = traffic.state() {
+                return Err(RunError::Environment(reason));
+            }
+            let (sent, answers) = seen;
+            let complete = answers >= self.expected && !is_open;
+            if sent == self.script.len() as u64 && (complete || last.1.elapsed() > LAST_ANSWERS) {
+                return Ok(());
+            }
         }
     }
-    Ok(())
-}
 
-/// Waits until the controllers confirmed everything. What they are still at when they are ended would count as lost.
-fn settle(lab: &Lab, happened: &Receiver<Happened>, screen: &mut Screen, interrupt: &Interrupt) {
-    let end = Instant::now() + LAST_ANSWERS;
-    let mut empty = 0;
-    // Twice in a row: a message may be between the traffic source and the gateway.
-    while empty < 2 && Instant::now() < end && !interrupt.seen() {
-        let settled = lab.state().is_ok_and(|state| state.queued() == 0);
-        empty = if settled { empty + 1 } else { 0 };
-        std::thread::sleep(Duration::from_millis(20));
-        for event in happened.try_iter() {
-            screen.show(&event);
+    /// Shows what happened since; sent and answers so far, and whether an answer is missing.
+    fn look(&mut self) -> ((u64, u64), bool) {
+        for event in self.happened.try_iter() {
+            self.screen.show(&event);
+        }
+        let progress = self.progress.look();
+        let seen = ((progress.sent, progress.answers), self.expected > 0 && !progress.open.is_empty());
+        drop(progress);
+        self.screen.progress(seen.0.0, seen.0.1);
+        seen
+    }
+
+    /// Waits until the controllers confirmed everything. What they are still at when they are ended would count as lost.
+    fn settle(&mut self, lab: &Lab, interrupt: &Interrupt) {
+        let end = Instant::now() + LAST_ANSWERS;
+        let mut empty = 0;
+        // Twice in a row: a message may be between the traffic source and the gateway.
+        while empty < 2 && Instant::now() < end && !interrupt.seen() {
+            let settled = lab.state().is_ok_and(|state| state.queued() == 0);
+            empty = if settled { empty + 1 } else { 0 };
+            std::thread::sleep(LOOK);
+            self.look();
         }
     }
 }
 
-fn verdict(report: &Report, screen: &mut Screen) -> bool {
-    let m = &report.messages;
-    let faultless = [m.lost, m.duplicated, m.reordered, m.applied_twice, m.unknown].iter().all(|n| *n == 0);
-    let discarded: u64 = m.discarded.values().sum();
-    let pass = faultless && discarded == 0 && screen.all_answered();
-    screen.verdict(report, discarded, pass);
-    pass
+/// Reads the records, compares them with the capture, and writes `results.json`.
+fn evaluate(script: &Script, asked: Asked, open: Vec<script::Circuit>, out: &Path) -> Result<ReplayResults, RunError> {
+    let records = Records::read_dir(&out.join("records")).map_err(|error| RunError::Environment(error.to_string()))?;
+    let report = checker::check(&records);
+    let count = |part| script.of_part(part).count() as u64;
+    let results = ReplayResults::new(results::Outcome {
+        comparison: compare::compare(script, &records, !asked.plain),
+        asked,
+        to_send: script.len() as u64,
+        left_out: LeftOut {
+            calls: if count(Part::LeftOut) + count(Part::AnswerLeftOut) > 0 { script.parts.pool_calls } else { 0 },
+            messages: count(Part::LeftOut),
+            answers: count(Part::AnswerLeftOut),
+        },
+        open,
+        records: &records,
+        report: &report,
+    });
+    let file = out.join("results.json");
+    let write = || {
+        let text = serde_json::to_string_pretty(&results).map_err(std::io::Error::other)?;
+        std::fs::write(&file, text + "\n")
+    };
+    write().map_err(|error| RunError::Environment(format!("{}: {error}", file.display())))?;
+    Ok(results)
 }

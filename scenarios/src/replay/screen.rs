@@ -1,123 +1,160 @@
-//! What a replay shows: a line for each message sent and each answer, the recorded answer beside it.
+//! What a replay shows: a small capture line by line, the recorded answer beside each one; of a large one how far it is.
 
-use super::script::{Happened, Script, Scripted};
-use crate::capture::{Association, Capture};
-use crate::checker::Report;
+use super::results::ReplayResults;
+use super::script::{Happened, Script, label};
+use crate::capture::parts::Part;
+use crate::capture::{Captured, Survey};
 use crate::network::isup;
 use crate::network::source::Label;
+use indicatif::{ProgressBar, ProgressStyle};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// ISUP messages that ask for an answer from an exchange that has the circuit (Q.764).
-const ASK: [u8; 13] = [0x01, 0x03, 0x0c, 0x11, 0x12, 0x13, 0x14, 0x17, 0x18, 0x19, 0x2a, 0x34, 0x36];
+/// A capture with more messages than this is not shown message by message.
+pub(super) const LINES_MAX: usize = 200;
+/// Without a terminal, how far it is is said this often.
+const SAY: Duration = Duration::from_secs(10);
 
 /// See the module.
-#[derive(Debug)]
-pub(super) struct Screen {
-    /// Recorded answers that none of ours stands beside yet, by point codes (pool's, network's).
-    recorded: FxHashMap<(u32, u32), VecDeque<Scripted>>,
-    to_send: usize,
-    sent: usize,
-    answers: usize,
-    /// Messages that ask and have no answer yet, by (network's point code, pool's, CIC).
-    open: Vec<(u32, u32, u16)>,
+pub(super) struct Screen<'a> {
+    script: &'a Script,
+    /// Recorded answers that none of ours stands beside yet, by point codes (pool's, network's); of a small capture.
+    recorded: FxHashMap<(u32, u32), VecDeque<Captured>>,
+    bar: Option<ProgressBar>,
+    said: Instant,
 }
 
-impl Screen {
-    pub(super) fn new(script: &Script) -> Self {
-        let mut recorded: FxHashMap<_, VecDeque<Scripted>> = FxHashMap::default();
-        for message in &script.pool {
-            recorded.entry((message.label.opc, message.label.dpc)).or_default().push_back(message.clone());
-        }
-        Self { recorded, to_send: script.network.len(), sent: 0, answers: 0, open: Vec::new() }
-    }
-
-    pub(super) fn head(&self, file: &Path, capture: &Capture, out: &Path) {
-        let recorded: usize = self.recorded.values().map(VecDeque::len).sum();
-        say(&format!(
-            "{}: {} messages, {} of them from the network's side, {recorded} recorded answers; {} other, {} malformed, {} repeated",
-            file.display(),
-            capture.messages.len(),
-            self.to_send,
-            capture.other,
-            capture.malformed,
-            capture.retransmitted
-        ));
-        // A capture of one hop needs no word about hops.
-        if capture.associations.iter().any(|a| !a.taken) {
-            say("the same messages are on several associations; each is sent once:");
-            for Association { ends: (one, other), messages, taken } in &capture.associations {
-                let what = if *taken { "taken" } else { "left out, another hop" };
-                say(&format!("  SCTP {one} - {other}: {messages} messages, {what}"));
+impl<'a> Screen<'a> {
+    /// `lines`: message by message.
+    pub(super) fn new(script: &'a Script, lines: bool) -> Self {
+        let mut recorded: FxHashMap<_, VecDeque<Captured>> = FxHashMap::default();
+        if lines {
+            for message in script.of_part(Part::Answer) {
+                recorded.entry((message.opc, message.dpc)).or_default().push_back(*message);
             }
         }
-        say(&format!("files of this run: {}\n", out.display()));
-        say(&format!("{:>10}  {:<44}{}", "time", "here", "in the capture"));
+        let bar = (!lines && io::stdout().is_terminal() && io::stderr().is_terminal()).then(|| {
+            let style = "  [{bar:30}] {pos} of {len} sent  {msg}";
+            let style = ProgressStyle::with_template(style).expect("invariant: a template without mistakes");
+            ProgressBar::new(script.len() as u64).with_style(style)
+        });
+        if lines {
+            say(&format!("{:>10}  {:<44}{}", "time", "here", "in the capture"));
+        }
+        Self { script, recorded, bar, said: Instant::now() }
     }
 
     pub(super) fn show(&mut self, event: &Happened) {
         match event {
             Happened::Sent { at, label, user_data } => {
-                self.sent += 1;
-                if let Some((cic, kind)) = isup::head(user_data).filter(|_| label.si == 5)
-                    && ASK.contains(&kind)
-                {
-                    self.open.push((label.opc, label.dpc, cic));
-                }
                 say(&format!("{:>9.3}s  > {}", at.as_secs_f64(), text(label, user_data)));
             }
             Happened::Answer { at, label, user_data } => {
-                self.answers += 1;
-                if let Some((cic, _)) = isup::head(user_data) {
-                    // One answer closes all that asked on its circuit before it.
-                    self.open.retain(|open| *open != (label.dpc, label.opc, cic));
-                }
                 let beside = self.counterpart(label, user_data).map_or_else(
                     || "(none like it recorded)".into(),
-                    |r| format!("< {} at {:.3}s", text(&r.label, &r.user_data), r.at.as_secs_f64()),
+                    |recorded| format!("< {}", self.text_of(&recorded)),
                 );
                 say(&format!("{:>9.3}s  {:<44}{beside}", at.as_secs_f64(), format!("< {}", text(label, user_data))));
             }
         }
     }
 
+    /// How far it is.
+    pub(super) fn progress(&mut self, sent: u64, answers: u64) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(format!("{answers} answers"));
+                bar.set_position(sent);
+            }
+            None if self.said.elapsed() >= SAY && self.script.len() > LINES_MAX => {
+                self.said = Instant::now();
+                say(&format!("  {sent} of {} sent, {answers} answers", self.script.len()));
+            }
+            None => {}
+        }
+    }
+
+    fn text_of(&self, recorded: &Captured) -> String {
+        let text = text(&label(recorded), self.script.capture.octets(recorded));
+        format!("{text} at {:.3}s", self.script.at(recorded).as_secs_f64())
+    }
+
     /// The first recorded answer of the same kind between the same point codes.
-    fn counterpart(&mut self, label: &Label, user_data: &[u8]) -> Option<Scripted> {
-        let kind = |m: &Scripted| (m.label.si, isup::head(&m.user_data).map(|(_, kind)| kind));
-        let wanted = (label.si, isup::head(user_data).map(|(_, kind)| kind));
+    fn counterpart(&mut self, label: &Label, user_data: &[u8]) -> Option<Captured> {
+        let capture = &self.script.capture;
+        let kind = |octets: &[u8]| isup::head(octets).map(|(_, kind)| kind);
         let recorded = self.recorded.get_mut(&(label.opc, label.dpc))?;
-        let at = recorded.iter().position(|m| kind(m) == wanted)?;
+        let at = recorded.iter().position(|m| m.si == label.si && kind(capture.octets(m)) == kind(user_data))?;
         recorded.remove(at)
     }
 
-    pub(super) fn all_sent(&self) -> bool {
-        self.sent == self.to_send
-    }
-
-    pub(super) fn all_answered(&self) -> bool {
-        self.open.is_empty()
-    }
-
-    pub(super) fn verdict(&self, report: &Report, discarded: u64, pass: bool) {
-        let m = &report.messages;
-        let mut only_recorded: Vec<&Scripted> = self.recorded.values().flatten().collect();
-        only_recorded.sort_by_key(|m| m.at);
+    /// Recorded answers that none of ours stands beside.
+    pub(super) fn end(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let mut only_recorded: Vec<&Captured> = self.recorded.values().flatten().collect();
+        only_recorded.sort_by_key(|m| m.time_ns);
         for message in only_recorded {
-            let text = text(&message.label, &message.user_data);
-            say(&format!("{:>10}  {:<44}< {text} at {:.3}s", "", "", message.at.as_secs_f64()));
+            say(&format!("{:>10}  {:<44}< {}", "", "", self.text_of(message)));
         }
-        say("");
-        for (pc, pool, cic) in &self.open {
-            say(&format!("no answer: {pc} to {pool}, CIC {cic}"));
-        }
-        say(&format!(
-            "sent {} of {}, answers {}, lost {}, duplicated {}, reordered {}, applied twice {}, discarded {discarded}",
-            self.sent, self.to_send, self.answers, m.lost, m.duplicated, m.reordered, m.applied_twice
-        ));
-        say(if pass { "verdict: PASS" } else { "verdict: FAIL" });
     }
+}
+
+/// What is known before anything is sent.
+pub(super) fn head(file: &Path, script: &Script, out: &Path, plan: &[String]) {
+    let survey: &Survey = &script.capture.survey;
+    let count = |part| script.of_part(part).count();
+    say(&format!(
+        "{}: {} messages: {} of the network to send, {} recorded answers",
+        file.display(),
+        script.capture.messages.len(),
+        script.len(),
+        count(Part::Answer)
+    ));
+    let (messages, answers) = (count(Part::LeftOut), count(Part::AnswerLeftOut));
+    if messages + answers > 0 {
+        let calls = script.parts.pool_calls;
+        say(&format!("left out: {messages} messages of {calls} calls that the pool began, and its {answers} messages"));
+    }
+    if script.parts.repeated_iams > 0 {
+        let calls = script.parts.repeated_iams;
+        say(&format!(
+            "{calls} calls have the IAM of an earlier one on their circuit, and are answered as that one was"
+        ));
+    }
+    // A capture of one hop needs no word about hops.
+    let with_data = || survey.associations.iter().filter(|a| a.data > 0);
+    if with_data().any(|association| !association.taken) {
+        say("associations with M3UA DATA (--association takes others):");
+        for association in with_data().take(LINES_MAX / 10) {
+            let what = if association.taken { "taken" } else { "left out: the same on another hop, or not asked for" };
+            let [one, other] = &association.ends;
+            say(&format!("  {}: {one} - {other}: {} messages, {what}", association.number, association.data));
+        }
+    }
+    for useless in &survey.useless {
+        say(&format!("{}: {}", useless.count, useless.what));
+    }
+    if let Some(damage) = &survey.file.damage {
+        say(&format!("the file is of use up to a point only: {damage}"));
+    }
+    for line in plan {
+        say(line);
+    }
+    say(&format!("files of this run: {}\n", out.display()));
+}
+
+/// The verdict for people.
+pub(super) fn verdict(results: &ReplayResults) {
+    say("");
+    for line in results.lines() {
+        say(&line);
+    }
+    say(&format!("verdict: {}", results.verdict));
 }
 
 fn text(label: &Label, user_data: &[u8]) -> String {
@@ -129,6 +166,6 @@ fn text(label: &Label, user_data: &[u8]) -> String {
 }
 
 /// A line on the terminal; one that is gone ends nothing.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }

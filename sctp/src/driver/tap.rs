@@ -2,10 +2,11 @@
 
 use super::{DriverCounters, packet};
 use bytes::Bytes;
-use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::{DataLink, Endianness};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Write};
@@ -22,6 +23,8 @@ use std::time::{Duration, Instant, SystemTime};
 const WRITE_BYTES: usize = 256 << 10;
 /// if_tsresol: 10^-9 s.
 const NANOSECONDS: u8 = 9;
+/// shb_userappl.
+const APPLICATION: &str = concat!("sigpool ", env!("CARGO_PKG_VERSION"));
 
 /// Why a capture cannot be made. An environment error (exit 3).
 #[derive(Debug, thiserror::Error)]
@@ -201,7 +204,12 @@ impl CaptureFile {
             std::fs::create_dir_all(parent)?;
         }
         let file = File::create(path)?;
-        let mut blocks = PcapNgWriter::new(Vec::new()).map_err(io::Error::other)?;
+        let section = SectionHeaderBlock {
+            endianness: Endianness::native(),
+            options: vec![SectionHeaderOption::UserApplication(Cow::Borrowed(APPLICATION))],
+            ..SectionHeaderBlock::default()
+        };
+        let mut blocks = PcapNgWriter::with_section_header(Vec::new(), section).map_err(io::Error::other)?;
         let description = InterfaceDescriptionBlock {
             linktype: DataLink::RAW,
             snaplen: 0,

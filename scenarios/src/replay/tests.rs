@@ -1,0 +1,112 @@
+//! The source's timing, and the comparison with the records.
+
+use super::compare::compare;
+use super::script::{Script, ScriptSource};
+use crate::capture::Capture;
+use crate::capture::parts::Parts;
+use crate::checker::{Flow, Msg, Records};
+use crate::network::isup;
+use crate::network::source::Source;
+use std::time::{Duration, Instant};
+
+const IAM: u8 = isup::IAM;
+const ACM: u8 = isup::ACM;
+const ANM: u8 = isup::ANM;
+const REL: u8 = isup::REL;
+const RLC: u8 = isup::RLC;
+
+/// Messages `(ms, from the network, CIC, type)` between 1 and 2.
+type Messages<'a> = &'a [(u64, bool, u8, u8)];
+
+fn script(messages: Messages, keep: bool) -> Script {
+    let capture = Capture::of(messages.iter().map(|(ms, from_network, cic, kind)| {
+        let (opc, dpc) = if *from_network { (1, 2) } else { (2, 1) };
+        (ms * 1_000_000, opc, dpc, 5, vec![*cic, 0, *kind])
+    }));
+    let parts = Parts::new(&capture, &[2], keep);
+    Script::new(capture, parts)
+}
+
+/// What `network.csv` would say.
+fn records(messages: Messages) -> Records {
+    let mut records = Records::default();
+    for (ms, from_network, cic, kind) in messages {
+        let (opc, dpc) = if *from_network { (1, 2) } else { (2, 1) };
+        let flow = Flow { opc, dpc, si: 5, sls: 0, cic: Some((*cic).into()) };
+        records.flows.push(flow);
+        let message = Msg {
+            t_ns: ms * 1_000_000,
+            intended_ns: ms * 1_000_000,
+            payload: 0,
+            corr: 0,
+            txn: 0,
+            flow: records.flows.len() as u32 - 1,
+            source: 0,
+            isup_type: *kind,
+            isup_arg: 0,
+        };
+        if *from_network {
+            records.sent.push(message)
+        } else {
+            records.received.push(message)
+        }
+        records.network_order.push(*from_network);
+    }
+    records
+}
+
+#[test]
+fn timing_follows_the_speed() {
+    let script = script(&[(0, true, 1, IAM), (100, true, 1, REL)], false);
+    let mut source = ScriptSource::new(script.clone(), 2.0, None);
+    let progress = source.progress();
+    let t0 = Instant::now();
+    assert!(source.poll(t0).is_none());
+    source.start(t0);
+    assert!(source.poll(t0).is_some());
+    assert!(source.poll(t0 + Duration::from_millis(49)).is_none());
+    assert_eq!(source.poll_timeout(), Some(t0 + Duration::from_millis(50)));
+    let late = source.poll(t0 + Duration::from_millis(60)).map(|m| m.intended);
+    assert_eq!((late, source.up()), (Some(t0 + Duration::from_millis(50)), 0));
+    // Both asked, and nothing was answered.
+    assert_eq!((progress.look().sent, progress.look().open.len()), (2, 1));
+    let mut at_once = ScriptSource::new(script.clone(), 0.0, None);
+    at_once.start(t0);
+    assert_eq!(std::iter::from_fn(|| at_once.poll(t0)).count(), 2);
+    assert_eq!((script.length(2.0), script.length(0.0)), (Duration::from_millis(50), Duration::ZERO));
+}
+
+const CALL: Messages =
+    &[(0, true, 1, IAM), (10, false, 1, ACM), (20, false, 1, ANM), (30, true, 1, REL), (31, false, 1, RLC)];
+
+#[test]
+fn the_same_calls_are_equal_and_what_differs_is_named() {
+    let script = script(CALL, false);
+    let equal = compare(&script, &records(CALL), true);
+    assert!(equal.is_equal(), "{equal:?}");
+    assert_eq!((equal.calls.replayed, equal.answered.replayed, equal.released.replayed), (1, 1, 1));
+    // The pool released instead of answering.
+    let other = &[(0, true, 1, IAM), (10, false, 1, ACM), (20, false, 1, REL), (30, true, 1, REL), (31, false, 1, RLC)];
+    let differs = compare(&script, &records(other), true);
+    assert!(!differs.is_equal());
+    assert_eq!(differs.different, 1);
+    assert_eq!(differs.differences, ["1 - 2, CIC 1, call 1: recorded ACM ANM RLC, here ACM REL RLC"]);
+    assert_eq!((differs.pool_to_network["ANM"].recorded, differs.pool_to_network["ANM"].replayed), (1, 0));
+    // The same counts in all, but on other circuits: not equal either.
+    let two = [CALL, &[(40, true, 2, IAM), (50, false, 2, ACM), (60, true, 2, REL), (61, false, 2, RLC)]].concat();
+    let swapped: Vec<_> =
+        two.iter().map(|(ms, from, cic, kind)| (*ms, *from, if *from { *cic } else { 3 - cic }, *kind)).collect();
+    let swapped = compare(&self::script(&two, false), &records(&swapped), true);
+    assert!(swapped.pool_to_network.values().all(|pair| pair.is_equal()) && !swapped.is_equal(), "{swapped:?}");
+}
+
+#[test]
+fn plain_payload_has_no_answers_to_compare() {
+    let own = &[(0, true, 1, IAM), (5, false, 3, IAM), (6, true, 3, ACM), (30, true, 1, REL)];
+    let script = script(own, true);
+    assert_eq!(script.len(), 3);
+    let sent: Vec<_> = own.iter().filter(|m| m.1).copied().collect();
+    let comparison = compare(&script, &records(&sent), false);
+    assert!(comparison.network_to_pool.values().all(|pair| pair.is_equal()), "{comparison:?}");
+    assert!(comparison.pool_to_network.is_empty());
+}
