@@ -33,6 +33,8 @@ pub(crate) struct RecordedCall {
     rel_ns: Option<u64>,
     iam_ns: u64,
     cause: u8,
+    /// The pool said something in it. Else the capture has only one side of it, and does not tell what the pool did.
+    is_heard: bool,
     /// What is taken off the delay of ACM, ANM, REL, ms.
     forward_ms: [u32; 3],
 }
@@ -159,6 +161,7 @@ impl Parts {
                 anm_ns: None,
                 rel_ns: None,
                 cause: 0,
+                is_heard: false,
                 forward_ms: [0; 3],
             });
             return false;
@@ -202,6 +205,7 @@ impl Parts {
         let Some(call) = open.get_mut(&circuit) else { return false };
         if !call.by_pool {
             call.backward = true;
+            self.calls[call.call].is_heard = true;
             call.last_step = self.calls[call.call].step(kind, octets, time_ns).map(|step| (step, time_ns));
         }
         match kind {
@@ -219,7 +223,7 @@ impl Parts {
     /// The file for the controllers (`call.recorded_calls`): what the pool did with each call, at a speed.
     pub(crate) fn recorded_calls(&self, capture: &Capture, speed: f64) -> String {
         let mut text = String::new();
-        for call in &self.calls {
+        for call in self.calls.iter().filter(|call| call.is_heard) {
             call.line(capture, speed, &mut text);
         }
         text

@@ -276,7 +276,7 @@ impl Play<'_> {
 /// Reads the records, compares them with the capture, and writes `results.json`.
 fn evaluate(script: &Script, asked: Asked, open: Vec<script::Circuit>, out: &Path) -> Result<ReplayResults, RunError> {
     let records = Records::read_dir(&out.join("records")).map_err(|error| RunError::Environment(error.to_string()))?;
-    let report = checker::check(&records);
+    let report = checker::check(&records).report;
     let count = |part| script.of_part(part).count() as u64;
     let results = ReplayResults::new(results::Outcome {
         comparison: compare::compare(script, &records, !asked.plain),

@@ -4,7 +4,6 @@ use super::compare::{Comparison, Pair};
 use super::script::Circuit;
 use crate::checker::{LatencyUs, Messages, Records, Report};
 use crate::results::{Machine, Verdict};
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -97,7 +96,7 @@ impl ReplayResults {
     pub(super) fn new(outcome: Outcome<'_>) -> Self {
         let Outcome { asked, to_send, left_out, mut open, records, report, comparison } = outcome;
         open.sort_unstable();
-        let lateness_us = lateness(records);
+        let lateness_us = report.load.lateness_us;
         let sent = records.sent.len() as u64;
         let checks = checks(&asked, (to_send, sent), report, &comparison, &open, lateness_us);
         let verdict = if checks.iter().all(|check| check.pass) { Verdict::Pass } else { Verdict::Fail };
@@ -195,15 +194,4 @@ fn checks(
         check(&format!("p99 of the timing error at most {limit_ms} ms"), lateness.p99 as f64 / 1e3 <= limit_ms);
     }
     checks
-}
-
-/// Sent - intended, of every message.
-fn lateness(records: &Records) -> LatencyUs {
-    let mut histogram = Histogram::<u64>::new_with_bounds(1, 3_600_000_000, 3)
-        .expect("invariant: 1 us to 1 h in 3 digits is a valid range");
-    for message in &records.sent {
-        histogram.saturating_record(message.t_ns.saturating_sub(message.intended_ns) / 1_000);
-    }
-    let at = |quantile| histogram.value_at_quantile(quantile);
-    LatencyUs { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: histogram.max() }
 }

@@ -4,9 +4,10 @@ use super::compare::compare;
 use super::script::{Script, ScriptSource};
 use crate::capture::Capture;
 use crate::capture::parts::Parts;
-use crate::checker::{Flow, Msg, Records};
+use crate::checker::Records;
 use crate::network::isup;
 use crate::network::source::Source;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const IAM: u8 = isup::IAM;
@@ -27,31 +28,22 @@ fn script(messages: Messages, keep: bool) -> Script {
     Script::new(capture, parts)
 }
 
-/// What `network.csv` would say.
+/// What `network.csv` says of these messages.
 fn records(messages: Messages) -> Records {
-    let mut records = Records::default();
+    let mut text = "# sigpool-record 1 network\n".to_owned();
     for (ms, from_network, cic, kind) in messages {
-        let (opc, dpc) = if *from_network { (1, 2) } else { (2, 1) };
-        let flow = Flow { opc, dpc, si: 5, sls: 0, cic: Some((*cic).into()) };
-        records.flows.push(flow);
-        let message = Msg {
-            t_ns: ms * 1_000_000,
-            intended_ns: ms * 1_000_000,
-            payload: 0,
-            corr: 0,
-            txn: 0,
-            flow: records.flows.len() as u32 - 1,
-            source: 0,
-            isup_type: *kind,
-            isup_arg: 0,
-        };
-        if *from_network {
-            records.sent.push(message)
-        } else {
-            records.received.push(message)
-        }
-        records.network_order.push(*from_network);
+        let flow = if *from_network { "1,2" } else { "2,1" };
+        let times = if *from_network { format!("S,{ms}000000,{ms}000000") } else { format!("R,{ms}000000") };
+        text += &format!("{times},{flow},5,2,0,{cic},{cic:02x}00{kind:02x}\n");
     }
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("sigpool-compare-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("network.csv"), text).unwrap();
+    let records = Records::read_dir(&folder).unwrap();
+    assert_eq!((records.network_order.len(), records.malformed_lines), (messages.len(), 0));
+    std::fs::remove_dir_all(folder).unwrap();
     records
 }
 

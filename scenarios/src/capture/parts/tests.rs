@@ -126,6 +126,8 @@ fn the_pools_decisions_are_told_with_their_times() {
     assert_eq!(decided(&answered, 1.0), ["100,400,200,31", "100,,,0", ",,40,17"]);
     assert_eq!(decided(&answered, 2.0), ["50,200,100,31", "50,,,0", ",,20,17"]);
     // CON is ACM and ANM at once; a call without end has none.
+    // Of a call without any answer the capture has one side only.
+    assert_eq!(decided(&[(0, true, iam(4, 1)), (900, true, rel(4, 16))], 1.0), [""; 0]);
     let connected = [(0, true, iam(4, 1)), (50, false, bare(4, isup::CON))];
     assert_eq!(decided(&connected, 0.0), ["50,0,,0"]);
 }
