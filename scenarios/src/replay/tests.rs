@@ -61,7 +61,8 @@ fn timing_follows_the_speed() {
     let late = source.poll(t0 + Duration::from_millis(60)).map(|m| m.intended);
     assert_eq!((late, source.up()), (Some(t0 + Duration::from_millis(50)), 0));
     // Both asked, and nothing was answered.
-    assert_eq!((progress.look().sent, progress.look().open.len()), (2, 1));
+    let seen = progress.look().clone();
+    assert_eq!((seen.sent, seen.open.len()), (2, 1));
     let mut at_once = ScriptSource::new(script.clone(), 0.0, None);
     at_once.start(t0);
     assert_eq!(std::iter::from_fn(|| at_once.poll(t0)).count(), 2);

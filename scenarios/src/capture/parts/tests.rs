@@ -46,8 +46,8 @@ fn the_network_is_the_side_that_seizes() {
     let message = |opc, dpc, kind| (0, opc, dpc, 5, bare(1, kind));
     let capture = Capture::of([message(16, 1, 6), message(1, 16, 1), message(30, 40, 0x10), message(40, 30, 0x10)]);
     assert_eq!(Parts::new(&capture, &[], false).of, [Answer, Send, Send, Answer]);
-    // Point codes that are known are believed.
-    assert_eq!(Parts::new(&capture, &[1, 30], false).of, [Send, Answer, Answer, Send]);
+    // Point codes that are known are believed: then the IAM is the pool's.
+    assert_eq!(Parts::new(&capture, &[1, 30], false).of, [Send, AnswerLeftOut, Answer, Send]);
 }
 
 #[test]
