@@ -206,8 +206,8 @@ impl Collector {
         for part in self.latencies.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             latency[part[0].0 as usize * width + usize::from(part[0].1)] = Some(percentiles(part));
         }
-        let line = |(place, (cell, latency_us)): (usize, (&Cell, &Option<(u64, u64, u64)>))| {
-            let (index, name) = (place / width, place % width);
+        let line = |place: usize| {
+            let (index, name, cell) = (place / width, place % width, self.cells[place]);
             let whole = |all: &[u32]| (name == NETWORK).then(|| u64::from(all[index]));
             Interval {
                 t_ms: index as u64 * self.interval_ms(),
@@ -218,10 +218,10 @@ impl Collector {
                 messages_down: u64::from(cell.down),
                 discarded: whole(&self.discarded),
                 groups: u64::from(cell.groups),
-                latency_us: *latency_us,
+                latency_us: latency[place],
             }
         };
-        self.cells.iter().zip(&latency).enumerate().map(line).collect()
+        (0..self.cells.len()).map(line).collect()
     }
 }
 
