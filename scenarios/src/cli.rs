@@ -125,6 +125,8 @@ enum Command {
         shell: Shell,
     },
     /// Look at captures.
+    #[command(after_help = "Example:
+  sigpool capture info capture.pcapng")]
     Capture {
         #[command(subcommand)]
         command: CaptureCommand,
