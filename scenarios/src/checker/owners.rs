@@ -22,7 +22,9 @@ impl Owners {
     pub(super) fn new(records: &Records) -> Self {
         let mut groups: BTreeMap<Group, Vec<Change>> = BTreeMap::new();
         let mut begun: FxHashMap<Group, u64> = FxHashMap::default();
-        for (t_ns, what) in &records.ownership {
+        // At the end of the run the controllers leave one after the other, and the groups go round once more.
+        let end = records.quit_ns.unwrap_or(u64::MAX);
+        for (t_ns, what) in records.ownership.iter().filter(|(t_ns, _)| *t_ns <= end) {
             match *what {
                 Ownership::MoveBegun { group } => drop(begun.insert(group, *t_ns)),
                 Ownership::Given { pe, group } => {

@@ -101,6 +101,15 @@ fn a_gap_belongs_to_the_fault_that_made_it() {
 }
 
 #[test]
+fn what_moves_when_the_run_is_taken_down_does_not_count() {
+    let mut set = clean();
+    set.runner.push("Q,1700000000".into());
+    set.gateway.push(format!("G,1700000001,{},1,2,5,0", PE[1]));
+    let report = set.check();
+    assert_eq!((report.groups_total, report.groups_moved, report.longest_gap_ms), (0, 0, None));
+}
+
+#[test]
 fn groups_of_user_parts_without_circuits_have_their_name() {
     let mut set = clean();
     set.gateway.push(format!("G,1000000000,{},7,8,3,4", PE[0]));
