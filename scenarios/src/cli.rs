@@ -2,7 +2,7 @@
 
 use crate::replay::ReplayOptions;
 use crate::runner::{self, RunError, RunOptions};
-use crate::schema::{self, FILE_KINDS, FileKind};
+use crate::schema::FileKind;
 use crate::{capture, check, checker, replay, report, results};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 mod completions;
 mod list;
+mod schemas;
 
 /// A daemon's main function.
 type Daemon = fn() -> ExitCode;
@@ -102,9 +103,9 @@ enum Command {
   sigpool schema sg --key as.queue_messages_max
   sigpool schema --write schemas     then, first line of a file: #:schema schemas/sg.schema.json")]
     Schema {
-        /// The kind of file.
-        #[arg(required_unless_present = "write")]
-        kind: Option<FileKind>,
+        /// The kind of file; results is results.json, events a line of events.jsonl and of --json-stream.
+        #[arg(required_unless_present = "write", value_parser = schemas::names())]
+        kind: Option<String>,
         /// Meaning, type, bounds, default and an example of one key.
         #[arg(long, value_name = "KEY", conflicts_with = "list")]
         key: Option<String>,
@@ -226,8 +227,10 @@ fn command(command: Command) -> Result<u8, RunError> {
         }
         Command::List { json } => list::list(json),
         Command::Check { what, kind } => check(&what, kind),
-        Command::Schema { write: Some(folder), .. } => write_schemas(&folder),
-        Command::Schema { kind, key, list, write: None } => print_schema(kind.unwrap_or(FileKind::Scenario), key, list),
+        Command::Schema { write: Some(folder), .. } => schemas::write(&folder),
+        Command::Schema { kind, key, list, write: None } => {
+            schemas::print(kind.as_deref().unwrap_or_default(), key.as_deref(), list)
+        }
         Command::Completions { shell } => {
             say(completions::script(command_line(), shell).trim_end());
             Ok(0)
@@ -266,32 +269,6 @@ fn check(what: &[String], kind: Option<FileKind>) -> Result<u8, RunError> {
         return Ok(0);
     }
     check::files(what, kind, say).map(|()| 0)
-}
-
-fn print_schema(kind: FileKind, key: Option<String>, list: bool) -> Result<u8, RunError> {
-    if key.is_none() && !list {
-        say(kind.text().trim_end());
-        return Ok(0);
-    }
-    let keys = schema::keys(&kind.schema());
-    let Some(path) = key else {
-        say(schema::list(kind, &keys).trim_end());
-        return Ok(0);
-    };
-    let Some(key) = schema::find(&keys, &path) else {
-        return Err(RunError::Usage(schema::not_found(kind, &keys, &path)));
-    };
-    say(schema::describe(kind, &keys, key).trim_end());
-    Ok(0)
-}
-
-fn write_schemas(folder: &Path) -> Result<u8, RunError> {
-    let write = |path: &Path, text: &str| std::fs::write(path, text).map(|()| say(&path.display().to_string()));
-    let all = std::fs::create_dir_all(folder)
-        .and_then(|()| FILE_KINDS.iter().try_for_each(|kind| write(&folder.join(kind.file_name()), &kind.text())))
-        .and_then(|()| results::schema_files().iter().try_for_each(|(name, text)| write(&folder.join(name), text)));
-    let problem = |e| RunError::Environment(format!("{}: {e}; give a writable folder with --write", folder.display()));
-    all.map(|()| 0).map_err(problem)
 }
 
 /// The whole command line, with the daemons, which `main` starts before anything is parsed.

@@ -116,18 +116,19 @@ fn check_says_everything_about_several_files() {
 
 #[test]
 fn schemas_are_printed_written_and_explained() {
-    for kind in ["scenario", "sg", "gwc-pe", "enrp"] {
+    for kind in ["scenario", "sg", "gwc-pe", "enrp", "results", "events"] {
         let schema: serde_json::Value = serde_json::from_str(&stdout(&["schema", kind])).unwrap();
-        assert_eq!(schema["type"], "object", "{kind}");
+        assert!(schema["$schema"].is_string(), "{kind}");
     }
     assert!(stdout(&["schema", "scenario", "--key", "load.rate_per_s"]).contains("rate_per_s = 2000"));
     assert!(stdout(&["schema", "sg", "--list"]).contains("[[as]]"));
     let (code, error) = fails(&["schema", "scenario", "--key", "load.rate"]);
     assert!(code == Some(2) && error.contains("--list"), "{error}");
     assert_eq!(fails(&["schema"]).0, Some(2));
+    assert_eq!(fails(&["schema", "results", "--list"]).0, Some(2));
     let folder = folder("schemas");
     stdout(&["schema", "--write", folder.to_str().unwrap()]);
-    for kind in ["scenario", "sg", "gwc-pe", "enrp"] {
+    for kind in ["scenario", "sg", "gwc-pe", "enrp", "results", "events"] {
         assert!(folder.join(format!("{kind}.schema.json")).exists(), "{kind}");
     }
     std::fs::remove_dir_all(folder).unwrap();
