@@ -1,7 +1,7 @@
 //! `report.html`: a run, or two runs beside each other, as one page that can be handed on.
 //!
 //! [`write_for`] is called at the end of each run, [`command`] is `sigpool report`. The page is made from the files of the run's folder
-//! alone ([`folder`]); what is missing is said in its place.
+//! alone (`folder`); what is missing is said in its place.
 
 mod chart;
 mod compare;

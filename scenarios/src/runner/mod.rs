@@ -1,6 +1,6 @@
 //! Runs a scenario: configuration files, processes, load, faults; after that the checker and the verdict.
 //!
-//! [`lab`] is the gateway with its pool as processes, [`traffic`] what feeds it, [`play`] puts a scenario's time line over both.
+//! [`lab`] is the gateway with its pool as processes, [`traffic`] what feeds it, `play` puts a scenario's time line over both.
 
 pub mod address;
 pub mod admin;
