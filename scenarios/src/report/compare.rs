@@ -90,7 +90,7 @@ pub(super) fn page(a: &Folder, b: &Folder, page_folder: &Path) -> String {
         header {
             h1 { "sigpool: two runs compared" }
             p { "A is " (name_a) ", B is " (name_b) "." }
-            div.columns { @for (name, folder) in [(&name_a, a), (&name_b, b)] { (one(name, folder, page_folder)) } }
+            div.two { @for (letter, name, folder) in [("A", &name_a, a), ("B", &name_b, b)] { (one(letter, name, folder, page_folder)) } }
             (fairness(a, b))
         }
         main {
@@ -108,11 +108,11 @@ fn names(a: &Folder, b: &Folder) -> (String, String) {
     if a.name() == b.name() { (super::page::shown(&a.path), super::page::shown(&b.path)) } else { (a.name(), b.name()) }
 }
 
-fn one(name: &str, folder: &Folder, page_folder: &Path) -> Markup {
+fn one(letter: &str, name: &str, folder: &Folder, page_folder: &Path) -> Markup {
     let report = folder.path.join(super::REPORT);
     html! {
         div {
-            h3 { (if name.is_empty() { "a run" } else { name }) }
+            h2 { (letter) ": " (name) }
             @match &folder.results {
                 Ok(results) => {
                     p.soft { (results.scenario) " · " (began(results.started_unix_s)) " · seed " (results.seed) " · sigpool " (results.machine.version)
@@ -168,13 +168,19 @@ fn fairness(a: &Folder, b: &Folder) -> Markup {
     }
 }
 
-/// Keys of two scenario files that are not the same, with both values. The seed is said elsewhere.
+/// Keys of two scenario files that are not the same, with both values. The seed and the limits are said elsewhere.
 fn differences(a: &str, b: &str) -> Vec<(String, String, String)> {
     let (a, b) = (flat(a), flat(b));
     let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let none = || "nothing".to_owned();
     keys.into_iter()
-        .filter(|key| a.get(*key) != b.get(*key) && *key != "seed" && *key != "name" && *key != "description")
+        .filter(|key| {
+            a.get(*key) != b.get(*key)
+                && *key != "seed"
+                && *key != "name"
+                && *key != "description"
+                && !key.starts_with("assertions.")
+        })
         .map(|key| (key.clone(), a.get(key).cloned().unwrap_or_else(none), b.get(key).cloned().unwrap_or_else(none)))
         .collect()
 }
@@ -243,8 +249,13 @@ fn difference(row: &Row, a: Option<f64>, b: Option<f64>) -> String {
     } else if a == 0.0 || row.exact {
         format!("{sign}{}", (row.shown)((b - a).abs()))
     } else {
-        format!("{sign}{} ({sign}{})", (row.shown)((b - a).abs()), percent(((b - a) / a).abs()))
+        format!("{sign}{} ({sign}{})", (row.shown)((b - a).abs()), rounded(((b - a) / a).abs()))
     }
+}
+
+/// Percent without the digits that mean nothing.
+fn rounded(part: f64) -> String {
+    if part >= 0.1 { format!("{}\u{a0}%", number((part * 100.0).round())) } else { percent((part * 1e3).round() / 1e3) }
 }
 
 fn better(row: &Row, a: Option<f64>, b: Option<f64>) -> Markup {

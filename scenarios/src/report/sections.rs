@@ -20,7 +20,7 @@ pub(super) fn limits(results: &Results) -> Markup {
                     th scope="row" { (outcome.name) }
                     td.n { (limit(outcome)) }
                     td.n { (actual(outcome)) }
-                    @if outcome.pass { td.good.short { "✓ held" } } @else { td.bad.short { "✗ FAILED" } }
+                    @if outcome.pass { td.good.short { "✓" span.extra { " held" } } } @else { td.bad.short { "✗ FAILED" } }
                     td.soft.extra { (ASSERTIONS.iter().find(|a| a.name == outcome.name).map_or("", |a| a.meaning)) }
                 }
             } }

@@ -106,7 +106,7 @@ fn outcome(results: &Results) -> String {
     }
     if results.calls.survived > 0 {
         text.push_str(&format!(
-            " {} on the groups of a controller that was taken away went on to a normal end.",
+            " {} up at a fault on the groups it touched went on to a normal end.",
             plural(results.calls.survived, "call")
         ));
     }

@@ -18,6 +18,13 @@ pub(in crate::report) fn figure(groups: &[GroupGap], total: u64, limit: Option<f
     let longest = groups.first()?;
     let total = total.max(groups.len() as u64);
     let measured: Vec<(&GroupGap, f64)> = groups.iter().filter_map(|g| Some((g, g.gap_ms?))).collect();
+    if measured.is_empty() {
+        let said = format!(
+            "{} touched by a fault or a move; none had a message near it, so no gap was measured.",
+            plural(total, "group")
+        );
+        return Some(html! { p.soft { (said) } });
+    }
     let shown = &measured[..measured.len().min(SHOWN)];
     let under = measured.iter().filter(|(_, gap)| *gap < 1.0).count();
     let most = shown.first().map_or(1.0, |(_, gap)| *gap);

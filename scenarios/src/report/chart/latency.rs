@@ -52,7 +52,7 @@ pub(in crate::report) fn figure(intervals: &Intervals, marks: &[Mark]) -> Option
             })
             .collect();
         let labels: Vec<_> =
-            lines.iter().map(|(name, class, _, y)| (*y, (*name).to_owned(), format!("f{class}"))).collect();
+            lines.iter().rev().map(|(name, class, _, y)| (*y, (*name).to_owned(), format!("f{class}"))).collect();
         let content = html! {
             (plot.axes())
             @for (_, class, path, _) in lines.iter().rev() { path.line.(format!("s{class}")) d=(path) {} }

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 /// Size of the text in a drawing; the style sheet has the same.
 pub(in crate::report) const TEXT: f64 = 12.5;
+/// Labels of marks are bold, and that much wider.
+const BOLD: f64 = 1.12;
 /// Rows for the labels of marks.
 const ROWS: usize = 3;
 /// Height of one such row.
@@ -187,7 +189,7 @@ impl Plot {
 
     /// The first row that has room.
     fn label<'a>(&self, mark: &Mark, text: &'a str, rows: &mut [f64; ROWS]) -> Option<Label<'a>> {
-        let (place, width) = (self.x(mark.from), text_width(text, TEXT));
+        let (place, width) = (self.x(mark.from), text_width(text, TEXT * BOLD));
         // At the right edge it stands on the left of its line.
         let x = if place + 4.0 + width > self.size.width() { place - 4.0 - width } else { place + 4.0 };
         let row = rows.iter().position(|free_from| x > *free_from)?;

@@ -110,14 +110,16 @@ fn bands(rates: &Rates, (from, to, length): (f64, f64, f64), marks: &[Mark], siz
         Axis::new(Scale::linear(0.0, highest, 5), "messages/s", number),
     );
     let mut below = vec![0.0; kept.len()];
+    // Where the labels' bands are looked at: at the last moment with much load, not in its end.
+    let look = kept.iter().rposition(|index| rates.total[*index] > highest / 2.0).unwrap_or(0);
     let mut layers = Vec::new();
     let mut labels = Vec::new();
     for (number, (name, values)) in rates.controllers.iter().enumerate() {
-        let lower = below.last().copied().unwrap_or(0.0);
+        let lower = below.get(look).copied().unwrap_or(0.0);
         for (sum, index) in below.iter_mut().zip(&kept) {
             *sum += values[*index];
         }
-        let upper = below.last().copied().unwrap_or(0.0);
+        let upper = below.get(look).copied().unwrap_or(0.0);
         let mut path = format!("M{} {}", at(plot.x(from)), at(plot.bottom()));
         for (sum, index) in below.iter().zip(&kept) {
             let x = plot.x(rates.times[*index] + length / 2.0);
@@ -155,7 +157,10 @@ impl Cells {
         };
         let means: Vec<Vec<f64>> =
             rates.controllers.iter().map(|(_, values)| (0..columns).map(|c| mean(values, c)).collect()).collect();
-        let most = means.iter().flatten().copied().fold(0.0, f64::max);
+        // A few cells over all others would make those the same: the darkest step is the highest twentieth.
+        let mut sorted: Vec<f64> = means.iter().flatten().copied().filter(|mean| *mean > 0.0).collect();
+        sorted.sort_by(f64::total_cmp);
+        let most = sorted.get(sorted.len() * 19 / 20).copied().unwrap_or(1.0);
         Self { columns, means, most }
     }
 
@@ -211,16 +216,17 @@ fn cells(rates: &Rates, (from, to): (f64, f64), marks: &[Mark], size: Size) -> D
 
 fn cell_legend(most: f64) -> Markup {
     html! {
-        p.legend {
-            @for level in 1..=LEVELS {
-                span.key {
-                    svg viewBox="0 0 14 14" aria-hidden="true" { path.cells.(format!("l{level}")) stroke-width="14" d="M0 7h14" {} }
-                    "to " (number((most * level as f64 / LEVELS as f64).ceil()))
+            p.legend {
+                @for level in 1..=LEVELS {
+                    span.key {
+                        svg viewBox="0 0 14 14" aria-hidden="true" { path.cells.(format!("l{level}")) stroke-width="14" d="M0 7h14" {} }
+    @let step = most / LEVELS as f64;
+                        @if level < LEVELS { "to " (number((step * level as f64).ceil())) } @else { "over " (number((step * (level as f64 - 1.0)).ceil())) }
+                    }
                 }
+                "messages/s"
             }
-            "messages/s"
         }
-    }
 }
 
 /// Means over as many stretches as the table has rows.

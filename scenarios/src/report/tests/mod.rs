@@ -329,7 +329,7 @@ fn two_runs_are_compared_and_unfair_comparisons_say_so() {
         "The comparison is not fair.",
         "different seeds: 7 and 8",
         "different numbers of cores",
-        "+483\u{a0}µs (+115.83\u{a0}%)",
+        "+483\u{a0}µs (+116\u{a0}%)",
     ] {
         assert!(page.texts.iter().any(|text| text.contains(said)), "{said}");
     }
