@@ -45,6 +45,11 @@ impl Topology {
                 Role::Population => out.population.push(node),
             }
         }
+        if out.name_servers.is_empty() {
+            for gateway in out.gateways.iter_mut().filter(|gateway| gateway.detail.is_empty()) {
+                gateway.detail = "name server inside".to_owned();
+            }
+        }
         out
     }
 }
