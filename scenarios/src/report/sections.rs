@@ -36,8 +36,8 @@ pub(super) fn faults(results: &Results) -> Markup {
     html! {
         div.scroll { table {
             thead { tr {
-                th.n scope="col" { "#" } th scope="col" { "fault" } th scope="col" { "target" } th.n scope="col" { "at" } th.n scope="col" { "detected after" }
-                th.n scope="col" { "first message elsewhere after" } th.n scope="col" { "longest gap" } th.n scope="col" { "groups" }
+                th.n scope="col" { "#" } th scope="col" { "fault" } th scope="col" { "target" } th.n scope="col" { "at" } th.n scope="col" { "detected" }
+                th.n scope="col" { "first elsewhere" } th.n scope="col" { "longest gap" } th.n scope="col" { "groups" }
             } }
             tbody { @for (index, fault) in results.faults.iter().enumerate() { tr {
                 td.n { (index + 1) }
@@ -50,7 +50,7 @@ pub(super) fn faults(results: &Results) -> Markup {
                 td.n { @if fault.affected_groups > 0 { (count(fault.affected_groups)) } @else { "–" } }
             } } }
         } }
-        p.soft { "Times after the fault. A gap is the largest time from when a message of an affected group was intended to when it was applied." }
+        p.soft { "Times after the fault: until the gateway gave the controller up, until the first message of an affected group was applied by another controller. A gap is the largest time from when a message of an affected group was intended to when it was applied." }
     }
 }
 

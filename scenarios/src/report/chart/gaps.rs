@@ -79,7 +79,7 @@ fn bars(shown: &[(&GroupGap, f64)], most: f64, limit: Option<f64>, size: Size) -
         @if let Some(limit) = limit {
             g.marks {
                 path d=(format!("M{} {}V{}", at(x(limit)), at(top), at(bottom))) {}
-                text x=(at(x(limit) + 4.0)) y=(at(top - 22.0)) { "limit " (ms(limit)) }
+                text x=(at(x(limit).min(size.width() - 60.0))) y=(at(top - 22.0)) text-anchor="middle" { "limit " (ms(limit)) }
             }
         }
     };
