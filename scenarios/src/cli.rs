@@ -1,9 +1,10 @@
 //! The command line of `sigpool`.
 
 use crate::replay::ReplayOptions;
+use crate::resolve::args::ResolveArgs;
 use crate::runner::{self, RunError, RunOptions};
 use crate::schema::FileKind;
-use crate::{capture, check, checker, replay, report, results};
+use crate::{capture, check, checker, population, replay, report, resolve, results};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::io::Write;
@@ -17,14 +18,19 @@ mod schemas;
 /// A daemon's main function.
 type Daemon = fn() -> ExitCode;
 /// The daemons that this program can be: the first argument, and their main function.
-const DAEMONS: [(&str, Daemon); 3] =
-    [("sg", sg::daemon::main), ("gwc-pe", gwc_pe::daemon::main), ("enrp", enrp::server_daemon::main)];
+const DAEMONS: [(&str, Daemon); 4] = [
+    ("sg", sg::daemon::main),
+    ("gwc-pe", gwc_pe::daemon::main),
+    ("enrp", enrp::server_daemon::main),
+    (population::PROGRAM_NAME, population::daemon::main),
+];
 
 /// Runs a signaling gateway and a pool of gateway controllers, does things to them, and says whether anything was lost.
 ///
 /// Exit status: 0 pass, 1 an assertion failed, 2 wrong usage or configuration, 3 the environment, 130 interrupted.
 ///
-/// `sigpool sg`, `sigpool gwc-pe` and `sigpool enrp` are the daemons themselves (see `sigpool sg --help`).
+/// `sigpool sg`, `sigpool gwc-pe` and `sigpool enrp` are the daemons themselves (see `sigpool sg --help`). `sigpool population` is
+/// many pool elements in one process.
 #[derive(Debug, Parser)]
 #[command(
     name = "sigpool",
@@ -125,6 +131,15 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Resolve pool handles at a name server, as fast as it answers or at a given rate, and show how long the answers took.
+    ///
+    /// Exit status 1 when an answer is wrong, or slower than --p99-max-us.
+    #[command(after_help = "Examples, against 500 pools that `sigpool population` registers:
+  sigpool resolve-bench --server 127.77.0.1
+  sigpool resolve-bench --server 127.77.0.1 --outstanding 64 --seconds 30
+  sigpool resolve-bench --server 127.77.0.1 --rate 5000 --json | jq .latency_us.p99
+  sigpool resolve-bench --server 127.77.0.1 --handle GatewayPool --count 1000 --p99-max-us 2000")]
+    ResolveBench(Box<ResolveArgs>),
     /// Look at captures.
     #[command(after_help = "Example:
   sigpool capture info capture.pcapng")]
@@ -235,6 +250,7 @@ fn command(command: Command) -> Result<u8, RunError> {
             say(completions::script(command_line(), shell).trim_end());
             Ok(0)
         }
+        Command::ResolveBench(args) => resolve::run(args.options()?),
         Command::Capture { command: CaptureCommand::Info { capture, associations, json } } => {
             capture::info::run(&capture, &associations, json)
         }

@@ -1,6 +1,7 @@
 //! Asks the admin HTTP of the gateway: who is there, in which state, with how many groups and messages.
 
 use super::address::ADMIN_PORT;
+use crate::population;
 use crate::results::CaptureFigures;
 use serde::Deserialize;
 use std::io::{self, Read, Write};
@@ -64,7 +65,7 @@ impl GatewayState {
 /// # Errors
 /// It does not answer in time, or not what is expected.
 pub fn gateway_state(gateway: IpAddr) -> io::Result<GatewayState> {
-    let body = request(gateway, "GET", "/state")?;
+    let body = request(gateway, "GET", "/state", "")?;
     serde_json::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
@@ -82,7 +83,7 @@ pub struct UdpTraffic {
 /// # Errors
 /// It does not answer in time, or a metric is missing.
 pub fn udp_traffic(address: IpAddr) -> io::Result<UdpTraffic> {
-    udp_metrics(&String::from_utf8_lossy(&request(address, "GET", "/metrics")?))
+    udp_metrics(&String::from_utf8_lossy(&request(address, "GET", "/metrics", "")?))
 }
 
 fn udp_metrics(text: &str) -> io::Result<UdpTraffic> {
@@ -98,12 +99,29 @@ fn metric(text: &str, name: &str) -> io::Result<u64> {
     value.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("no metric {name}")))
 }
 
+/// `GET /state` of a process of a population.
+///
+/// # Errors
+/// It does not answer in time, or not what is expected.
+pub fn population_state(address: IpAddr) -> io::Result<population::node::State> {
+    let body = request(address, "GET", "/state", "")?;
+    serde_json::from_slice(&body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Asks any daemon for its state: whether it is there.
+///
+/// # Errors
+/// It does not answer in time.
+pub fn answers(address: IpAddr) -> io::Result<()> {
+    request(address, "GET", "/state", "").map(drop)
+}
+
 /// `GET /healthz` of any daemon.
 ///
 /// # Errors
 /// It does not answer in time.
 pub fn healthy(address: IpAddr) -> io::Result<()> {
-    request(address, "GET", "/healthz").map(drop)
+    request(address, "GET", "/healthz", "").map(drop)
 }
 
 /// What the gateway's capture holds and what is missing in it, from `GET /metrics`.
@@ -111,7 +129,7 @@ pub fn healthy(address: IpAddr) -> io::Result<()> {
 /// # Errors
 /// It does not answer in time, or does not say.
 pub fn capture_figures(gateway: IpAddr) -> io::Result<CaptureFigures> {
-    let body = request(gateway, "GET", "/metrics")?;
+    let body = request(gateway, "GET", "/metrics", "")?;
     let text = String::from_utf8_lossy(&body);
     let (packets, dropped) = (metric(&text, "udp_captured_total ")?, metric(&text, "udp_capture_dropped_total ")?);
     Ok(CaptureFigures { packets, dropped })
@@ -122,14 +140,26 @@ pub fn capture_figures(gateway: IpAddr) -> io::Result<CaptureFigures> {
 /// # Errors
 /// It does not answer in time, or refuses.
 pub fn command(address: IpAddr, name: &str) -> io::Result<()> {
-    request(address, "POST", &format!("/command/{name}")).map(drop)
+    command_with(address, name, "")
 }
 
-fn request(address: IpAddr, method: &str, path: &str) -> io::Result<Vec<u8>> {
+/// The same with a body.
+///
+/// # Errors
+/// It does not answer in time, or refuses.
+pub fn command_with(address: IpAddr, name: &str, body: &str) -> io::Result<()> {
+    request(address, "POST", &format!("/command/{name}"), body).map(drop)
+}
+
+fn request(address: IpAddr, method: &str, path: &str, body: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, ADMIN_PORT), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());

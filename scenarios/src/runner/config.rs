@@ -3,8 +3,9 @@
 use super::RunError;
 use super::address::{ADMIN_PORT, Net};
 use super::lab::{LabPlan, NETWORK_ROUTING_CONTEXT};
+use super::population;
 use super::relay::Leg;
-use crate::scenario::NameServerKind;
+use crate::scenario::{NameServerKind, Population};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -53,6 +54,15 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
         enrp.insert("servers".into(), servers(net.name_server()));
         config.insert("enrp".into(), enrp.into());
     }
+    if let Some(population) = &plan.population {
+        let (server, sctp) = population::room(population);
+        let mut enrp = Table::new();
+        enrp.insert("server".into(), server.into());
+        let mut room = Table::new();
+        room.insert("enrp".into(), enrp.into());
+        room.insert("sctp".into(), sctp.into());
+        merge(&mut config, &room);
+    }
     merge(&mut config, &plan.gateway_settings);
     config
 }
@@ -66,7 +76,37 @@ pub(super) fn name_server_config(plan: &LabPlan, net: Net) -> Table {
         name = "enrp-1"
     };
     set_process(&mut config, net.name_server());
+    if let Some(population) = &plan.population {
+        let (server, sctp) = population::room(population);
+        config.insert("server".into(), server.into());
+        config.insert("sctp".into(), sctp.into());
+    }
     merge(&mut config, &plan.name_server.settings);
+    config
+}
+
+/// Of a process of the population.
+pub(super) fn population_config(
+    plan: &LabPlan,
+    population: &Population,
+    net: Net,
+    index: usize,
+    share: population::Share,
+) -> Table {
+    let mut config = toml! {
+        [daemon]
+        [udp]
+        [asap.hunt]
+    };
+    let name_server = match plan.name_server.kind {
+        NameServerKind::Embedded => net.gateway(),
+        NameServerKind::StandAlone => net.name_server(),
+    };
+    let mut hunt = Table::new();
+    hunt.insert("servers".into(), servers(name_server));
+    set_process(&mut config, net.population(index));
+    set(&mut config, "asap", "hunt", hunt.into());
+    config.insert("population".into(), population::settings(population, index, share).into());
     config
 }
 
@@ -175,7 +215,15 @@ pub(super) fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
     controller.check().map_err(|error| wrong("controllers", &error))?;
     let name_server: enrp::server_daemon::Config =
         name_server_config(plan, net).try_into().map_err(|error: toml::de::Error| wrong("name_server", &error))?;
-    enrp::server_daemon::check(&name_server).map_err(|error| wrong("name_server", &error))
+    enrp::server_daemon::check(&name_server).map_err(|error| wrong("name_server", &error))?;
+    let Some(population) = &plan.population else { return Ok(()) };
+    for (index, share) in population::shares(population).into_iter().enumerate() {
+        let config: crate::population::Config = population_config(plan, population, net, index, share)
+            .try_into()
+            .map_err(|error: toml::de::Error| RunError::Usage(format!("[population]: {error}")))?;
+        config.check().map_err(|error| RunError::Usage(format!("[population]: {error}")))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

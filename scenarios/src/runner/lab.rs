@@ -8,10 +8,12 @@ use super::address::{Needs, Net, UDP_PORT};
 use super::admin::{self, GatewayState};
 use super::config::{
     check_settings, controller_config, controller_name, gateway_config, legs, name_server_config, pe_id,
+    population_config,
 };
+use super::population::{self, Crowd};
 use super::process::Process;
 use super::relay::{Relay, RelayReport};
-use crate::scenario::{FaultKind, NameServer, NameServerKind, Target};
+use crate::scenario::{FaultKind, NameServer, NameServerKind, Population, Target};
 use nix::sys::signal::Signal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,8 @@ pub struct LabPlan {
     pub round_trip_ms: Vec<u32>,
     /// The name server: in the gateway, or a process of its own.
     pub name_server: NameServer,
+    /// Other pools in the name space.
+    pub population: Option<Population>,
     /// Point codes of the network.
     pub network_pcs: Vec<u32>,
     /// Point codes of the pool.
@@ -65,6 +69,7 @@ pub struct Lab {
     /// Stand-alone name server; none while it is killed.
     name_server: Option<Process>,
     controllers: Vec<Place>,
+    population: Crowd,
     relay: Option<Relay>,
 }
 
@@ -76,7 +81,8 @@ impl Lab {
     pub fn start(plan: LabPlan) -> Result<Self, RunError> {
         check_settings(&plan)?;
         let relayed = !plan.round_trip_ms.is_empty();
-        let net = Net::find(Needs { controllers: plan.controllers, relayed, population: 0 })?;
+        let population = plan.population.as_ref().map_or(0, |population| population::shares(population).len());
+        let net = Net::find(Needs { controllers: plan.controllers, relayed, population })?;
         for folder in ["config", "logs", "records"] {
             let folder = plan.out.join(folder);
             std::fs::create_dir_all(&folder)
@@ -88,12 +94,14 @@ impl Lab {
             NameServerKind::StandAlone => Some(start_name_server(&plan, net)?),
         };
         let gateway = start_process(&plan, "sg-1", "sg", &gateway_config(&plan, net))?;
-        let mut lab = Self { gateway, name_server, controllers: Vec::new(), relay, plan, net };
+        let population = Crowd::default();
+        let mut lab = Self { gateway, name_server, controllers: Vec::new(), population, relay, plan, net };
         // A controller that does not find its name server waits before it tries again.
         if lab.name_server.is_some() {
             lab.wait_answering("enrp-1", net.name_server())?;
         }
         lab.wait_answering("the gateway", net.gateway())?;
+        lab.population = start_population(&lab.plan, net)?;
         lab.controllers.resize_with(lab.plan.controllers, || Place { process: None, starts: 0 });
         for index in 0..lab.at_start() {
             lab.start_controller(index)?;
@@ -181,14 +189,17 @@ impl Lab {
                 all.push((process.name().to_owned(), process.id(), self.net.controller(index)));
             }
         }
+        all.extend(self.population.iter().map(|(process, ip)| (process.name().to_owned(), process.id(), *ip)));
         all
     }
 
-    /// Waits until all controllers that run from the start are active at the gateway.
+    /// Waits until all controllers that run from the start are active at the gateway, and the population is registered (for which it may
+    /// take longer).
     ///
     /// # Errors
     /// A process ended, or the time is over: who is missing. Interrupted: `interrupted` said so.
     pub fn wait_ready(&mut self, patience: Duration, interrupted: &dyn Fn() -> bool) -> Result<(), RunError> {
+        let patience = patience + self.population.patience();
         let deadline = Instant::now() + patience;
         loop {
             self.check_alive()?;
@@ -196,16 +207,19 @@ impl Lab {
                 return Err(RunError::Interrupted);
             }
             let state = self.state();
-            if state.as_ref().is_ok_and(|state| state.active() == self.at_start()) {
+            let active = state.as_ref().is_ok_and(|state| state.active() == self.at_start());
+            let missing = self.population.missing()?;
+            if active && missing.is_none() {
                 return Ok(());
             }
             if Instant::now() > deadline {
                 let seen = match state {
+                    Ok(_) if active => missing.unwrap_or_default(),
                     Ok(state) => format!("{} of {} are active", state.active(), self.at_start()),
                     Err(error) => format!("the gateway's admin says: {error}"),
                 };
                 return Err(RunError::Environment(format!(
-                    "the controllers were not ready within {} s: {seen}; see {}",
+                    "not all were ready within {} s: {seen}; see {}",
                     patience.as_secs(),
                     self.plan.out.join("logs").display()
                 )));
@@ -220,7 +234,11 @@ impl Lab {
     /// The first such process, with the end of its log.
     pub fn check_alive(&mut self) -> Result<(), RunError> {
         let controllers = self.controllers.iter_mut().filter_map(|place| place.process.as_mut());
-        for process in std::iter::once(&mut self.gateway).chain(&mut self.name_server).chain(controllers) {
+        for process in std::iter::once(&mut self.gateway)
+            .chain(&mut self.name_server)
+            .chain(controllers)
+            .chain(self.population.iter_mut())
+        {
             if let Some(error) = process.obituary() {
                 return Err(error);
             }
@@ -289,6 +307,7 @@ impl Lab {
             process.signal(Signal::SIGTERM);
         }
         let deadline = Instant::now() + STOP_PATIENCE;
+        self.population.stop(deadline);
         for process in &mut controllers {
             if !process.wait_until(deadline) {
                 tracing::warn!("{} did not end by itself", process.name());
@@ -314,6 +333,17 @@ impl Lab {
         self.controllers[index].process = Some(process);
         Ok(())
     }
+}
+
+fn start_population(plan: &LabPlan, net: Net) -> Result<Crowd, RunError> {
+    let Some(population) = &plan.population else { return Ok(Crowd::default()) };
+    let mut processes = Vec::new();
+    for (index, share) in population::shares(population).into_iter().enumerate() {
+        let config = population_config(plan, population, net, index, share);
+        let process = start_process(plan, &population::name(index), crate::population::PROGRAM_NAME, &config)?;
+        processes.push((process, net.population(index)));
+    }
+    Ok(Crowd::new(processes, population.pools as usize * population.pes_per_pool as usize))
 }
 
 fn start_name_server(plan: &LabPlan, net: Net) -> Result<Process, RunError> {

@@ -11,6 +11,7 @@ pub mod lab;
 pub mod machine;
 mod plan;
 mod play;
+mod population;
 mod process;
 mod relay;
 mod run;

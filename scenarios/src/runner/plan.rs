@@ -45,6 +45,7 @@ pub(super) fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
         at_start: controllers.at_start,
         round_trip_ms: controllers.round_trip_ms.clone(),
         name_server: scenario.name_server.clone(),
+        population: scenario.population.clone(),
         network_pcs: network_pcs(scenario.load.groups),
         pool_pcs: vec![POOL_PC],
         gateway_settings: scenario.gateway.settings.clone(),

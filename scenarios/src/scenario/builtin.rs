@@ -22,4 +22,5 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "forty", text: include_str!("../../scenarios/forty.toml") },
     BuiltIn { name: "latencies", text: include_str!("../../scenarios/latencies.toml") },
     BuiltIn { name: "overload", text: include_str!("../../scenarios/overload.toml") },
+    BuiltIn { name: "pools-500", text: include_str!("../../scenarios/pools-500.toml") },
 ];

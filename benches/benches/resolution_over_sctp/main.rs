@@ -1,0 +1,149 @@
+//! Enforces how fast a name server resolves over SCTP: 500 pools of 20 pool elements, each with an association of its own, under
+//! 2,000 re-registrations a second.
+//!
+//! Fails (exit status 1) when the 99th percentile of any resolution is over the bound: 5 ms, or `SIGPOOL_RESOLUTION_P99_MS`. Beside
+//! each figure stands that of a bare echo with the same sizes over the same sctp shell, measured just before and after: how much of it is the
+//! machine's.
+//!
+//! Processes: this one asks; it executes itself again as name server, as population and as echo.
+#![allow(clippy::print_stdout, reason = "a program")]
+
+mod echo;
+mod processes;
+
+use echo::Echo;
+use processes::{Processes, REREGISTRATIONS_PER_S};
+use scenarios::resolve;
+use scenarios::resolve::client::{Questions, Settings};
+use scenarios::resolve::questions::Resolutions;
+use scenarios::resolve::report::Report;
+use scenarios::runner::RunError;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const POOLS: usize = 500;
+const PES_PER_POOL: usize = 20;
+/// The bound of the 99th percentile, ms.
+const P99_MAX_MS: f64 = 5.0;
+const BOUND: &str = "SIGPOOL_RESOLUTION_P99_MS";
+/// How long each figure is measured.
+const MEASURE: Duration = Duration::from_secs(5);
+/// The echoes before and after it.
+const MEASURE_ECHO: Duration = Duration::from_secs(2);
+const OUTSTANDING: usize = 64;
+/// Under this part of the re-registrations the figure would not be what it says.
+const REREGISTRATIONS_PART: f64 = 0.8;
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("enrp" | "population") => return scenarios::cli::main(),
+        Some("echo") => return echo::main(),
+        Some(_) | None => {}
+    }
+    match bench() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("resolution over SCTP: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn bound_ms() -> Result<f64, RunError> {
+    let Ok(text) = std::env::var(BOUND) else { return Ok(P99_MAX_MS) };
+    let bound = text.parse::<f64>().ok().filter(|bound| bound.is_finite() && *bound > 0.0);
+    bound.ok_or_else(|| RunError::Usage(format!("{BOUND}={text}: expected milliseconds, such as 5")))
+}
+
+/// Measures, prints; false when a bound was passed.
+fn bench() -> Result<bool, RunError> {
+    let bound_ms = bound_ms()?;
+    let processes = Processes::start(POOLS, PES_PER_POOL)?;
+    println!("{POOLS} pools of {PES_PER_POOL}, each element with an association; {}", processes.ready());
+    println!("\n{:<44}{:>9}{:>9}{:>9}{:>9}{:>9}", "us", "p50", "p90", "p99", "max", "per s");
+    let mut reports = vec![figure(&processes, "one at a time", 1)?];
+    let before = processes.population()?;
+    processes.register_again(REREGISTRATIONS_PER_S)?;
+    let under = format!("{REREGISTRATIONS_PER_S} re-registrations/s");
+    let started = std::time::Instant::now();
+    reports.push(figure(&processes, &format!("one at a time, {under}"), 1)?);
+    reports.push(figure(&processes, &format!("{OUTSTANDING} outstanding, {under}"), OUTSTANDING)?);
+    let took = started.elapsed().as_secs_f64();
+    let after = processes.population()?;
+    let rate = (after.counters.registrations_granted - before.counters.registrations_granted) as f64 / took;
+    let [alone, _, many] = &reports[..] else { unreachable!("three figures were taken") };
+    println!("\nre-registrations granted: {rate:.0} a second, {} unanswered", after.counters.registrations_unanswered);
+    println!("an answer lists {:.0} elements in {:.0} bytes\n", many.elements, many.bytes);
+    target("one at a time, p50", alone.latency_us.p50, 150.0, "us", false);
+    target("one at a time, p99", alone.latency_us.p99, 2_000.0, "us", false);
+    target("64 outstanding, rate", many.rate_per_s, 20_000.0, "a second", true);
+    Ok(verdict(&reports, rate, bound_ms))
+}
+
+fn target(what: &str, actual: f64, target: f64, unit: &str, at_least: bool) {
+    let reached = if at_least { actual >= target } else { actual <= target };
+    let sign = if at_least { '>' } else { '<' };
+    println!(
+        "target   {what:<24}{sign} {target:>6.0}  {actual:>8.0} {unit:<9} {}",
+        if reached { "reached" } else { "MISSED" }
+    );
+}
+
+fn verdict(reports: &[Report], reregistrations: f64, bound_ms: f64) -> bool {
+    let worst_ms = reports.iter().map(|report| report.latency_us.p99 / 1_000.0).fold(0.0, f64::max);
+    let wrong: u64 = reports.iter().map(Report::wrong).sum();
+    let fast = worst_ms <= bound_ms;
+    let loaded = reregistrations >= f64::from(REREGISTRATIONS_PER_S) * REREGISTRATIONS_PART;
+    println!("bound    worst p99               < {bound_ms:>6.2}  {worst_ms:>8.2} ms        {}", word(fast));
+    println!("bound    wrong answers          <= {:>6}  {wrong:>8}           {}", 0, word(wrong == 0));
+    let least = f64::from(REREGISTRATIONS_PER_S) * REREGISTRATIONS_PART;
+    println!("bound    re-registrations/s     >= {least:>6.0}  {reregistrations:>8.0}           {}", word(loaded));
+    let pass = fast && wrong == 0 && loaded;
+    println!("\nresolution over SCTP: {}", if pass { "PASS" } else { "FAIL" });
+    pass
+}
+
+fn word(holds: bool) -> &'static str {
+    if holds { "ok" } else { "OVER" }
+}
+
+/// Takes one figure, between two of the echo.
+fn figure(processes: &Processes, name: &str, outstanding: usize) -> Result<Report, RunError> {
+    let handles = (0..POOLS).map(|pool| scenarios::population::handle("pop-", pool)).collect();
+    let echo = || ask(processes, processes.echo(), Echo::default(), outstanding, MEASURE_ECHO);
+    let before = echo()?;
+    let report = ask(processes, processes.name_server(), Resolutions::new(handles, None), outstanding, MEASURE)?;
+    let after = echo()?;
+    line(&format!("echo, {outstanding} outstanding"), &before);
+    line(&format!("resolution, {name}"), &report);
+    line(&format!("echo, {outstanding} outstanding"), &after);
+    Ok(report)
+}
+
+fn line(name: &str, report: &Report) {
+    let latency = report.latency_us;
+    println!(
+        "{name:<44}{:>9.0}{:>9.0}{:>9.0}{:>9.0}{:>9.0}",
+        latency.p50, latency.p90, latency.p99, latency.max, report.rate_per_s
+    );
+}
+
+fn ask<Q: Questions>(
+    processes: &Processes,
+    whom: std::net::IpAddr,
+    questions: Q,
+    outstanding: usize,
+    time: Duration,
+) -> Result<Report, RunError> {
+    let settings = Settings {
+        outstanding,
+        rate_per_s: None,
+        count: None,
+        time: Some(time),
+        warm_up: Duration::from_millis(300),
+        patience: resolve::PATIENCE,
+    };
+    let peer = vec![(whom, processes::UDP_PORT).into()];
+    resolve::ask(processes.user(), peer, processes::SCTP_PORT, settings, questions)
+}

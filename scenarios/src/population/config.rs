@@ -1,0 +1,162 @@
+//! Settings of a population. One TOML file; unknown keys are refused; every time is in milliseconds.
+
+use asap::PeConfig;
+use asap::wire::PoolHandle;
+use enrp::ConfigError;
+use enrp::daemon::DaemonConfig;
+use schemars::JsonSchema;
+use sctp::driver::DriverConfig;
+use serde::{Deserialize, Serialize};
+
+/// What `--print-config` shows: every key with its default and what it means.
+pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
+
+/// Most elements of one process: each needs a port of the dynamic range (RFC 6335 section 6), which has 16,384.
+const ELEMENTS_MAX: usize = 16_000;
+/// Most registrations again in a second.
+pub(super) const RE_REGISTRATIONS_MAX: u32 = 100_000;
+/// Ports registered as user transports; they repeat from here on.
+const USER_PORTS: usize = 50_000;
+
+/// All settings of one process of a population.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Admin HTTP, how to stop.
+    pub daemon: DaemonConfig,
+    /// Own addresses, UDP encapsulation port (RFC 6951), capture.
+    pub udp: DriverConfig,
+    /// SCTP (RFC 9260).
+    pub sctp: sctp::Config,
+    /// Pools and their elements.
+    pub population: Population,
+    /// Registration of each element: servers, hunt, timers (RFC 5352).
+    pub asap: PeConfig,
+}
+
+/// Selection policy of all pools (RFC 5356).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Round robin; a re-registration changes nothing.
+    RoundRobin,
+    /// Least used; each re-registration brings another load, as those of real elements do.
+    LeastUsed,
+}
+
+/// Pools and their elements.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Population {
+    /// Name in logs and in the admin state.
+    pub name: String,
+    /// Pool handles are this and a number of three digits or more.
+    pub prefix: String,
+    /// The first pool's number.
+    pub first_pool: usize,
+    /// How many pools.
+    pub pools: usize,
+    /// Elements that this process has in each pool.
+    pub pes_per_pool: usize,
+    /// Their policy.
+    pub policy: Policy,
+    /// Registration life, seconds (RFC 5354 section 3.10); 0: infinite. Unless `asap.t4_reregistration_ms` says when, each element
+    /// registers again at a time of its own in the second half of its life.
+    pub life_s: u32,
+    /// SCTP port of the first element's user transport; the next one has the next.
+    pub first_user_port: u16,
+    /// Elements started in a second.
+    pub starts_per_s: u32,
+    /// Elements that may be without an answer to their first registration (at the end: to their deregistration) at a time; the
+    /// others wait.
+    pub under_way_max: usize,
+    /// Registrations again a second, of one element after the other, besides those that the life asks for.
+    pub re_registrations_per_s: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let mut asap = PeConfig::default();
+        // Thousands that lost their server together must not come back as fast as a lone controller does.
+        (asap.hunt.t5_serverhunt_ms, asap.hunt.retran_max_ms) = (2_000, 30_000);
+        Self {
+            daemon: DaemonConfig::default(),
+            udp: DriverConfig::default(),
+            sctp: sctp::Config::default(),
+            population: Population::default(),
+            asap,
+        }
+    }
+}
+
+impl Default for Population {
+    fn default() -> Self {
+        Self {
+            name: "population".into(),
+            prefix: "pop-".into(),
+            first_pool: 0,
+            pools: 500,
+            pes_per_pool: 20,
+            policy: Policy::RoundRobin,
+            life_s: 300,
+            first_user_port: 10_000,
+            starts_per_s: 2_000,
+            under_way_max: 200,
+            re_registrations_per_s: 0,
+        }
+    }
+}
+
+impl Population {
+    /// Elements of this process.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.pools.saturating_mul(self.pes_per_pool)
+    }
+
+    /// Handle of a pool, counted from the first one.
+    #[must_use]
+    pub fn handle(&self, pool: usize) -> PoolHandle {
+        handle(&self.prefix, self.first_pool + pool)
+    }
+
+    /// User transport port of an element.
+    pub(super) fn user_port(&self, element: usize) -> u16 {
+        let past = u16::try_from(element % USER_PORTS).unwrap_or(0);
+        // Wraps past the reserved port 0.
+        self.first_user_port.checked_add(past).unwrap_or_else(|| past.max(1))
+    }
+}
+
+/// Handle of a population's pool of this number.
+#[must_use]
+pub fn handle(prefix: &str, number: usize) -> PoolHandle {
+    PoolHandle::from(format!("{prefix}{number:03}").as_str())
+}
+
+impl Config {
+    /// What TOML's types cannot say.
+    ///
+    /// # Errors
+    /// The first key whose value cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let Population { pools, pes_per_pool, life_s, starts_per_s, under_way_max, .. } = self.population;
+        let need = |holds: bool, key: &str, problem: &str| ConfigError::unless(holds, key, problem);
+        ConfigError::check_addresses(&self.udp)?;
+        need(pools > 0, "population.pools", "1 or more")?;
+        need(pes_per_pool > 0, "population.pes_per_pool", "1 or more")?;
+        let most = ELEMENTS_MAX.min(self.sctp.associations_max);
+        let key = "population.pes_per_pool";
+        let problem =
+            format!("{pools} pools of {pes_per_pool}: at most {most} elements in a process; start another one");
+        ConfigError::unless(self.population.elements() <= most, key, problem)?;
+        need(life_s <= i32::MAX as u32, "population.life_s", "2147483647 at most; 0 means infinite")?;
+        need(self.population.first_user_port > 0, "population.first_user_port", "an SCTP port, not 0")?;
+        need(starts_per_s > 0, "population.starts_per_s", "1 or more")?;
+        let again = self.population.re_registrations_per_s <= RE_REGISTRATIONS_MAX;
+        need(again, "population.re_registrations_per_s", "100000 at most")?;
+        need(under_way_max > 0, "population.under_way_max", "1 or more")?;
+        let servers = "at least one name server: { addresses = [\"127.0.0.1\"] }";
+        need(!self.asap.hunt.servers.is_empty(), "asap.hunt.servers", servers)
+    }
+}

@@ -1,0 +1,30 @@
+//! The program `sigpool population`.
+
+use super::config::{COMMENTED_DEFAULT, Config};
+use super::node::Node;
+use enrp::daemon::{self, Program};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+/// The sub-command.
+pub const PROGRAM_NAME: &str = "population";
+
+const PROGRAM: Program = Program {
+    name: PROGRAM_NAME,
+    about: "Many pool elements in one process, each with an SCTP association of its own to the name server",
+    default_text: COMMENTED_DEFAULT,
+};
+
+/// Runs a population with the process's command line (`--config FILE`, `--print-config`) until SIGTERM or SIGINT.
+/// Exit status: 0 clean stop, 2 wrong configuration or usage, 3 environment.
+#[must_use]
+pub fn main() -> ExitCode {
+    daemon::main(&PROGRAM, |config: Config| {
+        config.check()?;
+        daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start| {
+            let local = start.local.iter().map(SocketAddr::ip).collect();
+            Ok(Node::new(config.clone(), start.seed, start.now, local))
+        })
+        .map(drop)
+    })
+}
