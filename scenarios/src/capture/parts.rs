@@ -5,9 +5,9 @@ use crate::network::isup;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt::Write as _;
 
-/// A step of the pool that a message of the network followed within this time is brought forward by as much, so that the replay
-/// keeps their order whatever the machine does, ms.
-const ORDER_MARGIN_MS: u32 = 20;
+/// A step of the pool comes at least this long before the message of the network that followed it, so that the replay keeps their
+/// order; a little more than the stall that makes a run void, ms.
+const ORDER_MARGIN_MS: f64 = 60.0;
 
 /// What a replay does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub(crate) struct RecordedCall {
     cause: u8,
     /// The pool said something in it. Else the capture has only one side of it, and does not tell what the pool did.
     is_heard: bool,
-    /// What is taken off the delay of ACM, ANM, REL, ms.
-    forward_ms: [u32; 3],
+    /// From ACM, ANM, REL to the next message, when that was the network's, ms.
+    gap_ms: [Option<u32>; 3],
 }
 
 /// See the module.
@@ -162,7 +162,7 @@ impl Parts {
                 rel_ns: None,
                 cause: 0,
                 is_heard: false,
-                forward_ms: [0; 3],
+                gap_ms: [None; 3],
             });
             return false;
         }
@@ -171,7 +171,7 @@ impl Parts {
             && !call.by_pool
         {
             let gap = u32::try_from(time_ns.saturating_sub(at) / 1_000_000).unwrap_or(u32::MAX);
-            self.calls[call.call].forward_ms[step] = ORDER_MARGIN_MS.saturating_sub(gap);
+            self.calls[call.call].gap_ms[step] = Some(gap);
         }
         match kind {
             isup::REL | isup::RSC => call.network_clears = true,
@@ -257,18 +257,20 @@ impl RecordedCall {
     fn line(&self, capture: &Capture, speed: f64, out: &mut String) {
         let message = &capture.messages[self.iam];
         let mut before = self.iam_ns;
-        let mut delay = |at: Option<u64>, forward_ms: u32| {
+        let speed = if speed > 0.0 { speed } else { 1.0 };
+        let mut delay = |at: Option<u64>, gap_ms: Option<u32>| {
             let at = at?;
-            let ms = at.saturating_sub(before) as f64 / 1e6;
+            let ms = at.saturating_sub(before) as f64 / 1e6 / speed;
             before = at;
+            let forward_ms = gap_ms.map_or(0.0, |gap| ORDER_MARGIN_MS - f64::from(gap) / speed).max(0.0);
+            let ms = (ms - forward_ms).max(0.0);
             // A step too long for the file never comes in any replay.
-            let ms = (ms - f64::from(forward_ms)).max(0.0) / if speed > 0.0 { speed } else { 1.0 };
             (ms < f64::from(u32::MAX)).then_some(ms as u32)
         };
         // CON is ACM and ANM at once: the replayed pool says both.
-        let acm = delay(self.acm_ns.or(self.anm_ns), self.forward_ms[0]);
-        let anm = delay(self.anm_ns, self.forward_ms[1]);
-        let rel = delay(self.rel_ns, self.forward_ms[2]);
+        let acm = delay(self.acm_ns.or(self.anm_ns), self.gap_ms[0]);
+        let anm = delay(self.anm_ns, self.gap_ms[1]);
+        let rel = delay(self.rel_ns, self.gap_ms[2]);
         // Writing to a String cannot fail.
         let _ = write!(out, "{},{},", message.opc, message.dpc);
         for octet in capture.octets(message) {

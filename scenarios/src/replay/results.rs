@@ -2,13 +2,15 @@
 
 use super::compare::{Comparison, Pair};
 use super::script::Circuit;
-use crate::checker::{LatencyUs, Messages, Records, Report};
+use crate::checker::{LatencyUs, Messages, Records, Report, STALL_MAX_NS};
 use crate::results::{Machine, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Value of [`ReplayResults::schema`].
 const SCHEMA: &str = "sigpool-replay-1";
+/// The check that a machine that stands still spoils.
+const SAME_COUNTS: &str = "the same counts as recorded";
 /// Circuits without answer that are listed.
 const NO_ANSWER_MAX: usize = 20;
 
@@ -55,7 +57,7 @@ pub struct ReplayResults {
     /// How it was asked for.
     #[serde(flatten)]
     pub asked: Asked,
-    /// pass or fail.
+    /// pass, fail; void when only the counts are others than recorded and the machine stood still for more than 50 ms.
     pub verdict: Verdict,
     /// What the verdict consists of.
     pub checks: Vec<Check>,
@@ -99,7 +101,14 @@ impl ReplayResults {
         let lateness_us = report.load.lateness_us;
         let sent = records.sent.len() as u64;
         let checks = checks(&asked, (to_send, sent), report, &comparison, &open, lateness_us);
-        let verdict = if checks.iter().all(|check| check.pass) { Verdict::Pass } else { Verdict::Fail };
+        let failed: Vec<&str> = checks.iter().filter(|check| !check.pass).map(|check| check.name.as_str()).collect();
+        let has_stalled = lateness_us.max > STALL_MAX_NS / 1_000;
+        let verdict = match failed[..] {
+            [] => Verdict::Pass,
+            // What comes late meets other calls than it did then.
+            [SAME_COUNTS] if has_stalled => Verdict::Void,
+            [..] => Verdict::Fail,
+        };
         let no_answer = open.iter().take(NO_ANSWER_MAX);
         Self {
             schema: SCHEMA.to_owned(),
@@ -162,6 +171,9 @@ impl ReplayResults {
         lines.extend(
             self.checks.iter().filter(|check| !check.pass).map(|check| format!("does not hold: {}", check.name)),
         );
+        if self.verdict == Verdict::Void {
+            lines.push("void: the machine stood still for more than 50 ms; repeat the replay".to_owned());
+        }
         lines
     }
 }
@@ -186,7 +198,7 @@ fn checks(
         check("no answers to plain payload", comparison.pool_to_network.is_empty());
     } else if asked.config.is_some() && asked.speed > 0.0 {
         // The same configuration and the same calls: the same counts.
-        check("the same counts as recorded", comparison.is_equal());
+        check(SAME_COUNTS, comparison.is_equal());
     } else {
         check("an answer to every message that asks", open.is_empty());
     }

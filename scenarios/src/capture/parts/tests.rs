@@ -141,7 +141,9 @@ fn what_the_network_followed_closely_comes_a_little_earlier() {
         (501, true, rel(4, 16)),
         (502, false, bare(4, isup::RLC)),
     ];
-    assert_eq!(decided(&close, 1.0), ["100,381,,0"]);
+    // 1 ms becomes 60 ms.
+    assert_eq!(decided(&close, 1.0), ["100,341,,0"]);
+    assert_eq!(decided(&close, 10.0), ["10,0,,0"]);
 }
 
 #[test]
