@@ -66,6 +66,8 @@ struct Open {
     /// REL or RSC of this side without RLC so far.
     network_clears: bool,
     pool_clears: bool,
+    /// When the network sent that, ns.
+    cleared_ns: u64,
     /// The last step of the pool: which of ACM, ANM, REL, and when.
     last_step: Option<(usize, u64)>,
 }
@@ -174,7 +176,10 @@ impl Parts {
             self.calls[call.call].gap_ms[step] = Some(gap);
         }
         match kind {
-            isup::REL | isup::RSC => call.network_clears = true,
+            isup::REL | isup::RSC => {
+                call.network_clears = true;
+                call.cleared_ns = time_ns;
+            }
             isup::RLC => call.pool_clears = false,
             _ => call.backward |= call.by_pool,
         }
@@ -205,8 +210,16 @@ impl Parts {
         let Some(call) = open.get_mut(&circuit) else { return false };
         if !call.by_pool {
             call.backward = true;
-            self.calls[call.call].is_heard = true;
-            call.last_step = self.calls[call.call].step(kind, octets, time_ns).map(|step| (step, time_ns));
+            let recorded = &mut self.calls[call.call];
+            recorded.is_heard = true;
+            // What crossed the network's REL was said before the pool knew of that.
+            let crossed = call.network_clears;
+            let at = if crossed { call.cleared_ns } else { time_ns };
+            let step = recorded.step(kind, octets, at);
+            if let Some(step) = step.filter(|_| crossed) {
+                recorded.gap_ms[step] = Some(0);
+            }
+            call.last_step = step.filter(|_| !crossed).map(|step| (step, at));
         }
         match kind {
             isup::REL | isup::RSC => call.pool_clears = true,

@@ -144,6 +144,15 @@ fn what_the_network_followed_closely_comes_a_little_earlier() {
     // 1 ms becomes 60 ms.
     assert_eq!(decided(&close, 1.0), ["100,341,,0"]);
     assert_eq!(decided(&close, 10.0), ["10,0,,0"]);
+    // ANM and REL crossed: the pool had answered before the REL came to it.
+    let crossed = [
+        (0, true, iam(4, 1)),
+        (100, false, bare(4, isup::ACM)),
+        (500, true, rel(4, 16)),
+        (501, false, bare(4, isup::ANM)),
+        (502, false, bare(4, isup::RLC)),
+    ];
+    assert_eq!(decided(&crossed, 1.0), ["100,340,,0"]);
 }
 
 #[test]
