@@ -124,9 +124,9 @@ impl Parts {
             let circuit = if from_network { (message.opc, message.dpc, cic) } else { (message.dpc, message.opc, cic) };
             let known = parts.calls.len();
             let in_pool_call = if from_network {
-                parts.from_network(&mut open, circuit, kind, index, message.time_ns)
+                parts.network_says(&mut open, circuit, kind, index, message.time_ns)
             } else {
-                parts.from_pool(&mut open, circuit, kind, octets, message.time_ns)
+                parts.pool_says(&mut open, circuit, kind, octets, message.time_ns)
             };
             if parts.calls.len() > known && !iams.insert((message.opc, message.dpc, octets)) {
                 parts.repeated_iams += 1;
@@ -141,7 +141,7 @@ impl Parts {
     }
 
     /// A message of a call from the network; true when the pool began that call.
-    fn from_network(
+    fn network_says(
         &mut self,
         open: &mut FxHashMap<Circuit, Open>,
         circuit: Circuit,
@@ -191,7 +191,7 @@ impl Parts {
     }
 
     /// A message of a call from the pool; true when the pool began that call.
-    fn from_pool(
+    fn pool_says(
         &mut self,
         open: &mut FxHashMap<Circuit, Open>,
         circuit: Circuit,
