@@ -209,9 +209,8 @@ enum CaptureCommand {
 /// 130 interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
-    let first = std::env::args().nth(1);
-    if let Some((_, daemon)) = DAEMONS.iter().find(|(name, _)| first.as_deref() == Some(name)) {
-        return daemon();
+    if let Some(code) = as_daemon() {
+        return code;
     }
     // Wrong usage is exit 2, --help and --version are 0.
     let cli = Cli::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit());
@@ -223,6 +222,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Runs the daemon that the first argument names, if it names one. A run executes its own program again for each of its processes:
+/// a program that calls [`runner::run`] must ask this first.
+#[must_use]
+pub fn as_daemon() -> Option<ExitCode> {
+    let first = std::env::args().nth(1);
+    let (_, daemon) = DAEMONS.iter().find(|(name, _)| first.as_deref() == Some(name))?;
+    Some(daemon())
 }
 
 fn command(command: Command) -> Result<u8, RunError> {
