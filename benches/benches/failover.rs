@@ -120,7 +120,6 @@ fn run(text: &str, out: &Path) -> Result<Results, String> {
     let scenario = scenario::parse(text, "<bench failover>").map_err(|e| e.to_string())?;
     runner::run(&RunOptions { scenario, out: out.to_owned(), keep: false, json_stream: false })
         .map_err(|e| e.to_string())?;
-    let text = std::fs::read_to_string(out.join("results.json")).map_err(|e| e.to_string())?;
     Results::read(&out.join("results.json")).map_err(|e| e.to_string())
 }
 
