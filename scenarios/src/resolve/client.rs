@@ -302,14 +302,11 @@ impl<Q: Questions> sctp::driver::Node for Client<Q> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let patience = self.is_waiting().then_some(self.patience_over);
-        let asking = match (self.phase, self.tally.begin) {
-            (Phase::Asking(_), Some(begin)) => {
-                let room = self.asked.len() < self.settings.outstanding;
-                let next = (room && self.settings.rate_per_s.is_some()).then_some(self.next_at);
-                next.into_iter().chain(self.settings.time.map(|time| begin + time)).min()
-            }
-            _ => None,
-        };
+        let asking = self.tally.begin.filter(|_| matches!(self.phase, Phase::Asking(_))).and_then(|begin| {
+            let room = self.asked.len() < self.settings.outstanding;
+            let next = (room && self.settings.rate_per_s.is_some()).then_some(self.next_at);
+            next.into_iter().chain(self.settings.time.map(|time| begin + time)).min()
+        });
         [self.stack.poll_timeout(), patience, asking].into_iter().flatten().min()
     }
 
