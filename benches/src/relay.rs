@@ -140,11 +140,13 @@ impl Relay {
 
     fn deliver(&mut self, from: IpAddr, Transmit { to, payload, .. }: Transmit) {
         let datagram = Datagram { from: SocketAddr::new(from, UDP_PORT), to: to.ip(), payload };
-        match to.ip() {
-            NETWORK => self.network.handle_datagram(self.now, datagram),
-            GATEWAY => self.gateway.handle_datagram(self.now, datagram),
-            CONTROLLER => self.controller.handle_datagram(self.now, datagram),
-            other => panic!("nobody is at {other}"),
+        if to.ip() == NETWORK {
+            self.network.handle_datagram(self.now, datagram);
+        } else if to.ip() == GATEWAY {
+            self.gateway.handle_datagram(self.now, datagram);
+        } else {
+            assert_eq!(to.ip(), CONTROLLER, "nobody else is there");
+            self.controller.handle_datagram(self.now, datagram);
         }
     }
 
