@@ -189,8 +189,9 @@ impl Node {
 
     fn association_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Up { assoc, local_port, incoming: true, outbound_streams, peer, .. } => {
-                self.gateway_up(now, assoc, local_port, outbound_streams, &peer);
+            Event::Up { assoc, local_port, incoming: true, outbound_streams, inbound_streams, peer, .. } => {
+                // A group has the same stream in both directions, else echoes would overtake what they confirm.
+                self.gateway_up(now, assoc, local_port, outbound_streams.min(inbound_streams), &peer);
             }
             Event::Up { assoc, incoming: false, .. } => {
                 if let Some(Role::Server(conn)) = self.roles.get(&assoc) {

@@ -74,7 +74,7 @@ pub(crate) enum End {
 pub(crate) struct Session {
     /// Zero of the ASP machine's milliseconds.
     epoch: Instant,
-    /// Streams we may send on.
+    /// Streams usable in both directions.
     streams: u16,
     asp: AspPeer,
     lease: Lease,

@@ -218,3 +218,26 @@ fn shares_are_by_weight_if_the_policy_has_weights() {
         assert_eq!(verdict.discarded, 0);
     }
 }
+
+#[test]
+fn controllers_with_more_streams_than_the_gateway_give_groups_back_in_order() {
+    for seed in seeds() {
+        let mut lab = Lab::new(seed, |_| {});
+        let more = |config: &mut gwc_pe::config::Config| config.sctp.outbound_streams = 64;
+        (11..=13).for_each(|number| lab.controller_with(number, more));
+        lab.network(192);
+        lab.world.loss_per_mille = 20;
+        lab.world.delay = ms(3);
+        for number in 14..=17 {
+            let later = lab.world.elapsed_ms() + 1_500;
+            lab.world.run_until(later);
+            lab.controller_with(number, more);
+        }
+        let later = lab.world.elapsed_ms() + 1_500;
+        lab.world.run_until(later);
+        lab.world.loss_per_mille = 0;
+        let verdict = lab.finish(10_000);
+        assert_eq!(verdict.discarded, 0, "seed {seed}: {verdict:?}");
+        assert!(verdict.moved.len() >= 12, "seed {seed}: {verdict:?}");
+    }
+}
