@@ -17,7 +17,7 @@ const FAULTS_PER_RUN: u32 = 5;
 /// Load before the first fault, ms.
 const LEAD_MS: u32 = 2_500;
 
-/// Kills and hangs controllers under 2,000 messages a second; exit status 1 when the longest gap of any circuit group is over the bound.
+/// Kills and hangs controllers under 2,200 messages a second; exit status 1 when the longest gap of any circuit group is over the bound.
 #[derive(Debug, Parser)]
 struct Options {
     /// How many controllers are killed (SIGKILL) and started again.

@@ -103,7 +103,7 @@ fn verdict(timed: &[&Report], many: &Report, reregistrations: f64, bound_ms: f64
     let quick = many.rate_per_s >= RATE_MIN_PER_S;
     let fast = worst_ms <= bound_ms;
     let loaded = reregistrations >= f64::from(REREGISTRATIONS_PER_S) * REREGISTRATIONS_PART;
-    println!("bound    worst p99               < {bound_ms:>6.2}  {worst_ms:>8.2} ms        {}", word(fast));
+    println!("bound    worst p99              <= {bound_ms:>6.2}  {worst_ms:>8.2} ms        {}", word(fast));
     println!(
         "bound    64 outstanding, rate   >= {RATE_MIN_PER_S:>6.0}  {:>8.0} a second  {}",
         many.rate_per_s,
