@@ -355,12 +355,7 @@ impl Pool {
         self.set_unavailable(true);
         let mut keep = VecDeque::new();
         for id in std::mem::take(&mut self.waiting) {
-            let copies: Vec<_> = self.groups[id.0 as usize].discard().collect();
-            for copy in copies {
-                self.queued.messages -= 1;
-                self.queued.bytes -= copy.data.len();
-                self.discard_copy(cx, &copy);
-            }
+            self.expire(cx, id);
             let group = &mut self.groups[id.0 as usize];
             group.waits = group.cookie().is_some();
             if group.waits {
@@ -368,6 +363,16 @@ impl Pool {
             }
         }
         self.waiting = keep;
+    }
+
+    /// Discards the messages of a group that nobody owns.
+    fn expire(&mut self, cx: &mut Cx<'_>, id: GroupId) {
+        let copies: Vec<_> = self.groups[id.0 as usize].discard().collect();
+        for copy in copies {
+            self.queued.messages -= 1;
+            self.queued.bytes -= copy.data.len();
+            self.discard_copy(cx, &copy);
+        }
     }
 
     /// Runs `work` on a group and keeps the account of what controllers make all groups keep. False: it is more than the limit.

@@ -131,13 +131,12 @@ impl Pool {
 
     /// A group has no owner: it gets the next one, or waits.
     pub(super) fn free(&mut self, cx: &mut Cx<'_>, id: GroupId) {
-        let group = &mut self.groups[id.0 as usize];
-        group.owner = Owner::Nobody;
-        if group.len() > 0 && self.unavailable {
-            // T(r) ran out while the lease did not.
-            self.wait(cx, id);
-            return self.expire_waiting(cx);
+        self.groups[id.0 as usize].owner = Owner::Nobody;
+        if self.unavailable {
+            // T(r) ran out while the lease did not. This group only: thousands may come at once.
+            self.expire(cx, id);
         }
+        let group = &self.groups[id.0 as usize];
         if group.len() > 0 || group.cookie().is_some() {
             self.assign(cx, id);
         }

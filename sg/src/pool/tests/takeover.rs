@@ -344,3 +344,26 @@ fn a_leaving_controllers_barrier_echo_confirms_nothing_and_it_comes_back_by_a_ne
     bench.pass(300);
     assert_eq!(bench.got(two), [data(1, 1, b'a')]);
 }
+
+/// The only controller is silent, and its lease is longer than T(r): messages are discarded, each group's when it may move; the calls
+/// are kept for who comes.
+#[test]
+fn a_lease_longer_than_t_r_leaves_the_cookies_and_no_message() {
+    let mut bench = Bench::new(|server, _| server.t_r_ms = 200);
+    let one = bench.controller(1);
+    for group in 0..3 {
+        bench.offer(group * 32, b'a');
+        bench.cookie(one, group * 32, 1, b"calls");
+        bench.offer(group * 32, b'b');
+    }
+    bench.lease(one, 2_000);
+    bench.close(one, &CloseReason::Silent);
+    bench.pass(1_500);
+    assert!(!bench.pool.is_available() && !bench.pool.is_idle(), "the lease is not over");
+    bench.pass(1_000);
+    assert!(bench.pool.is_idle());
+    assert_eq!(bench.lines("X").len(), 3, "{:?}", bench.lines("X"));
+    let two = bench.controller(2);
+    bench.pass(0);
+    assert_eq!(bench.groups_of(&[two]), [3], "their calls go on");
+}
