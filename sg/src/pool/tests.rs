@@ -1,6 +1,7 @@
 //! The mechanism in virtual time, against scripted controllers: no SCTP, no name server.
 
 mod bench;
+mod churn;
 mod moves;
 mod overload;
 mod session;
