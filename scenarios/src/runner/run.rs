@@ -14,7 +14,7 @@ use crate::checker::{self, Checked};
 use crate::interrupt::Interrupt;
 use crate::network;
 use crate::report;
-use crate::results::{self, CaptureFigures, Circumstances, Event, ProcessEntry, Results, TopologyEntry, Verdict};
+use crate::results::{self, CaptureFigures, Circumstances, Event, ProcessEntry, Results, Role, TopologyEntry, Verdict};
 use crate::scenario::Scenario;
 use crate::utc;
 use std::path::{Path, PathBuf};
@@ -243,6 +243,11 @@ fn topology(scenario: &Scenario, lab: &Lab, processes: &[ProcessEntry]) -> Vec<T
             let detail = &mut entries[at].detail;
             let comma = if detail.is_empty() { "" } else { ", " };
             detail.push_str(&format!("{comma}{trip_ms} ms round trip"));
+        }
+    }
+    if let Some(population) = &scenario.population {
+        for entry in entries.iter_mut().filter(|entry| entry.role == Role::Population) {
+            entry.detail = format!("part of {} pools of {}", population.pools, population.pes_per_pool);
         }
     }
     entries
