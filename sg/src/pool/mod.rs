@@ -242,7 +242,9 @@ impl Pool {
             return None;
         }
         let (elements, controllers, now) = (&self.elements, &self.controllers, cx.now);
-        let with = |pe: u32| elements.get(&pe).and_then(|element| controllers.get(&element.assoc?));
+        // The directory may tell a little later than the server that an element left: its association is being ended.
+        let there = |pe: u32| elements.get(&pe).filter(|element| element.in_pool);
+        let with = |pe: u32| there(pe).and_then(|element| controllers.get(&element.assoc?));
         let active = || controllers.values().filter(|controller| controller.phase == Phase::Active);
         active().next()?;
         // Not one that may hang, if there is another: after a double failure that would cost the time of detection again.

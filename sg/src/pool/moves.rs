@@ -140,8 +140,7 @@ impl Pool {
         let (mut members, mut unknown) = (Vec::new(), false);
         for (assoc, controller) in &self.controllers {
             // One that left the pool keeps its groups while it lives, and gets none.
-            let in_pool = self.elements.get(&controller.pe).is_some_and(|element| element.in_pool);
-            if controller.phase != Phase::Active || !in_pool || !controller.echoes_exactly() {
+            if controller.phase != Phase::Active || !self.is_in_pool(controller) || !controller.echoes_exactly() {
                 continue;
             }
             let weight = match cx.directory.share(&self.handle, controller.pe) {
@@ -163,6 +162,11 @@ impl Pool {
             }
         }
         (members.len() > 1).then_some(members)
+    }
+
+    /// It is registered.
+    fn is_in_pool(&self, controller: &Controller) -> bool {
+        self.elements.get(&controller.pe).is_some_and(|element| element.in_pool)
     }
 
     /// A controller's groups, those last that are best to be moved first: nothing on its way, and little state, which means few calls.
@@ -190,9 +194,9 @@ impl Pool {
 
     /// Asks the owner for a group. `None`: not now.
     fn ask_back(&mut self, cx: &mut Cx<'_>, Planned { id, from, to }: Planned) -> Option<()> {
-        let (key, group) = (self.keys[id.0 as usize], &mut self.groups[id.0 as usize]);
+        let (key, group) = (self.keys[id.0 as usize], &self.groups[id.0 as usize]);
         let ready = group.owner == Owner::Controller(from) && !group.asked_back;
-        let to_pe = self.controllers.get(&to).filter(|to| to.is_prompt(cx.now))?.pe;
+        let to_pe = self.controllers.get(&to).filter(|to| to.is_prompt(cx.now) && self.is_in_pool(to))?.pe;
         let controller = self.controllers.get_mut(&from).filter(|from| from.is_prompt(cx.now))?;
         if !(ready && controller.knows_session()) {
             return None;
@@ -206,7 +210,7 @@ impl Pool {
         controller.note_asked(Ask::Release(key));
         controller.live.asked(cx.now);
         controller.asked_back += 1;
-        group.asked_back = true;
+        self.groups[id.0 as usize].asked_back = true;
         cx.record.moving(cx.now, controller.pe, to_pe, &key);
         self.moves.asked.insert(id, Asked { from, to, at: cx.now });
         self.counters.moves_started += 1;
@@ -238,7 +242,7 @@ impl Pool {
             controller.groups.remove(&id);
             controller.queued -= self.groups[id.0 as usize].len();
         }
-        if self.controllers.get(&asked.to).is_some_and(|to| to.phase == Phase::Active) {
+        if self.controllers.get(&asked.to).is_some_and(|to| to.phase == Phase::Active && self.is_in_pool(to)) {
             self.counters.moves_completed += 1;
             self.give(cx, asked.to, id);
         } else {

@@ -343,3 +343,18 @@ fn what_waits_behind_the_window_of_a_slow_owner_goes_to_the_next_one() {
     expected.push(data(sent + 1, cic, [b'b', b'c'][sent as usize - 1]));
     assert_eq!(bench.got(two), expected, "what was not sent, as far as the window goes");
 }
+
+/// It was to get a group and leaves the pool: its association is ended, and the group would wait there until that is done.
+#[test]
+fn one_that_left_the_pool_gets_no_group() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = owner(&mut bench, 4);
+    let (two, three) = (bench.controller(2), bench.controller(3));
+    let questions = share(&mut bench, &[one, two, three]);
+    assert!(bench.lines("M").iter().any(|line| line.starts_with("00000001,00000002,")), "{:?}", bench.lines("M"));
+    bench.on(|pool, cx| pool.element_gone(cx, 2));
+    assert_eq!(bench.wire.shut, [two]);
+    questions.iter().for_each(|question| bench.echo(one, question));
+    assert!(bench.got(two).is_empty());
+    assert_eq!(bench.groups_of(&[one, two, three])[1], 0);
+}
