@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::network;
 use crate::runner::RunError;
 use crate::runner::lab::{Lab, LabPlan, NETWORK_ROUTING_CONTEXT};
-use crate::runner::traffic::{Traffic, TrafficState};
+use crate::runner::traffic::{self, Traffic, TrafficState};
 use beside::RunFolder;
 use screen::{LINES_MAX, Screen};
 use script::{Happened, ProgressView, Script, ScriptSource};
@@ -213,17 +213,7 @@ struct Play<'a> {
 impl Play<'_> {
     /// Sends the script and shows what happens until every answer is there, or their time is over.
     fn run(&mut self, traffic: &mut dyn Traffic, interrupt: &Interrupt) -> Result<(), RunError> {
-        let end = Instant::now() + CONNECT;
-        while traffic.state() != TrafficState::Active {
-            if let TrafficState::Failed(reason) = traffic.state() {
-                return Err(RunError::Environment(reason));
-            }
-            if Instant::now() > end {
-                let text = "the gateway's network side does not accept the traffic source";
-                return Err(RunError::Environment(text.into()));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        traffic::wait_active(traffic, CONNECT, interrupt)?;
         // The first message is not late before it is sent.
         traffic.begin(Instant::now() + LOOK);
         let mut last = ((0, 0), Instant::now());
@@ -261,15 +251,10 @@ impl Play<'_> {
 
     /// Waits until the controllers confirmed everything. What they are still at when they are ended would count as lost.
     fn settle(&mut self, lab: &Lab, interrupt: &Interrupt) {
-        let end = Instant::now() + LAST_ANSWERS;
-        let mut empty = 0;
-        // Twice in a row: a message may be between the traffic source and the gateway.
-        while empty < 2 && Instant::now() < end && !interrupt.seen() {
-            let settled = lab.state().is_ok_and(|state| state.queued() == 0);
-            empty = if settled { empty + 1 } else { 0 };
-            std::thread::sleep(LOOK);
+        lab.wait_settled(LAST_ANSWERS, LOOK, &mut || {
             self.look();
-        }
+            interrupt.seen()
+        });
     }
 }
 

@@ -193,6 +193,18 @@ impl Lab {
         all
     }
 
+    /// Waits until the gateway's queues are empty: what the controllers are still at when they are ended would count as lost. Not longer
+    /// than `patience`, and not once `look`, called each time in between, says true.
+    pub fn wait_settled(&self, patience: Duration, pause: Duration, look: &mut dyn FnMut() -> bool) {
+        let deadline = Instant::now() + patience;
+        let mut empty = 0;
+        // Twice in a row: a message may be between the traffic source and the gateway.
+        while empty < 2 && Instant::now() < deadline && !look() {
+            empty = if self.state().is_ok_and(|state| state.queued() == 0) { empty + 1 } else { 0 };
+            std::thread::sleep(pause);
+        }
+    }
+
     /// Waits until all controllers that run from the start are active at the gateway, and the population is registered (for which it may
     /// take longer).
     ///

@@ -199,13 +199,6 @@ impl Run<'_> {
         while self.traffic.state() == TrafficState::Active && Instant::now() < deadline && !self.interrupt.seen() {
             std::thread::sleep(LOOK);
         }
-        let deadline = Instant::now() + SETTLE_PATIENCE;
-        let mut settled = 0;
-        // Twice in a row: a message may be between the traffic source and the gateway.
-        while settled < 2 && Instant::now() < deadline && !self.interrupt.seen() {
-            let empty = self.lab.state().is_ok_and(|state| state.queued() == 0);
-            settled = if empty { settled + 1 } else { 0 };
-            std::thread::sleep(LOOK);
-        }
+        self.lab.wait_settled(SETTLE_PATIENCE, LOOK, &mut || self.interrupt.seen());
     }
 }

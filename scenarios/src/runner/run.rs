@@ -9,7 +9,7 @@ use super::plan::{POOL_PC, lab_plan, network_pcs};
 use super::play::{Run, Shown};
 use super::sampler::Sampler;
 use super::screen::Screen;
-use super::traffic::{Traffic, TrafficConfig, TrafficState};
+use super::traffic::{self, Traffic, TrafficConfig};
 use crate::checker::{self, Checked};
 use crate::interrupt::Interrupt;
 use crate::network;
@@ -175,7 +175,9 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt, stream: Strea
     let mut journal = Journal::create(out, enrp::daemon::clock_anchor(), stream)?;
     let mut traffic = start_traffic(scenario, &lab)?;
     let patience = READY_PATIENCE + READY_PATIENCE_EACH * u32::try_from(scenario.controllers.count).unwrap_or(u32::MAX);
-    let ready = lab.wait_ready(patience, &|| interrupt.seen()).and_then(|()| wait_active(&*traffic, interrupt));
+    let ready = lab
+        .wait_ready(patience, &|| interrupt.seen())
+        .and_then(|()| traffic::wait_active(&*traffic, READY_PATIENCE, interrupt));
     match ready {
         Ok(()) => {}
         Err(RunError::Interrupted) => {
@@ -286,21 +288,6 @@ fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, Run
         seed: scenario.seed,
     })
     .map_err(|error| RunError::Environment(format!("the traffic source cannot start: {error:#}")))
-}
-
-fn wait_active(traffic: &dyn Traffic, interrupt: &Interrupt) -> Result<(), RunError> {
-    let deadline = Instant::now() + READY_PATIENCE;
-    loop {
-        match traffic.state() {
-            TrafficState::Active | TrafficState::Drained => return Ok(()),
-            TrafficState::Failed(why) => return Err(RunError::Environment(format!("the traffic source: {why}"))),
-            TrafficState::Connecting if interrupt.seen() => return Err(RunError::Interrupted),
-            TrafficState::Connecting if Instant::now() > deadline => {
-                return Err(RunError::Environment("the gateway does not take the traffic source as ASP".into()));
-            }
-            TrafficState::Connecting => std::thread::sleep(Duration::from_millis(10)),
-        }
-    }
 }
 
 fn process_entries(lab: &Lab) -> Vec<ProcessEntry> {

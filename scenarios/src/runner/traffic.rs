@@ -1,5 +1,7 @@
 //! What the runner needs of a traffic source; [`crate::network`] is the one that generates calls.
 
+use super::RunError;
+use crate::interrupt::Interrupt;
 use crate::scenario::Load;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -77,4 +79,23 @@ pub trait Traffic: Send {
     /// # Errors
     /// The record could not be written out.
     fn finish(self: Box<Self>) -> anyhow::Result<()>;
+}
+
+/// Waits until a traffic source may send.
+///
+/// # Errors
+/// It cannot go on, `patience` is over, or Ctrl-C.
+pub(crate) fn wait_active(traffic: &dyn Traffic, patience: Duration, interrupt: &Interrupt) -> Result<(), RunError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match traffic.state() {
+            TrafficState::Active | TrafficState::Drained => return Ok(()),
+            TrafficState::Failed(why) => return Err(RunError::Environment(format!("the traffic source: {why}"))),
+            TrafficState::Connecting if interrupt.seen() => return Err(RunError::Interrupted),
+            TrafficState::Connecting if Instant::now() > deadline => {
+                return Err(RunError::Environment("the gateway does not take the traffic source as ASP".into()));
+            }
+            TrafficState::Connecting => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
 }
