@@ -1,6 +1,7 @@
 //! `sigpool check FILE`: everything that is wrong in a scenario or in a daemon's configuration, each with its place; and the
 //! verdict of a run again from its folder.
 
+use crate::population;
 use crate::runner::{self, RunError};
 use crate::scenario::{self, BUILT_IN, Scenario};
 use crate::schema::{self, FILE_KINDS, FileKind, Problem, line_column};
@@ -108,6 +109,7 @@ pub fn check_text(text: &str, file: &str, kind: FileKind) -> Result<String, Vec<
         FileKind::Sg => daemon(text, file, kind, sg::Config::check),
         FileKind::GwcPe => daemon(text, file, kind, gwc_pe::config::Config::check),
         FileKind::Enrp => daemon(text, file, kind, enrp::server_daemon::check),
+        FileKind::Population => daemon(text, file, kind, population::Config::check),
     }
 }
 

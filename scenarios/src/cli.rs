@@ -301,6 +301,7 @@ fn command_line() -> clap::Command {
         .subcommand(sg::daemon::PROGRAM.command())
         .subcommand(gwc_pe::daemon::PROGRAM.command())
         .subcommand(enrp::server_daemon::PROGRAM.command())
+        .subcommand(population::daemon::PROGRAM.command())
 }
 
 fn say(text: &str) {

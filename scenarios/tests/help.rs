@@ -116,7 +116,7 @@ fn check_says_everything_about_several_files() {
 
 #[test]
 fn schemas_are_printed_written_and_explained() {
-    for kind in ["scenario", "sg", "gwc-pe", "enrp", "results", "events"] {
+    for kind in ["scenario", "sg", "gwc-pe", "enrp", "population", "results", "events"] {
         let schema: serde_json::Value = serde_json::from_str(&stdout(&["schema", kind])).unwrap();
         assert!(schema["$schema"].is_string(), "{kind}");
     }
@@ -128,7 +128,7 @@ fn schemas_are_printed_written_and_explained() {
     assert_eq!(fails(&["schema", "results", "--list"]).0, Some(2));
     let folder = folder("schemas");
     stdout(&["schema", "--write", folder.to_str().unwrap()]);
-    for kind in ["scenario", "sg", "gwc-pe", "enrp", "results", "events"] {
+    for kind in ["scenario", "sg", "gwc-pe", "enrp", "population", "results", "events"] {
         assert!(folder.join(format!("{kind}.schema.json")).exists(), "{kind}");
     }
     std::fs::remove_dir_all(folder).unwrap();

@@ -52,6 +52,7 @@ fn files_are_told_by_their_keys_or_by_the_schema_they_name() {
         (sg::config::COMMENTED_DEFAULT, Some(FileKind::Sg)),
         (gwc_pe::config::COMMENTED_DEFAULT, Some(FileKind::GwcPe)),
         (enrp::server_daemon::COMMENTED_DEFAULT, Some(FileKind::Enrp)),
+        (population::COMMENTED_DEFAULT, Some(FileKind::Population)),
         ("[server]\npools_max = 3\n", Some(FileKind::Enrp)),
         ("# mine\n#:schema ../schemas/gwc-pe.schema.json\n[udp]\n", Some(FileKind::GwcPe)),
         ("[udp]\naddresses = []\n", None),

@@ -55,22 +55,29 @@ pub struct Population {
     /// The first pool's number.
     pub first_pool: usize,
     /// How many pools.
+    #[schemars(range(min = 1))]
     pub pools: usize,
     /// Elements that this process has in each pool.
+    #[schemars(range(min = 1))]
     pub pes_per_pool: usize,
     /// Their policy.
     pub policy: Policy,
     /// Registration life, seconds (RFC 5354 section 3.10); 0: infinite. Unless `asap.t4_reregistration_ms` says when, each element
     /// registers again at a time of its own in the second half of its life.
+    #[schemars(range(max = i32::MAX))]
     pub life_s: u32,
     /// SCTP port of the first element's user transport; the next one has the next.
+    #[schemars(range(min = 1))]
     pub first_user_port: u16,
     /// Elements started in a second.
+    #[schemars(range(min = 1))]
     pub starts_per_s: u32,
     /// Elements that may be without an answer to their first registration (at the end: to their deregistration) at a time; the
     /// others wait.
+    #[schemars(range(min = 1))]
     pub under_way_max: usize,
     /// Registrations again a second, of one element after the other, besides those that the life asks for.
+    #[schemars(range(max = RE_REGISTRATIONS_MAX))]
     pub re_registrations_per_s: u32,
 }
 

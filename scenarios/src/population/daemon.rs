@@ -9,7 +9,8 @@ use std::process::ExitCode;
 /// The sub-command.
 pub const PROGRAM_NAME: &str = "population";
 
-const PROGRAM: Program = Program {
+/// What it is, for the command line.
+pub const PROGRAM: Program = Program {
     name: PROGRAM_NAME,
     about: "Many pool elements in one process, each with an SCTP association of its own to the name server",
     default_text: COMMENTED_DEFAULT,

@@ -31,10 +31,13 @@ pub enum FileKind {
     GwcPe,
     /// Configuration of a stand-alone name server (`enrp --config FILE`).
     Enrp,
+    /// Configuration of many pool elements in one process (`sigpool population --config FILE`).
+    Population,
 }
 
 /// All of them.
-pub const FILE_KINDS: &[FileKind] = &[FileKind::Scenario, FileKind::Sg, FileKind::GwcPe, FileKind::Enrp];
+pub const FILE_KINDS: &[FileKind] =
+    &[FileKind::Scenario, FileKind::Sg, FileKind::GwcPe, FileKind::Enrp, FileKind::Population];
 
 impl FileKind {
     /// The word on the command line, and the file's name in `scenarios/schema/`.
@@ -45,6 +48,7 @@ impl FileKind {
             Self::Sg => "sg",
             Self::GwcPe => "gwc-pe",
             Self::Enrp => "enrp",
+            Self::Population => "population",
         }
     }
 
@@ -56,6 +60,7 @@ impl FileKind {
             Self::Sg => "Configuration of the signaling gateway sg",
             Self::GwcPe => "Configuration of the gateway controller gwc-pe",
             Self::Enrp => "Configuration of the name server enrp",
+            Self::Population => "Configuration of a population of pool elements",
         }
     }
 
@@ -73,6 +78,7 @@ impl FileKind {
             Self::Sg => of::<sg::Config>(self),
             Self::GwcPe => of::<gwc_pe::config::Config>(self),
             Self::Enrp => of::<enrp::server_daemon::Config>(self),
+            Self::Population => of::<crate::population::Config>(self),
         }
     }
 

@@ -22,11 +22,12 @@ fn full(kind: FileKind) -> Table {
         FileKind::Sg => sg::config::COMMENTED_DEFAULT,
         FileKind::GwcPe => gwc_pe::config::COMMENTED_DEFAULT,
         FileKind::Enrp => enrp::server_daemon::COMMENTED_DEFAULT,
+        FileKind::Population => crate::population::COMMENTED_DEFAULT,
     };
     let mut table: Table = toml::from_str(text).unwrap();
     let servers = match kind {
         FileKind::Sg => "enrp.servers",
-        FileKind::GwcPe => "asap.hunt.servers",
+        FileKind::GwcPe | FileKind::Population => "asap.hunt.servers",
         FileKind::Scenario | FileKind::Enrp => return table,
     };
     let server = toml::from_str("addresses = [\"127.0.0.9\"]").map(Toml::Table).unwrap();
@@ -149,6 +150,7 @@ fn refused(kind: FileKind, table: &Table) -> Option<String> {
         FileKind::Sg => by(table, sg::Config::check),
         FileKind::GwcPe => by(table, gwc_pe::config::Config::check),
         FileKind::Enrp => by(table, enrp::server_daemon::check),
+        FileKind::Population => by(table, crate::population::Config::check),
     }
 }
 
@@ -178,6 +180,7 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
         FileKind::GwcPe,
         &["call.cic_first", "call.cic_last", "session.lease_ms", "session.lease_ms_max", "session.lease_beat_ms"],
     ),
+    (FileKind::Population, &["sctp.associations_max", "population.pools", "population.pes_per_pool"]),
     (FileKind::Scenario, &["duration_ms", "controllers.count", "controllers.at_start", "controllers.round_trip_ms"]),
     (
         FileKind::Scenario,
