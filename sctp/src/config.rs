@@ -30,6 +30,9 @@ pub struct Config {
     /// How long the acknowledgement of DATA may wait for more DATA, at most 200 (SACK.Delay, RFC: 200). DATA with the I bit
     /// (RFC 7053), which our own stack sets at the end of each burst, is acknowledged at once. 0: every packet is.
     pub sack_delay_ms: u64,
+    /// Nothing acknowledged for two round trips, but not less than this: the last DATA chunk goes out again (over another path when
+    /// there is one), so that the answer tells what is missing long before T3-rtx (as RFC 8985's tail loss probe). 0: T3-rtx only.
+    pub tail_probe_ms: u64,
     /// An association is `Silent` when nothing was heard for this long while something was outstanding (data or a heartbeat),
     /// but never sooner than four round trips. 0 switches it off (RFC counters only).
     pub supervision_ms: u64,
@@ -75,6 +78,7 @@ impl Default for Config {
             heartbeat_interval_ms: 500,
             heartbeats_per_s_max: 100,
             sack_delay_ms: 40,
+            tail_probe_ms: 20,
             supervision_ms: 2_000,
             cookie_life_ms: 60_000,
             cookie_key_ms: 3_600_000,

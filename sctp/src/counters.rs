@@ -47,6 +47,10 @@ counters! {
     data_retransmitted,
     /// T3-rtx expirations.
     t3_expired,
+    /// DATA chunks held lost by miss indications or by time (section 7.2.4), before T3-rtx.
+    data_held_lost,
+    /// Ends of bursts repeated because nothing was heard (RFC 8985 section 7).
+    tail_probes,
     /// DATA chunks taken in.
     data_in,
     /// DATA chunks taken in that had been received before.

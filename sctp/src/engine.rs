@@ -1,5 +1,5 @@
-//! The only place that knows `sctp-proto`: data transfer of one established association (DATA, SACK, retransmission,
-//! congestion control, fragmentation, reassembly). Everything else of SCTP is ours, so another engine fits behind these
+//! The only place that knows `sctp-proto`: data of one established association (streams, fragmentation, TSNs, the peer's window;
+//! reassembly, order and SACKs of what comes). Everything else of SCTP is ours, so another engine fits behind these
 //! few methods.
 //!
 //! The engine is started by SNAP (two INIT chunks out of band) and sees nothing but DATA and SACK. It runs under tags and
@@ -23,6 +23,8 @@ pub(crate) const PREFIX_OUT: usize = 4;
 /// Bytes in front of an incoming message.
 pub(crate) const PREFIX_IN: usize = 5;
 
+/// The engine's own retransmission: what is lost is found and sent again outside (`flight`), on the path that is right for it.
+const NEVER_MS: u64 = 365 * 24 * 3_600_000;
 const PORT: u16 = 5000;
 const LOCAL_TAG: u32 = 1;
 const REMOTE_TAG: u32 = 2;
@@ -41,9 +43,6 @@ pub(crate) struct Setup {
     pub(crate) inbound_streams: u16,
     pub(crate) mtu: usize,
     pub(crate) message_bytes_max: usize,
-    pub(crate) rto_initial_ms: u64,
-    pub(crate) rto_min_ms: u64,
-    pub(crate) rto_max_ms: u64,
 }
 
 /// A stream as far as we told the engine.
@@ -61,7 +60,6 @@ pub(crate) struct Engine {
     modes: Vec<Option<Mode>>,
     readable: std::collections::VecDeque<u16>,
     scratch: Vec<u8>,
-    t3_seen: u64,
     /// Added to the peer's TSNs: 1 when its initial TSN is 0, which the engine refuses.
     shift: u32,
     lost: bool,
@@ -80,9 +78,9 @@ impl Engine {
             .with_max_receive_message_size(u32::try_from(setup.message_bytes_max + PREFIX_IN).ok()?)
             .with_max_num_outbound_streams(setup.outbound_streams)
             .with_max_num_inbound_streams(setup.inbound_streams)
-            .with_rto_initial_ms(setup.rto_initial_ms)
-            .with_rto_min_ms(setup.rto_min_ms)
-            .with_rto_max_ms(setup.rto_max_ms)
+            .with_rto_initial_ms(NEVER_MS)
+            .with_rto_min_ms(NEVER_MS)
+            .with_rto_max_ms(NEVER_MS)
             .with_local_port(PORT)
             .with_remote_port(PORT);
         let shift = u32::from(setup.remote_tsn == 0);
@@ -101,7 +99,6 @@ impl Engine {
             modes: vec![None; usize::from(setup.outbound_streams)],
             readable: std::collections::VecDeque::new(),
             scratch: Vec::new(),
-            t3_seen: 0,
             shift,
             lost: false,
         };
@@ -175,14 +172,10 @@ impl Engine {
         self.association.poll_timeout()
     }
 
-    /// Does what is due; the number of T3-rtx expirations.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> u64 {
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.association.handle_timeout(now);
         self.drain_events();
-        let all = self.association.stats().get_num_t3timeouts();
-        let new = all - self.t3_seen;
-        self.t3_seen = all;
-        new
     }
 
     /// The next whole message with its prefix in front, and its stream.
@@ -258,9 +251,9 @@ impl Input {
         self.packet.chunk(kind::DATA, flags, &[&tsn, &stream_ssn, &[0; 4], prefix, user]);
     }
 
-    /// A SACK chunk's value.
-    pub(crate) fn sack(&mut self, value: &[u8]) {
-        self.packet.chunk(kind::SACK, 0, &[value]);
+    /// What the peer has in sequence, and its room beyond what is not acknowledged by that.
+    pub(crate) fn sack(&mut self, cumulative: u32, rwnd: u32) {
+        self.packet.chunk(kind::SACK, 0, &[&cumulative.to_be_bytes(), &rwnd.to_be_bytes(), &[0; 4]]);
     }
 }
 

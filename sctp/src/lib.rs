@@ -7,7 +7,7 @@
 //!
 //! Inside: `stack` finds the association of a packet and answers what needs none (INIT with a sealed cookie, packets out of the
 //! blue); `assoc` is the life of one association: handshake, messages, shutdown, supervision; `queue` has the messages that are
-//! not acknowledged; `engine` is the only place that knows `sctp-proto`, which sees DATA and SACK and nothing else.
+//! not acknowledged, `flight` their TSNs and which of them are lost, `congestion` what one path may carry; `engine` is the only place that knows `sctp-proto`, which sees DATA and SACK and nothing else.
 //!
 //! Not there: partial reliability (RFC 3758), stream reset (RFC 6525), dynamic addresses (RFC 5061), authentication (RFC 4895),
 //! I-DATA (RFC 8260), ECN, path MTU discovery. They are not announced, and their chunks are answered as unknown ones.
@@ -15,12 +15,14 @@
 mod assoc;
 mod clock;
 pub mod config;
+mod congestion;
 mod cookie;
 pub mod counters;
 #[cfg(feature = "driver")]
 pub mod driver;
 mod engine;
 pub mod event;
+mod flight;
 mod init;
 mod path;
 mod queue;

@@ -1,7 +1,9 @@
 //! One destination address of an association: round trip, errors, heartbeats (RFC 9260 sections 6.3, 8.2, 8.3, RFC 7829).
 
 use crate::Config;
+use crate::congestion::Congestion;
 use crate::event::PathState;
+use crate::flight::{Gain, Pace};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,13 @@ pub(crate) struct Path {
     pub(crate) heartbeat_at: Instant,
     /// When data of ours to this path was last acknowledged.
     pub(crate) answered_at: Option<Instant>,
+    pub(crate) congestion: Congestion,
+    /// The latest departure that arrived, and its TSN.
+    newest: Option<(Instant, u32)>,
+    /// T3-rtx (section 6.3.2).
+    pub(crate) t3_at: Option<Instant>,
+    /// When data left over it last.
+    pub(crate) data_sent_at: Option<Instant>,
 }
 
 impl Path {
@@ -42,6 +51,10 @@ impl Path {
             heartbeat_sent: None,
             heartbeat_at: now,
             answered_at: None,
+            congestion: Congestion::new(config.mtu),
+            newest: None,
+            t3_at: None,
+            data_sent_at: None,
         }
     }
 
@@ -64,6 +77,45 @@ impl Path {
     /// Section 6.3.3 E2.
     pub(crate) fn back_off(&mut self, config: &Config) {
         self.rto = (self.rto * 2).min(rto_max(config));
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { rtt: self.srtt.unwrap_or(self.rto), newest: self.newest }
+    }
+
+    /// Data left over it (sections 6.3.2 R1 and 7.2.1). `again`: the earliest outstanding, lost, so T3-rtx starts anew.
+    pub(crate) fn departed(&mut self, bytes: usize, again: bool, now: Instant) {
+        if self.congestion.outstanding() == 0
+            && self.data_sent_at.is_some_and(|at| now.saturating_duration_since(at) > self.rto)
+        {
+            self.congestion.idle();
+        }
+        self.congestion.sent(bytes);
+        self.data_sent_at = Some(now);
+        if again || self.t3_at.is_none() {
+            self.t3_at = Some(now + self.rto);
+        }
+    }
+
+    /// A SACK brought this; `advanced`: it moved the cumulative TSN, to `cumulative` (sections 6.3.2 R2 and R3, 7.2).
+    pub(crate) fn gained(&mut self, gain: &Gain, advanced: bool, cumulative: u32, config: &Config, now: Instant) {
+        let full = self.congestion.outstanding() + config.mtu >= self.congestion.cwnd();
+        self.congestion.gone(gain.bytes);
+        if advanced {
+            self.congestion.advanced(cumulative);
+        }
+        if gain.bytes > 0 {
+            self.congestion.acknowledged(gain.bytes, full, advanced);
+        }
+        if let Some(rtt) = gain.rtt {
+            self.measured(rtt, config);
+        }
+        self.newest = self.newest.max(gain.newest);
+        if self.congestion.outstanding() == 0 {
+            self.t3_at = None;
+        } else if gain.bytes > 0 && advanced {
+            self.t3_at = Some(now + self.rto);
+        }
     }
 
     /// An answer came over this path; true when that changes its state.

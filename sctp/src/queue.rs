@@ -5,9 +5,11 @@
 
 use crate::engine::PREFIX_OUT;
 use crate::event::Undelivered;
-use crate::wire;
+use crate::flight::{Flight, Gain, Pace};
+use crate::wire::{self, DATA_HEADER};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// A message accepted by `send`.
 #[derive(Debug)]
@@ -18,22 +20,6 @@ pub(crate) struct Message {
     pub(crate) context: u64,
     pub(crate) transmitted: bool,
     pub(crate) payload: Bytes,
-}
-
-/// A TSN on the wire that is not yet cumulatively acknowledged.
-#[derive(Debug, Clone, Copy)]
-struct Flight {
-    number: u64,
-    ppid: u32,
-    end: bool,
-}
-
-/// What to put in an outgoing DATA chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Outgoing {
-    pub(crate) ppid: u32,
-    /// This TSN was on the wire before.
-    pub(crate) again: bool,
 }
 
 /// See the module.
@@ -48,9 +34,9 @@ pub(crate) struct SendQueue {
     live: usize,
     bytes: usize,
     in_engine: usize,
-    flight: VecDeque<Flight>,
-    first_tsn: u32,
-    /// The message whose fragment left last; the next fragment without the B bit is of the same.
+    /// The DATA chunks the engine made of the messages.
+    pub(crate) flight: Flight,
+    /// The message whose fragment was numbered last; the next fragment without the B bit is of the same.
     last: u64,
 }
 
@@ -63,8 +49,7 @@ impl SendQueue {
             live: 0,
             bytes: 0,
             in_engine: 0,
-            flight: VecDeque::new(),
-            first_tsn,
+            flight: Flight::new(first_tsn),
             last: 0,
         }
     }
@@ -82,12 +67,6 @@ impl SendQueue {
     /// True while a TSN is on the wire without acknowledgement.
     pub(crate) fn in_flight(&self) -> bool {
         !self.flight.is_empty()
-    }
-
-    /// The last TSN acknowledged cumulatively, and the highest one sent.
-    pub(crate) fn tsn_bounds(&self) -> (u32, u32) {
-        let acknowledged = self.first_tsn.wrapping_sub(1);
-        (acknowledged, acknowledged.wrapping_add(u32::try_from(self.flight.len()).unwrap_or(u32::MAX)))
     }
 
     pub(crate) fn push(&mut self, message: Message) {
@@ -109,49 +88,57 @@ impl SendQueue {
         true
     }
 
-    /// A DATA chunk is about to leave; `prefix` is there with the B bit. `None` when it is none of ours.
-    pub(crate) fn transmit(&mut self, tsn: u32, flags: u8, prefix: Option<[u8; PREFIX_OUT]>) -> Option<Outgoing> {
-        let index = usize::try_from(tsn.wrapping_sub(self.first_tsn)).ok()?;
-        if let Some(flight) = self.flight.get(index) {
-            return Some(Outgoing { ppid: flight.ppid, again: true });
+    /// The engine made a DATA chunk (with its header); with the B bit the prefix stands before the user data. False when it is none
+    /// of ours.
+    pub(crate) fn stage(&mut self, chunk: Bytes, now: Instant) -> bool {
+        if wire::u32_at(&chunk, 4) != self.flight.next_tsn() {
+            return false;
         }
-        if index != self.flight.len() {
-            return None;
-        }
-        let number = match prefix {
-            Some(prefix) => {
-                let low = u32::from_be_bytes(prefix);
-                self.base + u64::from(low.wrapping_sub(self.base as u32))
-            }
+        let begins = chunk[1] & wire::flag::BEGIN != 0;
+        let number = if begins {
+            let Some((prefix, _)) = chunk[DATA_HEADER..].split_first_chunk::<PREFIX_OUT>() else { return false };
+            let low = u32::from_be_bytes(*prefix);
+            self.base + u64::from(low.wrapping_sub(self.base as u32))
+        } else {
             // Fragments of a message have consecutive TSNs (section 6.9).
-            None => self.last,
+            self.last
         };
-        let slot = usize::try_from(number.checked_sub(self.base)?).ok()?;
-        let message = self.slots.get_mut(slot)?.as_mut()?;
-        message.transmitted = true;
-        let ppid = message.ppid;
+        let Some(ppid) = self.message_mut(number).map(|m| m.ppid) else { return false };
         self.last = number;
-        self.flight.push_back(Flight { number, ppid, end: flags & wire::flag::END != 0 });
-        Some(Outgoing { ppid, again: false })
+        self.flight.stage(chunk, if begins { PREFIX_OUT } else { 0 }, number, ppid, now);
+        true
     }
 
-    /// The peer has everything up to `cumulative`, which is within [`SendQueue::tsn_bounds`]. The number of messages done.
-    pub(crate) fn acknowledge(&mut self, cumulative: u32) -> u64 {
+    fn message_mut(&mut self, number: u64) -> Option<&mut Message> {
+        let slot = usize::try_from(number.checked_sub(self.base)?).ok()?;
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// A staged or lost chunk leaves over this path; its bytes, and whether it left before.
+    pub(crate) fn depart(&mut self, index: usize, path: usize, now: Instant) -> (usize, bool) {
+        let number = self.flight.get(index).number;
+        if let Some(message) = self.message_mut(number) {
+            message.transmitted = true;
+        }
+        self.flight.depart(index, path, now)
+    }
+
+    /// The peer has everything up to `cumulative`, which is within the bounds of the flight. The number of messages done.
+    pub(crate) fn acknowledge(&mut self, cumulative: u32, now: Instant, paces: &[Pace], gains: &mut [Gain]) -> u64 {
         let mut done = 0;
-        while !wire::after(self.first_tsn, cumulative) {
-            let Some(flight) = self.flight.pop_front() else { break };
-            self.first_tsn = self.first_tsn.wrapping_add(1);
-            if !flight.end {
-                continue;
+        let Self { flight, slots, base, live, bytes, in_engine, .. } = self;
+        flight.acknowledge(cumulative, now, paces, gains, |chunk| {
+            if !chunk.end {
+                return;
             }
-            let slot = usize::try_from(flight.number - self.base).ok().and_then(|i| self.slots.get_mut(i));
+            let slot = usize::try_from(chunk.number - *base).ok().and_then(|i| slots.get_mut(i));
             if let Some(message) = slot.and_then(Option::take) {
-                self.live -= 1;
-                self.bytes -= message.payload.len();
-                self.in_engine -= 1;
+                *live -= 1;
+                *bytes -= message.payload.len();
+                *in_engine -= 1;
                 done += 1;
             }
-        }
+        });
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.base += 1;
@@ -161,7 +148,7 @@ impl SendQueue {
 
     /// Everything not acknowledged, in the order of `send`.
     pub(crate) fn take_undelivered(&mut self) -> Vec<Undelivered> {
-        self.flight.clear();
+        self.flight = Flight::new(0);
         (self.live, self.bytes, self.in_engine) = (0, 0, 0);
         std::mem::take(&mut self.slots)
             .into_iter()
@@ -202,21 +189,39 @@ mod tests {
         prefix
     }
 
+    /// A DATA chunk as the engine makes it.
+    fn data(tsn: u32, flags: u8, prefix: Option<[u8; PREFIX_OUT]>) -> Bytes {
+        let mut chunk = vec![0, flags, 0, 0];
+        chunk.extend_from_slice(&tsn.to_be_bytes());
+        chunk.extend_from_slice(&[0; 8]);
+        chunk.extend_from_slice(prefix.as_ref().map_or(&[][..], |p| &p[..]));
+        chunk.extend_from_slice(b"abcd");
+        chunk.into()
+    }
+
+    /// Acknowledges up to here on a path that just came up.
+    fn acknowledge(queue: &mut SendQueue, cumulative: u32, now: Instant) -> u64 {
+        queue.acknowledge(cumulative, now, &[Pace::default()], &mut [Gain::default()])
+    }
+
     #[test]
     fn acknowledged_ones_are_forgotten_and_the_rest_comes_back_in_order() {
+        let now = Instant::now();
         let mut queue = SendQueue::new(u32::MAX);
         for context in 0..5 {
             queue.push(message(context));
         }
         let prefixes = [hand(&mut queue), hand(&mut queue), hand(&mut queue)];
         // The engine sends the third before the others (it was unordered), the first in two fragments across the wrap.
-        assert_eq!(queue.transmit(u32::MAX, BEGIN | END, Some(prefixes[2])), Some(Outgoing { ppid: 3, again: false }));
-        assert!(queue.transmit(0, BEGIN, Some(prefixes[0])).is_some());
-        assert!(queue.transmit(1, END, None).is_some());
-        assert_eq!(queue.transmit(0, BEGIN, Some(prefixes[0])), Some(Outgoing { ppid: 3, again: true }));
-        assert_eq!(queue.transmit(9, BEGIN, Some(prefixes[1])), None);
-        assert_eq!(queue.tsn_bounds(), (u32::MAX - 1, 1));
-        assert_eq!(queue.acknowledge(0), 1);
+        assert!(queue.stage(data(u32::MAX, BEGIN | END, Some(prefixes[2])), now));
+        assert!(queue.stage(data(0, BEGIN, Some(prefixes[0])), now));
+        assert!(queue.stage(data(1, END, None), now));
+        assert!(!queue.stage(data(9, BEGIN, Some(prefixes[1])), now), "a TSN left out");
+        let sent: Vec<_> = (0..3).map(|i| queue.depart(i, 0, now).1).collect();
+        assert_eq!(sent, [false; 3]);
+        assert!(queue.depart(1, 0, now).1, "again");
+        assert_eq!(queue.flight.bounds(), (u32::MAX - 1, 1));
+        assert_eq!(acknowledge(&mut queue, 0, now), 1);
         assert_eq!(queue.outstanding(), (4, 16));
         assert_eq!(queue.in_engine(), 2);
         let back: Vec<_> = queue.take_undelivered().iter().map(|u| (u.context, u.transmitted)).collect();
@@ -225,24 +230,40 @@ mod tests {
 
     #[test]
     fn a_fragment_leaves_after_the_one_before_was_acknowledged() {
+        let now = Instant::now();
         let mut queue = SendQueue::new(7);
         queue.push(message(1));
         let prefix = hand(&mut queue);
-        assert!(queue.transmit(7, BEGIN, Some(prefix)).is_some());
-        assert_eq!(queue.acknowledge(7), 0);
-        assert_eq!(queue.transmit(8, END, None), Some(Outgoing { ppid: 3, again: false }));
-        assert_eq!(queue.acknowledge(8), 1);
+        assert!(queue.stage(data(7, BEGIN, Some(prefix)), now));
+        queue.depart(0, 0, now);
+        assert_eq!(acknowledge(&mut queue, 7, now), 0);
+        assert!(queue.stage(data(8, END, None), now));
+        queue.depart(0, 0, now);
+        assert_eq!(acknowledge(&mut queue, 8, now), 1);
+    }
+
+    #[test]
+    fn numbered_is_not_transmitted() {
+        let mut queue = SendQueue::new(7);
+        queue.push(message(1));
+        let prefix = hand(&mut queue);
+        assert!(queue.stage(data(7, BEGIN | END, Some(prefix)), Instant::now()));
+        assert_eq!(queue.flight.bounds(), (6, 6));
+        assert!(!queue.in_flight());
+        assert!(!queue.take_undelivered()[0].transmitted);
     }
 
     #[test]
     fn nothing_twice() {
+        let now = Instant::now();
         let mut queue = SendQueue::new(7);
         queue.push(message(1));
         let prefix = hand(&mut queue);
         assert!(!queue.hand_over(|_, _| true));
-        queue.transmit(7, BEGIN | END, Some(prefix));
-        assert_eq!(queue.acknowledge(7), 1);
-        assert_eq!(queue.acknowledge(7), 0);
+        queue.stage(data(7, BEGIN | END, Some(prefix)), now);
+        queue.depart(0, 0, now);
+        assert_eq!(acknowledge(&mut queue, 7, now), 1);
+        assert_eq!(acknowledge(&mut queue, 7, now), 0);
         assert_eq!(queue.outstanding(), (0, 0));
         assert!(queue.take_undelivered().is_empty());
     }

@@ -1,8 +1,8 @@
 //! Messages: from the queue through the engine into packets, and back.
 
 use super::{Assoc, Ctx, Step};
-use crate::engine::{Engine, Input, Output, PREFIX_IN, PREFIX_OUT};
-use crate::queue::{Message, Outgoing};
+use crate::engine::{Engine, Input, Output, PREFIX_IN};
+use crate::queue::Message;
 use crate::wire::{self, Chunk, DATA_HEADER, Header, Packet, cause, flag, kind};
 use crate::{CloseReason, Config, Counters, Event, Transmit};
 use bytes::Bytes;
@@ -44,13 +44,13 @@ impl Assoc {
     /// Everything there is to send becomes packets: control chunks first, then SACK, then DATA, bundled up to the MTU.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
         self.hand_over(ctx);
-        let mut data = Vec::new();
         let mut sack = None;
         if let Some(engine) = &mut self.engine
             && !self.state.is_connecting()
         {
+            let (queue, counters) = (&mut self.queue, &mut *ctx.counters);
             engine.output(ctx.now, |output| match output {
-                Output::Data(chunk) => data.push(chunk),
+                Output::Data(chunk) => counters.engine_surprises += u64::from(!queue.stage(chunk, ctx.now)),
                 Output::Sack { cumulative, chunk } => sack = Some((cumulative, chunk)),
             });
         }
@@ -65,10 +65,11 @@ impl Assoc {
         if std::mem::take(&mut self.shutdown_due) {
             self.control(wire::chunk(kind::SHUTDOWN, 0, &[&self.peer_cumulative.to_be_bytes()]));
         }
-        if data.is_empty() && sack.is_none() && self.control.is_empty() {
+        let index = self.data_path();
+        let leaving = self.leaving(ctx, index);
+        if leaving.is_empty() && sack.is_none() && self.control.is_empty() {
             return;
         }
-        let index = self.data_path();
         let Some(path) = self.paths.get(index) else { return };
         let (from, to) = (path.from, path.to);
         let mut bundle = Bundle::new(self.header(), ctx.config.mtu, from, to);
@@ -84,45 +85,23 @@ impl Assoc {
         if let Some((_, chunk)) = sack {
             bundle.chunk(ctx.out, &chunk);
         }
-        self.bundle_data(ctx, &mut bundle, &data);
+        self.bundle_data(ctx, &mut bundle, &leaving);
         bundle.finish(ctx.out);
     }
 
-    fn bundle_data(&mut self, ctx: &mut Ctx<'_>, bundle: &mut Bundle, data: &[Bytes]) {
-        for (i, chunk) in data.iter().enumerate() {
-            let (tsn, mut flags) = (wire::u32_at(chunk, 4), chunk[1]);
-            let (prefix, user) = if flags & flag::BEGIN != 0 {
-                let Some((prefix, user)) = chunk[DATA_HEADER..].split_first_chunk::<PREFIX_OUT>() else {
-                    ctx.counters.engine_surprises += 1;
-                    continue;
-                };
-                (Some(*prefix), user)
-            } else {
-                (None, &chunk[DATA_HEADER..])
-            };
-            let Some(Outgoing { ppid, again }) = self.queue.transmit(tsn, flags, prefix) else {
-                ctx.counters.engine_surprises += 1;
-                continue;
-            };
-            ctx.counters.data_out += 1;
-            if again {
-                ctx.counters.data_retransmitted += 1;
-                // Karn's rule.
-                if self.rtt_probe.is_some_and(|(probe, _)| probe == tsn) {
-                    self.rtt_probe = None;
-                }
-            }
-            if i + 1 == data.len() {
+    fn bundle_data(&mut self, ctx: &mut Ctx<'_>, bundle: &mut Bundle, leaving: &[usize]) {
+        for (i, index) in leaving.iter().enumerate() {
+            let chunk = self.queue.flight.get(*index);
+            let mut flags = chunk.flags();
+            if i + 1 == leaving.len() {
                 // The end of the burst: an acknowledgement delayed by 200 ms would come after our RTO, and every message
                 // would go out twice (RFC 7053).
                 flags |= flag::IMMEDIATE;
-                if !again && self.rtt_probe.is_none() {
-                    self.rtt_probe = Some((tsn, ctx.now));
-                }
             }
-            bundle.tlv(ctx.out, kind::DATA, flags, &[&chunk[4..12], &ppid.to_be_bytes(), user]);
+            bundle.tlv(ctx.out, kind::DATA, flags, &[chunk.fixed(), &chunk.ppid.to_be_bytes(), chunk.user()]);
         }
-        if !data.is_empty() {
+        if let Some(last) = leaving.last() {
+            self.queue.flight.probe(*last);
             self.asked(ctx.now);
         }
     }
@@ -206,7 +185,7 @@ impl Assoc {
             ctx.counters.dropped_unexpected += 1;
             return Step::Next;
         }
-        let (acknowledged, highest) = self.queue.tsn_bounds();
+        let (acknowledged, highest) = self.queue.flight.bounds();
         let Some(sack) = Sack::parse(value, acknowledged, highest) else {
             ctx.counters.dropped_sack += 1;
             return Step::Next;
@@ -224,31 +203,10 @@ impl Assoc {
             // It is alive and has no room: unanswered probes of its window are no errors (section 6.1 A).
             self.errors = 0;
         }
-        if wire::after(sack.cumulative, acknowledged) {
-            self.acknowledge(ctx, sack.cumulative);
-        }
-        input.sack(value);
+        self.acknowledge(ctx, &sack);
+        // The engine counts what arrived out of order as outstanding; the peer's window does not have it any more.
+        input.sack(sack.cumulative, sack.rwnd.saturating_add(self.queue.flight.arrived_bytes()));
         Step::Next
-    }
-
-    /// The peer acknowledged more than before.
-    fn acknowledge(&mut self, ctx: &mut Ctx<'_>, cumulative: u32) {
-        let done = self.queue.acknowledge(cumulative);
-        ctx.counters.messages_acknowledged += done;
-        let index = self.data_path();
-        self.window.acknowledged(ctx.now, done, self.paths[index].srtt);
-        if let Some((tsn, sent)) = self.rtt_probe
-            && !wire::after(tsn, cumulative)
-        {
-            self.rtt_probe = None;
-            self.paths[index].measured(ctx.now.saturating_duration_since(sent), ctx.config);
-        }
-        self.paths[index].answered_at = Some(ctx.now);
-        self.errors = 0;
-        self.path_answered(ctx, index);
-        if !self.queue.in_flight() {
-            self.asked_at = None;
-        }
     }
 
     /// The cumulative TSN of a SHUTDOWN chunk is an acknowledgement like another (section 9.2).
@@ -293,11 +251,10 @@ impl Assoc {
         self.engine.as_ref().and_then(Engine::poll_timeout)
     }
 
-    /// The engine's timers; the number of T3-rtx expirations.
-    pub(super) fn on_engine_timeout(&mut self, ctx: &mut Ctx<'_>) -> u64 {
-        let expired = self.engine.as_mut().map_or(0, |e| e.handle_timeout(ctx.now));
-        ctx.counters.t3_expired += expired;
-        expired
+    pub(super) fn on_engine_timeout(&mut self, ctx: &Ctx<'_>) {
+        if let Some(engine) = &mut self.engine {
+            engine.handle_timeout(ctx.now);
+        }
     }
 }
 
@@ -319,7 +276,7 @@ impl Window {
         self.wanted.clamp(least, least.saturating_mul(Self::GROWTH_MAX))
     }
 
-    fn acknowledged(&mut self, now: Instant, done: u64, rtt: Option<Duration>) {
+    pub(super) fn acknowledged(&mut self, now: Instant, done: u64, rtt: Option<Duration>) {
         let since = *self.since.get_or_insert(now);
         self.done += done;
         if now.saturating_duration_since(since) >= rtt.unwrap_or_default() {
@@ -358,14 +315,16 @@ fn deliver(
 /// ```text
 /// u32 cumulative TSN | u32 a_rwnd | u16 gap blocks | u16 duplicates | blocks: u16 start, u16 end | duplicate TSNs
 /// ```
-struct Sack {
-    cumulative: u32,
+pub(super) struct Sack<'a> {
+    pub(super) cumulative: u32,
     rwnd: u32,
+    /// Gap ack blocks.
+    blocks: &'a [u8],
 }
 
-impl Sack {
+impl<'a> Sack<'a> {
     /// `None` when too short, or when its gap blocks name TSNs that are not in flight.
-    fn parse(value: &[u8], acknowledged: u32, highest: u32) -> Option<Self> {
+    fn parse(value: &'a [u8], acknowledged: u32, highest: u32) -> Option<Self> {
         if value.len() < 12 {
             return None;
         }
@@ -374,22 +333,27 @@ impl Sack {
             return None;
         }
         let cumulative = wire::u32_at(value, 0);
-        let sack = Self { cumulative, rwnd: wire::u32_at(value, 4) };
+        let sack = Self { cumulative, rwnd: wire::u32_at(value, 4), blocks: &value[12..12 + 4 * gaps] };
         if wire::after(cumulative, highest) || wire::after(acknowledged, cumulative) {
             // Judged by the caller; the blocks mean nothing then.
             return Some(sack);
         }
         let in_flight = highest.wrapping_sub(cumulative);
         let mut covered = 0;
-        for block in value[12..12 + 4 * gaps].chunks_exact(4) {
-            let (start, end) = (u32::from(wire::u16_at(block, 0)), u32::from(wire::u16_at(block, 2)));
-            // Overlapping blocks would be work without end for the engine.
+        for (start, end) in sack.gaps() {
+            let (start, end) = (u32::from(start), u32::from(end));
+            // Overlapping blocks would be work without end.
             covered += (end + 1).saturating_sub(start);
             if start == 0 || end < start || end > in_flight || covered > in_flight {
                 return None;
             }
         }
         Some(sack)
+    }
+
+    /// First and last offset of each gap ack block, from the cumulative TSN.
+    pub(super) fn gaps(&self) -> impl Iterator<Item = (u16, u16)> + use<'a> {
+        self.blocks.chunks_exact(4).map(|block| (wire::u16_at(block, 0), wire::u16_at(block, 2)))
     }
 }
 

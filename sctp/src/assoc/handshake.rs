@@ -138,9 +138,6 @@ impl Assoc {
         // Section 5.1.1: each takes the smaller of what it asked for and what the other offers.
         self.outbound_streams = ctx.config.outbound_streams.min(peer.inbound);
         self.inbound_streams = ctx.config.inbound_streams.min(peer.outbound);
-        // The handshake measured the round trip already, and its first data may be lost.
-        let rto =
-            self.paths.get(self.answered_path).map_or(Duration::from_millis(ctx.config.rto_initial_ms), |p| p.rto);
         let setup = Setup {
             local_tsn: self.local_tsn,
             remote_tsn: peer.tsn,
@@ -150,9 +147,6 @@ impl Assoc {
             inbound_streams: self.inbound_streams,
             mtu: ctx.config.mtu,
             message_bytes_max: ctx.config.message_bytes_max,
-            rto_initial_ms: u64::try_from(rto.as_millis()).unwrap_or(u64::MAX),
-            rto_min_ms: ctx.config.rto_min_ms,
-            rto_max_ms: ctx.config.rto_max_ms,
         };
         self.engine = Engine::new(&setup);
         self.engine.is_some()

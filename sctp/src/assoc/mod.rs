@@ -1,12 +1,14 @@
 //! One association: its life, paths and supervision, around the engine that moves its data.
 //!
-//! `handshake` brings it up, `data` carries messages, `close` ends it in order, `supervise` notices when the peer is gone.
+//! `handshake` brings it up, `data` carries messages, `recovery` sends again what is
+//! lost, `close` ends it in order, `supervise` notices when the peer is gone.
 //! A method that ends the association returns the reason; the [`Stack`](crate::Stack) then removes it and hands back what was
 //! not delivered.
 
 mod close;
 mod data;
 mod handshake;
+mod recovery;
 mod supervise;
 
 use crate::engine::{Engine, Input};
@@ -132,7 +134,11 @@ pub(crate) struct Assoc {
 
     // data
     sack_at: Option<Instant>,
-    rtt_probe: Option<(u32, Instant)>,
+    /// Look for losses again.
+    lost_at: Option<Instant>,
+    tail_at: Option<Instant>,
+    /// Fast recovery has begun: its first packet does not ask the congestion window.
+    fast_retransmit: bool,
     report_stream: bool,
     /// Chunks in the engine that begin or end a message not yet delivered.
     waiting_ends: usize,
@@ -181,7 +187,9 @@ impl Assoc {
             answered_path: 0,
             retry: None,
             sack_at: None,
-            rtt_probe: None,
+            lost_at: None,
+            tail_at: None,
+            fast_retransmit: false,
             report_stream: false,
             waiting_ends: 0,
             window: data::Window::default(),

@@ -56,6 +56,7 @@ impl Assoc {
             self.guard_at,
             self.sack_at,
             self.engine_timeout_at().filter(|_| !self.state.is_connecting()),
+            self.recovery_at(),
             heartbeat,
             self.silent_at(ctx),
             probe,
@@ -84,12 +85,10 @@ impl Assoc {
             self.on_sack_due(ctx);
         }
         if self.engine_timeout_at().is_some_and(|at| at <= ctx.now) {
-            for _ in 0..self.on_engine_timeout(ctx) {
-                let path = self.data_path();
-                if let Some(reason) = self.failed(ctx, path) {
-                    return Some(reason);
-                }
-            }
+            self.on_engine_timeout(ctx);
+        }
+        if let Some(reason) = self.recover(ctx) {
+            return Some(reason);
         }
         self.heartbeats(ctx)
     }
@@ -105,7 +104,7 @@ impl Assoc {
     }
 
     /// A path did not answer in time.
-    fn failed(&mut self, ctx: &mut Ctx<'_>, path: usize) -> Option<CloseReason> {
+    pub(super) fn failed(&mut self, ctx: &mut Ctx<'_>, path: usize) -> Option<CloseReason> {
         let before = self.paths[path].state;
         if self.paths[path].error(ctx.config) {
             self.path_changed(ctx, path);
@@ -125,7 +124,7 @@ impl Assoc {
         }
     }
 
-    fn path_changed(&self, ctx: &mut Ctx<'_>, path: usize) {
+    pub(super) fn path_changed(&self, ctx: &mut Ctx<'_>, path: usize) {
         let path = &self.paths[path];
         ctx.events.push_back(Event::Path { assoc: self.id, address: path.to, state: path.state });
     }
