@@ -29,15 +29,20 @@ impl ConfigError {
         Self { key: format!("{table}.{}", self.key), ..self }
     }
 
-    /// Checks `[udp] addresses`, which go into SCTP and into registrations.
+    /// Checks `[udp] addresses` and `advertise`, which go into SCTP and into registrations.
     ///
     /// # Errors
-    /// There is none, or one that is no address of a machine.
+    /// There is none, or one that is no address of a machine; not as many to advertise.
     pub fn check_addresses(udp: &DriverConfig) -> Result<(), Self> {
         let key = "udp.addresses";
         Self::unless(!udp.addresses.is_empty(), key, "give at least one own IP address")?;
         let wildcard = udp.addresses.iter().any(IpAddr::is_unspecified);
-        Self::unless(!wildcard, key, "name each own address; 0.0.0.0 and :: cannot be told to others")
+        Self::unless(!wildcard, key, "name each own address; 0.0.0.0 and :: cannot be told to others")?;
+        let (key, advertise) = ("udp.advertise", &udp.advertise);
+        let as_many = advertise.is_empty() || advertise.len() == udp.addresses.len();
+        Self::unless(as_many, key, "none, or one for each of udp.addresses, in their order")?;
+        let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+        Self::unless(advertise.iter().all(usable), key, "addresses that others send to, none of them 0.0.0.0 or [::]")
     }
 }
 

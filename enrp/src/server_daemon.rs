@@ -80,7 +80,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
 fn node(config: &Config, start: &Start) -> Node {
     let (id, seed) = identity(config.node.server_id, &start.seed);
     let local = start.local.iter().map(SocketAddr::ip).collect();
-    let mut stack = Stack::new(config.sctp.clone(), local, start.seed, start.now);
+    let mut stack = Stack::new(config.udp.with_advertised(&config.sctp), local, start.seed, start.now);
     stack.listen(config.node.port);
     tracing::info!(name = %config.node.name, server = %id, port = config.node.port, "name server ready");
     Node::new(&config.node.name, stack, Server::new(config.server.clone(), id, seed))

@@ -103,8 +103,8 @@ pub struct Pool {
     /// Registration life, seconds (RFC 5354 section 3.10); 0: infinite.
     #[schemars(range(max = i32::MAX))]
     pub life_s: u32,
-    /// IP addresses registered in place of `udp.addresses`: where gateways reach this controller when its own addresses are
-    /// translated on the way. The name server must see the controller at these, too. Empty: the own ones.
+    /// IP addresses registered in place of those of `[udp]`: where gateways reach this controller when its addresses are
+    /// translated on the way. The name server must see the controller at these, too. Empty: `udp.advertise`, else the own ones.
     #[schemars(length(max = ADVERTISE_MAX))]
     #[schemars(example = ["127.0.0.12"])]
     pub advertise: Vec<IpAddr>,

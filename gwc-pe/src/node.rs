@@ -80,12 +80,13 @@ impl Node {
         sink: RecordSink,
     ) -> Self {
         let Identity { pe, incarnation } = Identity::new(&config, &seed);
-        let mut stack = Stack::new(config.sctp.clone(), local.clone(), seed, now);
+        let mut stack = Stack::new(config.udp.with_advertised(&config.sctp), local.clone(), seed, now);
         stack.listen(config.m3ua.port);
         let jitter = seed[8..16].iter().fold(0_u64, |word, &octet| word << 8 | u64::from(octet));
         let mut machine = PeMachine::new(config.asap.clone(), PeId(pe), jitter);
         let handle = PoolHandle::from(config.pool.handle.as_str());
-        let addresses = if config.pool.advertise.is_empty() { local } else { config.pool.advertise.clone() };
+        let addresses = [&config.pool.advertise, &config.udp.advertise].into_iter().find(|known| !known.is_empty());
+        let addresses = addresses.cloned().unwrap_or(local);
         let transport =
             SctpTransport { port: config.m3ua.port, transport_use: TransportUse::DataAndControl, addresses };
         let registration = Registration {

@@ -1,6 +1,7 @@
 //! Settings of a [`Stack`](crate::Stack). All times in milliseconds.
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Settings; defaults suit a lab network with sub-second failover. RFC names and RFC defaults are in each comment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,6 +64,10 @@ pub struct Config {
     pub out_of_the_blue_per_s: u32,
     /// Whether ICMP errors count as a sign of death (RFC 6951 section 5.5).
     pub icmp: bool,
+    /// Addresses listed in INIT and INIT ACK in place of the own ones. Empty: the own ones. No key of its own: a daemon has it in
+    /// `udp.advertise`.
+    #[serde(skip)]
+    pub advertise: Vec<IpAddr>,
 }
 
 impl Default for Config {
@@ -93,6 +98,7 @@ impl Default for Config {
             associations_max: 16_384,
             out_of_the_blue_per_s: 100,
             icmp: true,
+            advertise: Vec::new(),
         }
     }
 }

@@ -121,8 +121,10 @@ pub(crate) fn init_value(tag: u32, rwnd: u32, outbound: u16, inbound: u16, tsn: 
 }
 
 /// Lists our addresses, when there are several (with one, the source address says it, and survives address translation).
-pub(crate) fn put_addresses(value: &mut Vec<u8>, local: &[IpAddr]) {
-    let listed: Vec<_> = local.iter().filter(|a| !a.is_unspecified()).collect();
+/// Behind a translation those count by which others reach us (`advertise`), when there are any.
+pub(crate) fn put_addresses(value: &mut Vec<u8>, local: &[IpAddr], advertise: &[IpAddr]) {
+    let known = if advertise.is_empty() { local } else { advertise };
+    let listed: Vec<_> = known.iter().filter(|a| !a.is_unspecified()).collect();
     if listed.len() < 2 {
         return;
     }

@@ -127,7 +127,7 @@ impl Node {
         // Counts up by one about each second: after a restart within two minutes it is higher.
         let epoch = config.node.epoch.unwrap_or((clock.ns(now) >> 30) as u8);
         let gateway = config.node.gateway;
-        let mut stack = Stack::new(config.sctp.clone(), config.udp.addresses.clone(), seed, now);
+        let mut stack = Stack::new(config.udp.with_advertised(&config.sctp), config.udp.addresses.clone(), seed, now);
         stack.listen(config.network.port);
         if config.enrp.embedded {
             stack.listen(ASAP_PORT);

@@ -39,12 +39,12 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Element number `index` of a process. Nothing is sent before its registration is given to the machine.
+    /// Element number `index` of a process, reached at `known`. Nothing is sent before its registration is given to the machine.
     pub(super) fn new(
         index: usize,
         settings: &Population,
         asap: &PeConfig,
-        local: &[IpAddr],
+        known: &[IpAddr],
         random: &mut Rng,
     ) -> Self {
         let life = match settings.life_s {
@@ -62,7 +62,7 @@ impl Member {
         let transport = SctpTransport {
             port: settings.user_port(index),
             transport_use: TransportUse::DataOnly,
-            addresses: local.to_vec(),
+            addresses: known.to_vec(),
         };
         let id = PeId(((random.next_u64() >> 32) as u32).max(1));
         Self {

@@ -99,11 +99,12 @@ impl Node {
         let word = seed[8..16].iter().fold(0_u64, |word, &octet| word << 8 | u64::from(octet));
         let mut random = Rng::new(word);
         let settings = &config.population;
+        let known = if config.udp.advertise.is_empty() { &local } else { &config.udp.advertise };
         let members = (0..settings.elements())
-            .map(|index| Member::new(index, settings, &config.asap, &local, &mut random))
+            .map(|index| Member::new(index, settings, &config.asap, known, &mut random))
             .collect();
         Self {
-            stack: Stack::new(config.sctp.clone(), local, seed, now),
+            stack: Stack::new(config.udp.with_advertised(&config.sctp), local, seed, now),
             config,
             random,
             members,

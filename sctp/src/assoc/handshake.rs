@@ -38,7 +38,7 @@ impl Assoc {
             ctx.config.inbound_streams,
             self.local_tsn,
         );
-        put_addresses(&mut value, ctx.local);
+        put_addresses(&mut value, ctx.local, &ctx.config.advertise);
         if let Some(stale_ms) = self.stale_ms {
             put_param(&mut value, param::COOKIE_PRESERVATIVE, &[&stale_ms.to_be_bytes()]);
         }

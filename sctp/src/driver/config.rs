@@ -12,6 +12,10 @@ pub struct DriverConfig {
     /// Our own addresses; one socket each. Every one must be configured on this machine (all of 127.0.0.0/8 is).
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub addresses: Vec<IpAddr>,
+    /// Addresses told to others in place of `addresses`, in INIT, INIT ACK and registrations: where they reach this process when its
+    /// own addresses are translated on the way (NAT, forwarded ports). In the order of `addresses`. Empty: the own ones.
+    #[cfg_attr(feature = "schema", schemars(example = ["127.0.0.12"]))]
+    pub advertise: Vec<IpAddr>,
     /// UDP encapsulation port (RFC 6951: 9899). 0 takes a free one, for tests.
     pub port: u16,
     /// SO_RCVBUF of each socket, bytes. 4 MB holds about 6,500 datagrams of 200 bytes.
@@ -44,6 +48,7 @@ impl Default for DriverConfig {
     fn default() -> Self {
         Self {
             addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            advertise: Vec::new(),
             port: 9899,
             receive_buffer_bytes: 4 << 20,
             send_buffer_bytes: 4 << 20,
@@ -56,5 +61,19 @@ impl Default for DriverConfig {
             capture: PathBuf::new(),
             capture_queue_datagrams: 16_384,
         }
+    }
+}
+
+impl DriverConfig {
+    /// The addresses by which others know this process.
+    #[must_use]
+    pub fn advertised(&self) -> &[IpAddr] {
+        if self.advertise.is_empty() { &self.addresses } else { &self.advertise }
+    }
+
+    /// The settings of a stack, with the addresses that it lists.
+    #[must_use]
+    pub fn with_advertised(&self, sctp: &crate::Config) -> crate::Config {
+        crate::Config { advertise: self.advertise.clone(), ..sctp.clone() }
     }
 }

@@ -135,7 +135,7 @@ impl Stack {
         };
         let mut value = init_value(ours.0, config.a_rwnd, config.outbound_streams, config.inbound_streams, ours.1);
         put_param(&mut value, param::STATE_COOKIE, &[&self.jar.seal(&cookie, now_us)]);
-        put_addresses(&mut value, &self.local);
+        put_addresses(&mut value, &self.local, &config.advertise);
         if !init.unrecognized.is_empty() {
             // Each unrecognized parameter in a parameter of its own (section 3.3.3.1).
             for parameter in Chunks(&init.unrecognized).flatten() {
