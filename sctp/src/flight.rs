@@ -220,6 +220,19 @@ impl Flight {
         if self.sent == 0 {
             self.again = false;
         }
+        self.reneged();
+    }
+
+    /// The next in sequence had been gap-acked and is not acknowledged: the peer took back what it had (section 6.2.1).
+    fn reneged(&mut self) {
+        if self.chunks.front().is_none_or(|first| first.state != State::Arrived) {
+            return;
+        }
+        for chunk in self.chunks.iter_mut().take(self.sent).filter(|c| c.state == State::Arrived) {
+            chunk.state = State::Lost;
+            self.lost += 1;
+        }
+        self.arrived = 0;
     }
 
     /// Gap ack blocks (offsets from the cumulative TSN, checked by the caller), after [`Flight::acknowledge`].
@@ -297,14 +310,6 @@ impl Flight {
                 bytes += chunk.bytes();
             }
         }
-        // A peer may take back what it gap-acked (section 6.2.1): then nothing is on the wire, and only this helps.
-        if self.lost == 0 && self.sent > 0 && self.chunks.iter().take(self.sent).all(|c| c.state == State::Arrived) {
-            for chunk in self.chunks.iter_mut().take(self.sent) {
-                chunk.state = State::Lost;
-            }
-            self.lost = self.sent;
-            self.arrived = 0;
-        }
         bytes
     }
 
@@ -327,5 +332,123 @@ fn gain(chunk: &Sent, tsn: u32, now: Instant, paces: &[Pace], gains: &mut [Gain]
     let this_one = chunk.times == 1 || took >= pace.rtt - pace.rtt / 4;
     if this_one && chunk.state == State::OnWire && gain.newest.is_none_or(|newest| newest < (chunk.at, tsn)) {
         gain.newest = Some((chunk.at, tsn));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(10);
+
+    fn ms(begin: Instant, ms: u64) -> Instant {
+        begin + Duration::from_millis(ms)
+    }
+
+    /// `count` chunks from TSN 1 on, sent over these paths, one each millisecond.
+    fn flying(begin: Instant, paths: &[usize]) -> Flight {
+        let mut flight = Flight::new(1);
+        for (i, path) in paths.iter().enumerate() {
+            let mut chunk = vec![0, flag::BEGIN | flag::END, 0, 0];
+            chunk.extend_from_slice(&flight.next_tsn().to_be_bytes());
+            chunk.resize(DATA_HEADER + 4, 0);
+            flight.stage(chunk.into(), 0, i as u64, 3, begin);
+            assert_eq!(flight.next(0), Some(i));
+            flight.depart(i, *path, ms(begin, i as u64));
+        }
+        flight
+    }
+
+    /// Takes a SACK in at `now`, then looks for losses: TSN offsets that are to be sent again, and when to look next.
+    fn sack(
+        flight: &mut Flight,
+        paces: &mut [Pace; 2],
+        cumulative: u32,
+        gaps: &[(u16, u16)],
+        now: Instant,
+    ) -> (Vec<usize>, Option<Instant>) {
+        let mut gains = [Gain::default(); 2];
+        flight.acknowledge(cumulative, now, &*paces, &mut gains, |_| {});
+        flight.gaps(gaps.iter().copied(), now, &*paces, &mut gains);
+        for (pace, gain) in paces.iter_mut().zip(gains) {
+            pace.newest = pace.newest.max(gain.newest);
+        }
+        let look = flight.find_lost(now, &*paces, |_, _, _| {});
+        let mut lost = Vec::new();
+        let mut from = 0;
+        while let Some(i) = flight.next(from).filter(|i| *i < flight.sent) {
+            lost.push(i);
+            from = i + 1;
+        }
+        (lost, look)
+    }
+
+    fn paces() -> [Pace; 2] {
+        [Pace { rtt: RTT, newest: None }; 2]
+    }
+
+    #[test]
+    fn three_miss_indications_or_a_round_trip_and_a_quarter() {
+        let begin = Instant::now();
+        let (mut flight, mut paces) = (flying(begin, &[0; 6]), paces());
+        // TSN 2 is missing. Two indications are not enough; the third is.
+        assert_eq!(sack(&mut flight, &mut paces, 1, &[(2, 2)], ms(begin, 10)).0, [0; 0]);
+        assert_eq!(
+            sack(&mut flight, &mut paces, 1, &[(2, 3)], ms(begin, 11)),
+            (vec![], Some(begin + Duration::from_micros(13_500)))
+        );
+        assert_eq!(sack(&mut flight, &mut paces, 1, &[(2, 4)], ms(begin, 12)).0, [0]);
+        // It left again at 12 ms and is lost again: nobody will say so three times, but what left at 13 ms arrives.
+        assert_eq!(flight.depart(0, 0, ms(begin, 12)), (20, true));
+        flight.depart(4, 0, ms(begin, 13));
+        assert_eq!(sack(&mut flight, &mut paces, 1, &[(2, 5)], ms(begin, 23)).0, [0; 0]);
+        assert_eq!(
+            flight.find_lost(ms(begin, 25), &paces, |path, bytes, other| assert_eq!(
+                (path, bytes, other),
+                (0, 20, false)
+            )),
+            None
+        );
+        assert_eq!(flight.next(0), Some(0));
+        flight.acknowledge(6, ms(begin, 30), &paces, &mut [Gain::default(); 2], |_| {});
+        assert!(flight.is_empty() && !flight.has_lost() && flight.arrived_bytes() == 0);
+    }
+
+    #[test]
+    fn reordering_is_no_loss() {
+        let begin = Instant::now();
+        let (mut flight, mut paces) = (flying(begin, &[0; 4]), paces());
+        assert_eq!(sack(&mut flight, &mut paces, 0, &[(2, 2)], ms(begin, 11)).0, [0; 0]);
+        assert_eq!(sack(&mut flight, &mut paces, 2, &[], ms(begin, 12)), (vec![], None));
+        // The answer to a first departure says nothing of what left before its second one.
+        flight.depart(0, 0, ms(begin, 20));
+        assert_eq!(sack(&mut flight, &mut paces, 3, &[], ms(begin, 21)), (vec![], None));
+    }
+
+    #[test]
+    fn what_left_a_round_trip_later_over_another_path_proves_a_path_dead() {
+        let begin = Instant::now();
+        let mut flight = flying(begin, &[0, 0, 1]);
+        let mut paces = paces();
+        // TSN 3 left 1 or 2 ms after the others: the paths may differ in length.
+        assert_eq!(sack(&mut flight, &mut paces, 0, &[(3, 3)], ms(begin, 20)).0, [0; 0]);
+        let mut flight = flying(begin, &[0, 0]);
+        flight.depart(1, 1, ms(begin, 13));
+        let (lost, _) = sack(&mut flight, &mut paces, 0, &[(2, 2)], ms(begin, 23));
+        assert_eq!(lost, [0]);
+    }
+
+    #[test]
+    fn a_path_that_is_given_up_loses_what_is_on_it_and_reneging_is_survived() {
+        let begin = Instant::now();
+        let mut flight = flying(begin, &[0, 1, 0]);
+        assert_eq!(flight.lost_on(0), 40);
+        assert_eq!((flight.next(0), flight.next(1)), (Some(0), Some(2)));
+        // TSN 2 and 3 arrived; then the peer has 1 only.
+        let mut flight = flying(begin, &[0, 0, 0]);
+        sack(&mut flight, &mut paces(), 0, &[(2, 3)], ms(begin, 10));
+        assert_eq!(flight.arrived_bytes(), 40);
+        sack(&mut flight, &mut paces(), 1, &[], ms(begin, 20));
+        assert_eq!((flight.next(0), flight.next(1), flight.arrived_bytes()), (Some(0), Some(1), 0));
     }
 }

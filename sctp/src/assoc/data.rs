@@ -344,7 +344,7 @@ impl<'a> Sack<'a> {
             let (start, end) = (u32::from(start), u32::from(end));
             // Overlapping blocks would be work without end.
             covered += (end + 1).saturating_sub(start);
-            if start == 0 || end < start || end > in_flight || covered > in_flight {
+            if start < 2 || end < start || end > in_flight || covered > in_flight {
                 return None;
             }
         }
@@ -423,8 +423,9 @@ mod tests {
         assert!(ok(&sack(100, &[(2, 3), (5, 10)], 0)));
         assert!(!ok(&sack(100, &[(2, 11)], 0)), "beyond the highest TSN");
         assert!(!ok(&sack(100, &[(0, 2)], 0)), "the cumulative TSN itself");
+        assert!(!ok(&sack(100, &[(1, 2)], 0)), "what the cumulative TSN should have");
         assert!(!ok(&sack(100, &[(3, 2)], 0)), "backwards");
-        assert!(!ok(&sack(100, &[(1, 6), (1, 6)], 0)), "overlapping");
+        assert!(!ok(&sack(100, &[(2, 7), (2, 7)], 0)), "overlapping");
         assert!(!ok(&sack(100, &[(2, 3)], 0)[..15]), "short");
         assert!(!ok(&sack(100, &[], 1)[..15]), "short");
         assert!(!ok(&sack(100, &[], 0)[..11]), "short");

@@ -22,8 +22,8 @@ impl Assoc {
         let mut free = if std::mem::take(&mut self.fast_retransmit) { ctx.config.mtu } else { 0 };
         let mut from = 0;
         while let Some(index) = self.queue.flight.next(from) {
-            let lost = self.queue.flight.has_lost();
-            if !self.paths[path].congestion.may_send() && !(lost && free > 0) {
+            let is_free = free > 0 && self.queue.flight.has_lost();
+            if !is_free && !self.paths[path].congestion.may_send() {
                 break;
             }
             let (bytes, again) = self.queue.depart(index, path, ctx.now);
@@ -99,9 +99,9 @@ impl Assoc {
         });
         self.fast_retransmit |= fast;
         ctx.counters.data_held_lost += lost;
-        for path in 0..self.paths.len() {
+        for path in (0..self.paths.len()).filter(|path| dead[*path]) {
             // What left later over another path came there first: an error of this path, as T3-rtx would be, only sooner.
-            if dead[path] && self.paths[path].state == PathState::Active && self.paths[path].error(ctx.config) {
+            if self.paths[path].state == PathState::Active && self.paths[path].error(ctx.config) {
                 self.path_changed(ctx, path);
             }
         }
