@@ -22,6 +22,12 @@ pub struct Config {
     pub path_max_retrans: u32,
     /// PotentiallyFailed.Max.Retrans (RFC 7829: 0).
     pub potentially_failed_max_retrans: u32,
+    /// What becomes of the primary path when it is potentially failed and data goes over another (RFC 7829 section 5, Primary
+    /// Path Switchover). false, the default of the RFC: data comes back as soon as the primary is active again. true: the path
+    /// that took over becomes the primary (Primary.Switchover.Max.Retrans = PotentiallyFailed.Max.Retrans).
+    pub primary_switchover: bool,
+    /// HB.Max.Burst: HEARTBEATs in one RTO to addresses that have not proved themselves yet (RFC 9260 section 5.4; RFC: 1).
+    pub heartbeat_burst_max: u32,
     /// HB.interval (RFC: 30,000).
     pub heartbeat_interval_ms: u64,
     /// Heartbeats a second to the idle associations that came to one port of ours, or that we opened to one port of others: with
@@ -80,6 +86,8 @@ impl Default for Config {
             association_max_retrans: 10,
             path_max_retrans: 5,
             potentially_failed_max_retrans: 0,
+            primary_switchover: false,
+            heartbeat_burst_max: 1,
             heartbeat_interval_ms: 500,
             heartbeats_per_s_max: 100,
             sack_delay_ms: 40,

@@ -70,6 +70,18 @@ pub enum PathState {
     Inactive,
 }
 
+impl PathState {
+    /// `active`, `potentially-failed` or `inactive`, as logs and admin servers say it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::PotentiallyFailed => "potentially-failed",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
 /// Why an association ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -35,7 +35,8 @@ pub use config::Config;
 pub use counters::Counters;
 pub use event::{CloseReason, Event, PathState, Undelivered};
 pub use stack::{
-    AssocId, AssocState, Connect, Datagram, Info, PathInfo, SendError, SendOptions, Stack, Transmit, Unreachable,
+    AssocId, AssocState, Connect, Datagram, Info, PathInfo, PathStats, PathView, SendError, SendOptions, Stack,
+    Transmit, Unreachable,
 };
 
 /// Payload protocol identifiers used by this project (host order; big-endian on the wire).

@@ -1,9 +1,9 @@
 //! One destination address of an association: round trip, errors, heartbeats (RFC 9260 sections 6.3, 8.2, 8.3, RFC 7829).
 
-use crate::Config;
 use crate::congestion::Congestion;
 use crate::event::PathState;
 use crate::flight::{Gain, Pace};
+use crate::{Config, PathInfo, PathStats};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,9 @@ pub(crate) struct Path {
     pub(crate) t3_at: Option<Instant>,
     /// When data left over it last.
     pub(crate) data_sent_at: Option<Instant>,
+    /// When it came into its state.
+    pub(crate) since: Instant,
+    pub(crate) stats: PathStats,
 }
 
 impl Path {
@@ -55,6 +58,25 @@ impl Path {
             newest: None,
             t3_at: None,
             data_sent_at: None,
+            since: now,
+            stats: PathStats::default(),
+        }
+    }
+
+    /// For people and metrics.
+    pub(crate) fn info(&self, primary: bool, in_use: bool) -> PathInfo {
+        PathInfo {
+            address: self.to,
+            local: self.from,
+            state: self.state,
+            since: self.since,
+            primary,
+            in_use,
+            confirmed: self.confirmed,
+            rtt: self.srtt,
+            rto: self.rto,
+            errors: self.errors,
+            stats: self.stats,
         }
     }
 

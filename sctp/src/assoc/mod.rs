@@ -112,8 +112,10 @@ pub(crate) struct Assoc {
     pub(crate) ties: (u32, u32),
     pub(crate) outbound_streams: u16,
     pub(crate) inbound_streams: u16,
-    /// The primary first; the order does not change.
+    /// In the order they were told; it does not change.
     pub(crate) paths: Vec<Path>,
+    /// Index of the primary path.
+    pub(crate) primary: usize,
     pub(crate) queue: SendQueue,
     engine: Option<Engine>,
     control: Vec<Control>,
@@ -174,6 +176,7 @@ impl Assoc {
             outbound_streams: ctx.config.outbound_streams,
             inbound_streams: ctx.config.inbound_streams,
             paths: Vec::new(),
+            primary: 0,
             queue: SendQueue::new(tsn),
             engine: None,
             control: Vec::new(),

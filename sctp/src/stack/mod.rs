@@ -5,6 +5,7 @@
 mod inbound;
 mod listener;
 mod ootb;
+mod path_info;
 mod types;
 
 use crate::assoc::{Assoc, Ctx, State, local_for};
@@ -22,9 +23,8 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-pub use types::{
-    AssocId, AssocState, Connect, Datagram, Info, PathInfo, SendError, SendOptions, Transmit, Unreachable,
-};
+pub use path_info::{PathInfo, PathStats, PathView};
+pub use types::{AssocId, AssocState, Connect, Datagram, Info, SendError, SendOptions, Transmit, Unreachable};
 
 /// First port of the dynamic range (RFC 6335 section 6).
 const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
@@ -289,7 +289,7 @@ impl Stack {
         })
     }
 
-    /// The peer's UDP encapsulation addresses, the primary first.
+    /// The peer's UDP encapsulation addresses, in the order they were told.
     #[must_use]
     pub fn addresses(&self, assoc: AssocId) -> Vec<SocketAddr> {
         self.get(assoc).map(|a| a.paths.iter().map(|p| p.to).collect()).unwrap_or_default()
@@ -300,14 +300,8 @@ impl Stack {
     pub fn info(&self, assoc: AssocId) -> Option<Info> {
         let found = self.get(assoc)?;
         let (outstanding_messages, outstanding_bytes) = found.queue.outstanding();
-        let paths = found.paths.iter().map(|p| PathInfo {
-            address: p.to,
-            state: p.state,
-            confirmed: p.confirmed,
-            rtt: p.srtt,
-            rto: p.rto,
-            errors: p.errors,
-        });
+        let in_use = found.data_path();
+        let paths = found.paths.iter().enumerate().map(|(i, p)| p.info(i == found.primary, i == in_use));
         Some(Info {
             state: self.state(assoc)?,
             local_port: found.local_port,

@@ -1,8 +1,8 @@
 //! What goes into and out of a [`Stack`](crate::Stack).
 
+use super::path_info::PathInfo;
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 /// Names an association of one [`Stack`](crate::Stack); never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,23 +95,6 @@ pub enum AssocState {
     Closing,
 }
 
-/// One of the peer's addresses, for people and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PathInfo {
-    /// The address and UDP port.
-    pub address: SocketAddr,
-    /// Its state.
-    pub state: crate::PathState,
-    /// Whether it proved itself (RFC 9260 section 5.4).
-    pub confirmed: bool,
-    /// Smoothed round trip.
-    pub rtt: Option<Duration>,
-    /// Retransmission timeout of its heartbeats.
-    pub rto: Duration,
-    /// Errors since the last answer.
-    pub errors: u32,
-}
-
 /// An association, for people and metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
@@ -123,7 +106,7 @@ pub struct Info {
     pub peer_port: u16,
     /// True when the peer started it.
     pub incoming: bool,
-    /// The peer's addresses, the primary first.
+    /// The peer's addresses, in the order they were told.
     pub paths: Vec<PathInfo>,
     /// Streams we may send on; before it is up, what we ask for.
     pub outbound_streams: u16,

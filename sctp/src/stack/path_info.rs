@@ -1,0 +1,106 @@
+//! What there is to see of the paths of an association.
+
+use crate::PathState;
+use serde::Serialize;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// One of the peer's addresses, for people and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathInfo {
+    /// The address and UDP port.
+    pub address: SocketAddr,
+    /// Our own address that talks to it.
+    pub local: IpAddr,
+    /// Its state.
+    pub state: PathState,
+    /// Since when it is in this state.
+    pub since: Instant,
+    /// It is the primary path (RFC 9260 section 6.4).
+    pub primary: bool,
+    /// Data goes there now.
+    pub in_use: bool,
+    /// Whether it proved itself (RFC 9260 section 5.4).
+    pub confirmed: bool,
+    /// Smoothed round trip.
+    pub rtt: Option<Duration>,
+    /// Its retransmission timeout (RFC 9260 section 6.3.1), backed off while it does not answer.
+    pub rto: Duration,
+    /// Errors since the last answer (RFC 9260 section 8.2).
+    pub errors: u32,
+    /// What was counted.
+    pub stats: PathStats,
+}
+
+/// What was counted on one path since the association began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct PathStats {
+    /// Packets sent to it.
+    pub packets_out: u64,
+    /// Their bytes, SCTP header included.
+    pub bytes_out: u64,
+    /// Packets that came from it.
+    pub packets_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// DATA chunks sent to it that had been sent before, to it or to another.
+    pub data_retransmitted: u64,
+    /// T3-rtx expirations charged to it (RFC 9260 section 6.3.3).
+    pub timeouts: u64,
+    /// HEARTBEAT chunks sent to it.
+    pub heartbeats_out: u64,
+    /// HEARTBEAT chunks it did not answer in time.
+    pub heartbeats_lost: u64,
+    /// How often it left the state active.
+    pub failures: u64,
+}
+
+/// A path as shown in JSON by the admin servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PathView {
+    /// The peer's address and UDP port.
+    pub address: SocketAddr,
+    /// Our own address.
+    pub local: IpAddr,
+    /// `active`, `potentially-failed` or `inactive`.
+    pub state: &'static str,
+    /// For how long, in milliseconds.
+    pub state_ms: u64,
+    /// See [`PathInfo::primary`].
+    pub primary: bool,
+    /// See [`PathInfo::in_use`].
+    pub in_use: bool,
+    /// See [`PathInfo::confirmed`].
+    pub confirmed: bool,
+    /// Smoothed round trip in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_us: Option<u64>,
+    /// Retransmission timeout in milliseconds.
+    pub rto_ms: u64,
+    /// See [`PathInfo::errors`].
+    pub errors: u32,
+    /// What was counted.
+    #[serde(flatten)]
+    pub stats: PathStats,
+}
+
+impl PathInfo {
+    /// As the admin servers show it.
+    #[must_use]
+    pub fn view(&self, now: Instant) -> PathView {
+        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        PathView {
+            address: self.address,
+            local: self.local,
+            state: self.state.name(),
+            state_ms: ms(now.saturating_duration_since(self.since)),
+            primary: self.primary,
+            in_use: self.in_use,
+            confirmed: self.confirmed,
+            rtt_us: self.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            rto_ms: ms(self.rto),
+            errors: self.errors,
+            stats: self.stats,
+        }
+    }
+}
