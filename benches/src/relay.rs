@@ -7,7 +7,7 @@ use m3ua_lite::asp_peer::{AspConfig, AspPeer};
 use m3ua_lite::session::sls_stream;
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode, one_context};
 use sctp::driver::Node as _;
-use sctp::{AssocId, ClockAnchor, Connect, Datagram, Event, SendOptions, Stack, Transmit, ppid};
+use sctp::{AssocId, BackendKind, ClockAnchor, Connect, Datagram, Event, Output, SendOptions, Stack, Transmit, ppid};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -60,10 +60,17 @@ impl Relay {
             traffic_mode: Some(TrafficMode::Loadshare),
             t_ack_ms: 500,
         });
-        let birth = sg::Birth { now, clock, seed: [2; 32], record: RecordSink::Off };
+        let birth = sg::Birth { now, clock, seed: [2; 32], backend: BackendKind::Udp, record: RecordSink::Off };
         let gateway = sg::Node::new(gateway_config(), birth);
-        let controller =
-            gwc_pe::node::Node::new(controller_config(), [3; 32], clock, now, vec![CONTROLLER], RecordSink::Off);
+        let controller = gwc_pe::node::Node::new(
+            controller_config(),
+            [3; 32],
+            clock,
+            now,
+            vec![CONTROLLER],
+            BackendKind::Udp,
+            RecordSink::Off,
+        );
         let mut relay = Self { now, start: now, network, assoc, streams: 0, asp, gateway, controller, sent: 0 };
         for _ in 0..STEPS_MAX {
             if relay.asp.state() == AspState::Active && relay.gateway.active_controllers() == 1 {
@@ -129,11 +136,11 @@ impl Relay {
         }
         // Records are off: this is what the driver does before it sends.
         self.gateway.flush(now).expect("no file");
-        while let Some(transmit) = self.gateway.poll_transmit(now) {
+        while let Some(transmit) = self.gateway.poll_output(now).and_then(Output::packet) {
             self.deliver(GATEWAY, transmit);
         }
         self.controller.flush(now).expect("no file");
-        while let Some(transmit) = self.controller.poll_transmit(now) {
+        while let Some(transmit) = self.controller.poll_output(now).and_then(Output::packet) {
             self.deliver(CONTROLLER, transmit);
         }
     }
@@ -143,10 +150,10 @@ impl Relay {
         if to.ip() == NETWORK {
             self.network.handle_datagram(self.now, datagram);
         } else if to.ip() == GATEWAY {
-            self.gateway.handle_datagram(self.now, datagram);
+            self.gateway.handle_input(self.now, datagram.into());
         } else {
             assert_eq!(to.ip(), CONTROLLER, "nobody else is there");
-            self.controller.handle_datagram(self.now, datagram);
+            self.controller.handle_input(self.now, datagram.into());
         }
     }
 

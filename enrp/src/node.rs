@@ -4,7 +4,7 @@
 use crate::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Kind, Metrics};
 use crate::server::{ClientId, Event, Server, ServerSnapshot};
 use asap::wire::{PeId, PoolHandle};
-use sctp::{AssocId, Datagram, SendError, SendOptions, Stack, Transmit, Unreachable, ppid};
+use sctp::{AssocId, Associations, Input, Output, SendError, SendOptions, ppid};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -15,7 +15,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Node {
     name: String,
-    stack: Stack,
+    stack: Box<dyn Associations>,
     server: Server,
     /// Where each client is: its IP addresses with its SCTP port.
     clients: BTreeMap<AssocId, Vec<SocketAddr>>,
@@ -47,9 +47,9 @@ struct NodeSnapshot<'a> {
 }
 
 impl Node {
-    /// Takes a stack that listens on the ASAP port, and the machine.
+    /// Takes associations that listen on the ASAP port, and the machine.
     #[must_use]
-    pub fn new(name: &str, stack: Stack, server: Server) -> Self {
+    pub fn new(name: &str, stack: Box<dyn Associations>, server: Server) -> Self {
         let (clients, counters) = (BTreeMap::new(), Counters::default());
         Self { name: name.to_owned(), stack, server, clients, counters, stopping: false }
     }
@@ -198,13 +198,8 @@ impl Node {
 impl sctp::driver::Node for Node {
     type Command = DaemonCommand;
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.pump(now);
-    }
-
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
         self.pump(now);
     }
 
@@ -227,8 +222,8 @@ impl sctp::driver::Node for Node {
         Ok(())
     }
 
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

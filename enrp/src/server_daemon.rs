@@ -6,7 +6,6 @@ use crate::node::Node;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
 use schemars::JsonSchema;
-use sctp::Stack;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -80,7 +79,9 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
 fn node(config: &Config, start: &Start) -> Node {
     let (id, seed) = identity(config.node.server_id, &start.seed);
     let local = start.local.iter().map(SocketAddr::ip).collect();
-    let mut stack = Stack::new(config.udp.with_advertised(&config.sctp), local, start.seed, start.now);
+    let Start { now, seed: random, backend, .. } = *start;
+    let mut stack =
+        sctp::associations(backend, config.udp.with_advertised(&config.sctp), local, config.udp.port, random, now);
     stack.listen(config.node.port);
     tracing::info!(name = %config.node.name, server = %id, port = config.node.port, "name server ready");
     Node::new(&config.node.name, stack, Server::new(config.server.clone(), id, seed))

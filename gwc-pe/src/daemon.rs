@@ -31,7 +31,8 @@ fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
     let sink = RecordSink::in_directory(&config.node.records, &Record::file_name(pe, incarnation))?;
     let local = start.local.iter().map(SocketAddr::ip).collect();
     let recorded = recorded_calls(&config.call.recorded_calls)?;
-    Ok(Node::new(config.clone(), start.seed, start.clock, start.now, local, sink).with_recorded_calls(recorded))
+    let Start { now, clock, seed, backend, .. } = *start;
+    Ok(Node::new(config.clone(), seed, clock, now, local, backend, sink).with_recorded_calls(recorded))
 }
 
 fn recorded_calls(path: &Path) -> Result<RecordedCalls, DaemonError> {

@@ -11,8 +11,8 @@ use asap::wire::{PeId, PoolHandle, SctpTransport, Transport, TransportUse};
 use asap::{ConnId, PeEvent, PeMachine, Transmit as AsapTransmit};
 use enrp::daemon::{DaemonCommand, RecordSink};
 use sctp::{
-    AssocId, ClockAnchor, CloseReason, Connect, Datagram, Event, SendError, SendOptions, Stack, Transmit, Unreachable,
-    ppid,
+    AssocId, Associations, BackendKind, ClockAnchor, CloseReason, Connect, Event, Input, Output, SendError,
+    SendOptions, ppid,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -35,7 +35,7 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub struct Node {
     pub(crate) shared: Shared,
-    pub(crate) stack: Stack,
+    pub(crate) stack: Box<dyn Associations>,
     pub(crate) pe: PeMachine,
     pub(crate) handle: PoolHandle,
     pub(crate) roles: BTreeMap<AssocId, Role>,
@@ -77,10 +77,18 @@ impl Node {
         clock: ClockAnchor,
         now: Instant,
         local: Vec<IpAddr>,
+        backend: BackendKind,
         sink: RecordSink,
     ) -> Self {
         let Identity { pe, incarnation } = Identity::new(&config, &seed);
-        let mut stack = Stack::new(config.udp.with_advertised(&config.sctp), local.clone(), seed, now);
+        let mut stack = sctp::associations(
+            backend,
+            config.udp.with_advertised(&config.sctp),
+            local.clone(),
+            config.udp.port,
+            seed,
+            now,
+        );
         stack.listen(config.m3ua.port);
         let jitter = seed[8..16].iter().fold(0_u64, |word, &octet| word << 8 | u64::from(octet));
         let mut machine = PeMachine::new(config.asap.clone(), PeId(pe), jitter);
@@ -413,13 +421,8 @@ impl Node {
 impl sctp::driver::Node for Node {
     type Command = DaemonCommand;
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.pump(now);
-    }
-
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
         self.pump(now);
     }
 
@@ -447,12 +450,12 @@ impl sctp::driver::Node for Node {
     fn flush(&mut self, now: Instant) -> io::Result<()> {
         self.send_all(now);
         self.pump(now);
-        // The stack holds what is to be sent; it leaves through `poll_transmit`, after this write.
+        // The stack holds what is to be sent; it leaves through `poll_output`, after this write.
         self.shared.record.flush()
     }
 
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

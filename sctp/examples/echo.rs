@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 use sctp::driver::{DriverConfig, Node, Sockets, Tap, run};
-use sctp::{AssocId, CloseReason, Config, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable};
+use sctp::{AssocId, Associations, CloseReason, Config, Connect, Event, Input, Output, SendOptions, Stack};
 use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 use std::fs::File;
@@ -24,7 +24,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 struct Echo {
-    stack: Stack,
+    stack: Box<dyn Associations>,
     /// Messages and bytes of each association.
     traffic: HashMap<AssocId, (u64, usize)>,
     /// Associations that are still to end.
@@ -109,12 +109,8 @@ impl Echo {
 impl Node for Echo {
     type Command = ();
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.events(now);
-    }
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
         self.events(now);
     }
     fn handle_command(&mut self, _: Instant, (): ()) {}
@@ -125,8 +121,8 @@ impl Node for Echo {
     fn flush(&mut self, _: Instant) -> io::Result<()> {
         Ok(())
     }
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
     fn poll_timeout(&self) -> Option<Instant> {
         self.stack.poll_timeout()
@@ -172,7 +168,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             0
         }
     };
-    let node = Echo { stack, traffic: HashMap::new(), left, messages, expected: Default::default(), good: true };
+    let node = Echo {
+        stack: Box::new(stack),
+        traffic: HashMap::new(),
+        left,
+        messages,
+        expected: Default::default(),
+        good: true,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (_commands, receiver) = mpsc::channel(1);
     let node = runtime.block_on(run(node, sockets, receiver, tap))?;

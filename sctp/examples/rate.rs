@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use sctp::driver::{DriverConfig, Node, Sockets, Tap, run};
-use sctp::{AssocId, Config, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable};
+use sctp::{AssocId, Associations, Config, Connect, Event, Input, Output, SendOptions, Stack};
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 /// Sends while it has an association and a goal, receives in any case.
 struct Peer {
-    stack: Stack,
+    stack: Box<dyn Associations>,
     assoc: Option<AssocId>,
     message: Bytes,
     outstanding: usize,
@@ -55,11 +55,8 @@ impl Peer {
 impl Node for Peer {
     type Command = ();
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-    }
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
     }
     fn handle_command(&mut self, _: Instant, (): ()) {
         self.stopped = true;
@@ -71,8 +68,8 @@ impl Node for Peer {
         self.work(now);
         Ok(())
     }
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
     fn poll_timeout(&self) -> Option<Instant> {
         self.stack.poll_timeout()
@@ -106,7 +103,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             stack.connect(Instant::now(), Connect { peer, peer_port: 2905, local_port: None })?;
         }
         let (message, received) = (vec![7; bytes].into(), Arc::clone(&received));
-        let peer = Peer { stack, assoc: None, message, outstanding, sent: 0, received, stopped: false };
+        let peer =
+            Peer { stack: Box::new(stack), assoc: None, message, outstanding, sent: 0, received, stopped: false };
         let (stop, commands) = mpsc::channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let work = move || runtime.block_on(run(peer, sockets, commands, tap)).map(|_| ());

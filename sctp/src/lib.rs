@@ -13,6 +13,7 @@
 //! I-DATA (RFC 8260), ECN, path MTU discovery. They are not announced, and their chunks are answered as unknown ones.
 
 mod assoc;
+mod associations;
 mod clock;
 pub mod config;
 mod congestion;
@@ -24,12 +25,14 @@ mod engine;
 pub mod event;
 mod flight;
 mod init;
+pub mod kernel;
 mod path;
 mod queue;
 mod rng;
 mod stack;
 mod wire;
 
+pub use associations::{Associations, BackendKind, Input, Output, Transport, associations};
 pub use clock::ClockAnchor;
 pub use config::Config;
 pub use counters::Counters;

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use sctp::driver::{DriverConfig, DriverCounters, Node, Sockets, Tap, run};
-use sctp::{Datagram, Transmit, Unreachable};
+use sctp::{Datagram, Input, Output, Transmit, Unreachable};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -75,14 +75,20 @@ impl Echo {
 impl Node for Echo {
     type Command = Command;
 
-    fn handle_datagram(&mut self, _: Instant, datagram: Datagram) {
-        self.flushed = false;
-        self.out.push_back(Transmit { from: datagram.to, to: datagram.from, payload: datagram.payload.clone() });
-        self.datagrams.push(datagram);
-        self.check();
-    }
-    fn handle_unreachable(&mut self, _: Instant, error: &Unreachable) {
-        self.errors.push(error.clone());
+    fn handle_input(&mut self, _: Instant, input: Input) {
+        match input {
+            Input::Packet(datagram) => {
+                self.flushed = false;
+                self.out.push_back(Transmit {
+                    from: datagram.to,
+                    to: datagram.from,
+                    payload: datagram.payload.clone(),
+                });
+                self.datagrams.push(datagram);
+            }
+            Input::Unreachable(error) => self.errors.push(error),
+            Input::Kernel(notice) => panic!("{notice:?}"),
+        }
         self.check();
     }
     fn handle_command(&mut self, _: Instant, command: Command) {
@@ -108,10 +114,10 @@ impl Node for Echo {
         self.flushed = true;
         if self.flush_fails { Err(io::Error::other("disk full")) } else { Ok(()) }
     }
-    fn poll_transmit(&mut self, _: Instant) -> Option<Transmit> {
+    fn poll_output(&mut self, _: Instant) -> Option<Output> {
         let next = self.out.pop_front()?;
         assert!(self.flushed, "sent before it was flushed");
-        Some(next)
+        Some(Output::Packet(next))
     }
     fn poll_timeout(&self) -> Option<Instant> {
         self.ticks.map(|(due, _)| due)

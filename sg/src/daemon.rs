@@ -22,5 +22,6 @@ pub fn main() -> ExitCode {
 fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
     let record = RecordSink::in_directory(&config.node.records, &format!("sg-{}.csv", config.node.gateway))?;
     tracing::info!(name = %config.node.name, pools = config.application_servers.len(), "signaling gateway ready");
-    Ok(Node::new(config.clone(), Birth { now: start.now, clock: start.clock, seed: start.seed, record }))
+    let Start { now, clock, seed, backend, .. } = *start;
+    Ok(Node::new(config.clone(), Birth { now, clock, seed, backend, record }))
 }

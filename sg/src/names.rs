@@ -9,7 +9,7 @@ use asap::{ConnId, HuntConfig, PuConfig, PuEvent, PuMachine, Transmit};
 use bytes::Bytes;
 use enrp::{ClientId, Server};
 use rustc_hash::FxHashMap;
-use sctp::{AssocId, CloseReason, Connect, SendError, SendOptions, Stack, ppid};
+use sctp::{AssocId, Associations, CloseReason, Connect, SendError, SendOptions, ppid};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -118,7 +118,7 @@ impl Names {
     }
 
     /// Moves messages between pool user, server and associations until none is left.
-    pub(crate) fn pump(&mut self, now: Instant, stack: &mut Stack) {
+    pub(crate) fn pump(&mut self, now: Instant, stack: &mut dyn Associations) {
         loop {
             let mut idle = true;
             while let Some(transmit) = self.user.poll_transmit() {
@@ -141,7 +141,7 @@ impl Names {
         }
     }
 
-    fn transmit(&mut self, now: Instant, stack: &mut Stack, transmit: Transmit) {
+    fn transmit(&mut self, now: Instant, stack: &mut dyn Associations, transmit: Transmit) {
         match transmit {
             Transmit::Connect { conn, server } => {
                 let peer = server.addresses.iter().map(|ip| SocketAddr::new(*ip, self.udp_port)).collect();
@@ -170,7 +170,7 @@ impl Names {
         }
     }
 
-    fn answer(&mut self, now: Instant, stack: &mut Stack, client: ClientId, bytes: Bytes) {
+    fn answer(&mut self, now: Instant, stack: &mut dyn Associations, client: ClientId, bytes: Bytes) {
         if client == ClientId::LOCAL {
             return self.user.handle_received(now, ConnId::EMBEDDED, &bytes);
         }

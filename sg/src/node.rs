@@ -15,7 +15,7 @@ use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
 use rustc_hash::FxHashMap;
 use sctp::{
-    AssocId, ClockAnchor, Connect, Datagram, Event, SendError, SendOptions, Stack, Transmit, Unreachable, ppid,
+    AssocId, Associations, BackendKind, ClockAnchor, Connect, Event, Input, Output, SendError, SendOptions, ppid,
 };
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -37,7 +37,7 @@ enum Role {
 /// The associations.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) stack: Stack,
+    pub(crate) stack: Box<dyn Associations>,
     udp_port: u16,
 }
 
@@ -70,6 +70,8 @@ pub struct Birth {
     pub clock: ClockAnchor,
     /// Randomness: from the operating system, or a simulation's.
     pub seed: [u8; 32],
+    /// Who carries the associations.
+    pub backend: BackendKind,
     /// Where the record goes.
     pub record: RecordSink,
 }
@@ -122,12 +124,14 @@ impl Node {
     /// A gateway with this configuration, which must be valid ([`Config::check`]).
     #[must_use]
     pub fn new(config: Config, birth: Birth) -> Self {
-        let Birth { now, clock, seed, record } = birth;
+        let Birth { now, clock, seed, backend, record } = birth;
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| seed[at + i]));
         // Counts up by one about each second: after a restart within two minutes it is higher.
         let epoch = config.node.epoch.unwrap_or((clock.ns(now) >> 30) as u8);
         let gateway = config.node.gateway;
-        let mut stack = Stack::new(config.udp.with_advertised(&config.sctp), config.udp.addresses.clone(), seed, now);
+        let local = config.udp.addresses.clone();
+        let mut stack =
+            sctp::associations(backend, config.udp.with_advertised(&config.sctp), local, config.udp.port, seed, now);
         stack.listen(config.network.port);
         if config.enrp.embedded {
             stack.listen(ASAP_PORT);
@@ -200,7 +204,7 @@ impl Node {
     /// Moves everything to where it belongs until nothing moves.
     fn settle(&mut self, now: Instant) {
         loop {
-            self.names.pump(now, &mut self.wire.stack);
+            self.names.pump(now, &mut *self.wire.stack);
             self.follow_elements(now);
             let Some(event) = self.wire.stack.poll_event() else { break };
             self.association_event(now, event);
@@ -413,13 +417,8 @@ fn affected(server: &config::As) -> Vec<AffectedPc> {
 impl sctp::driver::Node for Node {
     type Command = DaemonCommand;
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.wire.stack.handle_datagram(now, datagram);
-        self.settle(now);
-    }
-
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.wire.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.wire.stack.handle_input(now, input);
         self.settle(now);
     }
 
@@ -453,8 +452,8 @@ impl sctp::driver::Node for Node {
         self.record.flush()
     }
 
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.wire.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.wire.stack.poll_output(now)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

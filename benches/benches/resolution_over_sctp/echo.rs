@@ -4,7 +4,7 @@ use bytes::Bytes;
 use enrp::daemon::{self, DaemonCommand, DaemonConfig};
 use scenarios::resolve::client::{Answer, Questions};
 use sctp::driver::{DriverConfig, Node};
-use sctp::{Config, Datagram, Event, SendOptions, Stack, Transmit, Unreachable};
+use sctp::{Associations, Config, Event, Input, Output, SendOptions};
 use std::io;
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -41,7 +41,8 @@ pub(crate) fn main() -> ExitCode {
     let daemon = DaemonConfig { parent_pid, ..DaemonConfig::default() };
     let udp = DriverConfig { addresses: vec![address], ..DriverConfig::default() };
     let result = daemon::run_daemon("echo", &daemon, &udp, |start| {
-        let mut stack = Stack::new(Config::default(), vec![address], start.seed, start.now);
+        let mut stack =
+            sctp::associations(start.backend, Config::default(), vec![address], udp.port, start.seed, start.now);
         stack.listen(super::processes::SCTP_PORT);
         Ok(Server { stack, answer: Bytes::from(vec![0x5a; ANSWER_BYTES]), stopped: false })
     });
@@ -49,7 +50,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 struct Server {
-    stack: Stack,
+    stack: Box<dyn Associations>,
     answer: Bytes,
     stopped: bool,
 }
@@ -69,13 +70,8 @@ impl Server {
 impl Node for Server {
     type Command = DaemonCommand;
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.pump(now);
-    }
-
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
         self.pump(now);
     }
 
@@ -92,8 +88,8 @@ impl Node for Server {
         Ok(())
     }
 
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -3,8 +3,8 @@
 use super::admin::AdminServer;
 use super::{AdminRequest, DaemonConfig, DaemonError, clock_anchor, os_seed};
 use nix::sys::signal::Signal;
-use sctp::ClockAnchor;
 use sctp::driver::{DriverConfig, Node, Sockets, Tap};
+use sctp::{BackendKind, ClockAnchor};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +31,8 @@ pub struct Start {
     pub clock: ClockAnchor,
     /// Randomness from the operating system.
     pub seed: [u8; 32],
+    /// Who carries the associations.
+    pub backend: BackendKind,
     /// The bound addresses with their UDP port.
     pub local: Vec<SocketAddr>,
 }
@@ -70,7 +72,8 @@ where
         let sockets = Sockets::bind(udp)?;
         let tap = tap(name, udp, &sockets)?;
         let clock = clock_anchor();
-        let start = Start { now: clock.instant, clock, seed: os_seed()?, local: sockets.local() };
+        let start =
+            Start { now: clock.instant, clock, seed: os_seed()?, backend: sockets.kind(), local: sockets.local() };
         let node = make(&start)?;
         tracing::info!(
             "{name}: UDP {:?}, admin {}",

@@ -6,7 +6,7 @@ use asap::{ConnId, PeConfig, PeMachine, PuConfig, PuMachine, ServerAddress, pool
 use enrp::node::Node;
 use enrp::{Server, ServerConfig};
 use sctp::driver::Node as _;
-use sctp::{AssocId, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid};
+use sctp::{AssocId, Connect, Datagram, Event, Output, SendOptions, Stack, Transmit, Unreachable, ppid};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -148,10 +148,10 @@ impl<M: Machine> Host for Client<M> {
 
 impl Host for Node {
     fn datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.handle_datagram(now, datagram);
+        self.handle_input(now, datagram.into());
     }
     fn unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.handle_unreachable(now, error);
+        self.handle_input(now, error.clone().into());
     }
     fn timeout(&mut self, now: Instant) {
         self.handle_timeout(now);
@@ -160,7 +160,7 @@ impl Host for Node {
         self.poll_timeout()
     }
     fn transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.poll_transmit(now)
+        self.poll_output(now).and_then(Output::packet)
     }
 }
 
@@ -356,5 +356,5 @@ impl Lab {
 fn name_server(config: ServerConfig, now: Instant) -> Node {
     let mut stack = Stack::new(sctp::Config::default(), vec![ip(SERVER)], [SERVER; 32], now);
     stack.listen(asap::wire::ASAP_PORT);
-    Node::new("enrp", stack, Server::new(config, ServerId(0x0909), 3))
+    Node::new("enrp", Box::new(stack), Server::new(config, ServerId(0x0909), 3))
 }

@@ -11,7 +11,10 @@ use gwc_pe::node::Node;
 use m3ua_lite::session::{CorrelationId, GroupKey, HEARTBEAT_MAX, Heartbeat, stream_for};
 use m3ua_lite::wire::{Beat, Data, Message, ProtocolData};
 use sctp::driver::Node as _;
-use sctp::{AssocId, ClockAnchor, CloseReason, Connect, Datagram, Event, SendOptions, Stack, Transmit, ppid};
+use sctp::{
+    AssocId, BackendKind, ClockAnchor, CloseReason, Connect, Datagram, Event, Output, SendOptions, Stack, Transmit,
+    ppid,
+};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -173,9 +176,10 @@ impl World {
         change(&mut config);
         let mut listener = Stack::new(sctp::Config::default(), vec![SERVER.into()], [1; 32], now);
         listener.listen(3863);
-        let server = enrp::node::Node::new("enrp", listener, Server::new(ServerConfig::default(), ServerId(1), 1));
+        let server =
+            enrp::node::Node::new("enrp", Box::new(listener), Server::new(ServerConfig::default(), ServerId(1), 1));
         let memory = RecordSink::Memory(Vec::new());
-        let controller = Node::new(config, [2; 32], clock, now, vec![CONTROLLER.into()], memory);
+        let controller = Node::new(config, [2; 32], clock, now, vec![CONTROLLER.into()], BackendKind::Udp, memory);
         let (gateway, wire) = (Gateway::new(now), VecDeque::new());
         Self { controller, gateway, cut_name_server: false, server, now, wire, loss, random: seed.max(1) }
     }
@@ -212,8 +216,8 @@ impl World {
         self.server.flush(self.now).unwrap();
         self.gateway.pump(self.now);
         let mut out = Vec::new();
-        out.extend(std::iter::from_fn(|| self.controller.poll_transmit(self.now)));
-        out.extend(std::iter::from_fn(|| self.server.poll_transmit(self.now)));
+        out.extend(std::iter::from_fn(|| self.controller.poll_output(self.now).and_then(Output::packet)));
+        out.extend(std::iter::from_fn(|| self.server.poll_output(self.now).and_then(Output::packet)));
         out.extend(std::iter::from_fn(|| self.gateway.stack.poll_transmit(self.now)));
         for transmit in out {
             let server = IpAddr::from(SERVER);
@@ -229,9 +233,9 @@ impl World {
         let to = transmit.to.ip();
         let datagram = Datagram { from: SocketAddr::new(transmit.from, 9899), to, payload: transmit.payload };
         if to == IpAddr::from(CONTROLLER) {
-            self.controller.handle_datagram(self.now, datagram);
+            self.controller.handle_input(self.now, datagram.into());
         } else if to == IpAddr::from(SERVER) {
-            self.server.handle_datagram(self.now, datagram);
+            self.server.handle_input(self.now, datagram.into());
         } else {
             self.gateway.stack.handle_datagram(self.now, datagram);
         }
@@ -297,7 +301,8 @@ impl World {
     pub(crate) fn controller_gets_garbage(&mut self, round: u32) {
         let payload: Vec<u8> = (0..round % 90).map(|_| self.draw() as u8).collect();
         let from = SocketAddr::new(GATEWAY.into(), 9899);
-        self.controller.handle_datagram(self.now, Datagram { from, to: CONTROLLER.into(), payload: payload.into() });
+        let datagram = Datagram { from, to: CONTROLLER.into(), payload: payload.into() };
+        self.controller.handle_input(self.now, datagram.into());
     }
 
     pub(crate) fn stop(&mut self) {

@@ -15,7 +15,6 @@ use enrp::daemon::{RecordFile, clock_anchor, os_seed};
 use node::{Command, NetworkNode, PeerConfig, Shared};
 use pace::Pace;
 use plain::{Plain, PlainConfig};
-use sctp::Stack;
 use sctp::driver::{DriverConfig, Sockets};
 use source::{GeneratedSource, Source};
 use std::net::SocketAddr;
@@ -84,15 +83,16 @@ pub(crate) fn start_source(
     let seed = os_seed()?;
     let (commands, inbox) = mpsc::channel(64);
     let clock = clock_anchor();
-    let stack = Stack::new(sctp::Config::default(), vec![local.ip()], seed, clock.instant);
-    let peer = PeerConfig { gateway, routing_context, t_ack_ms: T_ACK_MS };
-    let node = NetworkNode::new(peer, stack, source, record, clock);
-    let shared = node.shared();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let sockets = {
         let _in_runtime = runtime.enter();
         Sockets::bind(&driver)?
     };
+    let (ips, now) = (vec![local.ip()], clock.instant);
+    let stack = sctp::associations(sockets.kind(), sctp::Config::default(), ips, local.port(), seed, now);
+    let peer = PeerConfig { gateway, routing_context, t_ack_ms: T_ACK_MS };
+    let node = NetworkNode::new(peer, stack, source, record, clock);
+    let shared = node.shared();
     let thread = std::thread::Builder::new().name("network".into()).spawn(move || -> anyhow::Result<()> {
         runtime.block_on(sctp::driver::run(node, sockets, inbox, None))?;
         Ok(())

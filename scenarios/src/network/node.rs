@@ -8,7 +8,7 @@ use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
 use m3ua_lite::session::{FlowRecord, sls_stream};
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode, one_context};
-use sctp::{AssocId, ClockAnchor, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid};
+use sctp::{AssocId, Associations, ClockAnchor, Connect, Event, Output, SendOptions, ppid};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
@@ -65,7 +65,7 @@ impl Link {
 /// See the module.
 pub(crate) struct NetworkNode {
     config: PeerConfig,
-    stack: Stack,
+    stack: Box<dyn Associations>,
     link: Link,
     asp: AspPeer,
     source: Box<dyn Source>,
@@ -123,7 +123,7 @@ impl NetworkNode {
     /// A node that connects at its first timeout.
     pub(crate) fn new(
         config: PeerConfig,
-        stack: Stack,
+        stack: Box<dyn Associations>,
         source: Box<dyn Source>,
         record: RecordFile,
         clock: ClockAnchor,
@@ -333,12 +333,8 @@ fn encode(message: &Message<'_>) -> Bytes {
 impl sctp::driver::Node for NetworkNode {
     type Command = Command;
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.work(now);
-    }
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: sctp::Input) {
+        self.stack.handle_input(now, input);
         self.work(now);
     }
     fn handle_command(&mut self, now: Instant, command: Command) {
@@ -361,8 +357,8 @@ impl sctp::driver::Node for NetworkNode {
         self.publish();
         self.record.flush()
     }
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
     fn poll_timeout(&self) -> Option<Instant> {
         let retry = match self.link {

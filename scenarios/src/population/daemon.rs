@@ -24,7 +24,7 @@ pub fn main() -> ExitCode {
         config.check()?;
         daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start| {
             let local = start.local.iter().map(SocketAddr::ip).collect();
-            Ok(Node::new(config.clone(), start.seed, start.now, local))
+            Ok(Node::new(config.clone(), start.seed, start.now, local, start.backend))
         })
         .map(drop)
     })

@@ -6,7 +6,7 @@ use asap::policy::Rng;
 use asap::{ConnId, PeEvent, Transmit as AsapTransmit};
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Metrics};
 use rustc_hash::FxHashMap;
-use sctp::{AssocId, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid};
+use sctp::{AssocId, Associations, BackendKind, Connect, Event, Input, Output, SendOptions, ppid};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io;
@@ -20,7 +20,7 @@ const BEHIND_MAX: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Node {
     config: Config,
-    stack: Stack,
+    stack: Box<dyn Associations>,
     random: Rng,
     members: Vec<Member>,
     /// Whose association it is, with the name its machine gave it.
@@ -95,7 +95,7 @@ pub struct State {
 impl Node {
     /// Elements that register from `now` on. `local` are their addresses, `seed` is random.
     #[must_use]
-    pub fn new(config: Config, seed: [u8; 32], now: Instant, local: Vec<IpAddr>) -> Self {
+    pub fn new(config: Config, seed: [u8; 32], now: Instant, local: Vec<IpAddr>, backend: BackendKind) -> Self {
         let word = seed[8..16].iter().fold(0_u64, |word, &octet| word << 8 | u64::from(octet));
         let mut random = Rng::new(word);
         let settings = &config.population;
@@ -104,7 +104,14 @@ impl Node {
             .map(|index| Member::new(index, settings, &config.asap, known, &mut random))
             .collect();
         Self {
-            stack: Stack::new(config.udp.with_advertised(&config.sctp), local, seed, now),
+            stack: sctp::associations(
+                backend,
+                config.udp.with_advertised(&config.sctp),
+                local,
+                config.udp.port,
+                seed,
+                now,
+            ),
             config,
             random,
             members,
@@ -406,13 +413,8 @@ impl Node {
 impl sctp::driver::Node for Node {
     type Command = DaemonCommand;
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.settle(now);
-    }
-
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
         self.settle(now);
     }
 
@@ -436,8 +438,8 @@ impl sctp::driver::Node for Node {
         Ok(())
     }
 
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

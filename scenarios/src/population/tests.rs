@@ -9,7 +9,7 @@ use asap::wire::{ASAP_PORT, ServerId};
 use enrp::daemon::DaemonCommand;
 use enrp::{Server, ServerConfig};
 use sctp::driver::Node as _;
-use sctp::{Datagram, Stack, Transmit, Unreachable};
+use sctp::{Associations, BackendKind, Datagram, Output, Stack, Transmit, Unreachable};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -21,6 +21,10 @@ const DELAY: Duration = Duration::from_micros(100);
 
 fn ip(host: u8) -> IpAddr {
     IpAddr::from([127, 0, 0, host])
+}
+
+fn user_stack(now: Instant) -> Box<dyn Associations> {
+    Box::new(Stack::new(sctp::Config::default(), vec![ip(USER)], [9; 32], now))
 }
 
 fn ms(ms: u64) -> Duration {
@@ -53,11 +57,11 @@ impl World {
             config.population.pes_per_pool = per_process;
             config.asap.hunt.servers = vec![ServerAddress::new(ip(SERVER))];
             change(&mut config);
-            Node::new(config, [host; 32], now, vec![ip(host)])
+            Node::new(config, [host; 32], now, vec![ip(host)], BackendKind::Udp)
         });
         Self {
             now,
-            server: enrp::node::Node::new("enrp", stack, Server::new(server, ServerId(7), 3)),
+            server: enrp::node::Node::new("enrp", Box::new(stack), Server::new(server, ServerId(7), 3)),
             processes: processes.collect(),
             user: None,
             killed: Vec::new(),
@@ -92,19 +96,20 @@ impl World {
 
     fn transmit(&mut self, host: u8) -> Option<Transmit> {
         let now = self.now;
-        match host {
-            SERVER => self.server.poll_transmit(now),
-            USER => self.user.as_mut().and_then(|user| user.poll_transmit(now)),
-            host => self.processes[usize::from(host - FIRST)].poll_transmit(now),
-        }
+        let output = match host {
+            SERVER => self.server.poll_output(now),
+            USER => self.user.as_mut().and_then(|user| user.poll_output(now)),
+            host => self.processes[usize::from(host - FIRST)].poll_output(now),
+        };
+        output.and_then(Output::packet)
     }
 
     fn datagram(&mut self, host: u8, datagram: Datagram) {
         let now = self.now;
         match host {
-            SERVER => self.server.handle_datagram(now, datagram),
-            USER => self.user.iter_mut().for_each(|user| user.handle_datagram(now, datagram.clone())),
-            host => self.processes[usize::from(host - FIRST)].handle_datagram(now, datagram),
+            SERVER => self.server.handle_input(now, datagram.into()),
+            USER => self.user.iter_mut().for_each(|user| user.handle_input(now, datagram.clone().into())),
+            host => self.processes[usize::from(host - FIRST)].handle_input(now, datagram.into()),
         }
     }
 
@@ -117,7 +122,7 @@ impl World {
                 if self.killed.contains(&target) {
                     let error = Unreachable { to, quoted: payload, port: true };
                     if host == SERVER {
-                        self.server.handle_unreachable(self.now, &error);
+                        self.server.handle_input(self.now, error.into());
                     }
                     continue;
                 }
@@ -184,7 +189,7 @@ impl World {
         };
         let peer = vec![SocketAddr::new(ip(SERVER), 9_899)];
         let questions = Resolutions::new(handles, None);
-        self.user = Some(Client::new(settings, peer, ASAP_PORT, questions, [9; 32], self.now, ip(USER)));
+        self.user = Some(Client::new(settings, peer, ASAP_PORT, questions, user_stack(self.now), self.now));
         assert!(self.run(ms(60_000), |world| world.user.as_ref().is_some_and(|user| user.finished())));
         self.user.take().unwrap().into_report().unwrap()
     }
@@ -330,7 +335,7 @@ fn the_resolver_says_why_it_ends() {
     };
     let peer = vec![SocketAddr::new(ip(SERVER), 9_899)];
     let questions = Resolutions::new(vec![super::handle("pop-", 0)], None);
-    world.user = Some(Client::new(settings, peer, ASAP_PORT, questions, [9; 32], world.now, ip(USER)));
+    world.user = Some(Client::new(settings, peer, ASAP_PORT, questions, user_stack(world.now), world.now));
     assert!(world.run(ms(2_000), |world| world.user.as_ref().is_some_and(|user| user.finished())));
     assert_eq!(world.user.take().unwrap().into_report().unwrap_err(), "no association within 500 ms");
 }

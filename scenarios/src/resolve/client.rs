@@ -5,10 +5,10 @@
 
 use super::report::{Report, Tally};
 use bytes::Bytes;
-use sctp::{AssocId, Config, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable};
+use sctp::{AssocId, Associations, Connect, Event, Input, Output, SendOptions};
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Questions that have one answer each, in the order in which they are asked.
@@ -75,7 +75,7 @@ enum Phase {
 pub struct Client<Q> {
     settings: Settings,
     questions: Q,
-    stack: Stack,
+    stack: Box<dyn Associations>,
     assoc: Option<AssocId>,
     phase: Phase,
     /// Times from which the latency of what is outstanding counts.
@@ -98,11 +98,9 @@ impl<Q: Questions> Client<Q> {
         peer: Vec<SocketAddr>,
         port: u16,
         questions: Q,
-        seed: [u8; 32],
+        mut stack: Box<dyn Associations>,
         now: Instant,
-        local: IpAddr,
     ) -> Self {
-        let mut stack = Stack::new(Config::default(), vec![local], seed, now);
         let assoc = stack.connect(now, Connect { peer, peer_port: port, local_port: None }).ok();
         let mut client = Self {
             settings,
@@ -265,13 +263,8 @@ impl<Q: Questions> Client<Q> {
 impl<Q: Questions> sctp::driver::Node for Client<Q> {
     type Command = Command;
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.pump(now);
-    }
-
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
         self.pump(now);
     }
 
@@ -296,8 +289,8 @@ impl<Q: Questions> sctp::driver::Node for Client<Q> {
         Ok(())
     }
 
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

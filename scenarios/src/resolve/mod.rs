@@ -96,7 +96,10 @@ pub fn ask<Q: Questions>(
         // Any port of ours: the answers come to where the questions came from.
         let udp = DriverConfig { addresses: vec![local], port: 0, ..DriverConfig::default() };
         let sockets = Sockets::bind(&udp).map_err(|e| environment(&e))?;
-        let client = Client::new(settings, peer, port, questions, seed, Instant::now(), local);
+        let now = Instant::now();
+        let udp_port = sockets.local()[0].port();
+        let stack = sctp::associations(sockets.kind(), sctp::Config::default(), vec![local], udp_port, seed, now);
+        let client = Client::new(settings, peer, port, questions, stack, now);
         let (commands, receiver) = mpsc::channel(1);
         let stop = async {
             // A first Ctrl-C ends the asking, and the report has what there is.

@@ -3,24 +3,26 @@
 //! Why not tokio's sockets and timer: tokio's timer counts whole milliseconds; its `writable()` never sleeps again after an
 //! ICMP error (trap 3 of the error queue); and one set serves any number of sockets without a future for each. The set is level-triggered.
 
-use super::sockets::Socket;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 const TIMER: u64 = u64::MAX;
 
-/// What a socket is ready for.
+/// Ready descriptors told at once; the rest is told the next time.
+const EVENTS: usize = 256;
+
+/// What a descriptor is ready for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ready {
-    /// Which socket.
-    pub(super) socket: usize,
+    /// The key it was added with.
+    pub(super) key: usize,
     /// Its error queue has something.
     pub(super) error: bool,
     /// Datagrams.
@@ -47,19 +49,16 @@ pub(super) struct Poller {
 }
 
 impl Poller {
-    pub(super) fn new(sockets: &[Socket]) -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
-        for (i, socket) in sockets.iter().enumerate() {
-            epoll.add(&socket.udp, event(i, false))?;
-        }
         #[expect(
             deprecated,
             reason = "its successor is unsafe; what it asks for holds: EpollFd owns its one descriptor"
         )]
         let epoll = AsyncFd::with_interest(EpollFd(epoll), Interest::READABLE)?;
-        Ok(Self { epoll, timer, armed: None, events: vec![EpollEvent::empty(); sockets.len() + 1] })
+        Ok(Self { epoll, timer, armed: None, events: vec![EpollEvent::empty(); EVENTS] })
     }
 
     /// What is ready now; never blocks.
@@ -79,7 +78,7 @@ impl Poller {
             }
             let has = |flag| event.events().contains(flag);
             ready.push(Ready {
-                socket: usize::try_from(event.data()).expect("invariant: an index of ours"),
+                key: usize::try_from(event.data()).expect("invariant: an index of ours"),
                 error: has(EpollFlags::EPOLLERR),
                 readable: has(EpollFlags::EPOLLIN),
                 writable: has(EpollFlags::EPOLLOUT),
@@ -88,9 +87,14 @@ impl Poller {
         Ok(())
     }
 
-    /// Asks for (or no longer for) room to send on a socket.
-    pub(super) fn want_writable(&self, index: usize, socket: &Socket, wanted: bool) -> io::Result<()> {
-        Ok(self.epoll.get_ref().0.modify(&socket.udp, &mut event(index, wanted))?)
+    /// Takes a descriptor in, to be told when it has something to read or an error. `key` names it in [`Ready`].
+    pub(super) fn add(&self, key: usize, descriptor: impl AsFd) -> io::Result<()> {
+        Ok(self.epoll.get_ref().0.add(descriptor, event(key, false))?)
+    }
+
+    /// Asks for (or no longer for) room to send.
+    pub(super) fn want_writable(&self, key: usize, descriptor: impl AsFd, wanted: bool) -> io::Result<()> {
+        Ok(self.epoll.get_ref().0.modify(descriptor, &mut event(key, wanted))?)
     }
 
     /// Sets the timer for the next [`wait`](Self::wait).
@@ -113,8 +117,8 @@ impl Poller {
     }
 }
 
-fn event(socket: usize, writable: bool) -> EpollEvent {
+fn event(key: usize, writable: bool) -> EpollEvent {
     // EPOLLERR is always told.
     let flags = if writable { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
-    EpollEvent::new(flags, socket as u64)
+    EpollEvent::new(flags, key as u64)
 }

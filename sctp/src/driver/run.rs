@@ -1,15 +1,9 @@
 //! The loop.
 
+use super::backend::{Backend, Round};
 use super::poller::{Poller, Ready};
-use super::receive::Receiver;
-use super::send::{Sender, is_routable};
-use super::sockets::Socket;
-use super::tap::Direction;
-use super::{DriverConfig, DriverCounters, Node, Sockets, Tap};
-use crate::Transmit;
+use super::{Node, Sockets, Tap};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
@@ -79,16 +73,11 @@ pub async fn run<N: Node>(
 
 /// Everything of the loop but the node.
 struct Rounds {
-    sockets: Vec<Socket>,
-    config: DriverConfig,
-    counters: Arc<DriverCounters>,
+    backend: Box<dyn Backend>,
     poller: Poller,
-    receiver: Receiver,
-    sender: Sender,
     tap: Option<Tap>,
     ready: Vec<Ready>,
-    batch: Vec<Transmit>,
-    /// The first socket to be served, so that none is always first when the budget is short.
+    /// The first descriptor to be served, so that none is always first when the budget is short.
     first: usize,
     /// All sockets were empty at the end of the last inputs.
     drained: bool,
@@ -98,21 +87,10 @@ struct Rounds {
 
 impl Rounds {
     fn new(sockets: Sockets, tap: Option<Tap>) -> io::Result<Self> {
-        let Sockets { sockets, config, counters } = sockets;
-        Ok(Self {
-            poller: Poller::new(&sockets)?,
-            sockets,
-            receiver: Receiver::new(),
-            sender: Sender::new(&config),
-            config,
-            counters,
-            tap,
-            ready: Vec::new(),
-            batch: Vec::new(),
-            first: 0,
-            drained: true,
-            deferred: None,
-        })
+        let mut backend = sockets.backend;
+        let poller = Poller::new()?;
+        backend.start(&poller)?;
+        Ok(Self { backend, poller, tap, ready: Vec::new(), first: 0, drained: true, deferred: None })
     }
 
     /// Takes what the sockets have, up to the budget. True when there may be more.
@@ -125,55 +103,9 @@ impl Rounds {
         self.first = self.first.wrapping_add(1);
         let start = self.first % self.ready.len();
         self.ready.rotate_left(start);
-        let mut budget = self.config.receive_budget_datagrams;
-        self.drained = true;
-        for ready in std::mem::take(&mut self.ready) {
-            if ready.error {
-                self.sockets[ready.socket].drain_errors(&self.counters);
-            }
-            if ready.writable {
-                self.writable(ready.socket)?;
-            }
-            if ready.readable {
-                self.drained &= self.receive(ready.socket, &mut budget, node);
-            }
-            self.unreachable(ready.socket, node);
-        }
+        let round = Round { node, poller: &self.poller, tap: self.tap.as_mut() };
+        self.drained = self.backend.receive(&self.ready, round)?;
         Ok(!self.drained)
-    }
-
-    fn receive(&mut self, index: usize, budget: &mut usize, node: &mut impl Node) -> bool {
-        let Self { sockets, receiver, counters, tap, .. } = self;
-        let socket = &mut sockets[index];
-        let local = socket.local;
-        receiver.receive(socket, budget, counters, |now, datagram| {
-            if let Some(tap) = tap {
-                tap.record(now, Direction::In, datagram.from, local, &datagram.payload);
-            }
-            node.handle_datagram(now, datagram);
-        })
-    }
-
-    /// Tells the node of ICMP errors. True when there were any.
-    fn unreachable(&mut self, index: usize, node: &mut impl Node) -> bool {
-        let errors = &mut self.sockets[index].unreachable;
-        let any = !errors.is_empty();
-        if !any {
-            return false;
-        }
-        let now = Instant::now();
-        for error in errors.drain(..) {
-            node.handle_unreachable(now, &error);
-        }
-        any
-    }
-
-    fn writable(&mut self, index: usize) -> io::Result<()> {
-        let socket = &mut self.sockets[index];
-        if self.sender.send_backlog(socket, &self.counters) {
-            self.poller.want_writable(index, socket, false)?;
-        }
-        Ok(())
     }
 
     /// Takes commands, `first` before those in the channel. True when there may be more.
@@ -220,55 +152,10 @@ impl Rounds {
     fn outputs(&mut self, node: &mut impl Node) -> io::Result<bool> {
         let now = Instant::now();
         node.flush(now)?;
-        let mut batch = std::mem::take(&mut self.batch);
-        while batch.len() < self.config.send_budget_datagrams {
-            let Some(transmit) = node.poll_transmit(now) else {
-                break;
-            };
-            batch.push(transmit);
-        }
-        let mut more = batch.len() == self.config.send_budget_datagrams;
-        // Brings each destination's datagrams together; their order among themselves stays.
-        batch.sort_by_key(|transmit| (transmit.from, transmit.to));
-        for batch in batch.chunk_by(|a, b| a.from == b.from) {
-            more |= self.send(batch, now, node)?;
-        }
-        batch.clear();
-        self.batch = batch;
+        let more = self.backend.send(now, Round { node, poller: &self.poller, tap: self.tap.as_mut() })?;
         if let Some(tap) = &mut self.tap {
             tap.push();
         }
         Ok(more)
-    }
-
-    /// Sends datagrams with one source address. True when ICMP errors came up.
-    fn send(&mut self, batch: &[Transmit], now: Instant, node: &mut impl Node) -> io::Result<bool> {
-        let from = batch[0].from;
-        let Some(index) = self.sockets.iter().position(|s| s.local.ip() == from) else {
-            self.counters.unroutable.add(batch.len());
-            return Ok(false);
-        };
-        let local = self.sockets[index].local;
-        for batch in batch.chunk_by(|a, b| a.to == b.to) {
-            if !is_routable(from, batch[0].to) {
-                self.counters.unroutable.add(batch.len());
-                continue;
-            }
-            self.record_out(now, local, batch);
-            let socket = &mut self.sockets[index];
-            let was_waiting = !socket.backlog.is_empty();
-            self.sender.send(socket, batch, &self.counters);
-            if !was_waiting && !socket.backlog.is_empty() {
-                self.poller.want_writable(index, socket, true)?;
-            }
-        }
-        Ok(self.unreachable(index, node))
-    }
-
-    fn record_out(&mut self, now: Instant, local: SocketAddr, batch: &[Transmit]) {
-        let Some(tap) = &mut self.tap else { return };
-        for transmit in batch {
-            tap.record(now, Direction::Out, local, transmit.to, &transmit.payload);
-        }
     }
 }

@@ -15,6 +15,7 @@ mod world;
 
 use judge::{Verdict, judge};
 use peer::{NETWORK, POOL, Peer, ROUTING_CONTEXT};
+use sctp::BackendKind;
 use std::net::IpAddr;
 use std::time::Duration;
 use world::{Machine, World};
@@ -46,7 +47,7 @@ impl Lab {
         config.check().unwrap();
         let seed = world.seed();
         let record = enrp::daemon::RecordSink::Memory(Vec::new());
-        let birth = sg::Birth { now: world.now, clock: world.clock, seed, record };
+        let birth = sg::Birth { now: world.now, clock: world.clock, seed, backend: BackendKind::Udp, record };
         world.add(GATEWAY, Machine::Gateway(Box::new(sg::Node::new(config, birth))));
         Self { world, old: Vec::new(), name_server: GATEWAY }
     }
@@ -65,7 +66,15 @@ impl Lab {
         change(&mut config);
         let seed = self.world.seed();
         let sink = enrp::daemon::RecordSink::Memory(Vec::new());
-        let node = gwc_pe::node::Node::new(config, seed, self.world.clock, self.world.now, vec![ip(number)], sink);
+        let node = gwc_pe::node::Node::new(
+            config,
+            seed,
+            self.world.clock,
+            self.world.now,
+            vec![ip(number)],
+            BackendKind::Udp,
+            sink,
+        );
         self.world.add(ip(number), Machine::Controller(Box::new(node)));
     }
 

@@ -15,7 +15,7 @@ fn name_server(lab: &mut Lab) {
     let mut stack = sctp::Stack::new(sctp::Config::default(), vec![NAME_SERVER], lab.world.seed(), lab.world.now);
     stack.listen(asap::wire::ASAP_PORT);
     let server = enrp::Server::new(enrp::ServerConfig::default(), asap::wire::ServerId(3), 3);
-    let node = enrp::node::Node::new("enrp", stack, server);
+    let node = enrp::node::Node::new("enrp", Box::new(stack), server);
     lab.world.add(NAME_SERVER, Machine::NameServer(Box::new(node)));
 }
 

@@ -6,7 +6,7 @@ use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer};
 use m3ua_lite::session::sls_stream;
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode, one_context};
-use sctp::{AssocId, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid};
+use sctp::{AssocId, Associations, Connect, Event, Output, SendOptions, Stack, ppid};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -30,7 +30,7 @@ enum Step {
 
 pub(crate) struct Peer {
     start: Instant,
-    stack: Stack,
+    stack: Box<dyn Associations>,
     assoc: AssocId,
     streams: u16,
     asp: AspPeer,
@@ -60,7 +60,7 @@ impl Peer {
         let spread = |cic: u16| now + Duration::from_millis(500 + u64::from(cic) % 97);
         Self {
             start: now,
-            stack,
+            stack: Box::new(stack),
             assoc,
             streams: 0,
             asp,
@@ -199,12 +199,8 @@ const IAM: &[u8] = &[0x01, 0, 0x60, 0x01, 0x0a, 0, 2, 8, 6, 0x83, 0x10, 0x55, 0x
 
 impl sctp::driver::Node for Peer {
     type Command = ();
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.settle(now);
-    }
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: sctp::Input) {
+        self.stack.handle_input(now, input);
         self.settle(now);
     }
     fn handle_command(&mut self, _now: Instant, (): ()) {}
@@ -217,8 +213,8 @@ impl sctp::driver::Node for Peer {
     fn flush(&mut self, _now: Instant) -> io::Result<()> {
         Ok(())
     }
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
     fn poll_timeout(&self) -> Option<Instant> {
         let asp = self.asp.poll_timeout().map(|ms| self.start + Duration::from_millis(ms));

@@ -2,13 +2,13 @@
 
 use crate::world::UDP_PORT;
 use asap::wire::{ASAP_PORT, Limits, Message, PoolHandle};
-use sctp::{AssocId, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable, ppid};
+use sctp::{AssocId, Associations, Connect, Event, Input, Output, SendOptions, Stack, ppid};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 pub(crate) struct User {
-    stack: Stack,
+    stack: Box<dyn Associations>,
     assoc: AssocId,
     /// Identifiers in the last answer, sorted; empty for a refusal.
     pub(crate) answer: Option<Vec<u32>>,
@@ -19,7 +19,7 @@ impl User {
         let mut stack = Stack::new(sctp::Config::default(), vec![own], seed, now);
         let peer = vec![SocketAddr::new(server, UDP_PORT)];
         let assoc = stack.connect(now, Connect { peer, peer_port: ASAP_PORT, local_port: None }).unwrap();
-        Self { stack, assoc, answer: None }
+        Self { stack: Box::new(stack), assoc, answer: None }
     }
 
     /// Asks, without a subscription.
@@ -44,12 +44,8 @@ impl User {
 
 impl sctp::driver::Node for User {
     type Command = ();
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-        self.settle();
-    }
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
         self.settle();
     }
     fn handle_command(&mut self, _now: Instant, (): ()) {}
@@ -60,8 +56,8 @@ impl sctp::driver::Node for User {
     fn flush(&mut self, _now: Instant) -> io::Result<()> {
         Ok(())
     }
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
     fn poll_timeout(&self) -> Option<Instant> {
         self.stack.poll_timeout()

@@ -3,7 +3,7 @@
 use crate::peer::Peer;
 use crate::user::User;
 use sctp::driver::Node as _;
-use sctp::{ClockAnchor, Datagram, Transmit, Unreachable};
+use sctp::{ClockAnchor, Datagram, Output, Transmit, Unreachable};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::IpAddr;
@@ -163,7 +163,7 @@ impl World {
         let host = self.hosts.get_mut(&ip).unwrap();
         each!(&mut host.machine, node => {
             node.flush(now).unwrap();
-            while let Some(transmit) = node.poll_transmit(now) {
+            while let Some(transmit) = node.poll_output(now).and_then(Output::packet) {
                 out.push(transmit);
             }
         });
@@ -262,7 +262,7 @@ impl World {
 
 fn arrive(machine: &mut Machine, now: Instant, arrival: Arrival) {
     match arrival {
-        Arrival::Datagram(datagram) => each!(machine, node => node.handle_datagram(now, datagram)),
-        Arrival::Icmp(error) => each!(machine, node => node.handle_unreachable(now, &error)),
+        Arrival::Datagram(datagram) => each!(machine, node => node.handle_input(now, datagram.into())),
+        Arrival::Icmp(error) => each!(machine, node => node.handle_input(now, error.into())),
     }
 }

@@ -1,34 +1,13 @@
 //! The UDP sockets: one for each own address.
 
-use super::error_queue::ErrorQueue;
-use super::{DriverConfig, DriverCounters};
+use crate::driver::error_queue::ErrorQueue;
+use crate::driver::{BindError, DriverConfig, DriverCounters};
 use crate::{Transmit, Unreachable};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::Arc;
-
-/// Why a socket cannot be had. Its text says what to do about it. An environment error (exit 3).
-#[derive(Debug, thiserror::Error)]
-#[error("cannot bind UDP {address}: {source}; {remedy}")]
-pub struct BindError {
-    /// The address asked for.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub source: io::Error,
-    /// What to do.
-    pub remedy: String,
-}
-
-/// The bound sockets of one node, ready for [`run`](super::run()).
-#[derive(Debug)]
-pub struct Sockets {
-    pub(super) sockets: Vec<Socket>,
-    pub(super) config: DriverConfig,
-    pub(super) counters: Arc<DriverCounters>,
-}
 
 /// One bound socket with what waits for it.
 #[derive(Debug)]
@@ -43,42 +22,26 @@ pub(super) struct Socket {
     pub(super) error_queue: ErrorQueue,
 }
 
-impl Sockets {
-    /// Binds one socket for each address of the configuration.
-    ///
-    /// # Errors
-    /// [`BindError`]: port in use, address not on this machine, no permission, no address at all.
-    pub fn bind(config: &DriverConfig) -> Result<Self, BindError> {
-        if config.addresses.is_empty() {
-            return Err(BindError {
-                address: SocketAddr::from(([0, 0, 0, 0], config.port)),
-                source: io::ErrorKind::InvalidInput.into(),
-                remedy: "the configuration names no address; name at least one in `addresses`".to_owned(),
-            });
-        }
-        let bind = |ip: &IpAddr| {
-            let address = SocketAddr::new(*ip, config.port);
-            Socket::bind(address, config).map_err(|source| BindError {
-                address,
-                remedy: remedy(&source, address),
-                source,
-            })
-        };
-        let sockets = config.addresses.iter().map(bind).collect::<Result<_, _>>()?;
-        Ok(Self { sockets, config: config.clone(), counters: Arc::default() })
+/// One socket for each address of the configuration.
+pub(super) fn bind(config: &DriverConfig) -> Result<Vec<Socket>, BindError> {
+    if config.addresses.is_empty() {
+        return Err(BindError {
+            what: "UDP",
+            address: SocketAddr::from(([0, 0, 0, 0], config.port)),
+            source: io::ErrorKind::InvalidInput.into(),
+            remedy: "the configuration names no address; name at least one in `addresses`".to_owned(),
+        });
     }
-
-    /// The bound addresses with their port, in the order of the configuration.
-    #[must_use]
-    pub fn local(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().map(|s| s.local).collect()
-    }
-
-    /// The counters; keep a clone to read them while the driver runs.
-    #[must_use]
-    pub fn counters(&self) -> Arc<DriverCounters> {
-        Arc::clone(&self.counters)
-    }
+    let bind = |ip: &IpAddr| {
+        let address = SocketAddr::new(*ip, config.port);
+        Socket::bind(address, config).map_err(|source| BindError {
+            what: "UDP",
+            address,
+            remedy: remedy(&source, address),
+            source,
+        })
+    };
+    config.addresses.iter().map(bind).collect()
 }
 
 impl Socket {
@@ -157,27 +120,27 @@ mod tests {
 
     #[test]
     fn a_port_in_use_says_what_to_do() {
-        let first = Sockets::bind(&config("127.83.1.1", 0)).unwrap();
-        let port = first.local()[0].port();
-        let error = Sockets::bind(&config("127.83.1.1", port)).unwrap_err().to_string();
+        let first = bind(&config("127.83.1.1", 0)).unwrap();
+        let port = first[0].local.port();
+        let error = bind(&config("127.83.1.1", port)).unwrap_err().to_string();
         assert!(error.contains(&format!("127.83.1.1:{port}")) && error.contains("ss -ulpn"), "{error}");
     }
 
     #[test]
     fn foreign_and_unspecified_addresses_are_refused() {
-        let error = Sockets::bind(&config("192.0.2.1", 0)).unwrap_err().to_string();
+        let error = bind(&config("192.0.2.1", 0)).unwrap_err().to_string();
         assert!(error.contains("not an address of this machine"), "{error}");
-        let error = Sockets::bind(&config("0.0.0.0", 0)).unwrap_err().to_string();
+        let error = bind(&config("0.0.0.0", 0)).unwrap_err().to_string();
         assert!(error.contains("name each own address"), "{error}");
         let none = DriverConfig { addresses: Vec::new(), ..DriverConfig::default() };
-        assert!(Sockets::bind(&none).unwrap_err().to_string().contains("names no address"));
+        assert!(bind(&none).unwrap_err().to_string().contains("names no address"));
     }
 
     #[test]
     fn buffers_are_what_was_asked_for_or_the_systems_limit() {
-        let sockets = Sockets::bind(&config("127.83.1.2", 0)).unwrap();
+        let sockets = bind(&config("127.83.1.2", 0)).unwrap();
         let limit: usize = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap().trim().parse().unwrap();
-        let got = getsockopt(&sockets.sockets[0].udp, sockopt::RcvBuf).unwrap() / 2;
+        let got = getsockopt(&sockets[0].udp, sockopt::RcvBuf).unwrap() / 2;
         assert!(got >= limit.min(4 << 20), "{got}");
     }
 }

@@ -1,8 +1,8 @@
 //! Batched reception: `recvmmsg` with GRO.
 
-use super::DriverCounters;
 use super::sockets::Socket;
 use crate::Datagram;
+use crate::driver::DriverCounters;
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, UdpSockRef};
 use std::io::{self, IoSliceMut};

@@ -1,8 +1,8 @@
 //! Batched sending: runs of equal-sized datagrams to one destination leave as one call (GSO).
 
 use super::sockets::Socket;
-use super::{DriverConfig, DriverCounters};
 use crate::Transmit;
+use crate::driver::{DriverConfig, DriverCounters};
 use quinn_udp::UdpSockRef;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -180,7 +180,7 @@ pub(super) fn is_routable(from: IpAddr, to: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::Sockets;
+    use crate::driver::udp::sockets;
     use bytes::Bytes;
 
     fn transmit(to: &str, len: usize) -> Transmit {
@@ -236,8 +236,8 @@ mod tests {
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = receiver.local_addr().unwrap().to_string();
         let config = DriverConfig { port: 0, send_queue_datagrams: 5, ..DriverConfig::default() };
-        let mut sockets = Sockets::bind(&config).unwrap();
-        let (socket, counters) = (&mut sockets.sockets[0], &sockets.counters);
+        let mut sockets = sockets::bind(&config).unwrap();
+        let (socket, counters) = (&mut sockets[0], &DriverCounters::default());
         let mut sender = Sender::new(&config);
         socket.backlog.push_back(transmit(&to, 1));
         let more: Vec<_> = (2..9).map(|len| transmit(&to, len)).collect();
