@@ -180,7 +180,7 @@ impl Net {
         }
     }
 
-    fn carry(&mut self, node: usize, transmit: Transmit) {
+    pub fn carry(&mut self, node: usize, transmit: Transmit) {
         assert!(transmit.payload.len() <= self.stacks[node].config().mtu, "beyond the MTU");
         assert_eq!(transmit.payload.len() % 4, 0);
         if self.record {

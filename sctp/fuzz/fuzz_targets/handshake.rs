@@ -1,0 +1,7 @@
+//! See `harness::handshake`.
+#![no_main]
+
+#[path = "../harness.rs"]
+mod harness;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| harness::handshake(input));
