@@ -121,6 +121,8 @@ counters! {
     errors_in,
     /// ERROR chunks sent.
     errors_out,
+    /// ERROR chunks not sent: the answers to one packet would not fit one packet.
+    errors_left_out,
     /// ICMP errors ignored: unknown association, wrong tag, too short, or switched off.
     icmp_ignored,
     /// ICMP errors that counted.

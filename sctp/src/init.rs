@@ -28,22 +28,29 @@ pub(crate) struct Init<'a> {
     pub(crate) unrecognized: Vec<u8>,
 }
 
-/// Why an INIT is refused.
+/// Why an INIT or INIT ACK is refused (sections 3.3.2 and 3.3.3 say how).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InitError {
-    /// Shorter than its fixed part, or the tag is 0: no answer.
-    Discard,
-    /// No streams, or a_rwnd under 1,500: ABORT with this initiate tag, cause Invalid Mandatory Parameter.
-    Invalid(u32),
-    /// A Host Name Address: ABORT with this initiate tag, cause Unresolvable Address.
+    /// Shorter than its fixed part.
+    Short,
+    /// The initiate tag is 0.
+    ZeroTag,
+    /// No streams; the initiate tag.
+    Streams(u32),
+    /// a_rwnd under 1,500; the initiate tag.
+    Window(u32),
+    /// A Host Name Address; the initiate tag.
     HostName(u32),
 }
 
 impl<'a> Init<'a> {
     /// Reads the value of an INIT or INIT ACK chunk.
     pub(crate) fn parse(value: &'a [u8]) -> Result<Self, InitError> {
-        if value.len() < INIT_FIXED || u32_at(value, 0) == 0 {
-            return Err(InitError::Discard);
+        if value.len() < INIT_FIXED {
+            return Err(InitError::Short);
+        }
+        if u32_at(value, 0) == 0 {
+            return Err(InitError::ZeroTag);
         }
         let mut init = Self {
             tag: u32_at(value, 0),
@@ -56,8 +63,11 @@ impl<'a> Init<'a> {
             preservative_ms: 0,
             unrecognized: Vec::new(),
         };
-        if init.outbound == 0 || init.inbound == 0 || init.rwnd < 1_500 {
-            return Err(InitError::Invalid(init.tag));
+        if init.outbound == 0 || init.inbound == 0 {
+            return Err(InitError::Streams(init.tag));
+        }
+        if init.rwnd < 1_500 {
+            return Err(InitError::Window(init.tag));
         }
         for parameter in Chunks(&value[INIT_FIXED..]) {
             // A length that cannot be ends the list: what came before counts.
@@ -129,10 +139,15 @@ pub(crate) fn put_addresses(value: &mut Vec<u8>, local: &[IpAddr], advertise: &[
         return;
     }
     for address in listed {
-        match address {
-            IpAddr::V4(v4) => put_param(value, param::IPV4, &[&v4.octets()]),
-            IpAddr::V6(v6) => put_param(value, param::IPV6, &[&v6.octets()]),
-        }
+        put_address(value, *address);
+    }
+}
+
+/// An address parameter (sections 3.3.2.1.1 and 3.3.2.1.2).
+pub(crate) fn put_address(value: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => put_param(value, param::IPV4, &[&v4.octets()]),
+        IpAddr::V6(v6) => put_param(value, param::IPV6, &[&v6.octets()]),
     }
 }
 
@@ -178,12 +193,12 @@ mod tests {
     fn bad_values_are_refused() {
         let value = init_value(1, 1_500, 1, 1, 0);
         for length in 0..value.len() {
-            assert_eq!(Init::parse(&value[..length]), Err(InitError::Discard));
+            assert_eq!(Init::parse(&value[..length]), Err(InitError::Short));
         }
-        assert_eq!(Init::parse(&init_value(0, 1_500, 1, 1, 0)), Err(InitError::Discard));
-        assert_eq!(Init::parse(&init_value(7, 1_499, 1, 1, 0)), Err(InitError::Invalid(7)));
-        assert_eq!(Init::parse(&init_value(7, 1_500, 0, 1, 0)), Err(InitError::Invalid(7)));
-        assert_eq!(Init::parse(&init_value(7, 1_500, 1, 0, 0)), Err(InitError::Invalid(7)));
+        assert_eq!(Init::parse(&init_value(0, 1_500, 1, 1, 0)), Err(InitError::ZeroTag));
+        assert_eq!(Init::parse(&init_value(7, 1_499, 1, 1, 0)), Err(InitError::Window(7)));
+        assert_eq!(Init::parse(&init_value(7, 1_500, 0, 1, 0)), Err(InitError::Streams(7)));
+        assert_eq!(Init::parse(&init_value(7, 1_500, 1, 0, 0)), Err(InitError::Streams(7)));
         let mut host = init_value(7, 1_500, 1, 1, 0);
         put_param(&mut host, param::HOST_NAME, &[b"a\0"]);
         assert_eq!(Init::parse(&host), Err(InitError::HostName(7)));

@@ -33,6 +33,7 @@ mod stack;
 mod wire;
 
 pub use associations::{Associations, BackendKind, Input, Output, Transport, associations};
+pub use assoc::State as ConnectionState;
 pub use clock::ClockAnchor;
 pub use config::Config;
 pub use counters::Counters;

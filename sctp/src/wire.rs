@@ -31,6 +31,8 @@ pub(crate) mod kind {
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
+    /// The highest one we know.
+    pub(crate) const HIGHEST: u8 = SHUTDOWN_COMPLETE;
 }
 
 /// Flags of DATA chunks, section 3.3.1, and the T bit of ABORT and SHUTDOWN COMPLETE, section 3.3.7.
@@ -236,6 +238,16 @@ pub(crate) fn with_cause(kind: u8, flags: u8, code: u16, info: &[u8]) -> Vec<u8>
     let length = u16::try_from(TLV + info.len()).expect("invariant: causes are built from bounded parts");
     // The padding of the last cause is the chunk's padding, outside the chunk length.
     chunk(kind, flags, &[&code.to_be_bytes(), &length.to_be_bytes(), info])
+}
+
+/// Whether the causes of an ERROR or ABORT chunk have possible lengths.
+pub(crate) fn well_formed(causes: &[u8]) -> bool {
+    Chunks(causes).all(|cause| cause.is_ok())
+}
+
+/// Whether the causes of an ERROR or ABORT chunk include this one.
+pub(crate) fn has_cause(causes: &[u8], code: u16) -> bool {
+    Chunks(causes).flatten().any(|c| u16::from_be_bytes([c.kind, c.flags]) == code)
 }
 
 fn pad(buf: &mut Vec<u8>) {

@@ -345,7 +345,10 @@ fn a_lost_acknowledgement_is_repeated_at_once() {
 fn an_acknowledgement_waits_no_longer_than_the_setting() {
     let mut fake = Fake::up(config());
     let t = fake.tsn;
-    assert_eq!(fake.say(&[data(t, 1, 0, 3, 3, b"x")]), []);
+    // Section 5.1: the first DATA of an association is acknowledged at once.
+    let answer = fake.say(&[data(t, 1, 0, 3, 3, b"x")]);
+    assert_eq!((answer.len(), answer[0].0, u32_at(&answer[0].2, 0)), (1, 3, t));
+    assert_eq!(fake.say(&[data(t + 1, 1, 1, 3, 3, b"x")]), []);
     let begin = fake.net.now;
     fake.net.sent.clear();
     fake.net.run_for(Duration::from_secs(1), |n| !n.sent.is_empty());

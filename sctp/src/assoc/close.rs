@@ -3,7 +3,7 @@
 use super::{Assoc, Ctx, Retry, State, Step};
 use crate::CloseReason;
 use crate::engine::Input;
-use crate::wire::{self, Header, flag, kind};
+use crate::wire::{self, Header, cause, flag, kind};
 use std::time::Duration;
 
 impl Assoc {
@@ -13,7 +13,7 @@ impl Assoc {
             State::CookieWait => Some(CloseReason::LocalAbort),
             State::CookieEchoed => {
                 // The peer may be up already.
-                self.send_abort(ctx, None, &[]);
+                self.send_abort(ctx, Some(cause::USER_ABORT), &[]);
                 Some(CloseReason::LocalAbort)
             }
             State::Established => {
@@ -76,6 +76,7 @@ impl Assoc {
     /// T2-shutdown is due.
     pub(super) fn on_t2(&mut self, ctx: &mut Ctx<'_>) -> Option<CloseReason> {
         let path = self.data_path();
+        self.asked(ctx.now);
         self.paths[path].back_off(ctx.config);
         let interval = self.paths[path].rto;
         let retry = self.retry.as_mut()?;
@@ -93,8 +94,17 @@ impl Assoc {
 
     /// T5-shutdown-guard is due.
     pub(super) fn on_guard(&mut self, ctx: &mut Ctx<'_>) -> CloseReason {
-        self.send_abort(ctx, None, &[]);
-        CloseReason::Silent
+        self.silent(ctx)
+    }
+
+    /// Anything from the peer clears the count of repeated SHUTDOWNs, as it may have much to send yet (section 9.2). T2 itself starts
+    /// again with DATA only: a peer that lost our SHUTDOWN and sends other things would never get the next one.
+    pub(super) fn answered_while_closing(&mut self) {
+        if self.state == State::ShutdownSent
+            && let Some(retry) = &mut self.retry
+        {
+            retry.count = 0;
+        }
     }
 
     /// DATA came while our SHUTDOWN is out: it is answered at once and T2 starts again (section 9.2).
@@ -160,7 +170,7 @@ impl Assoc {
 
     /// SHUTDOWN COMPLETE with our tag, so without the T bit (section 8.5.1 C).
     pub(super) fn on_shutdown_complete(&mut self, ctx: &mut Ctx<'_>, flags: u8) -> Step {
-        if self.state == State::ShutdownAckSent && flags & flag::TAG_REFLECTED == 0 {
+        if self.state == State::ShutdownAckSent && self.own_tag(flags) {
             return Step::End(CloseReason::Shutdown);
         }
         ctx.counters.dropped_unexpected += 1;

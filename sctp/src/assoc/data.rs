@@ -132,7 +132,8 @@ impl Assoc {
             ctx.counters.data_duplicate += 1;
             flags |= flag::IMMEDIATE;
         }
-        if ctx.config.sack_delay_ms == 0 || self.shutting_down() {
+        let first = !std::mem::replace(&mut self.data_seen, true);
+        if first || ctx.config.sack_delay_ms == 0 || self.shutting_down() {
             flags |= flag::IMMEDIATE;
         }
         self.on_data_after_shutdown(ctx);
@@ -181,7 +182,7 @@ impl Assoc {
     /// A SACK chunk's value (section 6.2.1). What acknowledges TSNs never sent ends the association; what contradicts
     /// itself is dropped: the engine would end the association without a word.
     pub(super) fn on_sack(&mut self, ctx: &mut Ctx<'_>, value: &[u8], input: &mut Input) -> Step {
-        if self.engine.is_none() || self.state.is_connecting() {
+        if self.engine.is_none() || !self.state.sends_data() {
             ctx.counters.dropped_unexpected += 1;
             return Step::Next;
         }

@@ -2,9 +2,9 @@
 
 use super::{Assoc, Ctx, Retry, State, Step};
 use crate::engine::{Engine, Setup};
-use crate::init::{Init, init_value, put_addresses};
+use crate::init::{Init, InitError, init_value, put_addresses};
 use crate::path::Path;
-use crate::wire::{self, Header, cause, kind, param, put_param};
+use crate::wire::{self, Header, cause, flag, kind, param, put_param};
 use crate::{CloseReason, Event};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -52,7 +52,12 @@ impl Assoc {
     fn send_cookie_echo(&mut self, ctx: &mut Ctx<'_>) {
         let Some(retry) = &mut self.retry else { return };
         retry.at = ctx.now + retry.interval;
-        let path = (self.answered_path + retry.count as usize) % self.paths.len().max(1);
+        let again = retry.count as usize;
+        // Only where the user said the peer is, or it proved to be (section 5.4).
+        let usable: Vec<usize> = (0..self.paths.len()).filter(|i| self.paths[*i].confirmed).collect();
+        let first = usable.iter().position(|i| *i == self.answered_path).unwrap_or(0);
+        let Some(path) = usable.get((first + again) % usable.len().max(1)).copied() else { return };
+        self.sent_at = Some(ctx.now);
         let chunk = wire::chunk(kind::COOKIE_ECHO, 0, &[&self.cookie]);
         self.control_to(path, chunk);
     }
@@ -64,6 +69,8 @@ impl Assoc {
         retry.count += 1;
         retry.interval = (retry.interval * 2).min(rto_max);
         if retry.count > ctx.config.max_init_retransmits {
+            // The peer may be up, and its COOKIE ACKs lost.
+            self.send_abort(ctx, None, &[]);
             return Some(CloseReason::ConnectFailed);
         }
         match self.state {
@@ -84,9 +91,9 @@ impl Assoc {
             ctx.counters.dropped_unexpected += 1;
             return None;
         }
-        let Ok(init) = Init::parse(value) else {
-            ctx.counters.dropped_init += 1;
-            return None;
+        let init = match Init::parse(value) {
+            Ok(init) => init,
+            Err(error) => return self.bad_init_ack(ctx, error),
         };
         self.peer_tag = init.tag;
         let Some(cookie) = init.cookie.filter(|c| !c.is_empty()) else {
@@ -94,9 +101,12 @@ impl Assoc {
             let info = [&1u32.to_be_bytes()[..], &param::STATE_COOKIE.to_be_bytes()].concat();
             return Some(self.violation(ctx, cause::MISSING_PARAMETER, &info));
         };
+        let asked = self.retry.map_or(0, |retry| retry.count as usize) % self.paths.len().max(1);
         let rtt = self.sent_at.take().map(|sent| ctx.now.saturating_duration_since(sent));
         self.learn_addresses(ctx, from, &init.addresses);
-        self.answered_path = self.path_of(from).unwrap_or(0);
+        // An address that the user did not name has to prove itself first.
+        let proved = self.path_of(from).filter(|i| self.paths[*i].confirmed);
+        self.answered_path = proved.unwrap_or(asked);
         if let Some(rtt) = rtt {
             self.paths[self.answered_path].measured(rtt, ctx.config);
         }
@@ -116,16 +126,42 @@ impl Assoc {
         None
     }
 
+    /// Section 3.3.3: most of what cannot be ends it, for who knows our tag is the peer or near it; a small window does not.
+    fn bad_init_ack(&mut self, ctx: &mut Ctx<'_>, error: InitError) -> Option<CloseReason> {
+        ctx.counters.dropped_init += 1;
+        let (tag, code) = match error {
+            InitError::Short => return None,
+            InitError::ZeroTag => {
+                let header = Header { tag: self.local_tag, ..self.header() };
+                ctx.counters.aborts_out += 1;
+                let chunk = wire::chunk(kind::ABORT, flag::TAG_REFLECTED, &[]);
+                self.send_alone(ctx, self.data_path(), header, &chunk);
+                return Some(CloseReason::ProtocolViolation);
+            }
+            InitError::Window(tag) => {
+                let header = Header { tag, ..self.header() };
+                ctx.counters.aborts_out += 1;
+                let chunk = wire::with_cause(kind::ABORT, 0, cause::INVALID_MANDATORY, &[]);
+                self.send_alone(ctx, self.data_path(), header, &chunk);
+                return None;
+            }
+            InitError::Streams(tag) => (tag, cause::INVALID_MANDATORY),
+            InitError::HostName(tag) => (tag, cause::UNRESOLVABLE_ADDRESS),
+        };
+        self.peer_tag = tag;
+        Some(self.violation(ctx, code, &[]))
+    }
+
     /// The source of the packet and the listed addresses become paths, with the source's UDP port (RFC 6951 section 5.4).
     pub(crate) fn learn_addresses(&mut self, ctx: &mut Ctx<'_>, source: SocketAddr, listed: &[IpAddr]) {
         let from = self.paths.first().map(|p| p.from);
-        // A loopback address in the list of a host elsewhere would be one of our own.
-        let reachable = listed.iter().filter(|ip| !ip.is_loopback() || source.ip().is_loopback());
-        let all = std::iter::once(source).chain(reachable.map(|ip| SocketAddr::new(*ip, source.port())));
+        let listed = listed.iter().filter(|ip| reachable(**ip, source));
+        let all = std::iter::once(source).chain(listed.map(|ip| SocketAddr::new(*ip, source.port())));
         for address in all {
             if self.path_of(address).is_none() {
                 let local = local_for(ctx.local, address.ip()).or(from).unwrap_or(address.ip());
-                self.paths.push(Path::new(address, local, address == source, ctx.config, ctx.now));
+                // Rule 3 of section 5.4: those that the user named, or our INIT ACK went to, are there already.
+                self.paths.push(Path::new(address, local, false, ctx.config, ctx.now));
             }
         }
     }
@@ -181,6 +217,12 @@ impl Assoc {
     /// Section 5.1 E.
     pub(super) fn on_cookie_ack(&mut self, ctx: &mut Ctx<'_>) -> Step {
         if self.state == State::CookieEchoed {
+            let first = self.retry.is_some_and(|retry| retry.count == 0);
+            if let Some(sent) = self.sent_at.take().filter(|_| first)
+                && let Some(path) = self.paths.get_mut(self.answered_path)
+            {
+                path.measured(ctx.now.saturating_duration_since(sent), ctx.config);
+            }
             self.establish(ctx);
         } else {
             ctx.counters.dropped_unexpected += 1;
@@ -193,12 +235,14 @@ impl Assoc {
         self.control_to(path, wire::chunk(kind::COOKIE_ACK, 0, &[]));
     }
 
-    /// Section 5.2.6, third way: a new INIT that asks for a longer life of the cookie.
-    pub(super) fn on_stale_cookie(&mut self, ctx: &mut Ctx<'_>, staleness_us: u32) -> Option<CloseReason> {
+    /// Section 5.2.6, third way: a new INIT that asks for a longer life of the cookie, by the round trip of the COOKIE ECHO and its
+    /// ERROR and a second more.
+    pub(super) fn on_stale_cookie(&mut self, ctx: &mut Ctx<'_>) -> Option<CloseReason> {
+        let rtt = self.sent_at.map(|sent| ctx.now.saturating_duration_since(sent)).unwrap_or_default();
         self.state = State::CookieWait;
         self.engine = None;
         self.cookie = Vec::new();
-        self.stale_ms = Some((staleness_us / 1_000).saturating_add(1_000));
+        self.stale_ms = Some(u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX).saturating_add(1_000));
         self.peer_tag = 0;
         self.stale_count += 1;
         if self.stale_count > ctx.config.max_init_retransmits {
@@ -214,6 +258,11 @@ impl Assoc {
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry.map(|r| r.at)
     }
+}
+
+/// A loopback address in the list of a host elsewhere would be one of our own.
+pub(crate) fn reachable(listed: IpAddr, source: SocketAddr) -> bool {
+    !listed.is_loopback() || source.ip().is_loopback()
 }
 
 /// Our address to talk to that one from: the same family, loopback to loopback.

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-pub(crate) use handshake::{Peer, local_for};
+pub(crate) use handshake::{Peer, local_for, reachable};
 
 /// What an association needs of its stack for one call.
 pub(crate) struct Ctx<'a> {
@@ -37,15 +37,22 @@ pub(crate) struct Ctx<'a> {
     pub(crate) out: &'a mut VecDeque<Transmit>,
 }
 
-/// RFC 9260 section 4. CLOSED has no association.
+/// The states of RFC 9260 section 4; `sctp/STATES.md` has what each event does in each. CLOSED has no association.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
+    /// Our INIT is out, T1-init runs.
     CookieWait,
+    /// Our COOKIE ECHO is out, T1-cookie runs.
     CookieEchoed,
+    /// Up.
     Established,
+    /// The user asked for the end; what it sent before is not all acknowledged yet.
     ShutdownPending,
+    /// Our SHUTDOWN is out, T2-shutdown and T5-shutdown-guard run; the peer may still send.
     ShutdownSent,
+    /// The peer asked for the end; what we have for it is not all acknowledged yet.
     ShutdownReceived,
+    /// Our SHUTDOWN ACK is out, T2-shutdown runs.
     ShutdownAckSent,
 }
 
@@ -70,7 +77,7 @@ impl State {
         }
     }
 
-    /// States in which accepted messages still go out.
+    /// States in which accepted messages still go out, acknowledgements count (section 6) and heartbeats are sent (section 8.3).
     fn sends_data(self) -> bool {
         match self {
             Self::Established | Self::ShutdownPending | Self::ShutdownReceived => true,
@@ -129,6 +136,7 @@ pub(crate) struct Assoc {
     cookie: Vec<u8>,
     stale_ms: Option<u32>,
     stale_count: u32,
+    /// When the first INIT or the last COOKIE ECHO left, as long as an answer measures the round trip.
     sent_at: Option<Instant>,
     /// The path the handshake works over.
     pub(crate) answered_path: usize,
@@ -142,6 +150,8 @@ pub(crate) struct Assoc {
     /// Fast recovery has begun: its first packet does not ask the congestion window.
     fast_retransmit: bool,
     report_stream: bool,
+    /// The peer's first DATA came; it is acknowledged at once (section 5.1).
+    data_seen: bool,
     /// Chunks in the engine that begin or end a message not yet delivered.
     waiting_ends: usize,
     window: data::Window,
@@ -194,6 +204,7 @@ impl Assoc {
             tail_at: None,
             fast_retransmit: false,
             report_stream: false,
+            data_seen: false,
             waiting_ends: 0,
             window: data::Window::default(),
             shutdown_due: false,
@@ -263,6 +274,12 @@ impl Assoc {
     }
 
     fn send_error(&mut self, ctx: &mut Ctx<'_>, path: usize, code: u16, info: &[u8]) {
+        // Answers to one packet fit one packet (section 12.4).
+        let waiting: usize = self.control.iter().map(|c| wire::padded(c.chunk.len())).sum();
+        if wire::HEADER + waiting + wire::padded(2 * wire::TLV + info.len()) > ctx.config.mtu {
+            ctx.counters.errors_left_out += 1;
+            return;
+        }
         ctx.counters.errors_out += 1;
         self.control_to(path, wire::with_cause(kind::ERROR, 0, code, info));
     }
@@ -275,7 +292,18 @@ impl Assoc {
         to: IpAddr,
         chunks: Chunks<'_>,
     ) -> Option<CloseReason> {
+        let mut quiet = false;
+        if let Some(abort) = chunks.flatten().find(|c| c.kind == kind::ABORT) {
+            // A packet whose ABORT does not count is dropped whole (section 8.5.1 B); one whose ABORT does is not answered
+            // (section 9.1).
+            if !self.abort_counts(abort) {
+                ctx.counters.dropped_tag += 1;
+                return None;
+            }
+            quiet = true;
+        }
         self.heard(ctx);
+        self.answered_while_closing();
         let mut input = Input::new(self.engine.as_ref(), wire::HEADER + chunks.0.len() + 64);
         for chunk in chunks {
             let Ok(chunk) = chunk else {
@@ -283,6 +311,11 @@ impl Assoc {
                 break;
             };
             let step = match chunk.kind {
+                kind::ABORT => Step::End(self.aborted(ctx, chunk.value)),
+                kind if kind <= kind::HIGHEST && (quiet || !self.expects(kind)) => {
+                    ctx.counters.dropped_unexpected += 1;
+                    Step::Next
+                }
                 kind::DATA => self.on_data(ctx, chunk, &mut input),
                 kind::SACK => self.on_sack(ctx, chunk.value, &mut input),
                 kind::HEARTBEAT => {
@@ -294,7 +327,6 @@ impl Assoc {
                     Step::Next
                 }
                 kind::HEARTBEAT_ACK => self.on_heartbeat_ack(ctx, chunk.value),
-                kind::ABORT => self.on_abort(ctx, chunk),
                 kind::SHUTDOWN => self.on_shutdown(ctx, chunk.value, &mut input),
                 kind::SHUTDOWN_ACK => self.on_shutdown_ack(ctx, path),
                 kind::SHUTDOWN_COMPLETE => self.on_shutdown_complete(ctx, chunk.flags),
@@ -305,7 +337,7 @@ impl Assoc {
                     ctx.counters.dropped_unexpected += 1;
                     Step::Stop
                 }
-                _ => self.on_unknown(ctx, path, chunk),
+                _ => self.on_unknown(ctx, path, chunk, quiet),
             };
             match step {
                 Step::Next => {}
@@ -323,22 +355,28 @@ impl Assoc {
     }
 
     /// Section 3.2: the two high bits of an unknown type say whether to go on and whether to report.
-    fn on_unknown(&mut self, ctx: &mut Ctx<'_>, path: usize, chunk: Chunk<'_>) -> Step {
+    fn on_unknown(&mut self, ctx: &mut Ctx<'_>, path: usize, chunk: Chunk<'_>, quiet: bool) -> Step {
         ctx.counters.unknown_chunks += 1;
-        if chunk.kind & 0x40 != 0 {
+        if chunk.kind & 0x40 != 0 && !quiet && self.state != State::CookieWait {
             let reported = chunk.whole.get(..256).unwrap_or(chunk.whole);
             self.send_error(ctx, path, cause::UNRECOGNIZED_CHUNK, reported);
         }
         if chunk.kind & 0x80 != 0 { Step::Next } else { Step::Stop }
     }
 
-    /// Section 9.1. The tag equals ours here, so the T bit must not be set (section 8.5.1 B).
-    fn on_abort(&mut self, ctx: &mut Ctx<'_>, chunk: Chunk<'_>) -> Step {
-        if chunk.flags & flag::TAG_REFLECTED != 0 {
-            ctx.counters.dropped_tag += 1;
-            return Step::Stop;
-        }
-        Step::End(self.aborted(ctx, chunk.value))
+    /// While our INIT is not answered the peer knows nothing of this association: it can refuse it, or end the one before.
+    fn expects(&self, kind: u8) -> bool {
+        self.state != State::CookieWait || kind == kind::SHUTDOWN_ACK
+    }
+
+    /// Whether an ABORT with our tag is to be obeyed: without the T bit (section 8.5.1 B), causes well-formed (section 3.3.7).
+    fn abort_counts(&self, chunk: Chunk<'_>) -> bool {
+        self.own_tag(chunk.flags) && wire::well_formed(chunk.value)
+    }
+
+    /// The tag of the packet is ours, and the T bit says so too; where both ends chose the same tag it says nothing.
+    fn own_tag(&self, flags: u8) -> bool {
+        flags & flag::TAG_REFLECTED == 0 || self.peer_tag == self.local_tag
     }
 
     /// The peer aborted: the reason with its first cause.
@@ -350,11 +388,8 @@ impl Assoc {
     /// Section 3.3.10: an ERROR is reported by counters and ends nothing, but a stale cookie starts the handshake again.
     fn on_error(&mut self, ctx: &mut Ctx<'_>, value: &[u8]) -> Step {
         ctx.counters.errors_in += 1;
-        if self.state == State::CookieEchoed && first_cause(value) == Some(cause::STALE_COOKIE) {
-            let staleness_us = if value.len() >= 8 { wire::u32_at(value, 4) } else { 0 };
-            if let Some(reason) = self.on_stale_cookie(ctx, staleness_us) {
-                return Step::End(reason);
-            }
+        if self.state == State::CookieEchoed && wire::has_cause(value, cause::STALE_COOKIE) {
+            return self.on_stale_cookie(ctx).map_or(Step::Stop, Step::End);
         }
         Step::Next
     }

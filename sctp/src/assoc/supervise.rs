@@ -49,8 +49,10 @@ impl Assoc {
 
     /// When [`Assoc::handle_timeout`] has something to do.
     pub(crate) fn next_timeout(&self, ctx: &Ctx<'_>) -> Option<Instant> {
-        let heartbeat = if self.state.is_connecting() { None } else { self.paths.iter().map(|p| p.heartbeat_at).min() };
-        let probe = self.silent_at(ctx).and(self.probe_at(ctx));
+        // No heartbeats before it is up, nor after SHUTDOWN or SHUTDOWN ACK (section 8.3).
+        let beats = self.state.sends_data();
+        let heartbeat = self.paths.iter().map(|p| p.heartbeat_at).min().filter(|_| beats);
+        let probe = self.silent_at(ctx).and(self.probe_at(ctx)).filter(|_| beats);
         let all = [
             self.retry_at(),
             self.guard_at,
@@ -90,7 +92,7 @@ impl Assoc {
         if let Some(reason) = self.recover(ctx) {
             return Some(reason);
         }
-        self.heartbeats(ctx)
+        if self.state.sends_data() { self.heartbeats(ctx) } else { None }
     }
 
     /// The end for want of answers. Whoever still is there shall know.

@@ -34,7 +34,9 @@ impl Stack {
     }
 
     fn on_init_ack(&mut self, now: Instant, datagram: &Datagram, header: Header, first: Chunk<'_>, rest: Chunks<'_>) {
-        let Some(index) = self.find(header) else { return self.out_of_the_blue(now, datagram, header) };
+        let Some(index) = self.find(header) else {
+            return self.on_other_tag(now, datagram, header, Chunks::of_packet(&datagram.payload));
+        };
         if !rest.0.is_empty() {
             return self.counters.dropped_tag += 1;
         }
@@ -46,7 +48,7 @@ impl Stack {
     }
 
     fn on_packet(&mut self, now: Instant, datagram: &Datagram, header: Header, chunks: Chunks<'_>) {
-        let Some(index) = self.find(header) else { return self.on_reflected(now, datagram, header, chunks) };
+        let Some(index) = self.find(header) else { return self.on_other_tag(now, datagram, header, chunks) };
         let Some(path) = self.source_path(index, datagram.from) else { return self.counters.dropped_source += 1 };
         self.with(index, now, |assoc, ctx| assoc.handle_chunks(ctx, path, datagram.to, chunks));
     }
@@ -80,24 +82,29 @@ impl Stack {
         Some(path)
     }
 
-    /// No association has this tag. ABORT and SHUTDOWN COMPLETE with the T bit carry the peer's tag (section 8.5.1 B and C).
-    fn on_reflected(&mut self, now: Instant, datagram: &Datagram, header: Header, chunks: Chunks<'_>) {
+    /// No association has this tag. Between addresses and ports of an association that is an error and nothing else (section 8.5),
+    /// with three exceptions (section 8.5.1): ABORT and SHUTDOWN COMPLETE with the T bit carry the peer's tag, and a SHUTDOWN ACK may
+    /// be of the association before the one that is being set up. Without an association it is out of the blue.
+    fn on_other_tag(&mut self, now: Instant, datagram: &Datagram, header: Header, chunks: Chunks<'_>) {
         let key = (header.destination, datagram.from, header.source);
-        // An address that did not prove itself may be anybody's, who rightly knows nothing of the association.
-        let proved = |index: &usize| {
-            let assoc = &self.assocs[*index];
-            assoc.peer_tag == header.tag && assoc.paths.iter().any(|p| p.to == datagram.from && p.confirmed)
+        let Some(index) = self.by_address.get(&key).copied() else {
+            return self.out_of_the_blue(now, datagram, header);
         };
-        let index = self.by_address.get(&key).copied().filter(proved);
-        let reflected = chunks
-            .flatten()
-            .find(|c| matches!(c.kind, kind::ABORT | kind::SHUTDOWN_COMPLETE) && c.flags & flag::TAG_REFLECTED != 0);
-        match (index, reflected) {
-            (Some(index), Some(chunk)) if chunk.kind == kind::ABORT => {
+        let assoc = &self.assocs[index];
+        // An address that did not prove itself may be anybody's, who rightly knows nothing of the association.
+        let proved = assoc.peer_tag == header.tag && assoc.paths.iter().any(|p| p.to == datagram.from && p.confirmed);
+        let before = assoc.state.is_connecting() && chunks.any(kind::SHUTDOWN_ACK, 0);
+        let ends = |c: &Chunk<'_>| matches!(c.kind, kind::ABORT | kind::SHUTDOWN_COMPLETE);
+        let reflected = chunks.flatten().find(ends).filter(|c| proved && c.flags & flag::TAG_REFLECTED != 0);
+        match reflected {
+            Some(chunk) if chunk.kind == kind::ABORT && wire::well_formed(chunk.value) => {
                 self.with(index, now, |assoc, ctx| Some(assoc.aborted(ctx, chunk.value)));
             }
-            (Some(index), Some(_)) => self.with(index, now, |assoc, ctx| assoc.reflected_complete(ctx)),
-            (None, _) | (_, None) => self.out_of_the_blue(now, datagram, header),
+            Some(chunk) if chunk.kind == kind::SHUTDOWN_COMPLETE => {
+                self.with(index, now, |assoc, ctx| assoc.reflected_complete(ctx));
+            }
+            Some(_) | None if before => self.out_of_the_blue(now, datagram, header),
+            Some(_) | None => self.counters.dropped_tag += 1,
         }
     }
 

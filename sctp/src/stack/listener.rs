@@ -2,9 +2,9 @@
 
 use super::{Datagram, Stack};
 use crate::CloseReason;
-use crate::assoc::{Assoc, Peer, State};
+use crate::assoc::{Assoc, Peer, State, reachable};
 use crate::cookie::Cookie;
-use crate::init::{Init, InitError, init_value, put_addresses};
+use crate::init::{Init, InitError, init_value, put_address, put_addresses};
 use crate::path::Path;
 use crate::wire::{self, Chunk, Chunks, Header, cause, kind, param, put_param};
 use std::net::{IpAddr, SocketAddr};
@@ -18,8 +18,10 @@ impl Stack {
                 Some(index) => self.on_init_again(now, datagram, header, &init, index),
                 None => self.on_first_init(now, datagram, header, &init),
             },
-            Err(InitError::Discard) => return self.counters.dropped_init += 1,
-            Err(InitError::Invalid(tag)) => Some((tag, Some((cause::INVALID_MANDATORY, Vec::new())))),
+            Err(InitError::Short | InitError::ZeroTag) => return self.counters.dropped_init += 1,
+            Err(InitError::Streams(tag) | InitError::Window(tag)) => {
+                Some((tag, Some((cause::INVALID_MANDATORY, Vec::new()))))
+            }
             // The cause should carry the address; the name is of no use to us and may be long.
             Err(InitError::HostName(tag)) => Some((tag, Some((cause::UNRESOLVABLE_ADDRESS, Vec::new())))),
         };
@@ -49,7 +51,7 @@ impl Stack {
             return Some((init.tag, Some((cause::OUT_OF_RESOURCE, Vec::new()))));
         }
         let (tag, tsn) = (self.free_tag(), self.rng.nonzero_u32());
-        self.send_init_ack(now, datagram, header, init, (tag, tsn), (0, 0));
+        self.send_init_ack(now, datagram, header, init, Own { tag, tsn, ties: (0, 0), to: datagram.from });
         None
     }
 
@@ -64,7 +66,12 @@ impl Stack {
     ) -> Option<Refusal> {
         let assoc = &self.assocs[index];
         let known = |ip: IpAddr| assoc.paths.iter().any(|p| p.to.ip() == ip);
-        let all_known = known(datagram.from.ip()) && init.addresses.iter().all(|ip| known(*ip));
+        let source = datagram.from;
+        // What would not become a path is no new address either.
+        let mut listed =
+            std::iter::once(source.ip()).chain(init.addresses.iter().copied().filter(|ip| reachable(*ip, source)));
+        let (tag, tsn, ties) = (assoc.local_tag, assoc.local_tsn, assoc.ties);
+        let connecting = assoc.state.is_connecting();
         match assoc.state {
             State::ShutdownAckSent => {
                 self.with(index, now, |assoc, _| {
@@ -73,67 +80,58 @@ impl Stack {
                 });
                 None
             }
-            // While we wait for its INIT ACK, the peer may well list more addresses than we were told.
+            // While we wait for its INIT ACK, the peer may well list more addresses than we were told. The answer goes to one that we
+            // were told, preferably the source (section 5.2.1, rules 1 to 3).
             State::CookieWait => {
-                let ours = (assoc.local_tag, assoc.local_tsn);
-                self.send_init_ack(now, datagram, header, init, ours, (0, 0));
+                let to = listed.find(|ip| known(*ip)).map_or(source, |ip| SocketAddr::new(ip, source.port()));
+                self.send_init_ack(now, datagram, header, init, Own { tag, tsn, ties: (0, 0), to });
                 None
             }
-            _ if !all_known => {
-                let mut info = Vec::new();
-                for address in init.addresses.iter().filter(|ip| !known(**ip)) {
-                    match address {
-                        IpAddr::V4(v4) => put_param(&mut info, param::IPV4, &[&v4.octets()]),
-                        IpAddr::V6(v6) => put_param(&mut info, param::IPV6, &[&v6.octets()]),
+            State::CookieEchoed
+            | State::Established
+            | State::ShutdownPending
+            | State::ShutdownSent
+            | State::ShutdownReceived => {
+                let new: Vec<IpAddr> = listed.filter(|ip| !known(*ip)).collect();
+                if !new.is_empty() {
+                    let mut info = Vec::new();
+                    for address in new {
+                        put_address(&mut info, address);
                     }
+                    return Some((init.tag, Some((cause::RESTART_NEW_ADDRESSES, info))));
                 }
-                Some((init.tag, Some((cause::RESTART_NEW_ADDRESSES, info))))
-            }
-            State::CookieEchoed => {
-                let ours = (assoc.local_tag, assoc.local_tsn);
-                self.send_init_ack(now, datagram, header, init, ours, (0, 0));
-                None
-            }
-            State::Established | State::ShutdownPending | State::ShutdownSent | State::ShutdownReceived => {
-                let ties = assoc.ties;
-                let (tag, tsn) = (self.free_tag(), self.rng.nonzero_u32());
-                self.send_init_ack(now, datagram, header, init, (tag, tsn), ties);
+                let (tag, tsn) = if connecting { (tag, tsn) } else { (self.free_tag(), self.rng.nonzero_u32()) };
+                self.send_init_ack(now, datagram, header, init, Own { tag, tsn, ties, to: source });
                 None
             }
         }
     }
 
-    fn send_init_ack(
-        &mut self,
-        now: Instant,
-        datagram: &Datagram,
-        header: Header,
-        init: &Init<'_>,
-        ours: (u32, u32),
-        ties: (u32, u32),
-    ) {
+    fn send_init_ack(&mut self, now: Instant, datagram: &Datagram, header: Header, init: &Init<'_>, ours: Own) {
         let (config, now_us) = (&self.config, self.now_us(now));
         // A suggested longer life is granted up to twice the usual (section 5.2.6 advises caution).
         let life = config.cookie_life_ms.saturating_add(u64::from(init.preservative_ms).min(config.cookie_life_ms));
+        // The source is an address of the peer, whether listed or not (section 5.1.2 C).
+        let others = std::iter::once(datagram.from.ip()).chain(init.addresses.iter().copied());
         let cookie = Cookie {
             created_us: now_us,
             life_ms: u32::try_from(life).unwrap_or(u32::MAX),
             local_port: header.destination,
             peer_port: header.source,
-            local_tag: ours.0,
+            local_tag: ours.tag,
             peer_tag: init.tag,
-            local_tsn: ours.1,
+            local_tsn: ours.tsn,
             peer_tsn: init.tsn,
-            local_tie: ties.0,
-            peer_tie: ties.1,
+            local_tie: ours.ties.0,
+            peer_tie: ours.ties.1,
             peer_rwnd: init.rwnd,
             peer_outbound: init.outbound,
             peer_inbound: init.inbound,
             local: datagram.to,
-            source: datagram.from,
-            addresses: init.addresses.iter().copied().filter(|ip| *ip != datagram.from.ip()).collect(),
+            source: ours.to,
+            addresses: others.filter(|ip| *ip != ours.to.ip()).collect(),
         };
-        let mut value = init_value(ours.0, config.a_rwnd, config.outbound_streams, config.inbound_streams, ours.1);
+        let mut value = init_value(ours.tag, config.a_rwnd, config.outbound_streams, config.inbound_streams, ours.tsn);
         put_param(&mut value, param::STATE_COOKIE, &[&self.jar.seal(&cookie, now_us)]);
         put_addresses(&mut value, &self.local, &config.advertise);
         if !init.unrecognized.is_empty() {
@@ -143,7 +141,8 @@ impl Stack {
             }
         }
         self.counters.init_answered += 1;
-        self.reply(datagram, header.reply(init.tag), &wire::chunk(kind::INIT_ACK, 0, &[&value]));
+        let answered = Datagram { from: ours.to, to: datagram.to, payload: bytes::Bytes::new() };
+        self.reply(&answered, header.reply(init.tag), &wire::chunk(kind::INIT_ACK, 0, &[&value]));
     }
 
     /// A COOKIE ECHO, first in its packet (sections 5.1.5 and 5.2.4); `rest` are the chunks after it.
@@ -289,7 +288,7 @@ impl Stack {
                 self.answer(now, datagram, header.reply(cookie.peer_tag), &error);
                 None
             }
-            (false, false) if ties => self.restart(now, datagram, header, cookie, index, rtt),
+            (false, false) if ties => self.restart(now, datagram, cookie, index, rtt),
             // (B), (D) both opened at once.
             (true, _) if connecting => self.come_up(now, index, datagram.from, cookie, None),
             // (D) it came twice: our COOKIE ACK was lost.
@@ -301,7 +300,8 @@ impl Stack {
                 });
                 Some(index)
             }
-            // (C) it came late; (B) with a peer that is up already and has another tag now: not known to happen.
+            // (C) it came late. (B) once we are up can only be an old packet: a peer that has our COOKIE ACK does not echo another
+            // cookie. To obey it would end an association that works.
             (true, false) | (false, true) | (false, false) => {
                 self.counters.cookie_unmatched += 1;
                 None
@@ -314,23 +314,28 @@ impl Stack {
         &mut self,
         now: Instant,
         datagram: &Datagram,
-        header: Header,
         cookie: &Cookie,
         index: usize,
         rtt: Duration,
     ) -> Option<usize> {
         self.counters.associations_restarted += 1;
-        let listened = self.assocs[index].incoming;
         self.end(index, CloseReason::Restarted);
-        if listened {
-            return self.accept(now, datagram, header, cookie, rtt);
-        }
-        // We had opened the old one; the peer opens the new one to the same ports (section 5.2.4 A makes no difference).
+        // Also where nobody listens any more: it takes the place of one that was there (section 5.2.4 A).
         let ports = (cookie.local_port, cookie.peer_port);
         let new = self.insert(ports, cookie.local_tag, cookie.local_tsn, true, now);
         self.assocs[new].paths.push(Path::new(cookie.source, datagram.to, true, &self.config, now));
         self.come_up(now, new, datagram.from, cookie, Some(rtt))
     }
+}
+
+/// What goes into an INIT ACK and its cookie on our side, and where it goes.
+#[derive(Debug, Clone, Copy)]
+struct Own {
+    tag: u32,
+    tsn: u32,
+    /// Tie-tags.
+    ties: (u32, u32),
+    to: SocketAddr,
 }
 
 /// Initiate tag of the INIT, cause and its information.

@@ -289,6 +289,12 @@ impl Stack {
         })
     }
 
+    /// The state of RFC 9260 section 4 it is in; `None` is CLOSED (STATUS, section 11.1.8).
+    #[must_use]
+    pub fn connection_state(&self, assoc: AssocId) -> Option<State> {
+        Some(self.get(assoc)?.state)
+    }
+
     /// The peer's UDP encapsulation addresses, in the order they were told.
     #[must_use]
     pub fn addresses(&self, assoc: AssocId) -> Vec<SocketAddr> {

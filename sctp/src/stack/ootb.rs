@@ -28,24 +28,22 @@ impl Limit {
 }
 
 impl Stack {
-    /// Rules 2 and 5 to 8; INIT and COOKIE ECHO went another way.
+    /// Rules 2 and 5 to 8, in their order; INIT and COOKIE ECHO went another way.
     pub(super) fn out_of_the_blue(&mut self, now: Instant, datagram: &Datagram, header: Header) {
         self.counters.out_of_the_blue += 1;
         let chunks = Chunks::of_packet(&datagram.payload);
-        let silent = [kind::ABORT, kind::SHUTDOWN_COMPLETE, kind::COOKIE_ACK, kind::INIT];
-        if silent.iter().any(|k| chunks.any(*k, 0)) || stale_cookie(chunks) {
+        if chunks.any(kind::ABORT, 0) {
             return;
         }
-        if chunks.any(kind::SHUTDOWN_ACK, 0) {
-            self.answer(
-                now,
-                datagram,
-                header.reply(header.tag),
-                &wire::chunk(kind::SHUTDOWN_COMPLETE, flag::TAG_REFLECTED, &[]),
-            );
+        let code = if chunks.any(kind::SHUTDOWN_ACK, 0) {
+            kind::SHUTDOWN_COMPLETE
+        } else if [kind::SHUTDOWN_COMPLETE, kind::COOKIE_ACK].iter().any(|k| chunks.any(*k, 0)) || stale_cookie(chunks)
+        {
+            return;
         } else {
-            self.answer(now, datagram, header.reply(header.tag), &wire::chunk(kind::ABORT, flag::TAG_REFLECTED, &[]));
-        }
+            kind::ABORT
+        };
+        self.answer(now, datagram, header.reply(header.tag), &wire::chunk(code, flag::TAG_REFLECTED, &[]));
     }
 
     /// A reply without an association, within the limit.
@@ -66,7 +64,5 @@ impl Stack {
 }
 
 fn stale_cookie(chunks: Chunks<'_>) -> bool {
-    chunks
-        .flatten()
-        .any(|c| c.kind == kind::ERROR && c.value.len() >= 2 && wire::u16_at(c.value, 0) == cause::STALE_COOKIE)
+    chunks.flatten().any(|c| c.kind == kind::ERROR && wire::has_cause(c.value, cause::STALE_COOKIE))
 }
