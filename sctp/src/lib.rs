@@ -32,8 +32,8 @@ mod rng;
 mod stack;
 mod wire;
 
-pub use associations::{Associations, BackendKind, Input, Output, Transport, associations};
 pub use assoc::State as ConnectionState;
+pub use associations::{Associations, BackendKind, Input, Output, Transport, associations};
 pub use clock::ClockAnchor;
 pub use config::Config;
 pub use counters::Counters;

@@ -49,7 +49,8 @@ impl Assoc {
         self.send_alone(ctx, path, Header { tag: 0, ..self.header() }, &chunk);
     }
 
-    fn send_cookie_echo(&mut self, ctx: &mut Ctx<'_>) {
+    /// COOKIE ECHO, first in its packet, and a report in the same one: nothing else may leave before COOKIE ACK (sections 3.2.2, 5.1 C).
+    fn send_cookie_echo(&mut self, ctx: &mut Ctx<'_>, report: &[u8]) {
         let Some(retry) = &mut self.retry else { return };
         retry.at = ctx.now + retry.interval;
         let again = retry.count as usize;
@@ -58,8 +59,16 @@ impl Assoc {
         let first = usable.iter().position(|i| *i == self.answered_path).unwrap_or(0);
         let Some(path) = usable.get((first + again) % usable.len().max(1)).copied() else { return };
         self.sent_at = Some(ctx.now);
-        let chunk = wire::chunk(kind::COOKIE_ECHO, 0, &[&self.cookie]);
-        self.control_to(path, chunk);
+        let mut chunks = wire::chunk(kind::COOKIE_ECHO, 0, &[&self.cookie]);
+        let fits = wire::HEADER + chunks.len() + report.len() <= ctx.config.mtu;
+        if fits {
+            chunks.extend_from_slice(report);
+        }
+        if !report.is_empty() {
+            let counter = if fits { &mut ctx.counters.errors_out } else { &mut ctx.counters.errors_left_out };
+            *counter += 1;
+        }
+        self.control_to(path, chunks);
     }
 
     /// T1-init or T1-cookie is due.
@@ -75,7 +84,7 @@ impl Assoc {
         }
         match self.state {
             State::CookieWait => self.send_init(ctx),
-            State::CookieEchoed => self.send_cookie_echo(ctx),
+            State::CookieEchoed => self.send_cookie_echo(ctx, &[]),
             State::Established
             | State::ShutdownPending
             | State::ShutdownSent
@@ -118,11 +127,11 @@ impl Assoc {
         }
         self.state = State::CookieEchoed;
         self.retry = Some(Retry { at: ctx.now, interval: Duration::from_millis(ctx.config.rto_initial_ms), count: 0 });
-        // COOKIE ECHO stands first in its packet.
-        self.send_cookie_echo(ctx);
-        if !init.unrecognized.is_empty() {
-            self.send_error(ctx, self.answered_path, cause::UNRECOGNIZED_PARAMETERS, &init.unrecognized);
-        }
+        let report = match init.unrecognized.as_slice() {
+            [] => Vec::new(),
+            unrecognized => wire::with_cause(kind::ERROR, 0, cause::UNRECOGNIZED_PARAMETERS, unrecognized),
+        };
+        self.send_cookie_echo(ctx, &report);
         None
     }
 

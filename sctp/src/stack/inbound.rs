@@ -40,7 +40,9 @@ impl Stack {
         if !rest.0.is_empty() {
             return self.counters.dropped_tag += 1;
         }
-        // The peer may answer from another of its addresses than we asked; our tag in it proves that it saw our INIT.
+        // The peer may answer from another of its addresses than we asked; our tag in it proves that it saw our INIT. Another UDP
+        // port of the one we asked is followed at once.
+        self.source_path(index, datagram.from);
         self.with(index, now, |assoc, ctx| assoc.on_init_ack(ctx, first.value, datagram.from));
         if self.assocs.get(index).is_some_and(|a| a.local_tag == header.tag) {
             self.index_addresses(index);
