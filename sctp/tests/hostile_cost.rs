@@ -6,7 +6,13 @@ use common::{A, B, Fake, PORT, address, chunk, config, data, ip, packet, sack};
 use sctp::{Datagram, SendOptions};
 use std::time::{Duration, Instant};
 
-struct Cost { worst_10: Duration, packets: usize, out_packets: usize, out_bytes: usize, longest: usize }
+struct Cost {
+    worst_10: Duration,
+    packets: usize,
+    out_packets: usize,
+    out_bytes: usize,
+    longest: usize,
+}
 
 fn throw(fake: &mut Fake, list: impl Iterator<Item = Vec<Vec<u8>>>) -> Cost {
     let packets: Vec<_> = list.map(|chunks| packet((fake.port, PORT), fake.peer_tag, &chunks)).collect();
@@ -14,22 +20,36 @@ fn throw(fake: &mut Fake, list: impl Iterator<Item = Vec<Vec<u8>>>) -> Cost {
     for ten in packets.chunks(10) {
         let begin = Instant::now();
         for bytes in ten {
-            fake.net.stacks[B].handle_datagram(fake.net.now, Datagram { from: address(A), to: ip(B), payload: bytes.clone().into() });
+            fake.net.stacks[B]
+                .handle_datagram(fake.net.now, Datagram { from: address(A), to: ip(B), payload: bytes.clone().into() });
             while let Some(t) = fake.net.stacks[B].poll_transmit(fake.net.now) {
-                cost.out_packets += 1; cost.out_bytes += t.payload.len(); cost.longest = cost.longest.max(t.payload.len());
+                cost.out_packets += 1;
+                cost.out_bytes += t.payload.len();
+                cost.longest = cost.longest.max(t.payload.len());
             }
             while fake.net.stacks[B].poll_event().is_some() {}
         }
-        if ten.len() == 10 { cost.worst_10 = cost.worst_10.max(begin.elapsed()); }
+        if ten.len() == 10 {
+            cost.worst_10 = cost.worst_10.max(begin.elapsed());
+        }
     }
     cost
 }
 
 fn show(name: &str, cost: &Cost, fake: &Fake) {
     let c = fake.net.stacks[B].counters();
-    println!("{name}: {:?} a packet at worst, {} packets, answers {} packets {} bytes longest {}; no_room {} window {} up {} sack {}",
-      cost.worst_10/10, cost.packets, cost.out_packets, cost.out_bytes, cost.longest, c.dropped_no_room, c.dropped_tsn_window,
-      fake.net.stacks[B].state(fake.assoc).is_some(), c.dropped_sack);
+    println!(
+        "{name}: {:?} a packet at worst, {} packets, answers {} packets {} bytes longest {}; no_room {} window {} up {} sack {}",
+        cost.worst_10 / 10,
+        cost.packets,
+        cost.out_packets,
+        cost.out_bytes,
+        cost.longest,
+        c.dropped_no_room,
+        c.dropped_tsn_window,
+        fake.net.stacks[B].state(fake.assoc).is_some(),
+        c.dropped_sack
+    );
 }
 
 #[test]
@@ -46,15 +66,35 @@ fn costs() {
     ] {
         let mut fake = Fake::up(config());
         let tsn0 = fake.tsn;
-        let list = (0..400u32).map(|p| (0..n).map(|k| { let i = p*n+k;
-            data(tsn0.wrapping_add(base + step*i), (i % streams) as u16, if ssn {1+(i/streams) as u16} else {0}, 3, flags, &vec![1; len]) }).collect());
+        let list = (0..400u32).map(|p| {
+            (0..n)
+                .map(|k| {
+                    let i = p * n + k;
+                    data(
+                        tsn0.wrapping_add(base + step * i),
+                        (i % streams) as u16,
+                        if ssn { 1 + (i / streams) as u16 } else { 0 },
+                        3,
+                        flags,
+                        &vec![1; len],
+                    )
+                })
+                .collect()
+        });
         let cost = throw(&mut fake, list);
         show(name, &cost, &fake);
     }
     // descending
     let mut fake = Fake::up(config());
     let tsn0 = fake.tsn;
-    let list = (0..136u32).map(|p| (0..60).map(|k| { let i = p*60+k; data(tsn0.wrapping_add(16_380 - 2*i), 0, 30_000 - i as u16, 3, 3, &[1]) }).collect());
+    let list = (0..136u32).map(|p| {
+        (0..60)
+            .map(|k| {
+                let i = p * 60 + k;
+                data(tsn0.wrapping_add(16_380 - 2 * i), 0, 30_000 - i as u16, 3, 3, &[1])
+            })
+            .collect()
+    });
     let cost = throw(&mut fake, list);
     show("descending", &cost, &fake);
     // heartbeats, unknown chunks
@@ -79,13 +119,29 @@ fn sacks() {
     for round in 0..200 {
         for _ in 0..400 {
             let o = SendOptions { stream: 0, ..Default::default() };
-            if fake.net.stacks[B].send(fake.net.now, fake.assoc, o, vec![1; 20].into()).is_ok() { sent += 1; }
+            if fake.net.stacks[B].send(fake.net.now, fake.assoc, o, vec![1; 20].into()).is_ok() {
+                sent += 1;
+            }
         }
         fake.net.sent.clear();
         fake.net.drain();
-        for (_, t) in &fake.net.sent { for (k, _, v) in common::chunks(&t.payload) { if k == 0 { acked = common::u32_at(&v, 0); } } }
-        if round < 195 { fake.net.now += Duration::from_millis(20); fake.say(&[sack(acked, &[])]);
-        for (_, t) in &fake.net.sent { for (k, _, v) in common::chunks(&t.payload) { if k == 0 { acked = common::u32_at(&v, 0); } } }
+        for (_, t) in &fake.net.sent {
+            for (k, _, v) in common::chunks(&t.payload) {
+                if k == 0 {
+                    acked = common::u32_at(&v, 0);
+                }
+            }
+        }
+        if round < 195 {
+            fake.net.now += Duration::from_millis(20);
+            fake.say(&[sack(acked, &[])]);
+            for (_, t) in &fake.net.sent {
+                for (k, _, v) in common::chunks(&t.payload) {
+                    if k == 0 {
+                        acked = common::u32_at(&v, 0);
+                    }
+                }
+            }
         }
     }
     let (held, _) = fake.net.stacks[B].outstanding(fake.assoc);
@@ -98,7 +154,14 @@ fn sacks() {
     top = top.max(1500);
     let cum = acked.wrapping_sub(1);
     let _ = top;
-    let list = (0..20u32).map(|p| (0..60u32).map(|k| { let _ = (p, k); sack(cum.wrapping_sub(1_000), &[(2, 900)]) }).collect());
+    let list = (0..20u32).map(|p| {
+        (0..60u32)
+            .map(|k| {
+                let _ = (p, k);
+                sack(cum.wrapping_sub(1_000), &[(2, 900)])
+            })
+            .collect()
+    });
     let cost = throw(&mut fake, list);
     show("sacks", &cost, &fake);
 }

@@ -287,6 +287,21 @@ fn packet_loss_with_a_kill_and_a_hang_loses_nothing() {
     }
 }
 
+/// A lost heartbeat goes again after two round trips, long before a lease is over.
+#[test]
+fn packet_loss_alone_gives_nobody_up() {
+    for (seed, per_mille) in seeds().zip([20, 50].into_iter().cycle()) {
+        let mut lab = three(seed, 48);
+        lab.world.run_until(1_200);
+        lab.world.loss_per_mille = per_mille;
+        lab.world.run_until(11_200);
+        lab.world.loss_per_mille = 0;
+        let verdict = lab.finish(4_000);
+        assert_eq!(verdict.discarded, 0, "seed {seed}, {per_mille} per mille");
+        assert!(verdict.given_up.is_empty(), "seed {seed}, {per_mille} per mille: {verdict:?}");
+    }
+}
+
 #[test]
 fn all_away_and_new_ones_800_ms_later() {
     for seed in seeds() {
