@@ -66,6 +66,9 @@ pub struct Config {
     pub engine_window_messages: usize,
     /// Most associations of the stack, either direction.
     pub associations_max: usize,
+    /// Received DATA chunks of all associations that may wait for others before them; past it only what is next in sequence is
+    /// taken. One holds up to 4 KB of memory.
+    pub waiting_chunks_max: usize,
     /// Replies to packets out of the blue (RFC 9260 section 8.4) a second.
     pub out_of_the_blue_per_s: u32,
     /// Whether ICMP errors count as a sign of death (RFC 6951 section 5.5).
@@ -104,6 +107,7 @@ impl Default for Config {
             send_queue_bytes_max: 16 << 20,
             engine_window_messages: 64,
             associations_max: 16_384,
+            waiting_chunks_max: 65_536,
             out_of_the_blue_per_s: 100,
             icmp: true,
             advertise: Vec::new(),

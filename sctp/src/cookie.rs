@@ -17,6 +17,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Most addresses taken from an INIT besides its source.
 pub(crate) const ADDRESSES_MAX: usize = 7;
+/// Most paths of an association: more that the user names or the peer lists are not used.
+pub(crate) const PATHS_MAX: usize = ADDRESSES_MAX + 1;
 
 const FIXED: usize = 52 + 17 + 19;
 const MAC: usize = 16;

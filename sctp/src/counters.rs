@@ -65,6 +65,8 @@ counters! {
     dropped_data_state,
     /// SACK and SHUTDOWN chunks dropped: malformed or acknowledging what was never sent.
     dropped_sack,
+    /// SACK chunks behind another one in the same packet that acknowledge nothing more.
+    sack_repeated,
     /// SACK chunks older than one before.
     sack_old,
     /// Packets dropped: shorter than a header and a chunk.

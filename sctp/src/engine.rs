@@ -28,6 +28,10 @@ const NEVER_MS: u64 = 365 * 24 * 3_600_000;
 const PORT: u16 = 5000;
 const LOCAL_TAG: u32 = 1;
 const REMOTE_TAG: u32 = 2;
+/// Bytes of chunks handed over at once; a longer one goes alone.
+const LONG: usize = 2_048;
+/// More than this the engine need not know of a peer's window: its sums are of 32 bits.
+const REMOTE_RWND_MAX: u32 = 1 << 30;
 const REMOTE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
 /// The least a_rwnd an INIT may carry (RFC 9260 section 3.3.2).
 const A_RWND_MIN: u32 = 1_500;
@@ -86,8 +90,12 @@ impl Engine {
         let shift = u32::from(setup.remote_tsn == 0);
         let streams = (setup.outbound_streams, setup.inbound_streams);
         let local = init_chunk(LOCAL_TAG, setup.local_rwnd, streams, setup.local_tsn);
-        let remote =
-            init_chunk(REMOTE_TAG, setup.remote_rwnd, (streams.1, streams.0), setup.remote_tsn.wrapping_add(shift));
+        let remote = init_chunk(
+            REMOTE_TAG,
+            setup.remote_rwnd.min(REMOTE_RWND_MAX),
+            (streams.1, streams.0),
+            setup.remote_tsn.wrapping_add(shift),
+        );
         let mut client = ClientConfig::new().with_snap(local, remote);
         client.transport = Arc::new(transport);
         // An endpoint of its own for each association: tags must be unique in one.
@@ -132,7 +140,11 @@ impl Engine {
 
     /// Takes DATA and SACK chunks.
     pub(crate) fn input(&mut self, now: Instant, input: Input) {
-        let bytes = input.packet.finish();
+        let mut packet = input.packet;
+        if input.data {
+            packet.shrink();
+        }
+        let bytes = packet.finish();
         if let Some((_, DatagramEvent::AssociationEvent(event))) = self.endpoint.handle(now, REMOTE, None, None, bytes)
         {
             self.association.handle_event(event);
@@ -143,14 +155,14 @@ impl Engine {
     /// Makes the engine acknowledge now what it would acknowledge within 200 ms: it is shown a DATA chunk that it had
     /// long ago, with the I bit. `old_tsn` is a TSN that we acknowledged.
     pub(crate) fn acknowledge_now(&mut self, now: Instant, old_tsn: u32) {
-        let mut input = Input::new(Some(self), 64);
+        let mut input = Input::new(Some(self), 0);
         let flags = wire::flag::BEGIN | wire::flag::END | wire::flag::UNORDERED | wire::flag::IMMEDIATE;
         input.data(flags, old_tsn, [0; 4], [0; PREFIX_IN], &[]);
         self.input(now, input);
     }
 
-    /// Chunks to send. A DATA chunk with the B bit has the prefix in front of its user data.
-    pub(crate) fn output(&mut self, now: Instant, mut each: impl FnMut(Output)) {
+    /// Chunks to send. A DATA chunk with the B bit has the prefix in front of its user data. A SACK is cut to `sack_max` bytes.
+    pub(crate) fn output(&mut self, now: Instant, sack_max: usize, mut each: impl FnMut(Output)) {
         while let Some(transmit) = self.association.poll_transmit(now) {
             let Payload::RawEncode(packets) = transmit.payload else { continue };
             for packet in packets {
@@ -159,7 +171,7 @@ impl Engine {
                         each(Output::Data(packet.slice_ref(chunk.whole)));
                     } else if chunk.kind == kind::SACK && chunk.value.len() >= 12 {
                         let cumulative = wire::u32_at(chunk.value, 0).wrapping_sub(self.shift);
-                        let chunk = wire::chunk(kind::SACK, 0, &[&cumulative.to_be_bytes(), &chunk.value[4..]]);
+                        let chunk = sack(cumulative, chunk.value, sack_max);
                         each(Output::Sack { cumulative, chunk });
                     }
                 }
@@ -178,16 +190,16 @@ impl Engine {
         self.drain_events();
     }
 
-    /// The next whole message with its prefix in front, and its stream.
-    pub(crate) fn read(&mut self) -> Option<(u16, Bytes)> {
+    /// The next whole message with its prefix in front, its stream, and of how many chunks it was.
+    pub(crate) fn read(&mut self) -> Option<(u16, Bytes, usize)> {
         while let Some(&stream) = self.readable.front() {
             if let Ok(mut open) = self.association.stream(stream)
                 && let Ok(Some(mut chunks)) = open.read_sctp()
             {
-                let length = chunks.len();
+                let (length, count) = (chunks.len(), chunks.chunks.len());
                 // One fragment or many, in one copy.
                 if let Some(message) = chunks.next(length) {
-                    return Some((stream, message.bytes));
+                    return Some((stream, message.bytes, count));
                 }
             }
             self.readable.pop_front();
@@ -229,14 +241,27 @@ pub(crate) enum Output {
 #[derive(Debug)]
 pub(crate) struct Input {
     packet: Packet,
+    data: bool,
+    sack: bool,
     shift: u32,
 }
 
 impl Input {
-    /// Begins a packet for [`Engine::input`] of this engine.
-    pub(crate) fn new(engine: Option<&Engine>, capacity: usize) -> Self {
+    /// Begins a packet for [`Engine::input`] of this engine, for chunks of so many bytes.
+    pub(crate) fn new(engine: Option<&Engine>, length: usize) -> Self {
+        let capacity = HEADER + length.min(LONG) + 64;
         let packet = Packet::new(Header { source: PORT, destination: PORT, tag: LOCAL_TAG }, capacity);
-        Self { packet, shift: engine.map_or(0, |e| e.shift) }
+        Self { packet, data: false, sack: false, shift: engine.map_or(0, |e| e.shift) }
+    }
+
+    /// To be handed over before more goes in: a chunk that waits in the engine holds the whole packet in memory.
+    pub(crate) fn is_long(&self) -> bool {
+        self.packet.len() >= LONG
+    }
+
+    /// A SACK is in it.
+    pub(crate) fn has_sack(&self) -> bool {
+        self.sack
     }
 
     /// Nothing to hand over.
@@ -248,13 +273,23 @@ impl Input {
     pub(crate) fn data(&mut self, flags: u8, tsn: u32, stream_ssn: [u8; 4], prefix: [u8; PREFIX_IN], user: &[u8]) {
         let tsn = tsn.wrapping_add(self.shift).to_be_bytes();
         let prefix: &[u8] = if flags & wire::flag::BEGIN != 0 { &prefix } else { &[] };
+        self.data = true;
         self.packet.chunk(kind::DATA, flags, &[&tsn, &stream_ssn, &[0; 4], prefix, user]);
     }
 
     /// What the peer has in sequence, and its room beyond what is not acknowledged by that.
     pub(crate) fn sack(&mut self, cumulative: u32, rwnd: u32) {
+        self.sack = true;
         self.packet.chunk(kind::SACK, 0, &[&cumulative.to_be_bytes(), &rwnd.to_be_bytes(), &[0; 4]]);
     }
+}
+
+/// The engine's SACK with as many gap ack blocks as fit (section 6.2); it reports no duplicates.
+fn sack(cumulative: u32, value: &[u8], bytes_max: usize) -> Vec<u8> {
+    let blocks = usize::from(wire::u16_at(value, 8)).min(bytes_max.saturating_sub(wire::TLV + 12) / 4);
+    let count = u16::try_from(blocks).unwrap_or(u16::MAX).to_be_bytes();
+    let blocks = value.get(12..12 + 4 * blocks).unwrap_or_default();
+    wire::chunk(kind::SACK, 0, &[&cumulative.to_be_bytes(), &value[4..8], &count, &[0; 2], blocks])
 }
 
 /// `01 00 0014 | tag | a_rwnd | outbound streams | inbound streams | TSN`

@@ -201,6 +201,13 @@ impl Packet {
         pad(&mut self.buf);
     }
 
+    /// Gives back room that is not used.
+    pub(crate) fn shrink(&mut self) {
+        if self.buf.len() < self.buf.capacity() / 2 {
+            self.buf.shrink_to_fit();
+        }
+    }
+
     /// Puts the checksum in.
     pub(crate) fn finish(mut self) -> Bytes {
         let sum = checksum(&self.buf);

@@ -12,16 +12,19 @@ use std::time::{Duration, Instant};
 
 /// DATA further than this beyond what we acknowledged is dropped: it cannot come from a peer that keeps to our window, and
 /// each one costs memory and time in the engine.
-const TSN_WINDOW: i32 = 16_384;
+const TSN_WINDOW: i32 = 4_096;
 
-/// The engine's accounting of its receive window knows user bytes only, but each chunk costs it memory and a search. So the
-/// chunks that begin or end a message and wait in it are limited to one for each so many bytes of a_rwnd, ...
-const WINDOW_BYTES_PER_END: usize = 64;
+/// The engine's accounting of its receive window knows user bytes only, but each chunk that waits costs it memory, and each one that
+/// comes a sort and a search of all that wait: with 16,000 a packet of tiny chunks took 3 ms. So those of an association that wait are
+/// limited, ...
+const WAITING_MAX: usize = 1_024;
+/// ... to one for each so many bytes of a_rwnd, ...
+const WINDOW_BYTES_PER_CHUNK: usize = 64;
+/// ... but to no less than the longest message may have (smallest fragments that make sense), ...
+const FRAGMENT_BYTES_MIN: usize = 256;
 /// ... and a fragment in between must have at least so many bytes (an honest one is as long as a packet).
 const MIDDLE_BYTES_MIN: usize = 64;
 
-/// Set in the prefix of an incoming message: its last fragment is another chunk than its first.
-const FRAGMENTED: u8 = 0x40;
 /// Set in the prefix of an incoming message: it came on a stream that does not exist; it is acknowledged and thrown away.
 const DISCARD: u8 = 0x80;
 
@@ -49,7 +52,7 @@ impl Assoc {
             && !self.state.is_connecting()
         {
             let (queue, counters) = (&mut self.queue, &mut *ctx.counters);
-            engine.output(ctx.now, |output| match output {
+            engine.output(ctx.now, ctx.config.mtu - wire::HEADER, |output| match output {
                 Output::Data(chunk) => counters.engine_surprises += u64::from(!queue.stage(chunk, ctx.now)),
                 Output::Sack { cumulative, chunk } => sack = Some((cumulative, chunk)),
             });
@@ -59,7 +62,7 @@ impl Assoc {
             self.sack_at = None;
             if wire::u32_at(chunk, 8) >= ctx.config.a_rwnd {
                 // Nothing waits in the engine (duplicates may have been counted).
-                self.waiting_ends = 0;
+                self.waiting = 0;
             }
         }
         if std::mem::take(&mut self.shutdown_due) {
@@ -155,8 +158,7 @@ impl Assoc {
             ctx.counters.dropped_no_room += 1;
             return Step::Next;
         }
-        let fragmented = if flags & flag::END == 0 { FRAGMENTED } else { 0 };
-        let prefix = [flags & flag::UNORDERED | fragmented, ppid[0], ppid[1], ppid[2], ppid[3]];
+        let prefix = [flags & flag::UNORDERED, ppid[0], ppid[1], ppid[2], ppid[3]];
         input.data(flags, tsn, stream_ssn, prefix, user);
         if self.sack_at.is_none() {
             self.sack_at = Some(ctx.now + Duration::from_millis(ctx.config.sack_delay_ms));
@@ -166,16 +168,18 @@ impl Assoc {
 
     /// Whether another chunk may wait in the engine until its message is whole and in order.
     fn may_wait(&mut self, ctx: &Ctx<'_>, flags: u8, tsn: u32, length: usize) -> bool {
-        if flags & (flag::BEGIN | flag::END) == 0 {
-            return length >= MIDDLE_BYTES_MIN;
+        if flags & (flag::BEGIN | flag::END) == 0 && length < MIDDLE_BYTES_MIN {
+            return false;
         }
         // The next in sequence may be what the others wait for.
         let next = tsn == self.peer_cumulative.wrapping_add(1);
-        let limit = ctx.config.a_rwnd as usize / WINDOW_BYTES_PER_END;
-        if self.waiting_ends >= limit && !(next && self.waiting_ends < 2 * limit) {
+        let limit = WAITING_MAX.min(ctx.config.a_rwnd as usize / WINDOW_BYTES_PER_CHUNK);
+        let limit = limit.max(ctx.config.message_bytes_max / FRAGMENT_BYTES_MIN);
+        let full = ctx.crowded || self.waiting >= limit;
+        if full && !(next && self.waiting < 2 * limit) {
             return false;
         }
-        self.waiting_ends += 1;
+        self.waiting += 1;
         true
     }
 
@@ -198,6 +202,11 @@ impl Assoc {
         if wire::after(sack.cumulative, highest) {
             ctx.counters.dropped_sack += 1;
             return Step::End(self.violation(ctx, cause::PROTOCOL_VIOLATION, b"SACK beyond the highest TSN"));
+        }
+        if input.has_sack() && sack.cumulative == acknowledged {
+            // Each costs a walk over all that is in flight.
+            ctx.counters.sack_repeated += 1;
+            return Step::Next;
         }
         self.peer_rwnd = sack.rwnd;
         if sack.rwnd == 0 {
@@ -225,9 +234,10 @@ impl Assoc {
         }
         let engine = self.engine.as_mut()?;
         engine.input(ctx.now, input);
-        while let Some((stream, message)) = engine.read() {
-            let ends = deliver(ctx.events, ctx.counters, self.id, stream, &message);
-            self.waiting_ends = self.waiting_ends.saturating_sub(ends);
+        while let Some((stream, message, chunks)) = engine.read() {
+            if deliver(ctx.events, ctx.counters, self.id, stream, &message) {
+                self.waiting = self.waiting.saturating_sub(chunks);
+            }
         }
         if engine.is_lost() {
             return Some(self.violation(ctx, cause::PROTOCOL_VIOLATION, b"data transfer gave up"));
@@ -287,20 +297,20 @@ impl Window {
     }
 }
 
-/// A whole message with its prefix becomes an event. How many of its chunks began or ended it.
+/// A whole message with its prefix becomes an event. False when it is one to be thrown away.
 fn deliver(
     events: &mut VecDeque<Event>,
     counters: &mut Counters,
     assoc: crate::AssocId,
     stream: u16,
     message: &Bytes,
-) -> usize {
+) -> bool {
     if message.len() < PREFIX_IN {
         counters.engine_surprises += 1;
-        return 0;
+        return true;
     }
     if message[0] & DISCARD != 0 {
-        return 0;
+        return false;
     }
     counters.messages_in += 1;
     events.push_back(Event::Message {
@@ -310,7 +320,7 @@ fn deliver(
         unordered: message[0] & flag::UNORDERED != 0,
         payload: message.slice(PREFIX_IN..),
     });
-    1 + usize::from(message[0] & FRAGMENTED != 0)
+    true
 }
 
 /// ```text

@@ -1,6 +1,7 @@
 //! Coming up: RFC 9260 sections 5.1 and 5.2, the client's side, and the start of the engine for both.
 
 use super::{Assoc, Ctx, Retry, State, Step};
+use crate::cookie::PATHS_MAX;
 use crate::engine::{Engine, Setup};
 use crate::init::{Init, InitError, init_value, put_addresses};
 use crate::path::Path;
@@ -110,6 +111,11 @@ impl Assoc {
             let info = [&1u32.to_be_bytes()[..], &param::STATE_COOKIE.to_be_bytes()].concat();
             return Some(self.violation(ctx, cause::MISSING_PARAMETER, &info));
         };
+        if wire::HEADER + wire::TLV + cookie.len() > ctx.config.mtu {
+            // It would have to go back in a packet longer than any of ours.
+            ctx.counters.dropped_init += 1;
+            return None;
+        }
         let asked = self.retry.map_or(0, |retry| retry.count as usize) % self.paths.len().max(1);
         let rtt = self.sent_at.take().map(|sent| ctx.now.saturating_duration_since(sent));
         self.learn_addresses(ctx, from, &init.addresses);
@@ -167,7 +173,7 @@ impl Assoc {
         let listed = listed.iter().filter(|ip| reachable(**ip, source));
         let all = std::iter::once(source).chain(listed.map(|ip| SocketAddr::new(*ip, source.port())));
         for address in all {
-            if self.path_of(address).is_none() {
+            if self.paths.len() < PATHS_MAX && self.path_of(address).is_none() {
                 let local = local_for(ctx.local, address.ip()).or(from).unwrap_or(address.ip());
                 // Rule 3 of section 5.4: those that the user named, or our INIT ACK went to, are there already.
                 self.paths.push(Path::new(address, local, false, ctx.config, ctx.now));

@@ -31,6 +31,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) config: &'a Config,
     pub(crate) local: &'a [IpAddr],
     pub(crate) crowds: &'a Crowds,
+    /// Too many received chunks of all associations wait for others.
+    pub(crate) crowded: bool,
     pub(crate) counters: &'a mut Counters,
     pub(crate) rng: &'a mut Rng,
     pub(crate) events: &'a mut VecDeque<Event>,
@@ -152,8 +154,8 @@ pub(crate) struct Assoc {
     report_stream: bool,
     /// The peer's first DATA came; it is acknowledged at once (section 5.1).
     data_seen: bool,
-    /// Chunks in the engine that begin or end a message not yet delivered.
-    waiting_ends: usize,
+    /// Chunks in the engine whose message is not yet whole and in order.
+    pub(crate) waiting: usize,
     window: data::Window,
 
     // close
@@ -205,7 +207,7 @@ impl Assoc {
             fast_retransmit: false,
             report_stream: false,
             data_seen: false,
-            waiting_ends: 0,
+            waiting: 0,
             window: data::Window::default(),
             shutdown_due: false,
             guard_at: None,
@@ -304,8 +306,14 @@ impl Assoc {
         }
         self.heard(ctx);
         self.answered_while_closing();
-        let mut input = Input::new(self.engine.as_ref(), wire::HEADER + chunks.0.len() + 64);
+        let mut input = Input::new(self.engine.as_ref(), chunks.0.len());
         for chunk in chunks {
+            if input.is_long() {
+                let full = std::mem::replace(&mut input, Input::new(self.engine.as_ref(), 0));
+                if let Some(reason) = self.feed(ctx, full) {
+                    return Some(reason);
+                }
+            }
             let Ok(chunk) = chunk else {
                 ctx.counters.dropped_chunk_length += 1;
                 break;

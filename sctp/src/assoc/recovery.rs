@@ -2,14 +2,12 @@
 
 use super::data::Sack;
 use super::{Assoc, Ctx};
+use crate::cookie::PATHS_MAX;
 use crate::flight::{Gain, Pace};
 use crate::path::Path;
 use crate::wire::{Packet, flag, kind};
 use crate::{CloseReason, PathState, Transmit};
 use std::time::{Duration, Instant};
-
-/// Paths of an association: the peer's addresses are limited to fewer.
-const PATHS_MAX: usize = crate::cookie::ADDRESSES_MAX + 1;
 
 impl Assoc {
     /// Takes from the flight what may leave over this path now; indices, in order.

@@ -9,7 +9,7 @@ mod path_info;
 mod types;
 
 use crate::assoc::{Assoc, Ctx, State, local_for};
-use crate::cookie::CookieJar;
+use crate::cookie::{CookieJar, PATHS_MAX};
 use crate::path::Path;
 use crate::queue::Message;
 use crate::rng::Rng;
@@ -72,6 +72,8 @@ pub struct Stack {
     by_tag: FxHashMap<u32, usize>,
     by_address: HashMap<AddressKey, usize, Keyed>,
     crowds: Crowds,
+    /// Received chunks of all associations that wait for others.
+    waiting: usize,
     ended_tags: VecDeque<u32>,
     next_port: u16,
     events: VecDeque<Event>,
@@ -108,6 +110,7 @@ impl Stack {
             by_tag: FxHashMap::default(),
             by_address,
             crowds: Crowds::default(),
+            waiting: 0,
             ended_tags: VecDeque::new(),
             next_port,
             events: VecDeque::new(),
@@ -156,7 +159,7 @@ impl Stack {
         let index = self.insert((local_port, connect.peer_port), tag, tsn, false, now);
         let Self { assocs, config, local, .. } = self;
         for address in &connect.peer {
-            if assocs[index].path_of(*address).is_none() {
+            if assocs[index].paths.len() < PATHS_MAX && assocs[index].path_of(*address).is_none() {
                 let from = local_for(local, address.ip()).or(local.first().copied()).unwrap_or(address.ip());
                 assocs[index].paths.push(Path::new(*address, from, true, config, now));
             }
@@ -394,6 +397,7 @@ impl Stack {
             config: &self.config,
             local: &self.local,
             crowds: &self.crowds,
+            crowded: self.waiting >= self.config.waiting_chunks_max,
             counters: &mut self.counters,
             rng: &mut self.rng,
             events: &mut self.events,
@@ -407,10 +411,15 @@ impl Stack {
     fn with(&mut self, index: usize, now: Instant, act: impl FnOnce(&mut Assoc, &mut Ctx<'_>) -> Option<CloseReason>) {
         let (mut ctx, assocs) = self.split(now);
         let assoc = &mut assocs[index];
-        if let Some(reason) = act(assoc, &mut ctx) {
+        let before = assoc.waiting;
+        let ended = act(assoc, &mut ctx);
+        let after = assoc.waiting;
+        self.waiting = (self.waiting + after).saturating_sub(before);
+        if let Some(reason) = ended {
             self.end(index, reason);
             return;
         }
+        let assoc = &mut self.assocs[index];
         if !assoc.dirty {
             assoc.dirty = true;
             self.dirty.push_back(index);
@@ -420,7 +429,10 @@ impl Stack {
 
     fn flush(&mut self, index: usize, now: Instant) {
         let (mut ctx, assocs) = self.split(now);
+        let before = assocs[index].waiting;
         assocs[index].flush(&mut ctx);
+        let after = assocs[index].waiting;
+        self.waiting = (self.waiting + after).saturating_sub(before);
         self.schedule(index, now);
     }
 
@@ -442,6 +454,7 @@ impl Stack {
     /// Removes an association and hands back what was not delivered.
     fn end(&mut self, index: usize, reason: CloseReason) {
         let mut assoc = self.assocs.remove(index);
+        self.waiting = self.waiting.saturating_sub(assoc.waiting);
         if let Some(at) = assoc.scheduled {
             self.timers.remove(&(at, index));
         }
