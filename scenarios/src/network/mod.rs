@@ -35,7 +35,7 @@ const T_ACK_MS: u64 = 500;
 /// The record cannot be written, or the own address cannot be bound.
 pub fn start(config: TrafficConfig) -> anyhow::Result<Box<dyn Traffic>> {
     let source = generated(&config);
-    start_source(config.local, config.gateway, config.routing_context, &config.record, Box::new(source))
+    start_source(&config.udp, config.gateway, config.routing_context, &config.record, Box::new(source))
 }
 
 /// What the scenario's `[load]` asks the network side for; the pool's calls are the controllers' part.
@@ -72,13 +72,12 @@ fn generated(config: &TrafficConfig) -> GeneratedSource {
 
 /// The same with any source of messages.
 pub(crate) fn start_source(
-    local: SocketAddr,
-    gateway: SocketAddr,
+    udp: &DriverConfig,
+    gateway: Vec<SocketAddr>,
     routing_context: u32,
     record: &Path,
     source: Box<dyn Source>,
 ) -> anyhow::Result<Box<dyn Traffic>> {
-    let driver = DriverConfig { addresses: vec![local.ip()], port: local.port(), ..DriverConfig::default() };
     let record = RecordFile::create(record)?;
     let seed = os_seed()?;
     let (commands, inbox) = mpsc::channel(64);
@@ -86,10 +85,10 @@ pub(crate) fn start_source(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let sockets = {
         let _in_runtime = runtime.enter();
-        Sockets::bind(&driver)?
+        Sockets::bind(udp)?
     };
-    let (ips, now) = (vec![local.ip()], clock.instant);
-    let stack = sctp::associations(sockets.kind(), sctp::Config::default(), ips, local.port(), seed, now);
+    let (sctp, ips) = (udp.with_advertised(&sctp::Config::default()), udp.addresses.clone());
+    let stack = sctp::associations(sockets.kind(), sctp, ips, udp.port, seed, clock.instant);
     let peer = PeerConfig { gateway, routing_context, t_ack_ms: T_ACK_MS };
     let node = NetworkNode::new(peer, stack, source, record, clock);
     let shared = node.shared();

@@ -37,9 +37,10 @@ pub(crate) struct Shared {
 }
 
 /// The node's settings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct PeerConfig {
-    pub(crate) gateway: SocketAddr,
+    /// Its addresses, the first is the primary.
+    pub(crate) gateway: Vec<SocketAddr>,
     pub(crate) routing_context: u32,
     /// T(ack), RFC 4666 section 4.3.4.1 (RFC: 2 s).
     pub(crate) t_ack_ms: u64,
@@ -130,7 +131,6 @@ impl NetworkNode {
     ) -> Self {
         let shared = Shared { state: TrafficState::Connecting, counters: TrafficCounters::default() };
         let mut node = Self {
-            config,
             stack,
             link: Link::Down { retry: clock.instant },
             asp: AspPeer::new(AspConfig {
@@ -139,6 +139,7 @@ impl NetworkNode {
                 traffic_mode: Some(TrafficMode::Loadshare),
                 t_ack_ms: config.t_ack_ms,
             }),
+            config,
             source,
             late: VecDeque::new(),
             record,
@@ -228,7 +229,7 @@ impl NetworkNode {
             && retry <= now
             && !self.finishing
         {
-            let connect = Connect { peer: vec![self.config.gateway], peer_port: M3UA_PORT, local_port: None };
+            let connect = Connect { peer: self.config.gateway.clone(), peer_port: M3UA_PORT, local_port: None };
             self.link = match self.stack.connect(now, connect) {
                 Ok(assoc) => Link::Connecting { assoc },
                 Err(_) => Link::Down { retry: now + RECONNECT },

@@ -59,9 +59,9 @@ pub enum Event {
     },
     /// A fault was done.
     Fault {
-        /// kill, stop, cont, term, start, steal-core.
+        /// kill, stop, cont, term, start, steal-core, cut-path, restore-path.
         kind: String,
-        /// The process, for example `gwc-1`; `machine`.
+        /// The process, for example `gwc-1`; `machine`; the path, for example `path-1`.
         target: String,
         /// `steal-core`: for how long, ms; 0 otherwise.
         duration_ms: u64,

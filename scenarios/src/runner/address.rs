@@ -1,21 +1,23 @@
-//! Addresses of a run: a /24 of the loopback network that nobody uses, so that every port can be the standard one.
+//! Addresses of a run: four networks of the loopback network that nobody uses, so that every port can be the standard one.
+//!
+//! Each path has two of them: the processes' own addresses, and those by which others know them when a relay stands between. A
+//! process's own address and the others' outside addresses of the same path have the longest common prefix: SCTP pairs them by that.
 
 use super::RunError;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 /// UDP encapsulation, RFC 6951 section 5.1.
 pub const UDP_PORT: u16 = 9_899;
-/// Admin HTTP of every process of a run, each on its own address.
+/// Admin HTTP of every process of a run, each on its own first address.
 pub const ADMIN_PORT: u16 = 9_880;
-/// Networks tried before giving up.
+/// Most paths.
+pub const PATHS_MAX: usize = 2;
+/// Places tried before giving up.
 const TRIES: u32 = 64;
+/// Networks of a run: own and outside addresses of each path.
+const NETWORKS: u8 = 4;
 /// Host part of the first controller's address.
 const FIRST_CONTROLLER: u8 = 10;
-
-/// Host parts of the relay's addresses for the first controller, up to 40 each; they lie where further controllers would.
-const FIRST_POOL_SIDE: u8 = 80;
-const FIRST_GATEWAY_SIDE: u8 = 120;
-const FIRST_NAME_SERVER_SIDE: u8 = 160;
 /// Host part of the first process of a population, up to 16.
 const FIRST_POPULATION: u8 = 230;
 
@@ -24,17 +26,46 @@ const FIRST_POPULATION: u8 = 230;
 pub struct Needs {
     /// Controllers.
     pub controllers: usize,
-    /// Each behind a relay.
-    pub relayed: bool,
     /// Processes of a population.
     pub population: usize,
+    /// Addresses of each process; 0 counts as 1.
+    pub paths: usize,
+    /// A relay between all processes.
+    pub relayed: bool,
 }
 
-/// 127.a.b.0/24.
+/// A process of a run, as the holder of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// The signaling gateway.
+    Gateway,
+    /// The network side: the traffic source.
+    Network,
+    /// The stand-alone name server.
+    NameServer,
+    /// A controller, counted from 0 (at most 200).
+    Controller(usize),
+    /// A process of the population, counted from 0 (at most 16).
+    Population(usize),
+}
+
+impl Needs {
+    /// Everybody who has addresses.
+    pub fn hosts(self) -> impl Iterator<Item = Host> {
+        [Host::Gateway, Host::Network, Host::NameServer]
+            .into_iter()
+            .chain((0..self.controllers).map(Host::Controller))
+            .chain((0..self.population).map(Host::Population))
+    }
+}
+
+/// 127.a.b.0/24 to 127.a.(b+3).0/24.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Net {
     a: u8,
     b: u8,
+    paths: u8,
+    relayed: bool,
 }
 
 impl Net {
@@ -49,7 +80,8 @@ impl Net {
         for step in 0..TRIES {
             let place = start.wrapping_add(step * 257);
             // 127.0.x.x is left to others: daemons by their defaults, name services.
-            let net = Self { a: 1 + (place % 254) as u8, b: (place / 254 % 256) as u8 };
+            let (a, b) = (1 + (place % 254) as u8, (place / 254 % 64) as u8 * NETWORKS);
+            let net = Self { a, b, ..Self::any(needs) };
             match net.try_bind(needs) {
                 Ok(()) => return Ok(net),
                 Err(error) => last = error,
@@ -62,83 +94,59 @@ impl Net {
     }
 
     /// One that is not looked at, for checks of settings.
-    pub(super) fn any() -> Self {
-        Self { a: 1, b: 0 }
+    pub(super) fn any(needs: Needs) -> Self {
+        let paths = needs.paths.clamp(1, PATHS_MAX) as u8;
+        Self { a: 1, b: 0, paths, relayed: needs.relayed }
     }
 
     fn try_bind(self, needs: Needs) -> Result<(), String> {
-        let controllers = 0..needs.controllers;
-        let mut all = vec![self.gateway(), self.network(), self.name_server()];
-        all.extend(controllers.clone().map(|index| self.controller(index)));
-        if needs.relayed {
-            all.extend(controllers.clone().map(|index| self.pool_side(index)));
-            all.extend(controllers.clone().map(|index| self.gateway_side(index)));
-            all.extend(controllers.map(|index| self.name_server_side(index)));
-        }
-        all.extend((0..needs.population).map(|index| self.population(index)));
-        for ip in all {
-            let udp = SocketAddr::new(ip, UDP_PORT);
-            UdpSocket::bind(udp).map_err(|error| format!("UDP {udp}: {error}"))?;
-            let tcp = SocketAddr::new(ip, ADMIN_PORT);
+        for host in needs.hosts() {
+            let outside = if self.relayed { self.known(host) } else { Vec::new() };
+            for ip in self.own(host).into_iter().chain(outside) {
+                let udp = SocketAddr::new(ip, UDP_PORT);
+                UdpSocket::bind(udp).map_err(|error| format!("UDP {udp}: {error}"))?;
+            }
+            let tcp = SocketAddr::new(self.first(host), ADMIN_PORT);
             TcpListener::bind(tcp).map_err(|error| format!("TCP {tcp}: {error}"))?;
         }
         Ok(())
     }
 
-    fn host(self, host: u8) -> IpAddr {
-        Ipv4Addr::new(127, self.a, self.b, host).into()
-    }
-
-    /// The signaling gateway.
+    /// The addresses a process has, one for each path.
     #[must_use]
-    pub fn gateway(self) -> IpAddr {
-        self.host(1)
+    pub fn own(self, host: Host) -> Vec<IpAddr> {
+        (0..self.paths).map(|path| self.host(2 * path, host)).collect()
     }
 
-    /// The network side: the traffic source.
+    /// The first of them: admin, and the name in tables.
     #[must_use]
-    pub fn network(self) -> IpAddr {
-        self.host(2)
+    pub fn first(self, host: Host) -> IpAddr {
+        self.host(0, host)
     }
 
-    /// The stand-alone name server.
+    /// The addresses by which others know a process, one for each path.
     #[must_use]
-    pub fn name_server(self) -> IpAddr {
-        self.host(3)
+    pub fn known(self, host: Host) -> Vec<IpAddr> {
+        let outside = u8::from(self.relayed);
+        (0..self.paths).map(|path| self.host(2 * path + outside, host)).collect()
     }
 
-    /// A controller, counted from 0 (at most 200).
+    /// Whether a relay stands between all processes.
     #[must_use]
-    pub fn controller(self, index: usize) -> IpAddr {
-        self.nth(FIRST_CONTROLLER, index)
+    pub fn is_relayed(self) -> bool {
+        self.relayed
     }
 
-    /// A controller behind a relay, as the gateway and the name server see it.
-    #[must_use]
-    pub fn pool_side(self, index: usize) -> IpAddr {
-        self.nth(FIRST_POOL_SIDE, index)
-    }
-
-    /// The gateway, as a controller behind a relay sees it.
-    #[must_use]
-    pub fn gateway_side(self, index: usize) -> IpAddr {
-        self.nth(FIRST_GATEWAY_SIDE, index)
-    }
-
-    /// The stand-alone name server, as a controller behind a relay sees it.
-    #[must_use]
-    pub fn name_server_side(self, index: usize) -> IpAddr {
-        self.nth(FIRST_NAME_SERVER_SIDE, index)
-    }
-
-    /// A process of the population, counted from 0 (at most 16).
-    #[must_use]
-    pub fn population(self, index: usize) -> IpAddr {
-        self.nth(FIRST_POPULATION, index)
-    }
-
-    fn nth(self, first: u8, index: usize) -> IpAddr {
-        self.host(first.saturating_add(u8::try_from(index).unwrap_or(u8::MAX)))
+    fn host(self, network: u8, host: Host) -> IpAddr {
+        let nth = |first: u8, index: usize| first.saturating_add(u8::try_from(index).unwrap_or(u8::MAX));
+        let part = match host {
+            Host::Gateway => 1,
+            Host::Network => 2,
+            Host::NameServer => 3,
+            Host::Controller(index) => nth(FIRST_CONTROLLER, index),
+            Host::Population(index) => nth(FIRST_POPULATION, index),
+        };
+        Ipv4Addr::new(127, self.a, self.b + network, part).into()
     }
 }
 
@@ -148,9 +156,9 @@ mod tests {
 
     #[test]
     fn a_network_in_use_is_passed_over() {
-        let needs = Needs { controllers: 2, relayed: true, population: 1 };
+        let needs = Needs { controllers: 2, relayed: true, population: 1, paths: 2 };
         let net = Net::find(needs).unwrap();
-        for ip in [net.controller(1), net.name_server_side(0), net.population(0)] {
+        for ip in [net.own(Host::Controller(1))[0], net.known(Host::NameServer)[1], net.own(Host::Population(0))[1]] {
             let _taken = UdpSocket::bind(SocketAddr::new(ip, UDP_PORT)).unwrap();
             assert!(net.try_bind(needs).is_err());
             assert_ne!(Net::find(needs).unwrap(), net);
@@ -159,16 +167,19 @@ mod tests {
 
     #[test]
     fn addresses_do_not_meet() {
-        let net = Net::any();
-        let mut all = vec![net.gateway(), net.network(), net.name_server()];
-        all.extend(
-            (0..40).flat_map(|i| [net.controller(i), net.pool_side(i), net.gateway_side(i), net.name_server_side(i)]),
-        );
-        all.extend((0..16).map(|i| net.population(i)));
+        let needs = Needs { controllers: 200, relayed: true, population: 16, paths: 2 };
+        let net = Net::any(needs);
+        let all: Vec<_> = needs.hosts().flat_map(|host| [net.own(host), net.known(host)].concat()).collect();
         let mut distinct = all.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        assert_eq!(distinct.len(), all.len());
-        assert!(net.controller(199) < net.population(0));
+        assert_eq!((distinct.len(), all.len()), (all.len(), 219 * 4));
+    }
+
+    #[test]
+    fn without_a_relay_others_know_the_own_addresses() {
+        let net = Net::any(Needs { controllers: 1, paths: 2, ..Needs::default() });
+        assert_eq!(net.own(Host::Gateway), net.known(Host::Gateway));
+        assert_eq!(net.own(Host::Controller(0)), [IpAddr::from([127, 1, 0, 10]), IpAddr::from([127, 1, 2, 10])]);
     }
 }

@@ -1,10 +1,10 @@
 //! The configuration files of a run's processes, and the check of a scenario's settings on the daemons' own schemas.
 
 use super::RunError;
-use super::address::{ADMIN_PORT, Net};
+use super::address::{ADMIN_PORT, Host, Needs, Net};
 use super::lab::{LabPlan, NETWORK_ROUTING_CONTEXT};
 use super::population;
-use super::relay::Leg;
+use super::relay::Port;
 use crate::scenario::{NameServerKind, Population};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -43,7 +43,7 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
         routing_context = 1
         [network]
     };
-    set_process(&mut config, net.gateway());
+    set_process(&mut config, net, Host::Gateway);
     set(&mut config, "udp", "capture", path_text(&plan.out.join("capture.pcapng")));
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
     set(&mut config, "network", "routing_context", i64::from(NETWORK_ROUTING_CONTEXT).into());
@@ -51,7 +51,7 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
     set(&mut config, "as", "dpc", codes(&plan.pool_pcs));
     if plan.name_server.kind == NameServerKind::StandAlone {
         let mut enrp = toml! { embedded = false };
-        enrp.insert("servers".into(), servers(net.name_server()));
+        enrp.insert("servers".into(), servers(&net.known(Host::NameServer)));
         config.insert("enrp".into(), enrp.into());
     }
     if let Some(population) = &plan.population {
@@ -75,7 +75,7 @@ pub(super) fn name_server_config(plan: &LabPlan, net: Net) -> Table {
         [node]
         name = "enrp-1"
     };
-    set_process(&mut config, net.name_server());
+    set_process(&mut config, net, Host::NameServer);
     if let Some(population) = &plan.population {
         let (server, sctp) = population::room(population);
         config.insert("server".into(), server.into());
@@ -98,45 +98,65 @@ pub(super) fn population_config(
         [udp]
         [asap.hunt]
     };
-    let name_server = match plan.name_server.kind {
-        NameServerKind::Embedded => net.gateway(),
-        NameServerKind::StandAlone => net.name_server(),
-    };
     let mut hunt = Table::new();
-    hunt.insert("servers".into(), servers(name_server));
-    set_process(&mut config, net.population(index));
+    hunt.insert("servers".into(), servers(&name_server(plan, net)));
+    set_process(&mut config, net, Host::Population(index));
     set(&mut config, "asap", "hunt", hunt.into());
     config.insert("population".into(), population::settings(population, index, share).into());
     config
 }
 
-/// The controllers' legs of the relay; none without one.
-pub(super) fn legs(plan: &LabPlan, net: Net) -> Vec<Leg> {
-    let stand_alone = plan.name_server.kind == NameServerKind::StandAlone;
-    let leg = |(index, trip_ms): (usize, &u32)| Leg {
-        half: Duration::from_micros(u64::from(*trip_ms) * 500),
-        controller: net.controller(index),
-        gateway: net.gateway(),
-        name_server: stand_alone.then(|| net.name_server()),
-        pool_side: net.pool_side(index),
-        gateway_side: net.gateway_side(index),
-        name_server_side: net.name_server_side(index),
+/// What a run needs addresses for.
+pub(super) fn needs(plan: &LabPlan) -> Needs {
+    Needs {
+        controllers: plan.controllers,
+        population: plan.population.as_ref().map_or(0, |population| population::shares(population).len()),
+        paths: plan.paths,
+        relayed: plan.relayed,
+    }
+}
+
+/// All processes as the relay knows them.
+pub(super) fn relay_ports(plan: &LabPlan, net: Net) -> Vec<Port> {
+    let half = |host| match host {
+        Host::Controller(index) => plan.round_trip_ms.get(index).copied().unwrap_or(0),
+        Host::Gateway | Host::Network | Host::NameServer | Host::Population(_) => 0,
     };
-    plan.round_trip_ms.iter().enumerate().map(leg).collect()
+    let port = |host| Port {
+        half: Duration::from_micros(u64::from(half(host)) * 500),
+        own: net.own(host),
+        outside: net.known(host),
+    };
+    needs(plan).hosts().map(port).collect()
+}
+
+/// Where the name server is, for the others.
+fn name_server(plan: &LabPlan, net: Net) -> Vec<IpAddr> {
+    net.known(match plan.name_server.kind {
+        NameServerKind::Embedded => Host::Gateway,
+        NameServerKind::StandAlone => Host::NameServer,
+    })
 }
 
 /// `servers` of one name server.
-fn servers(address: IpAddr) -> Value {
+fn servers(addresses: &[IpAddr]) -> Value {
     let mut server = Table::new();
-    server.insert("addresses".into(), Value::Array(vec![text(address)]));
+    server.insert("addresses".into(), texts(addresses));
     Value::Array(vec![server.into()])
 }
 
+fn texts(addresses: &[IpAddr]) -> Value {
+    Value::Array(addresses.iter().map(text).collect())
+}
+
 /// What every process of a run has.
-fn set_process(config: &mut Table, address: IpAddr) {
-    set(config, "daemon", "admin", text(SocketAddr::new(address, ADMIN_PORT)));
+fn set_process(config: &mut Table, net: Net, host: Host) {
+    set(config, "daemon", "admin", text(SocketAddr::new(net.first(host), ADMIN_PORT)));
     set(config, "daemon", "parent_pid", i64::from(std::process::id()).into());
-    set(config, "udp", "addresses", Value::Array(vec![text(address)]));
+    set(config, "udp", "addresses", texts(&net.own(host)));
+    if net.is_relayed() {
+        set(config, "udp", "advertise", texts(&net.known(host)));
+    }
 }
 
 pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: u32) -> Table {
@@ -150,23 +170,13 @@ pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: 
         [m3ua]
         routing_context = 1
     };
-    let relayed = !plan.round_trip_ms.is_empty();
-    let name_server = match (plan.name_server.kind, relayed) {
-        (NameServerKind::Embedded, false) => net.gateway(),
-        (NameServerKind::StandAlone, false) => net.name_server(),
-        (NameServerKind::Embedded, true) => net.gateway_side(index),
-        (NameServerKind::StandAlone, true) => net.name_server_side(index),
-    };
     let mut hunt = Table::new();
-    hunt.insert("servers".into(), servers(name_server));
-    set_process(&mut config, net.controller(index));
+    hunt.insert("servers".into(), servers(&name_server(plan, net)));
+    set_process(&mut config, net, Host::Controller(index));
     set(&mut config, "node", "name", text(controller_name(index)));
     set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
     set(&mut config, "asap", "hunt", hunt.into());
-    if relayed {
-        set(&mut config, "pool", "advertise", Value::Array(vec![text(net.pool_side(index))]));
-    }
     merge(&mut config, &plan.controller_settings);
     config
 }
@@ -202,7 +212,7 @@ pub(super) fn merge(config: &mut Table, over: &Table) {
 /// # Errors
 /// Usage: which setting is wrong.
 pub(super) fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
-    let net = Net::any();
+    let net = Net::any(needs(plan));
     let wrong = |whose: &str, problem: &dyn std::fmt::Display| {
         let problem = problem.to_string();
         RunError::Usage(format!("[{whose}.settings]: {}", problem.trim_end().replace('\n', "; ")))
@@ -254,7 +264,7 @@ mod tests {
             [as]
             t_r_ms = 777
         };
-        let config: sg::Config = gateway_config(&plan, Net::any()).try_into().unwrap();
+        let config: sg::Config = gateway_config(&plan, Net::any(needs(&plan))).try_into().unwrap();
         assert_eq!((config.failover.beat_ms, config.application_servers[0].t_r_ms), (33, 777));
         assert_eq!(config.application_servers[0].dpc, [2]);
     }
@@ -266,8 +276,8 @@ mod tests {
         plan.name_server.settings = toml! { [server]
         pools_max = 7 };
         check_settings(&plan).unwrap();
-        let net = Net::any();
-        let server: IpAddr = net.name_server();
+        let net = Net::any(needs(&plan));
+        let server: IpAddr = net.first(Host::NameServer);
         let gateway: sg::Config = gateway_config(&plan, net).try_into().unwrap();
         assert!(!gateway.enrp.embedded);
         assert_eq!(gateway.enrp.servers[0].addresses, [server]);
@@ -282,18 +292,17 @@ mod tests {
     #[test]
     fn behind_a_relay_a_controller_is_another_address_and_sees_others() {
         let mut plan = plan();
-        plan.round_trip_ms = vec![1, 40, 150];
+        (plan.round_trip_ms, plan.relayed, plan.paths) = (vec![1, 40, 150], true, 2);
         check_settings(&plan).unwrap();
-        let net = Net::any();
+        let net = Net::any(needs(&plan));
         let config: gwc_pe::config::Config = controller_config(&plan, net, 2, 1).try_into().unwrap();
-        assert_eq!(config.pool.advertise, [net.pool_side(2)]);
-        assert_eq!(config.asap.hunt.servers[0].addresses, [net.gateway_side(2)]);
-        let legs = legs(&plan, net);
-        assert_eq!(
-            (legs.len(), legs[0].half, legs[2].half),
-            (3, Duration::from_micros(500), Duration::from_millis(75))
-        );
-        assert_eq!((legs[2].name_server, legs[2].pool_side), (None, net.pool_side(2)));
+        assert_eq!(config.udp.addresses, net.own(Host::Controller(2)));
+        assert_eq!((config.udp.advertise.len(), &config.udp.advertise), (2, &net.known(Host::Controller(2))));
+        assert_eq!(config.asap.hunt.servers[0].addresses, net.known(Host::Gateway));
+        let ports = relay_ports(&plan, net);
+        let halves: Vec<_> = ports.iter().map(|port| port.half.as_micros()).collect();
+        assert_eq!(halves, [0, 0, 0, 500, 20_000, 75_000]);
+        assert_eq!(ports[5].outside, net.known(Host::Controller(2)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `sigpool run NAME --dry-run`: what would run, when what happens, what must hold; drawn as text of 80 columns.
 
-use super::address::Net;
+use super::address::{Host, Needs, Net};
 use super::plan::warm_up;
 use crate::scenario::{ASSERTIONS, Bound, NameServerKind, Scenario};
 use std::fmt::Write;
@@ -27,23 +27,23 @@ pub fn dry_run(scenario: &Scenario, out: &Path) -> String {
 }
 
 fn topology(scenario: &Scenario) -> String {
-    let net = Net::any();
+    let net = Net::any(Needs::default());
     let load = &scenario.load;
     let pool = &scenario.controllers;
     let stand_alone = scenario.name_server.kind == NameServerKind::StandAlone;
     let last = pool.count.saturating_sub(1);
     let names = if last == 0 { "gwc-1".to_owned() } else { format!("gwc-1 to gwc-{}", pool.count) };
     let hosts = match last {
-        0 => host(net.controller(0)),
-        last => format!("{}-{}", host(net.controller(0)), host(net.controller(last))),
+        0 => host(net.first(Host::Controller(0))),
+        last => format!("{}-{}", host(net.first(Host::Controller(0))), host(net.first(Host::Controller(last)))),
     };
     let network = [
-        spread("network", &host(net.network()), 16),
+        spread("network", &host(net.first(Host::Network)), 16),
         format!("{} messages/s", load.rate_per_s),
         format!("{} groups", load.groups),
     ];
     let server = if stand_alone { String::new() } else { "name server".to_owned() };
-    let gateway = [spread("sg-1", &host(net.gateway()), 13), "gateway".to_owned(), server];
+    let gateway = [spread("sg-1", &host(net.first(Host::Gateway)), 13), "gateway".to_owned(), server];
     let more = match pool.at_start() {
         started if started < pool.count => format!("{started} of them at start"),
         _ => String::new(),
@@ -60,7 +60,7 @@ fn topology(scenario: &Scenario) -> String {
             line.into_iter().collect::<String>().trim_end().to_owned()
         };
         lines.push(joint(""));
-        let enrp = boxed(&[spread("enrp-1", &host(net.name_server()), 13), "name server".to_owned()], 13);
+        let enrp = boxed(&[spread("enrp-1", &host(net.first(Host::NameServer)), 13), "name server".to_owned()], 13);
         let indent = " ".repeat(28);
         for (index, line) in enrp.iter().enumerate() {
             let line = format!("{indent}{line}");

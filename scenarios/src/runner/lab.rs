@@ -4,17 +4,18 @@
 //! [`Lab::wait_ready`], ..., [`Lab::stop`]. Dropping a lab kills what is left of it.
 
 use super::RunError;
-use super::address::{Needs, Net, UDP_PORT};
+use super::address::{Host, Net, UDP_PORT};
 use super::admin::{self, GatewayState};
 use super::config::{
-    check_settings, controller_config, controller_name, gateway_config, legs, name_server_config, pe_id,
-    population_config,
+    check_settings, controller_config, controller_name, gateway_config, name_server_config, needs, pe_id,
+    population_config, relay_ports,
 };
 use super::population::{self, Crowd};
 use super::process::Process;
 use super::relay::{Relay, RelayReport};
 use crate::scenario::{FaultKind, NameServer, NameServerKind, Population, Target};
 use nix::sys::signal::Signal;
+use sctp::driver::DriverConfig;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -36,7 +37,11 @@ pub struct LabPlan {
     pub controllers: usize,
     /// How many of them run from the start; absent: all.
     pub at_start: Option<usize>,
-    /// Empty: no relay. Else the round trip that a relay adds to each controller's way, ms.
+    /// Addresses of each process, each on a network of its own; 0 counts as 1.
+    pub paths: usize,
+    /// A relay stands between all processes: it can cut paths, and adds `round_trip_ms`.
+    pub relayed: bool,
+    /// The round trip that the relay adds to each controller's way, ms; what is missing is 0.
     pub round_trip_ms: Vec<u32>,
     /// The name server: in the gateway, or a process of its own.
     pub name_server: NameServer,
@@ -80,15 +85,13 @@ impl Lab {
     /// Usage: the settings are wrong (nothing was started). Environment: no addresses, no files, no processes.
     pub fn start(plan: LabPlan) -> Result<Self, RunError> {
         check_settings(&plan)?;
-        let relayed = !plan.round_trip_ms.is_empty();
-        let population = plan.population.as_ref().map_or(0, |population| population::shares(population).len());
-        let net = Net::find(Needs { controllers: plan.controllers, relayed, population })?;
+        let net = Net::find(needs(&plan))?;
         for folder in ["config", "logs", "records"] {
             let folder = plan.out.join(folder);
             std::fs::create_dir_all(&folder)
                 .map_err(|e| environment(&folder, &e, "give a writable folder with --out"))?;
         }
-        let relay = if relayed { Some(Relay::start(&legs(&plan, net))?) } else { None };
+        let relay = if plan.relayed { Some(Relay::start(relay_ports(&plan, net))?) } else { None };
         let name_server = match plan.name_server.kind {
             NameServerKind::Embedded => None,
             NameServerKind::StandAlone => Some(start_name_server(&plan, net)?),
@@ -98,9 +101,9 @@ impl Lab {
         let mut lab = Self { gateway, name_server, controllers: Vec::new(), population, relay, plan, net };
         // A controller that does not find its name server waits before it tries again.
         if lab.name_server.is_some() {
-            lab.wait_answering("enrp-1", net.name_server())?;
+            lab.wait_answering("enrp-1", net.first(Host::NameServer))?;
         }
-        lab.wait_answering("the gateway", net.gateway())?;
+        lab.wait_answering("the gateway", net.first(Host::Gateway))?;
         lab.population = start_population(&lab.plan, net)?;
         lab.controllers.resize_with(lab.plan.controllers, || Place { process: None, starts: 0 });
         for index in 0..lab.at_start() {
@@ -127,22 +130,47 @@ impl Lab {
         self.plan.at_start.unwrap_or(self.plan.controllers)
     }
 
-    /// The gateway's UDP address for the network side.
+    /// The gateway's UDP addresses for the network side.
     #[must_use]
-    pub fn gateway(&self) -> SocketAddr {
-        SocketAddr::new(self.net.gateway(), UDP_PORT)
+    pub fn gateway(&self) -> Vec<SocketAddr> {
+        self.net.known(Host::Gateway).into_iter().map(|ip| SocketAddr::new(ip, UDP_PORT)).collect()
     }
 
     /// The address of the gateway's admin HTTP.
     #[must_use]
     pub fn gateway_ip(&self) -> IpAddr {
-        self.net.gateway()
+        self.net.first(Host::Gateway)
     }
 
-    /// The UDP address from which a traffic source connects.
+    /// The UDP addresses from which a traffic source connects.
     #[must_use]
-    pub fn network(&self) -> SocketAddr {
-        SocketAddr::new(self.net.network(), UDP_PORT)
+    pub fn network(&self) -> DriverConfig {
+        let (addresses, known) = (self.net.own(Host::Network), self.net.known(Host::Network));
+        let advertise = if self.net.is_relayed() { known } else { Vec::new() };
+        DriverConfig { addresses, advertise, port: UDP_PORT, ..DriverConfig::default() }
+    }
+
+    /// Name, path (from 1) and address of everybody, as others know them.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(String, usize, IpAddr)> {
+        let name = |host| match host {
+            Host::Gateway => "sg-1".to_owned(),
+            Host::Network => "network".to_owned(),
+            Host::NameServer => "enrp-1".to_owned(),
+            Host::Controller(index) => controller_name(index),
+            Host::Population(index) => population::name(index),
+        };
+        let of = |host| {
+            let known = self.net.known(host).into_iter().enumerate();
+            known.map(move |(path, ip)| (name(host), path + 1, ip))
+        };
+        needs(&self.plan).hosts().flat_map(of).collect()
+    }
+
+    /// Datagrams that the relay passed on so far, on each path; empty without a relay.
+    #[must_use]
+    pub fn carried(&self) -> Vec<u64> {
+        self.relay.as_ref().map(Relay::carried).unwrap_or_default()
     }
 
     /// The folder for records.
@@ -156,7 +184,7 @@ impl Lab {
     /// # Errors
     /// It does not answer.
     pub fn state(&self) -> std::io::Result<GatewayState> {
-        admin::gateway_state(self.net.gateway())
+        admin::gateway_state(self.gateway_ip())
     }
 
     /// PE identifier of a controller's present (or last) process.
@@ -174,19 +202,19 @@ impl Lab {
     /// Name and address of a controller, whether it runs or not.
     #[must_use]
     pub fn place(&self, index: usize) -> (String, IpAddr) {
-        (controller_name(index), self.net.controller(index))
+        (controller_name(index), self.net.first(Host::Controller(index)))
     }
 
     /// Name, process id and address of every process.
     #[must_use]
     pub fn processes(&self) -> Vec<(String, u32, IpAddr)> {
-        let mut all = vec![(self.gateway.name().to_owned(), self.gateway.id(), self.net.gateway())];
+        let mut all = vec![(self.gateway.name().to_owned(), self.gateway.id(), self.net.first(Host::Gateway))];
         if let Some(name_server) = &self.name_server {
-            all.push((name_server.name().to_owned(), name_server.id(), self.net.name_server()));
+            all.push((name_server.name().to_owned(), name_server.id(), self.net.first(Host::NameServer)));
         }
         for (index, place) in self.controllers.iter().enumerate() {
             if let Some(process) = &place.process {
-                all.push((process.name().to_owned(), process.id(), self.net.controller(index)));
+                all.push((process.name().to_owned(), process.id(), self.net.first(Host::Controller(index))));
             }
         }
         all.extend(self.population.iter().map(|(process, ip)| (process.name().to_owned(), process.id(), *ip)));
@@ -265,6 +293,12 @@ impl Lab {
     pub fn fault(&mut self, target: Target, kind: FaultKind) -> Result<(), RunError> {
         let place = match target {
             Target::Machine => return Ok(()),
+            Target::Path(path) => {
+                if let Some(relay) = &self.relay {
+                    relay.set_cut(path, kind == FaultKind::CutPath);
+                }
+                return Ok(());
+            }
             Target::Controller(index) => &mut self.controllers[index].process,
             Target::NameServer => &mut self.name_server,
         };
@@ -274,7 +308,7 @@ impl Lab {
             FaultKind::Cont => Signal::SIGCONT,
             FaultKind::Term => Signal::SIGTERM,
             FaultKind::Start => return self.start_again(target),
-            FaultKind::StealCore => return Ok(()),
+            FaultKind::StealCore | FaultKind::CutPath | FaultKind::RestorePath => return Ok(()),
         };
         if matches!(kind, FaultKind::Kill | FaultKind::Term) {
             // From now on its end is no surprise.
@@ -292,7 +326,7 @@ impl Lab {
 
     fn start_again(&mut self, target: Target) -> Result<(), RunError> {
         match target {
-            Target::Machine => {}
+            Target::Machine | Target::Path(_) => {}
             Target::Controller(index) => self.start_controller(index)?,
             Target::NameServer => self.name_server = Some(start_name_server(&self.plan, self.net)?),
         }
@@ -303,7 +337,7 @@ impl Lab {
     pub fn quiet(&self) {
         for (index, place) in self.controllers.iter().enumerate() {
             if place.process.is_some()
-                && let Err(error) = admin::command(self.net.controller(index), "stop-originating")
+                && let Err(error) = admin::command(self.net.first(Host::Controller(index)), "stop-originating")
             {
                 tracing::warn!("gwc-{}: cannot stop its calls: {error}", index + 1);
             }
@@ -353,7 +387,7 @@ fn start_population(plan: &LabPlan, net: Net) -> Result<Crowd, RunError> {
     for (index, share) in population::shares(population).into_iter().enumerate() {
         let config = population_config(plan, population, net, index, share);
         let process = start_process(plan, &population::name(index), crate::population::PROGRAM_NAME, &config)?;
-        processes.push((process, net.population(index)));
+        processes.push((process, net.first(Host::Population(index))));
     }
     Ok(Crowd::new(processes, population.pools as usize * population.pes_per_pool as usize))
 }

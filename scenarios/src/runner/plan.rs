@@ -43,6 +43,8 @@ pub(super) fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
         out: out.to_owned(),
         controllers: controllers.count,
         at_start: controllers.at_start,
+        paths: scenario.paths,
+        relayed: scenario.needs_relay(),
         round_trip_ms: controllers.round_trip_ms.clone(),
         name_server: scenario.name_server.clone(),
         population: scenario.population.clone(),

@@ -58,6 +58,7 @@ impl Run<'_> {
         let measured_from_ms = u64::try_from(warm_up.as_millis()).unwrap_or(u64::MAX);
         self.journal.event(Event::Begin { measured_from_ms })?;
         self.timeline(begin, sampler)?;
+        self.carried(Instant::now())?;
         self.journal.record('E', Instant::now(), "")?;
         self.journal.event(Event::LoadEnd {})?;
         self.lab.quiet();
@@ -103,6 +104,7 @@ impl Run<'_> {
             }
             if now >= next_second {
                 next_second += Duration::from_secs(1);
+                self.carried(now)?;
                 self.show(begin, sampler)?;
             }
             if self.interrupt.seen() || self.crashed()? || now >= end {
@@ -127,6 +129,10 @@ impl Run<'_> {
                 pe = format!("{:08x}", if fault.kind == FaultKind::Start { self.lab.pe(index) } else { before });
             }
             Target::NameServer => self.lab.fault(fault.target, fault.kind)?,
+            Target::Path(_) => {
+                self.carried(at)?;
+                self.lab.fault(fault.target, fault.kind)?;
+            }
             Target::Machine => {
                 let duration = Duration::from_millis(duration_ms);
                 self.sentinel.excuse(self.journal.ns(at + duration));
@@ -136,6 +142,16 @@ impl Run<'_> {
         self.journal.record('K', at, &format!("{kind},{target},{pe}"))?;
         self.screen.say(&format!("  {kind} {target}"));
         self.journal.event(Event::Fault { kind: kind.to_owned(), target, duration_ms })
+    }
+
+    /// What each path carried so far, as the relay counts.
+    fn carried(&mut self, at: Instant) -> Result<(), RunError> {
+        let carried = self.lab.carried();
+        if carried.is_empty() {
+            return Ok(());
+        }
+        let carried: Vec<_> = carried.iter().map(u64::to_string).collect();
+        self.journal.record('C', at, &carried.join(","))
     }
 
     /// Notes processes that ended by themselves; one is enough to end the run.

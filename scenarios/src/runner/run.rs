@@ -277,7 +277,7 @@ fn introduce(scenario: &Scenario, processes: &[ProcessEntry], stream: Stream) {
 
 fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, RunError> {
     network::start(TrafficConfig {
-        local: lab.network(),
+        udp: lab.network(),
         gateway: lab.gateway(),
         routing_context: NETWORK_ROUTING_CONTEXT,
         network_pcs: network_pcs(scenario.load.groups),
@@ -292,6 +292,6 @@ fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, Run
 
 fn process_entries(lab: &Lab) -> Vec<ProcessEntry> {
     let entry = |(name, pid, ip): (String, u32, std::net::IpAddr)| ProcessEntry { name, pid, address: ip.to_string() };
-    let own = ("network".to_owned(), std::process::id(), lab.network().ip());
+    let own = ("network".to_owned(), std::process::id(), lab.network().addresses[0]);
     lab.processes().into_iter().chain([own]).map(entry).collect()
 }

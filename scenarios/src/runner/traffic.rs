@@ -3,6 +3,7 @@
 use super::RunError;
 use crate::interrupt::Interrupt;
 use crate::scenario::Load;
+use sctp::driver::DriverConfig;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,10 +11,10 @@ use std::time::{Duration, Instant};
 /// All a traffic source is told.
 #[derive(Debug, Clone)]
 pub struct TrafficConfig {
-    /// Own UDP address (own loopback address, port 9899).
-    pub local: SocketAddr,
-    /// The gateway's UDP address; its M3UA network side listens at SCTP port 2905 there.
-    pub gateway: SocketAddr,
+    /// Own UDP addresses (own loopback addresses, port 9899).
+    pub udp: DriverConfig,
+    /// The gateway's UDP addresses; its M3UA network side listens at SCTP port 2905 there.
+    pub gateway: Vec<SocketAddr>,
     /// Routing context to send in ASPAC and DATA; the same value is in the gateway's configuration.
     pub routing_context: u32,
     /// Point codes of the network: originators of the calls. Groups are spread over them (128 circuit groups each).

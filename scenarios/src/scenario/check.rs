@@ -2,11 +2,12 @@
 
 use super::types::{NameServerKind, Population};
 use super::{ASSERTIONS, Fault, FaultKind, Scenario, Target};
+use crate::runner::address::PATHS_MAX;
 use std::fmt::Display;
 
 /// Most controllers of a scenario (each gets its own loopback address in one /24).
 const CONTROLLERS_MAX: usize = 200;
-/// Most controllers with a relay: each takes two more addresses of the /24.
+/// Most controllers with a relay, which asks all its sockets for each datagram.
 const RELAYED_MAX: usize = 60;
 /// Most processes of a population.
 const POPULATION_PROCESSES_MAX: usize = 16;
@@ -77,12 +78,15 @@ fn check_controllers(scenario: &Scenario) -> Result<(), Problem> {
             format!("{at_start}: expected 1 to count ({count})")
         })?;
     }
+    need((1..=PATHS_MAX).contains(&scenario.paths), "paths", || {
+        format!("{}: expected 1 to {PATHS_MAX} addresses of each process", scenario.paths)
+    })?;
+    need(!scenario.needs_relay() || count <= RELAYED_MAX, "controllers.count", || {
+        format!("{count}: expected at most {RELAYED_MAX} controllers behind a relay (round trips, cut paths)")
+    })?;
     let trips = &controllers.round_trip_ms;
     need(trips.is_empty() || trips.len() == count, "controllers.round_trip_ms", || {
         format!("{} numbers: expected none, or one for each of the {count} controllers", trips.len())
-    })?;
-    need(trips.len() <= RELAYED_MAX, "controllers.round_trip_ms", || {
-        format!("expected at most {RELAYED_MAX} controllers behind a relay")
     })?;
     need(trips.iter().all(|ms| *ms <= 10_000), "controllers.round_trip_ms", || {
         "expected round trips up to 10,000 ms".into()
@@ -105,7 +109,7 @@ fn check_population(population: &Population) -> Result<(), Problem> {
 
 /// A fault by itself: the key that is wrong, and how.
 fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, String)> {
-    let &Fault { at_ms, kind, target, duration_ms, longest_gap_ms, first_ms } = fault;
+    let &Fault { at_ms, kind, target, duration_ms, longest_gap_ms, first_ms, carried_min_percent } = fault;
     let (load_ms, count) = (scenario.duration_ms, scenario.controllers.count);
     if at_ms >= load_ms {
         return Err((
@@ -117,6 +121,7 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
     if let Some((key, _)) = limits.into_iter().find(|(_, limit)| limit.is_some_and(|ms| !ms.is_finite() || ms < 0.0)) {
         return Err((key, "expected a number from 0 up".into()));
     }
+    check_carried(kind, carried_min_percent)?;
     let limit = limits.into_iter().find_map(|(key, limit)| limit.map(|_| key));
     match (kind, duration_ms) {
         (FaultKind::StealCore, None) => return Err(("kind", "steal-core needs duration_ms: for how long, ms".into())),
@@ -131,6 +136,24 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
     }
     let stand_alone = scenario.name_server.kind == NameServerKind::StandAlone;
     match (kind, target) {
+        (FaultKind::CutPath | FaultKind::RestorePath, Target::Path(path)) => {
+            let paths = scenario.paths;
+            let there = path < paths;
+            if !there {
+                return Err((
+                    "target",
+                    format!("no path `{target}`: expected path-1 to path-{paths} (the key `paths`)"),
+                ));
+            }
+            match first_ms {
+                Some(_) => Err(("first_ms", "a path takes no controller away: nothing is applied elsewhere".into())),
+                None => Ok(()),
+            }
+        }
+        (FaultKind::CutPath | FaultKind::RestorePath, _) => {
+            Err(("target", format!("{} needs target = \"path-1\" or \"path-2\"", kind.as_str())))
+        }
+        (_, Target::Path(_)) => Err(("target", format!("`{target}`: only cut-path and restore-path take a path"))),
         (FaultKind::StealCore, Target::Machine) => Ok(()),
         (FaultKind::StealCore, Target::Controller(_) | Target::NameServer) => {
             Err(("target", "steal-core takes no target; it hits the whole machine".into()))
@@ -152,6 +175,17 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
     }
 }
 
+fn check_carried(kind: FaultKind, percent: Option<f64>) -> Result<(), (&'static str, String)> {
+    let key = "carried_min_percent";
+    match percent {
+        Some(_) if kind != FaultKind::RestorePath => {
+            Err((key, "only restore-path brings traffic back to a path".into()))
+        }
+        Some(percent) if !(0.0..=100.0).contains(&percent) => Err((key, "expected 0 to 100 per cent".into())),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Plays the faults through: each must find its process in a state in which it can be done.
 fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -165,6 +199,8 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
         .map(|index| if index < at_start { Process::Runs } else { Process::Gone })
         .collect();
     let mut name_server = Process::Runs;
+    // Of a path: whole, or cut.
+    let mut paths = [Process::Runs; PATHS_MAX];
     let mut in_order: Vec<_> = scenario.faults.iter().enumerate().collect();
     in_order.sort_by_key(|(_, fault)| fault.at_ms);
     for (place, fault) in in_order {
@@ -172,6 +208,7 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
             Target::Machine => continue,
             Target::Controller(index) => &mut controllers[index],
             Target::NameServer => &mut name_server,
+            Target::Path(path) => &mut paths[path],
         };
         let (possible, next) = match fault.kind {
             FaultKind::Kill => (*state != Process::Gone, Process::Gone),
@@ -180,8 +217,13 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
             FaultKind::Cont => (*state == Process::Stopped, Process::Runs),
             FaultKind::Start => (*state == Process::Gone, Process::Runs),
             FaultKind::StealCore => (true, *state),
+            FaultKind::CutPath => (*state == Process::Runs, Process::Gone),
+            FaultKind::RestorePath => (*state == Process::Gone, Process::Runs),
         };
+        let is_path = matches!(fault.target, Target::Path(_));
         let is = match state {
+            Process::Runs if is_path => "whole",
+            Process::Gone if is_path => "cut",
             Process::Runs => "running",
             Process::Stopped => "stopped",
             Process::Gone => "not there",

@@ -21,6 +21,10 @@ pub enum FaultKind {
     Start,
     /// Takes a core away from everything for `duration_ms`.
     StealCore,
+    /// Cuts a path: every datagram from and to an address on it is swallowed.
+    CutPath,
+    /// Joins it again.
+    RestorePath,
 }
 
 impl FaultKind {
@@ -34,6 +38,8 @@ impl FaultKind {
             Self::Term => "term",
             Self::Start => "start",
             Self::StealCore => "steal-core",
+            Self::CutPath => "cut-path",
+            Self::RestorePath => "restore-path",
         }
     }
 }
@@ -48,6 +54,8 @@ pub enum Target {
     Controller(usize),
     /// The stand-alone name server, `enrp-1`.
     NameServer,
+    /// A path by its index: 0 is `path-1`, all first addresses.
+    Path(usize),
 }
 
 impl Target {
@@ -63,6 +71,7 @@ impl fmt::Display for Target {
             Self::Machine => f.write_str("machine"),
             Self::Controller(index) => write!(f, "gwc-{}", index + 1),
             Self::NameServer => f.write_str("enrp-1"),
+            Self::Path(index) => write!(f, "path-{}", index + 1),
         }
     }
 }
@@ -79,10 +88,15 @@ impl<'de> Deserialize<'de> for Target {
         if name == "enrp-1" {
             return Ok(Self::NameServer);
         }
-        let number = name.strip_prefix("gwc-").and_then(|n| n.parse::<usize>().ok());
-        let index = number.and_then(|n| n.checked_sub(1));
-        index.map(Self::Controller).ok_or_else(|| {
-            serde::de::Error::custom(format_args!("no process `{name}`: expected gwc-1 and up, or enrp-1"))
+        let numbered = |prefix| {
+            let number = name.strip_prefix(prefix).and_then(|n: &str| n.parse::<usize>().ok());
+            number.and_then(|n| n.checked_sub(1))
+        };
+        let target = numbered("gwc-").map(Self::Controller).or_else(|| numbered("path-").map(Self::Path));
+        target.ok_or_else(|| {
+            serde::de::Error::custom(format_args!(
+                "no process `{name}`: expected gwc-1 and up, or enrp-1; or a path: path-1, path-2"
+            ))
         })
     }
 }
@@ -99,7 +113,7 @@ pub struct Fault {
     pub kind: FaultKind,
     /// To whom; `steal-core` takes none.
     #[serde(default, skip_serializing_if = "Target::is_machine")]
-    #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-1)$"), example = &"gwc-1")]
+    #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-1|path-[12])$"), example = &"gwc-1")]
     pub target: Target,
     /// `steal-core` only: for how long, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,4 +127,9 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0), example = 400.0)]
     pub first_ms: Option<f64>,
+    /// `restore-path` only: so many per cent at least of all datagrams go over this path in the last second before the next fault
+    /// of a path, or the end of the load: the traffic is back on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 100.0), example = 60.0)]
+    pub carried_min_percent: Option<f64>,
 }

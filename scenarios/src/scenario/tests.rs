@@ -78,6 +78,8 @@ fn every_key_of_the_pool_and_the_name_space_is_checked() {
         let message = with("", rest).unwrap_err().0;
         assert!(message.starts_with(place) && message.contains(word), "{message}");
     }
+    let message = with("paths = 3\n", "").unwrap_err().0;
+    assert!(message.starts_with("f.toml:1:9: paths:") && message.contains("1 to 2"), "{message}");
     let message = with("idle_ms = 3_600_001\n", "").unwrap_err().0;
     assert!(message.starts_with("f.toml:1:11: idle_ms:") && message.contains("an hour"), "{message}");
 }
@@ -109,6 +111,20 @@ fn faults_that_cannot_be_done_are_refused() {
             "at_ms = 10\nkind = \"steal-core\"\nduration_ms = 5\ntarget = \"gwc-1\"",
             "f.toml:9:10: faults.target:",
             "whole machine",
+        ),
+        ("at_ms = 10\nkind = \"cut-path\"\ntarget = \"gwc-1\"", "f.toml:8:10: faults.target:", "path-1"),
+        ("at_ms = 10\nkind = \"cut-path\"\ntarget = \"path-2\"", "f.toml:8:10: faults.target:", "the key `paths`"),
+        ("at_ms = 10\nkind = \"kill\"\ntarget = \"path-1\"", "f.toml:8:10: faults.target:", "only cut-path"),
+        ("at_ms = 10\nkind = \"restore-path\"\ntarget = \"path-1\"", "f.toml:7:8: faults.kind:", "it is whole then"),
+        (
+            "at_ms = 10\nkind = \"cut-path\"\ntarget = \"path-1\"\nfirst_ms = 1",
+            "f.toml:9:12: faults.first_ms:",
+            "nothing is applied elsewhere",
+        ),
+        (
+            "at_ms = 10\nkind = \"cut-path\"\ntarget = \"path-1\"\ncarried_min_percent = 1",
+            "f.toml:9:23: faults.carried_min_percent:",
+            "only restore-path",
         ),
     ] {
         let message = with("", &format!("[[faults]]\n{fault}")).unwrap_err().0;

@@ -1,6 +1,7 @@
 //! What a scenario is made of; the keys of a scenario file are the fields of these types.
 
-use super::{Fault, Load};
+use super::{Fault, FaultKind, Load};
+use crate::runner::address::PATHS_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,6 +32,10 @@ pub struct Scenario {
     /// Seed of the load; `--seed` overrides it.
     #[serde(default = "seed_default")]
     pub seed: u64,
+    /// Addresses of each process, each on a network of its own, 1 or 2: SCTP associations have so many paths.
+    #[serde(default = "paths_default")]
+    #[schemars(range(min = 1, max = PATHS_MAX), example = 2)]
+    pub paths: usize,
     /// The pool.
     pub controllers: Controllers,
     /// The gateway.
@@ -74,6 +79,15 @@ pub struct Controllers {
     #[serde(default)]
     #[schemars(with = "gwc_pe::config::Config")]
     pub settings: Table,
+}
+
+impl Scenario {
+    /// Whether a relay stands between all processes: distances, and paths that are cut, are its work.
+    #[must_use]
+    pub fn needs_relay(&self) -> bool {
+        let cut = |fault: &Fault| matches!(fault.kind, FaultKind::CutPath | FaultKind::RestorePath);
+        !self.controllers.round_trip_ms.is_empty() || self.faults.iter().any(cut)
+    }
 }
 
 impl Controllers {
@@ -138,6 +152,10 @@ impl Default for Population {
     fn default() -> Self {
         Self { pools: 500, pes_per_pool: 20, processes: 2, re_registrations_per_s: 0 }
     }
+}
+
+fn paths_default() -> usize {
+    1
 }
 
 fn drain_default_ms() -> u64 {

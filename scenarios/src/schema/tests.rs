@@ -187,6 +187,7 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
         &[
             "faults.at_ms",
             "faults.duration_ms",
+            "faults.carried_min_percent",
             "load.ring_ms",
             "load.hold_ms",
             "load.profile.at_ms",

@@ -163,6 +163,7 @@ impl Records {
                 let idle = Idle { ms: fields.decimal()?, datagrams: fields.decimal()?, bytes: fields.decimal()? };
                 self.idle = Some(idle);
             }
+            "C" => self.carried.push((t_ns, std::iter::from_fn(|| fields.decimal()).collect())),
             "W" => self.stalls.push((t_ns, fields.decimal()?)),
             "K" => {
                 let kind = fields.text()?.to_owned();

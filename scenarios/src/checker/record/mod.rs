@@ -171,9 +171,9 @@ pub struct Idle {
 pub struct FaultEntry {
     /// When it was done, ns.
     pub t_ns: u64,
-    /// kill, stop, cont, term, start, steal-core.
+    /// kill, stop, cont, term, start, steal-core, cut-path, restore-path.
     pub kind: String,
-    /// The process, for example `gwc-1`.
+    /// The process, for example `gwc-1`; the path, for example `path-1`.
     pub target: String,
     /// PE identifier, when the target is a controller.
     pub pe: Option<u32>,
@@ -243,6 +243,8 @@ pub struct Records {
     pub names: FxHashMap<u32, String>,
     /// `K` of the runner.
     pub faults: Vec<FaultEntry>,
+    /// `C`: datagrams that the relay passed on until then, on each path.
+    pub carried: Vec<(u64, Vec<u64>)>,
     /// `W`: (t, ns) stalls of the machine.
     pub stalls: Vec<(u64, u64)>,
     /// `I`: the idle phase.

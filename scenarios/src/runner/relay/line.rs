@@ -1,10 +1,10 @@
-//! What is on its way between a controller and the rest: each datagram as long as the others, so the first in is the first out.
+//! What is on its way over the same distance: each datagram as long as the others, so the first in is the first out.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Most datagrams on their way on one leg. At 75 ms in each direction that is over 100,000 a second.
+/// Most datagrams on their way over one distance. At 75 ms in each direction that is over 100,000 a second.
 const HELD_MAX: usize = 16_384;
 /// Most bytes of them together.
 const BYTES_MAX: usize = 64 << 20;
@@ -30,6 +30,11 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn new(half: Duration) -> Self {
         Self { half, held: VecDeque::new(), bytes: 0 }
+    }
+
+    /// How long each datagram takes.
+    pub(super) fn half(&self) -> Duration {
+        self.half
     }
 
     /// Takes a datagram; false when there is no room for it.

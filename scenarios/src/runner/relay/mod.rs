@@ -1,23 +1,25 @@
-//! A relay that puts controllers at a distance: half a round trip on each datagram, in each direction.
+//! A relay between all processes of a run: it puts controllers at a distance, and cuts paths.
 //!
-//! Each controller gets three addresses of the relay. The gateway and the name server see the controller at [`Leg::pool_side`], which
-//! it registers as its own (`pool.advertise`); the controller sees the gateway and the name server each at an address of its own,
-//! so that their associations stay apart. Datagrams are not looked into and not changed, and their order stays as it is. What a
-//! network does not carry either, ICMP errors of a process that is gone, does not cross the relay.
+//! It is a hub that translates addresses. Each process has one own address on each path, which only the relay sends to, and one
+//! outside address there, a socket of the relay's, by which the others know it (`udp.advertise`). What comes to an outside address
+//! goes on to the process behind it, from the sender's outside address. Datagrams are not looked into and not changed, and the order
+//! between two processes stays as it is. What a network does not carry either, ICMP errors of a process that is gone, does not
+//! cross the relay. A path that is cut swallows everything that comes from or goes to an address on it.
 
 mod line;
 
 use super::RunError;
-use super::address::UDP_PORT;
+use super::address::{PATHS_MAX, UDP_PORT};
 use hdrhistogram::Histogram;
 use line::{Held, Line};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::time::TimeSpec;
+use rustc_hash::FxHashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,31 +34,31 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Largest lateness told, µs.
 const LATENESS_MAX_US: u64 = 60_000_000;
 
-/// One controller's part of the relay.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Leg {
-    /// Added to each datagram, in each direction.
+/// A process at the relay.
+#[derive(Debug, Clone)]
+pub(super) struct Port {
+    /// Added to each datagram from and to it.
     pub(super) half: Duration,
-    pub(super) controller: IpAddr,
-    pub(super) gateway: IpAddr,
-    /// None when it is in the gateway.
-    pub(super) name_server: Option<IpAddr>,
-    /// The controller, as gateway and name server see it.
-    pub(super) pool_side: IpAddr,
-    /// The gateway, as the controller sees it.
-    pub(super) gateway_side: IpAddr,
-    /// The name server, as the controller sees it.
-    pub(super) name_server_side: IpAddr,
+    /// Its own address on each path.
+    pub(super) own: Vec<IpAddr>,
+    /// What others know it by, on each path.
+    pub(super) outside: Vec<IpAddr>,
 }
 
 /// What a relay did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct RelayReport {
     /// Datagrams passed on.
     pub forwarded: u64,
+    /// Of these, on each path.
+    #[serde(default)]
+    pub paths: Vec<u64>,
+    /// Datagrams that a cut path swallowed.
+    #[serde(default)]
+    pub cut: u64,
     /// Datagrams thrown away because too many were on their way already.
     pub queue_full: u64,
-    /// Datagrams of somebody for whom no leg is.
+    /// Datagrams of somebody who is no process of the run.
     pub foreign: u64,
     /// Datagrams the kernel did not take.
     pub not_sent: u64,
@@ -66,25 +68,43 @@ pub struct RelayReport {
     pub late_max_us: u64,
 }
 
+/// What the runner's thread and the relay's share.
+#[derive(Debug, Default)]
+struct Shared {
+    stop: AtomicBool,
+    cut: [AtomicBool; PATHS_MAX],
+    carried: [AtomicU64; PATHS_MAX],
+}
+
 /// A running relay; dropping it ends its thread.
 #[derive(Debug)]
 pub(super) struct Relay {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    paths: usize,
     thread: Option<JoinHandle<RelayReport>>,
 }
 
 impl Relay {
-    /// Binds all addresses and starts the thread.
-    pub(super) fn start(legs: &[Leg]) -> Result<Self, RunError> {
+    /// Binds all outside addresses and starts the thread.
+    pub(super) fn start(ports: Vec<Port>) -> Result<Self, RunError> {
         let environment = |error: io::Error| RunError::Environment(format!("relay: {error}"));
-        let ways: Vec<_> = legs.iter().map(Way::new).collect::<io::Result<_>>().map_err(environment)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stop_in = stop.clone();
-        let thread = std::thread::Builder::new()
-            .name("relay".into())
-            .spawn(move || Work::new(ways).run(&stop_in))
-            .map_err(environment)?;
-        Ok(Self { stop, thread: Some(thread) })
+        let paths = ports.iter().map(|port| port.outside.len()).max().unwrap_or(0);
+        let shared = Arc::new(Shared::default());
+        let work = Work::new(ports, shared.clone()).map_err(environment)?;
+        let thread = std::thread::Builder::new().name("relay".into()).spawn(move || work.run()).map_err(environment)?;
+        Ok(Self { shared, paths, thread: Some(thread) })
+    }
+
+    /// Cuts a path, counted from 0, or joins it again.
+    pub(super) fn set_cut(&self, path: usize, cut: bool) {
+        if let Some(flag) = self.shared.cut.get(path) {
+            flag.store(cut, Ordering::Relaxed);
+        }
+    }
+
+    /// Datagrams passed on so far, on each path.
+    pub(super) fn carried(&self) -> Vec<u64> {
+        self.shared.carried[..self.paths].iter().map(|count| count.load(Ordering::Relaxed)).collect()
     }
 
     /// Ends it; what it did.
@@ -93,7 +113,7 @@ impl Relay {
     }
 
     fn end(&mut self) -> RelayReport {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         // It does not panic; and if it did, nothing came through any more and the run's verdict says so.
         self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
@@ -105,69 +125,51 @@ impl Drop for Relay {
     }
 }
 
-/// The sockets of a leg, in the order of [`Way::sockets`].
-const POOL_SIDE: usize = 0;
-const GATEWAY_SIDE: usize = 1;
-const NAME_SERVER_SIDE: usize = 2;
-
-/// A leg with its sockets and what is on its way.
-struct Way {
-    leg: Leg,
-    sockets: Vec<UdpSocket>,
-    line: Line,
-}
-
-impl Way {
-    fn new(leg: &Leg) -> io::Result<Self> {
-        let mut addresses = vec![leg.pool_side, leg.gateway_side];
-        addresses.extend(leg.name_server.map(|_| leg.name_server_side));
-        let bind = |ip: &IpAddr| {
-            let address = SocketAddr::new(*ip, UDP_PORT);
-            let socket =
-                UdpSocket::bind(address).map_err(|e| io::Error::new(e.kind(), format!("UDP {address}: {e}")))?;
-            socket.set_nonblocking(true)?;
-            // As much as the kernel grants; a burst that does not fit is lost as in any network.
-            let _ = nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBuf, &RECEIVE_BUFFER);
-            Ok(socket)
-        };
-        let sockets = addresses.iter().map(bind).collect::<io::Result<_>>()?;
-        Ok(Self { leg: *leg, sockets, line: Line::new(leg.half) })
-    }
-
-    /// Where a datagram that came at a socket goes on: from which socket, to whom.
-    fn onward(&self, socket: usize, from: SocketAddr) -> Option<(usize, SocketAddr)> {
-        let leg = &self.leg;
-        let (out, to) = match socket {
-            POOL_SIDE if from.ip() == leg.gateway => (GATEWAY_SIDE, leg.controller),
-            POOL_SIDE if Some(from.ip()) == leg.name_server => (NAME_SERVER_SIDE, leg.controller),
-            GATEWAY_SIDE if from.ip() == leg.controller => (POOL_SIDE, leg.gateway),
-            NAME_SERVER_SIDE if from.ip() == leg.controller => (POOL_SIDE, leg.name_server?),
-            _ => return None,
-        };
-        Some((out, SocketAddr::new(to, UDP_PORT)))
-    }
+/// One outside address.
+struct Side {
+    socket: UdpSocket,
+    /// Whose it is, and on which path.
+    port: usize,
+    path: usize,
 }
 
 /// The thread's own.
 struct Work {
-    ways: Vec<Way>,
+    shared: Arc<Shared>,
+    ports: Vec<Port>,
+    /// All paths of the first port, all of the next one...
+    sides: Vec<Side>,
+    /// The outside address of each own one, as index into `sides`.
+    outside_of: FxHashMap<IpAddr, usize>,
+    /// One for each distance: in a line the first in is the first out.
+    lines: Vec<Line>,
     room: Vec<u8>,
     report: RelayReport,
     late_us: Histogram<u64>,
 }
 
 impl Work {
-    fn new(ways: Vec<Way>) -> Self {
+    fn new(ports: Vec<Port>, shared: Arc<Shared>) -> io::Result<Self> {
+        let (mut sides, mut outside_of) = (Vec::new(), FxHashMap::default());
+        for (port, who) in ports.iter().enumerate() {
+            for (path, (own, outside)) in who.own.iter().zip(&who.outside).enumerate() {
+                outside_of.insert(*own, sides.len());
+                sides.push(Side { socket: bind(*outside)?, port, path });
+            }
+        }
         let late_us = Histogram::new_with_bounds(1, LATENESS_MAX_US, 2).expect("invariant: constant bounds are right");
-        Self { ways, room: vec![0; DATAGRAM_MAX], report: RelayReport::default(), late_us }
+        let (lines, room, report) = (Vec::new(), vec![0; DATAGRAM_MAX], RelayReport::default());
+        Ok(Self { shared, ports, sides, outside_of, lines, room, report, late_us })
     }
 
-    fn run(mut self, stop: &AtomicBool) -> RelayReport {
-        while !stop.load(Ordering::Relaxed) {
+    fn run(mut self) -> RelayReport {
+        while !self.shared.stop.load(Ordering::Relaxed) {
             self.wait();
             self.receive();
             self.send();
         }
+        let paths = self.ports.iter().map(|port| port.outside.len()).max().unwrap_or(0);
+        self.report.paths = self.shared.carried[..paths].iter().map(|count| count.load(Ordering::Relaxed)).collect();
         self.report.late_p99_us = self.late_us.value_at_quantile(0.99);
         self.report.late_max_us = self.late_us.max();
         self.report
@@ -175,10 +177,10 @@ impl Work {
 
     /// Until something comes or is due.
     fn wait(&self) {
-        let due = self.ways.iter().filter_map(|way| way.line.next_due()).min();
+        let due = self.lines.iter().filter_map(Line::next_due).min();
         let patience = due.map_or(LOOK, |due| due.saturating_duration_since(Instant::now()).min(LOOK));
-        let sockets = self.ways.iter().flat_map(|way| &way.sockets);
-        let mut fds: Vec<_> = sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+        let mut fds: Vec<_> =
+            self.sides.iter().map(|side| PollFd::new(side.socket.as_fd(), PollFlags::POLLIN)).collect();
         // An interrupted wait only comes round again.
         let _ = if patience.is_zero() {
             poll(&mut fds, PollTimeout::ZERO)
@@ -188,36 +190,62 @@ impl Work {
     }
 
     fn receive(&mut self) {
-        for way in &mut self.ways {
-            for socket in 0..way.sockets.len() {
-                for _ in 0..BUDGET {
-                    // An error of the socket itself cannot be told from an empty one here; both end the turn.
-                    let Ok((length, from)) = way.sockets[socket].recv_from(&mut self.room) else { break };
-                    let Some((out, to)) = way.onward(socket, from) else {
-                        self.report.foreign += 1;
-                        continue;
-                    };
-                    if !way.line.put(Instant::now(), out, to, &self.room[..length]) {
-                        self.report.queue_full += 1;
-                    }
-                }
+        for side in 0..self.sides.len() {
+            for _ in 0..BUDGET {
+                // An error of the socket itself cannot be told from an empty one here; both end the turn.
+                let Ok((length, from)) = self.sides[side].socket.recv_from(&mut self.room) else { break };
+                self.take(side, from.ip(), length);
             }
         }
     }
 
+    /// A datagram came to an outside address.
+    fn take(&mut self, side: usize, from: IpAddr, length: usize) {
+        let Some(&out) = self.outside_of.get(&from) else {
+            self.report.foreign += 1;
+            return;
+        };
+        let (to, path) = (self.sides[side].port, self.sides[side].path);
+        let Side { port: sender, path: left_on, .. } = self.sides[out];
+        if [path, left_on].iter().any(|path| self.shared.cut[*path].load(Ordering::Relaxed)) {
+            self.report.cut += 1;
+            return;
+        }
+        let half = self.ports[sender].half + self.ports[to].half;
+        let to = SocketAddr::new(self.ports[to].own[path], UDP_PORT);
+        let line = self.lines.iter().position(|line| line.half() == half).unwrap_or_else(|| {
+            self.lines.push(Line::new(half));
+            self.lines.len() - 1
+        });
+        if self.lines[line].put(Instant::now(), out, to, &self.room[..length]) {
+            self.shared.carried[path].fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.report.queue_full += 1;
+        }
+    }
+
     fn send(&mut self) {
-        for way in &mut self.ways {
+        for line in &mut self.lines {
             let now = Instant::now();
-            while let Some(Held { due, socket, to, payload }) = way.line.take(now) {
+            while let Some(Held { due, socket, to, payload }) = line.take(now) {
                 let late_us = u64::try_from(now.saturating_duration_since(due).as_micros()).unwrap_or(LATENESS_MAX_US);
                 self.late_us.saturating_record(late_us.max(1));
-                match way.sockets[socket].send_to(&payload, to) {
+                match self.sides[socket].socket.send_to(&payload, to) {
                     Ok(_) => self.report.forwarded += 1,
                     Err(_) => self.report.not_sent += 1,
                 }
             }
         }
     }
+}
+
+fn bind(ip: IpAddr) -> io::Result<UdpSocket> {
+    let address = SocketAddr::new(ip, UDP_PORT);
+    let socket = UdpSocket::bind(address).map_err(|e| io::Error::new(e.kind(), format!("UDP {address}: {e}")))?;
+    socket.set_nonblocking(true)?;
+    // As much as the kernel grants; a burst that does not fit is lost as in any network.
+    let _ = nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBuf, &RECEIVE_BUFFER);
+    Ok(socket)
 }
 
 #[cfg(test)]

@@ -1,106 +1,142 @@
 use super::*;
-use crate::runner::address::{Needs, Net};
+use crate::runner::address::{Host, Needs, Net};
 
 const BOUND: Duration = Duration::from_secs(10);
+const HOSTS: [Host; 3] = [Host::Gateway, Host::NameServer, Host::Controller(0)];
 
+/// A relay and the sockets of three processes on it.
 struct Ends {
     relay: Relay,
-    leg: Leg,
-    controller: UdpSocket,
-    gateway: UdpSocket,
-    name_server: UdpSocket,
+    net: Net,
+    sockets: Vec<Vec<UdpSocket>>,
+}
+
+impl Ends {
+    fn socket(&self, host: Host, path: usize) -> &UdpSocket {
+        &self.sockets[HOSTS.iter().position(|other| *other == host).unwrap()][path]
+    }
+
+    fn outside(&self, host: Host, path: usize) -> SocketAddr {
+        SocketAddr::new(self.net.known(host)[path], UDP_PORT)
+    }
+
+    /// Sends on one path, from one process to another.
+    fn send(&self, text: &[u8], from: Host, to: Host, path: usize) {
+        self.socket(from, path).send_to(text, self.outside(to, path)).unwrap();
+    }
+
+    /// What comes next, and from whose outside address.
+    fn next(&self, host: Host, path: usize) -> (Vec<u8>, SocketAddr) {
+        let mut room = [0; 2_000];
+        let (length, from) = self.socket(host, path).recv_from(&mut room).unwrap();
+        (room[..length].to_vec(), from)
+    }
+}
+
+fn open(ip: IpAddr) -> UdpSocket {
+    let socket = UdpSocket::bind((ip, UDP_PORT)).unwrap();
+    socket.set_read_timeout(Some(BOUND)).unwrap();
+    socket
 }
 
 fn ends(half_ms: u64) -> Ends {
-    let net = Net::find(Needs { controllers: 1, relayed: true, population: 0 }).unwrap();
-    let leg = Leg {
-        half: Duration::from_millis(half_ms),
-        controller: net.controller(0),
-        gateway: net.gateway(),
-        name_server: Some(net.name_server()),
-        pool_side: net.pool_side(0),
-        gateway_side: net.gateway_side(0),
-        name_server_side: net.name_server_side(0),
-    };
-    let relay = Relay::start(&[leg]).unwrap();
-    let open = |ip| {
-        let socket = UdpSocket::bind((ip, UDP_PORT)).unwrap();
-        socket.set_read_timeout(Some(BOUND)).unwrap();
-        socket
-    };
-    let (controller, gateway, name_server) = (open(leg.controller), open(leg.gateway), open(net.name_server()));
-    Ends { relay, leg, controller, gateway, name_server }
-}
-
-fn next(socket: &UdpSocket) -> (Vec<u8>, IpAddr) {
-    let mut room = [0; 2_000];
-    let (length, from) = socket.recv_from(&mut room).unwrap();
-    assert_eq!(from.port(), UDP_PORT);
-    (room[..length].to_vec(), from.ip())
+    let net = Net::find(Needs { controllers: 1, relayed: true, population: 0, paths: 2 }).unwrap();
+    let half = |host| if host == Host::Controller(0) { half_ms } else { 0 };
+    let port =
+        |host: &Host| Port { half: Duration::from_millis(half(*host)), own: net.own(*host), outside: net.known(*host) };
+    let relay = Relay::start(HOSTS.iter().map(port).collect()).unwrap();
+    let sockets = HOSTS.iter().map(|host| net.own(*host).into_iter().map(open).collect()).collect();
+    Ends { relay, net, sockets }
 }
 
 #[test]
 fn both_sides_see_each_other_at_the_relay_after_half_the_round_trip() {
-    let Ends { relay, leg, controller, gateway, name_server } = ends(30);
+    let (ends, half) = (ends(30), Duration::from_millis(30));
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer);
     let begin = Instant::now();
-    gateway.send_to(b"to the controller", (leg.pool_side, UDP_PORT)).unwrap();
-    assert_eq!(next(&controller), (b"to the controller".to_vec(), leg.gateway_side));
-    assert!(begin.elapsed() >= leg.half, "{:?}", begin.elapsed());
-    controller.send_to(b"back", (leg.gateway_side, UDP_PORT)).unwrap();
-    assert_eq!(next(&gateway), (b"back".to_vec(), leg.pool_side));
-    assert!(begin.elapsed() >= leg.half * 2, "{:?}", begin.elapsed());
-    controller.send_to(b"register", (leg.name_server_side, UDP_PORT)).unwrap();
-    assert_eq!(next(&name_server), (b"register".to_vec(), leg.pool_side));
-    name_server.send_to(b"registered", (leg.pool_side, UDP_PORT)).unwrap();
-    assert_eq!(next(&controller), (b"registered".to_vec(), leg.name_server_side));
-    let report = relay.finish();
+    ends.send(b"to the controller", gateway, controller, 0);
+    assert_eq!(ends.next(controller, 0), (b"to the controller".to_vec(), ends.outside(gateway, 0)));
+    assert!(begin.elapsed() >= half, "{:?}", begin.elapsed());
+    ends.send(b"back", controller, gateway, 0);
+    assert_eq!(ends.next(gateway, 0), (b"back".to_vec(), ends.outside(controller, 0)));
+    assert!(begin.elapsed() >= half * 2, "{:?}", begin.elapsed());
+    ends.send(b"register", controller, name_server, 1);
+    assert_eq!(ends.next(name_server, 1), (b"register".to_vec(), ends.outside(controller, 1)));
+    // From one path to the other: the answer goes back where it came from.
+    ends.socket(name_server, 1).send_to(b"registered", ends.outside(controller, 0)).unwrap();
+    assert_eq!(ends.next(controller, 0), (b"registered".to_vec(), ends.outside(name_server, 1)));
+    assert_eq!(ends.relay.carried(), [3, 1]);
+    let report = ends.relay.finish();
     assert_eq!((report.forwarded, report.queue_full, report.foreign, report.not_sent), (4, 0, 0, 0));
     assert!(report.late_max_us > 0 && report.late_p99_us <= report.late_max_us);
+    assert_eq!((report.paths, report.cut), (vec![3, 1], 0));
+}
+
+#[test]
+fn a_cut_path_swallows_what_comes_from_it_and_goes_to_it() {
+    let ends = ends(0);
+    let (controller, gateway) = (Host::Controller(0), Host::Gateway);
+    ends.relay.set_cut(0, true);
+    ends.send(b"lost", gateway, controller, 0);
+    ends.socket(gateway, 1).send_to(b"lost", ends.outside(controller, 0)).unwrap();
+    ends.socket(gateway, 0).send_to(b"lost", ends.outside(controller, 1)).unwrap();
+    // Twice: before it passes the second one on, the relay has looked at each socket once more.
+    for text in [b"other", b"again"] {
+        ends.send(text, gateway, controller, 1);
+        assert_eq!(ends.next(controller, 1).0, text);
+    }
+    ends.relay.set_cut(1, true);
+    ends.relay.set_cut(0, false);
+    ends.send(b"joined", gateway, controller, 0);
+    assert_eq!(ends.next(controller, 0).0, b"joined");
+    let report = ends.relay.finish();
+    assert_eq!((report.forwarded, report.cut, report.foreign), (3, 3, 0));
 }
 
 #[test]
 fn order_stays_and_nothing_is_changed() {
-    let Ends { relay, leg, controller, gateway, .. } = ends(20);
+    let ends = ends(20);
+    let (controller, gateway) = (Host::Controller(0), Host::Gateway);
     // As much as a socket of the test's own holds.
     for number in 0..50_u32 {
-        gateway.send_to(&[&number.to_be_bytes()[..], &[0xa5; 1_000]].concat(), (leg.pool_side, UDP_PORT)).unwrap();
+        ends.send(&[&number.to_be_bytes()[..], &[0xa5; 1_000]].concat(), gateway, controller, 0);
     }
     for number in 0..50_u32 {
-        let (payload, _) = next(&controller);
+        let (payload, _) = ends.next(controller, 0);
         assert_eq!((&payload[..4], payload.len()), (&number.to_be_bytes()[..], 1_004));
     }
-    assert_eq!(relay.finish().forwarded, 50);
+    assert_eq!(ends.relay.finish().forwarded, 50);
 }
 
 #[test]
 fn strangers_and_a_controller_that_is_gone() {
-    let Ends { relay, leg, controller, gateway, .. } = ends(1);
+    let mut ends = ends(1);
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
-    for address in [leg.pool_side, leg.gateway_side, leg.name_server_side] {
-        stranger.send_to(b"who are you", (address, UDP_PORT)).unwrap();
+    for host in HOSTS {
+        stranger.send_to(b"who are you", ends.outside(host, 0)).unwrap();
     }
-    drop(controller);
-    gateway.send_to(b"gone", (leg.pool_side, UDP_PORT)).unwrap();
+    ends.sockets[2].clear();
+    ends.send(b"gone", Host::Gateway, Host::Controller(0), 0);
     // Comes back at its address: the relay has not stopped for the ICMP error of before.
-    let controller = UdpSocket::bind((leg.controller, UDP_PORT)).unwrap();
+    let controller = open(ends.net.first(Host::Controller(0)));
     controller.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let deadline = Instant::now() + BOUND;
     let mut room = [0; 100];
     loop {
-        gateway.send_to(b"again", (leg.pool_side, UDP_PORT)).unwrap();
+        ends.send(b"again", Host::Gateway, Host::Controller(0), 0);
         match controller.recv_from(&mut room) {
             Ok((length, _)) if &room[..length] == b"again" => break,
             Ok(_) | Err(_) => assert!(Instant::now() < deadline, "nothing comes through any more"),
         }
     }
-    assert_eq!(relay.finish().foreign, 3);
+    assert_eq!(ends.relay.finish().foreign, 3);
 }
 
 #[test]
 fn an_address_that_is_taken_is_named() {
-    let Ends { leg, .. } = ends(1);
-    // The first relay went with its ends; hold one of its addresses.
-    let _taken = UdpSocket::bind((leg.gateway_side, UDP_PORT)).unwrap();
-    let error = Relay::start(&[leg]).unwrap_err().to_string();
-    assert!(error.contains(&leg.gateway_side.to_string()), "{error}");
+    let ends = ends(1);
+    let port = Port { half: Duration::ZERO, own: ends.net.own(Host::Gateway), outside: ends.net.known(Host::Gateway) };
+    // The first relay holds it.
+    let error = Relay::start(vec![port]).unwrap_err().to_string();
+    assert!(error.contains(&ends.net.known(Host::Gateway)[0].to_string()), "{error}");
 }
