@@ -1,18 +1,19 @@
 //! Our side of the interoperation list (`scenarios/interop`): an SCTP endpoint that does what it is told on standard input and says on
 //! standard output what happened. It knows nothing of M3UA. The other stacks have programs with the same commands
 //! (`scenarios/interop/README.md`): `cargo run --release -p sctp --features driver --example peer -- ADDRESS[,ADDRESS] [UDP-PORT] [SETTINGS]`,
-//! settings in JSON as in [`Config`], for example `{"heartbeat_interval_ms":100}`.
+//! settings in JSON as in [`Config`], for example `{"heartbeat_interval_ms":100}`. With `CAPTURE=FOLDER` it writes a pcapng there.
 
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use bytes::Bytes;
-use sctp::driver::{DriverConfig, Node, Sockets, run};
-use sctp::{AssocId, Config, Connect, Datagram, Event, SendOptions, Stack, Transmit, Unreachable};
+use sctp::driver::{DriverConfig, Node, Sockets, Tap, run};
+use sctp::{AssocId, Associations, Config, Connect, Event, Input, Output, SendOptions};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -70,7 +71,7 @@ impl Received {
 }
 
 struct Peer {
-    stack: Stack,
+    stack: Box<dyn Associations>,
     udp_port: u16,
     assoc: Option<AssocId>,
     /// Number of the next message.
@@ -150,9 +151,9 @@ impl Peer {
         Ok(())
     }
 
-    fn with(&mut self, work: impl FnOnce(&mut Stack, AssocId)) -> Result<(), String> {
+    fn with(&mut self, work: impl FnOnce(&mut dyn Associations, AssocId)) -> Result<(), String> {
         let assoc = self.assoc.ok_or("no association")?;
-        work(&mut self.stack, assoc);
+        work(&mut *self.stack, assoc);
         Ok(())
     }
 
@@ -230,11 +231,8 @@ fn message(number: u32, ppid: u32, stream: u16, size: usize) -> Bytes {
 impl Node for Peer {
     type Command = String;
 
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
-        self.stack.handle_datagram(now, datagram);
-    }
-    fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        self.stack.handle_unreachable(now, error);
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.stack.handle_input(now, input);
     }
     fn handle_command(&mut self, now: Instant, line: String) {
         if let Err(error) = self.command(now, &line) {
@@ -251,8 +249,8 @@ impl Node for Peer {
         self.send(now);
         Ok(())
     }
-    fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        self.stack.poll_transmit(now)
+    fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.stack.poll_output(now)
     }
     fn poll_timeout(&self) -> Option<Instant> {
         let paced = self.sending.as_ref().and_then(|s| s.pace.map(|(rate, from)| (rate, from, s.sent + 1)));
@@ -275,8 +273,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let driver = DriverConfig { addresses: addresses.clone(), port: udp_port, ..DriverConfig::default() };
     let sockets = Sockets::bind(&driver)?;
+    let tap = match std::env::var("CAPTURE") {
+        Ok(folder) => {
+            let path = Path::new(&folder).join(format!("peer-{}.pcapng", std::process::id()));
+            Some(Tap::create(&path, "peer", 1 << 14, sockets.counters())?)
+        }
+        Err(_) => None,
+    };
     let begin = Instant::now();
-    let stack = Stack::new(config, addresses, seed, begin);
+    let stack = sctp::associations(sockets.kind(), config, addresses, udp_port, seed, begin);
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -299,6 +304,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     println!("ready");
-    runtime.block_on(run(peer, sockets, receiver, None))?;
+    runtime.block_on(run(peer, sockets, receiver, tap))?;
     Ok(())
 }

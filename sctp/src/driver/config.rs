@@ -32,7 +32,7 @@ pub struct DriverConfig {
     /// Segmentation offload on sending (UDP_SEGMENT) toward loopback addresses, where our own nodes are.
     pub gso: bool,
     /// With `gso`: toward every other address too. Off, because Linux 6.1 *panics* (`__pskb_pull_tail`, in `sctp_rcv`) when its
-    /// own SCTP gets a segmented datagram over veth (`.ci/kernel-sctp` with this switched on). On where no peer is a kernel's SCTP
+    /// own SCTP gets a segmented datagram over veth (`scenarios/interop/run` with this switched on). On where no peer is a kernel's SCTP
     /// on this same machine.
     pub gso_everywhere: bool,
     /// Whether ICMP errors are asked for (IP_RECVERR). Off: a dead peer is seen by supervision only.
