@@ -111,6 +111,8 @@ counters! {
     out_of_the_blue,
     /// Packets out of the blue left unanswered by the limit.
     out_of_the_blue_unanswered,
+    /// HEARTBEAT chunks not answered: the answers did not fit one packet.
+    heartbeats_left_out,
     /// HEARTBEAT chunks sent.
     heartbeats_out,
     /// HEARTBEAT chunks that were not answered in time.

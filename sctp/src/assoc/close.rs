@@ -4,7 +4,7 @@ use super::{Assoc, Ctx, Retry, State, Step};
 use crate::CloseReason;
 use crate::engine::Input;
 use crate::wire::{self, Header, cause, flag, kind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 impl Assoc {
     /// The user asks for a graceful end. `Some` when that ends it at once.
@@ -18,6 +18,7 @@ impl Assoc {
             }
             State::Established => {
                 self.state = State::ShutdownPending;
+                self.progress_while_closing(ctx);
                 self.proceed(ctx)
             }
             State::ShutdownPending | State::ShutdownSent | State::ShutdownReceived | State::ShutdownAckSent => None,
@@ -33,12 +34,12 @@ impl Assoc {
             State::ShutdownPending => {
                 self.state = State::ShutdownSent;
                 self.start_t2(ctx);
-                // Section 9.2: T5-shutdown-guard, 5 * RTO.Max.
-                self.guard_at = Some(ctx.now + 5 * Duration::from_millis(ctx.config.rto_max_ms));
+                self.guard_at = Some(guard(ctx));
                 self.send_shutdown(ctx);
             }
             State::ShutdownReceived => {
                 self.state = State::ShutdownAckSent;
+                self.guard_at = None;
                 self.start_t2(ctx);
                 self.control(wire::chunk(kind::SHUTDOWN_ACK, 0, &[]));
             }
@@ -92,6 +93,19 @@ impl Assoc {
         None
     }
 
+    /// Section 9.2 has a guard once SHUTDOWN is out. A peer that is alive and takes nothing (its window stays 0) would keep us from
+    /// getting there for ever: so much time without any acknowledgement is the end too.
+    pub(super) fn progress_while_closing(&mut self, ctx: &Ctx<'_>) {
+        match self.state {
+            State::ShutdownPending | State::ShutdownReceived => self.guard_at = Some(guard(ctx)),
+            State::CookieWait
+            | State::CookieEchoed
+            | State::Established
+            | State::ShutdownSent
+            | State::ShutdownAckSent => {}
+        }
+    }
+
     /// T5-shutdown-guard is due.
     pub(super) fn on_guard(&mut self, ctx: &mut Ctx<'_>) -> CloseReason {
         self.silent(ctx)
@@ -135,12 +149,15 @@ impl Assoc {
                 Step::Next
             }
             State::Established | State::ShutdownPending | State::ShutdownReceived => {
-                self.state = State::ShutdownReceived;
+                if self.state != State::ShutdownReceived {
+                    self.state = State::ShutdownReceived;
+                    self.progress_while_closing(ctx);
+                }
                 self.on_cumulative(ctx, wire::u32_at(value, 0), input)
             }
             // Our SHUTDOWN ACK was lost.
             State::ShutdownAckSent => {
-                self.control(wire::chunk(kind::SHUTDOWN_ACK, 0, &[]));
+                self.repeat_shutdown_ack();
                 Step::Next
             }
             State::CookieWait | State::CookieEchoed => Step::Next,
@@ -188,6 +205,13 @@ impl Assoc {
 
     /// Section 9.2: an INIT in SHUTDOWN-ACK-SENT means that our SHUTDOWN ACK or the peer's SHUTDOWN COMPLETE was lost.
     pub(crate) fn repeat_shutdown_ack(&mut self) {
-        self.control(wire::chunk(kind::SHUTDOWN_ACK, 0, &[]));
+        if self.control.iter().all(|c| c.chunk.first() != Some(&kind::SHUTDOWN_ACK)) {
+            self.control(wire::chunk(kind::SHUTDOWN_ACK, 0, &[]));
+        }
     }
+}
+
+/// Section 9.2: T5-shutdown-guard, 5 * RTO.Max.
+fn guard(ctx: &Ctx<'_>) -> Instant {
+    ctx.now + 5 * Duration::from_millis(ctx.config.rto_max_ms)
 }

@@ -277,13 +277,18 @@ impl Assoc {
 
     fn send_error(&mut self, ctx: &mut Ctx<'_>, path: usize, code: u16, info: &[u8]) {
         // Answers to one packet fit one packet (section 12.4).
-        let waiting: usize = self.control.iter().map(|c| wire::padded(c.chunk.len())).sum();
-        if wire::HEADER + waiting + wire::padded(2 * wire::TLV + info.len()) > ctx.config.mtu {
+        if !self.answer_fits(ctx, 2 * wire::TLV + info.len()) {
             ctx.counters.errors_left_out += 1;
             return;
         }
         ctx.counters.errors_out += 1;
         self.control_to(path, wire::with_cause(kind::ERROR, 0, code, info));
+    }
+
+    /// Whether a chunk of so many bytes fits the one packet that answers a packet (section 12.4, RFC 5062 sections 8.3 and 10.3).
+    fn answer_fits(&self, ctx: &Ctx<'_>, length: usize) -> bool {
+        let waiting: usize = self.control.iter().map(|c| wire::padded(c.chunk.len())).sum();
+        wire::HEADER + waiting + wire::padded(length) <= ctx.config.mtu
     }
 
     /// Takes the chunks of a packet with our tag, which came over this path to this address of ours.
@@ -326,6 +331,10 @@ impl Assoc {
                 }
                 kind::DATA => self.on_data(ctx, chunk, &mut input),
                 kind::SACK => self.on_sack(ctx, chunk.value, &mut input),
+                kind::HEARTBEAT if !self.answer_fits(ctx, chunk.whole.len()) => {
+                    ctx.counters.heartbeats_left_out += 1;
+                    Step::Next
+                }
                 kind::HEARTBEAT => {
                     self.control.push(Control {
                         from: to,

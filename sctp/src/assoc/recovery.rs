@@ -68,6 +68,7 @@ impl Assoc {
         }
         if any {
             self.errors = 0;
+            self.progress_while_closing(ctx);
             self.tail_at = if self.queue.in_flight() { self.tail_due(ctx, self.data_path()) } else { None };
         }
         let rtt = self.paths[self.data_path()].srtt;
