@@ -31,8 +31,11 @@ pub(crate) mod kind {
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
-    /// The highest one we know.
-    pub(crate) const HIGHEST: u8 = SHUTDOWN_COMPLETE;
+
+    /// One of the above.
+    pub(crate) fn is_known(kind: u8) -> bool {
+        kind <= COOKIE_ACK || kind == SHUTDOWN_COMPLETE
+    }
 }
 
 /// Flags of DATA chunks, section 3.3.1, and the T bit of ABORT and SHUTDOWN COMPLETE, section 3.3.7.

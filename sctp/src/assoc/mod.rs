@@ -325,7 +325,7 @@ impl Assoc {
             };
             let step = match chunk.kind {
                 kind::ABORT => Step::End(self.aborted(ctx, chunk.value)),
-                kind if kind <= kind::HIGHEST && (quiet || !self.expects(kind)) => {
+                kind if kind::is_known(kind) && (quiet || !self.expects(kind)) => {
                     ctx.counters.dropped_unexpected += 1;
                     Step::Next
                 }
