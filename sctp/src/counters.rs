@@ -93,6 +93,9 @@ counters! {
     init_answered,
     /// INIT chunks answered with ABORT.
     init_refused,
+    /// Addresses of peers not used: unspecified, multicast, broadcast, loopback or link-local of another host, of a family that we have
+    /// no address of, or too many.
+    addresses_ignored,
     /// State cookies with a wrong MAC, silently dropped.
     cookie_bad,
     /// State cookies that were too old.

@@ -38,6 +38,8 @@ pub(crate) struct Sent {
     user: usize,
     state: State,
     path: usize,
+    /// Bit of each path it left over.
+    over: u8,
     at: Instant,
     times: u32,
     missing: u8,
@@ -94,6 +96,8 @@ pub(crate) struct Gain {
     pub(crate) newest: Option<(Instant, u32)>,
     /// A round trip measured by Karn's rule.
     pub(crate) rtt: Option<Duration>,
+    /// Something arrived that left over this path only.
+    pub(crate) proves: bool,
 }
 
 /// See the module.
@@ -131,6 +135,11 @@ impl Flight {
         u32::try_from(self.arrived).unwrap_or(u32::MAX)
     }
 
+    /// So many chunks, from the first, were sent at least once.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent
+    }
+
     /// The next TSN to stage.
     pub(crate) fn next_tsn(&self) -> u32 {
         self.first_tsn.wrapping_add(u32::try_from(self.chunks.len()).unwrap_or(u32::MAX))
@@ -147,6 +156,7 @@ impl Flight {
             chunk,
             state: State::Staged,
             path: 0,
+            over: 0,
             at: now,
             times: 0,
             missing: 0,
@@ -179,6 +189,7 @@ impl Flight {
         }
         chunk.state = State::OnWire;
         (chunk.path, chunk.at, chunk.missing, chunk.probe) = (path, now, 0, false);
+        chunk.over |= 1 << (path & 7);
         chunk.times = chunk.times.saturating_add(1);
         self.sent = self.sent.max(index + 1);
         self.again |= again;
@@ -325,6 +336,7 @@ fn gain(chunk: &Sent, tsn: u32, now: Instant, paces: &[Pace], gains: &mut [Gain]
     if chunk.state == State::OnWire {
         gain.bytes += chunk.bytes();
     }
+    gain.proves |= chunk.over.is_power_of_two();
     if chunk.times == 1 && chunk.probe {
         gain.rtt = Some(took);
     }

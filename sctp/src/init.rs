@@ -21,6 +21,10 @@ pub(crate) struct Init<'a> {
     pub(crate) tsn: u32,
     /// Addresses listed; the source of the packet is not among them unless the peer listed it.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Addresses listed that can be nobody's, or are too many.
+    pub(crate) ignored: u16,
+    /// Supported Address Types (section 3.3.2.1.6).
+    types: Option<Families>,
     pub(crate) cookie: Option<&'a [u8]>,
     /// Suggested increment of the cookie's life, ms (section 3.3.2.1).
     pub(crate) preservative_ms: u32,
@@ -59,6 +63,8 @@ impl<'a> Init<'a> {
             inbound: u16_at(value, 10),
             tsn: u32_at(value, 12),
             addresses: Vec::new(),
+            ignored: 0,
+            types: None,
             cookie: None,
             preservative_ms: 0,
             unrecognized: Vec::new(),
@@ -93,12 +99,9 @@ impl<'a> Init<'a> {
             }
             param::STATE_COOKIE => self.cookie = Some(value),
             param::COOKIE_PRESERVATIVE if value.len() == 4 => self.preservative_ms = u32_at(value, 0),
+            param::SUPPORTED_ADDRESS_TYPES => self.types = Some(Families::read(value)),
             param::HOST_NAME => return Err(InitError::HostName(self.tag)),
-            param::IPV4
-            | param::IPV6
-            | param::COOKIE_PRESERVATIVE
-            | param::SUPPORTED_ADDRESS_TYPES
-            | param::UNRECOGNIZED => {}
+            param::IPV4 | param::IPV6 | param::COOKIE_PRESERVATIVE | param::UNRECOGNIZED => {}
             unknown => {
                 // The two high bits say what to do: 01 and 11 report, 00 and 01 stop.
                 let report = unknown & 0x4000 != 0;
@@ -112,11 +115,62 @@ impl<'a> Init<'a> {
     }
 
     fn address(&mut self, address: IpAddr) {
-        let usable = !address.is_unspecified() && !address.is_multicast();
-        if usable && self.addresses.len() < ADDRESSES_MAX && !self.addresses.contains(&address) {
+        if self.addresses.contains(&address) {
+            return;
+        }
+        let nobody = match address {
+            IpAddr::V4(v4) => v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast(),
+            IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast(),
+        };
+        if nobody || self.addresses.len() >= ADDRESSES_MAX {
+            self.ignored = self.ignored.saturating_add(1);
+        } else {
             self.addresses.push(address);
         }
     }
+
+    /// The families its sender can use (section 5.1.2): those it says, and those it shows by its source and the addresses it lists.
+    /// One that does not say takes all.
+    pub(crate) fn families(&self, source: IpAddr) -> Families {
+        let Some(said) = self.types else { return Families::ALL };
+        let shown = Families::of(self.addresses.iter().copied().chain([source]));
+        Families { v4: said.v4 || shown.v4, v6: said.v6 || shown.v6 }
+    }
+}
+
+/// Address families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Families {
+    v4: bool,
+    v6: bool,
+}
+
+impl Families {
+    pub(crate) const ALL: Self = Self { v4: true, v6: true };
+
+    fn of(addresses: impl Iterator<Item = IpAddr>) -> Self {
+        addresses.fold(Self { v4: false, v6: false }, |f, a| Self { v4: f.v4 || a.is_ipv4(), v6: f.v6 || a.is_ipv6() })
+    }
+
+    /// The value of a Supported Address Types parameter: u16 parameter types.
+    fn read(value: &[u8]) -> Self {
+        let has = |kind| value.chunks_exact(2).any(|t| u16_at(t, 0) == kind);
+        Self { v4: has(param::IPV4), v6: has(param::IPV6) }
+    }
+
+    fn has(self, address: IpAddr) -> bool {
+        if address.is_ipv4() { self.v4 } else { self.v6 }
+    }
+}
+
+/// Whether an address that a host with this source address lists can be reached from here: its loopback address would be one of our
+/// own, and a link-local one says nothing without its link.
+pub(crate) fn reachable(listed: IpAddr, source: IpAddr) -> bool {
+    let link_local = match listed {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    listed == source || (!link_local && (source.is_loopback() || !listed.is_loopback()))
 }
 
 /// The value of an INIT or INIT ACK.
@@ -130,11 +184,19 @@ pub(crate) fn init_value(tag: u32, rwnd: u32, outbound: u16, inbound: u16, tsn: 
     value
 }
 
-/// Lists our addresses, when there are several (with one, the source address says it, and survives address translation).
-/// Behind a translation those count by which others reach us (`advertise`), when there are any.
-pub(crate) fn put_addresses(value: &mut Vec<u8>, local: &[IpAddr], advertise: &[IpAddr]) {
-    let known = if advertise.is_empty() { local } else { advertise };
-    let listed: Vec<_> = known.iter().filter(|a| !a.is_unspecified()).collect();
+/// Lists our addresses (`advertise` in their place, if there are any) for a peer with this address and families, when there are several
+/// (with one, the source address says it, and survives address translation).
+pub(crate) fn put_addresses(
+    value: &mut Vec<u8>,
+    local: &[IpAddr],
+    advertise: &[IpAddr],
+    peer: IpAddr,
+    families: Families,
+) {
+    let scoped = |a: &&IpAddr| !a.is_unspecified() && (peer.is_loopback() || !a.is_loopback());
+    let known: Vec<_> =
+        if advertise.is_empty() { local.iter().filter(scoped).collect() } else { advertise.iter().collect() };
+    let listed: Vec<_> = known.into_iter().filter(|a| families.has(**a)).collect();
     if listed.len() < 2 {
         return;
     }
@@ -148,6 +210,19 @@ pub(crate) fn put_address(value: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => put_param(value, param::IPV4, &[&v4.octets()]),
         IpAddr::V6(v6) => put_param(value, param::IPV6, &[&v6.octets()]),
+    }
+}
+
+/// The Supported Address Types parameter of an INIT: the families we have addresses of; nothing when we have no address yet.
+pub(crate) fn put_address_types(value: &mut Vec<u8>, local: &[IpAddr]) {
+    let families = Families::of(local.iter().copied());
+    let types: Vec<u8> = [(families.v4, param::IPV4), (families.v6, param::IPV6)]
+        .into_iter()
+        .filter(|(has, _)| *has)
+        .flat_map(|(_, kind)| kind.to_be_bytes())
+        .collect();
+    if !types.is_empty() {
+        put_param(value, param::SUPPORTED_ADDRESS_TYPES, &[&types]);
     }
 }
 
@@ -205,11 +280,75 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_bounded() {
+    fn addresses_are_bounded_and_unusable_ones_counted() {
         let mut value = init_value(1, 1_500, 1, 1, 0);
         for i in 0..100 {
             put_param(&mut value, param::IPV4, &[&[10, 0, 0, i]]);
         }
-        assert_eq!(Init::parse(&value).unwrap().addresses.len(), ADDRESSES_MAX);
+        let init = Init::parse(&value).unwrap();
+        assert_eq!((init.addresses.len(), usize::from(init.ignored)), (ADDRESSES_MAX, 100 - ADDRESSES_MAX));
+
+        let mut value = init_value(1, 1_500, 1, 1, 0);
+        for v4 in [[0, 0, 0, 0], [224, 0, 0, 1], [255, 255, 255, 255], [10, 0, 0, 1], [10, 0, 0, 1]] {
+            put_param(&mut value, param::IPV4, &[&v4]);
+        }
+        for v6 in [Ipv6Addr::UNSPECIFIED, "ff02::1".parse().unwrap(), Ipv6Addr::LOCALHOST] {
+            put_param(&mut value, param::IPV6, &[&v6.octets()]);
+        }
+        // Of a length that no address has.
+        put_param(&mut value, param::IPV4, &[&[10, 0, 0]]);
+        let init = Init::parse(&value).unwrap();
+        assert_eq!((init.addresses.len(), init.ignored), (2, 5));
+    }
+
+    #[test]
+    fn what_is_listed_depends_on_who_reads_it() {
+        let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let own = ["10.0.0.1", "10.0.1.1", "127.0.0.1", "2001:db8::1", "0.0.0.0"].map(ip);
+        let list = |peer: &str, families, advertise: &[IpAddr]| {
+            let mut value = init_value(1, 1_500, 1, 1, 0);
+            put_addresses(&mut value, &own, advertise, ip(peer), families);
+            Init::parse(&value).unwrap().addresses
+        };
+        let v4 = Families { v4: true, v6: false };
+        assert_eq!(list("10.0.0.9", Families::ALL, &[]), [own[0], own[1], own[3]]);
+        assert_eq!(list("10.0.0.9", v4, &[]), own[..2]);
+        assert_eq!(list("127.0.0.9", Families::ALL, &[]), own[..4]);
+        assert!(list("10.0.0.9", Families { v4: false, v6: true }, &[]).is_empty(), "the source says it");
+        assert_eq!(list("10.0.0.9", v4, &[ip("192.0.2.1"), ip("192.0.2.2")]), [ip("192.0.2.1"), ip("192.0.2.2")]);
+    }
+
+    #[test]
+    fn families_are_those_said_and_those_shown() {
+        let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let read = |types: &[&[u8]], listed: &[&str], source: &str| {
+            let mut value = init_value(1, 1_500, 1, 1, 0);
+            for types in types {
+                put_param(&mut value, param::SUPPORTED_ADDRESS_TYPES, &[types]);
+            }
+            let listed: Vec<IpAddr> = listed.iter().map(|a| ip(a)).collect();
+            put_addresses(&mut value, &listed, &[], ip(source), Families::ALL);
+            let families = Init::parse(&value).unwrap().families(ip(source));
+            (families.v4, families.v6)
+        };
+        assert_eq!(read(&[], &[], "10.0.0.1"), (true, true));
+        assert_eq!(read(&[&[0, 5]], &[], "10.0.0.1"), (true, false));
+        assert_eq!(read(&[&[0, 6]], &[], "10.0.0.1"), (true, true), "it came by IPv4");
+        assert_eq!(read(&[&[0, 5]], &["10.0.0.1", "2001:db8::1"], "10.0.0.1"), (true, true), "it lists IPv6");
+        assert_eq!(read(&[&[0, 5, 0, 6]], &[], "::1"), (true, true));
+        assert_eq!(read(&[&[0, 11, 0]], &[], "::1"), (false, true), "a host name and half a type");
+    }
+
+    #[test]
+    fn scopes() {
+        let can = |listed: &str, source: &str| reachable(listed.parse().unwrap(), source.parse().unwrap());
+        assert!(can("10.0.0.1", "192.0.2.1"));
+        assert!(can("127.0.0.2", "127.0.0.1"));
+        assert!(can("10.0.0.1", "127.0.0.1"));
+        assert!(!can("127.0.0.1", "192.0.2.1"));
+        assert!(!can("::1", "2001:db8::1"));
+        assert!(!can("fe80::1", "2001:db8::1"));
+        assert!(!can("169.254.0.1", "192.0.2.1"));
+        assert!(can("fe80::1", "fe80::1"));
     }
 }

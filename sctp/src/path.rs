@@ -28,6 +28,8 @@ pub(crate) struct Path {
     pub(crate) heartbeat_at: Instant,
     /// When data of ours to this path was last acknowledged.
     pub(crate) answered_at: Option<Instant>,
+    /// When the last ICMP error was taken for it.
+    pub(crate) icmp_at: Option<Instant>,
     pub(crate) congestion: Congestion,
     /// The latest departure that arrived, and its TSN.
     newest: Option<(Instant, u32)>,
@@ -54,6 +56,7 @@ impl Path {
             heartbeat_sent: None,
             heartbeat_at: now,
             answered_at: None,
+            icmp_at: None,
             congestion: Congestion::new(config.mtu),
             newest: None,
             t3_at: None,
@@ -140,17 +143,15 @@ impl Path {
         }
     }
 
-    /// An answer came over this path; true when that changes its state.
-    pub(crate) fn answered(&mut self) -> bool {
+    /// It answered (sections 8.2 and 8.3, RFC 7829 section 3.2); true when that changes its state.
+    pub(crate) fn answered(&mut self, now: Instant) -> bool {
         self.errors = 0;
-        let changed = self.state != PathState::Active || !self.confirmed;
-        self.state = PathState::Active;
-        self.confirmed = true;
-        changed
+        self.enter(PathState::Active, now)
     }
 
     /// No answer; true when that changes its state.
-    pub(crate) fn error(&mut self, config: &Config) -> bool {
+    pub(crate) fn error(&mut self, config: &Config, now: Instant) -> bool {
+        // It counts on when inactive: of several such paths the one with the fewest errors is taken (RFC 7829 section 4.1).
         self.errors = self.errors.saturating_add(1);
         let state = if self.errors > config.path_max_retrans {
             PathState::Inactive
@@ -160,11 +161,27 @@ impl Path {
             PathState::Active
         };
         // Counting up never makes a path better.
-        if rank(state) > rank(self.state) {
-            self.state = state;
-            return true;
+        rank(state) > rank(self.state) && self.enter(state, now)
+    }
+
+    /// Given up at once.
+    pub(crate) fn give_up(&mut self, config: &Config, now: Instant) -> bool {
+        self.errors = self.errors.max(config.path_max_retrans.saturating_add(1));
+        self.enter(PathState::Inactive, now)
+    }
+
+    fn enter(&mut self, state: PathState, now: Instant) -> bool {
+        if self.state == state {
+            return false;
         }
-        false
+        self.stats.failures += u64::from(self.state == PathState::Active);
+        (self.state, self.since) = (state, now);
+        true
+    }
+
+    /// Data may go there: it proved itself, and nothing speaks against it.
+    pub(crate) fn usable(&self) -> bool {
+        self.confirmed && self.state == PathState::Active
     }
 }
 
@@ -212,15 +229,63 @@ mod tests {
     #[test]
     fn states_follow_the_error_count() {
         let (mut path, config) = (path(), Config::default());
-        assert!(path.error(&config));
-        assert_eq!(path.state, PathState::PotentiallyFailed);
+        let later = path.since + Duration::from_secs(1);
+        assert!(path.error(&config, later));
+        assert_eq!((path.state, path.since), (PathState::PotentiallyFailed, later));
         for _ in 1..config.path_max_retrans {
-            assert!(!path.error(&config));
+            assert!(!path.error(&config, later));
         }
-        assert!(path.error(&config));
-        assert_eq!(path.state, PathState::Inactive);
-        assert!(path.answered());
+        assert!(path.error(&config, later));
+        assert_eq!((path.state, path.stats.failures), (PathState::Inactive, 1));
+        assert!(path.answered(later));
         assert_eq!((path.state, path.errors), (PathState::Active, 0));
-        assert!(!path.answered());
+        assert!(!path.answered(later));
+    }
+
+    /// Each state by each event and threshold: the table of RFC 9260 section 8.2 with RFC 7829 section 3.2.
+    #[test]
+    fn state_table() {
+        use PathState::{Active, Inactive, PotentiallyFailed};
+        #[derive(Debug, Clone, Copy)]
+        enum Event {
+            Error,
+            Answer,
+            GiveUp,
+        }
+        let table = [
+            // PFMR, PMR, errors before, state before, event -> state, errors
+            (0, 5, 0, Active, Event::Error, PotentiallyFailed, 1),
+            (0, 5, 1, PotentiallyFailed, Event::Error, PotentiallyFailed, 2),
+            (0, 5, 5, PotentiallyFailed, Event::Error, Inactive, 6),
+            (0, 5, 6, Inactive, Event::Error, Inactive, 7),
+            (2, 5, 0, Active, Event::Error, Active, 1),
+            (2, 5, 2, Active, Event::Error, PotentiallyFailed, 3),
+            // PFMR not under PMR: the state is never potentially failed (RFC 7829 section 3.2, 1).
+            (5, 5, 4, Active, Event::Error, Active, 5),
+            (5, 5, 5, Active, Event::Error, Inactive, 6),
+            (9, 5, 5, Active, Event::Error, Inactive, 6),
+            (0, 0, 0, Active, Event::Error, Inactive, 1),
+            (0, 5, 0, Active, Event::Answer, Active, 0),
+            (0, 5, 3, PotentiallyFailed, Event::Answer, Active, 0),
+            (0, 5, 60, Inactive, Event::Answer, Active, 0),
+            (0, 5, 0, Active, Event::GiveUp, Inactive, 6),
+            (0, 5, 3, PotentiallyFailed, Event::GiveUp, Inactive, 6),
+            (0, 5, 60, Inactive, Event::GiveUp, Inactive, 60),
+        ];
+        for row in table {
+            let (pfmr, pmr, errors, before, event, after, errors_after) = row;
+            let config = Config { potentially_failed_max_retrans: pfmr, path_max_retrans: pmr, ..Config::default() };
+            let mut path = path();
+            (path.errors, path.state) = (errors, before);
+            let now = path.since + Duration::from_secs(1);
+            let changed = match event {
+                Event::Error => path.error(&config, now),
+                Event::Answer => path.answered(now),
+                Event::GiveUp => path.give_up(&config, now),
+            };
+            assert_eq!((path.state, path.errors), (after, errors_after), "{row:?}");
+            assert_eq!(changed, before != after, "{row:?}");
+            assert_eq!(path.since == now, changed, "{row:?}");
+        }
     }
 }

@@ -79,7 +79,9 @@ impl Assoc {
         let path = self.data_path();
         self.asked(ctx.now);
         self.paths[path].back_off(ctx.config);
-        let interval = self.paths[path].rto;
+        // An error of the path as T3-rtx is: the repetition takes another one.
+        self.path_error(ctx, path);
+        let interval = self.paths[self.data_path()].rto;
         let retry = self.retry.as_mut()?;
         *retry = Retry { at: ctx.now + interval, interval, count: retry.count + 1 };
         if retry.count > ctx.config.association_max_retrans {
@@ -131,7 +133,7 @@ impl Assoc {
     }
 
     /// SHUTDOWN: the cumulative TSN acknowledges, then no new data is taken from the user.
-    pub(super) fn on_shutdown(&mut self, ctx: &mut Ctx<'_>, value: &[u8], input: &mut Input) -> Step {
+    pub(super) fn on_shutdown(&mut self, ctx: &mut Ctx<'_>, path: usize, value: &[u8], input: &mut Input) -> Step {
         if self.state.is_connecting() {
             ctx.counters.dropped_unexpected += 1;
             return Step::Next;
@@ -145,7 +147,7 @@ impl Assoc {
                 // Both at once: SHUTDOWN ACK, also without waiting for the acknowledgement of ours.
                 self.state = State::ShutdownAckSent;
                 self.start_t2(ctx);
-                self.control(wire::chunk(kind::SHUTDOWN_ACK, 0, &[]));
+                self.reply(path, wire::chunk(kind::SHUTDOWN_ACK, 0, &[]));
                 Step::Next
             }
             State::Established | State::ShutdownPending | State::ShutdownReceived => {
@@ -157,7 +159,7 @@ impl Assoc {
             }
             // Our SHUTDOWN ACK was lost.
             State::ShutdownAckSent => {
-                self.repeat_shutdown_ack();
+                self.repeat_shutdown_ack(Some(path));
                 Step::Next
             }
             State::CookieWait | State::CookieEchoed => Step::Next,
@@ -204,9 +206,9 @@ impl Assoc {
     }
 
     /// Section 9.2: an INIT in SHUTDOWN-ACK-SENT means that our SHUTDOWN ACK or the peer's SHUTDOWN COMPLETE was lost.
-    pub(crate) fn repeat_shutdown_ack(&mut self) {
+    pub(crate) fn repeat_shutdown_ack(&mut self, path: Option<usize>) {
         if self.control.iter().all(|c| c.chunk.first() != Some(&kind::SHUTDOWN_ACK)) {
-            self.control(wire::chunk(kind::SHUTDOWN_ACK, 0, &[]));
+            self.reply(path.unwrap_or_else(|| self.data_path()), wire::chunk(kind::SHUTDOWN_ACK, 0, &[]));
         }
     }
 }

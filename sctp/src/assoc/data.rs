@@ -1,13 +1,14 @@
 //! Messages: from the queue through the engine into packets, and back.
 
+use super::bundle::Bundles;
+use super::recovery::Leaving;
 use super::{Assoc, Ctx, Step};
 use crate::engine::{Engine, Input, Output, PREFIX_IN};
 use crate::queue::Message;
-use crate::wire::{self, Chunk, DATA_HEADER, Header, Packet, cause, flag, kind};
-use crate::{CloseReason, Config, Counters, Event, Transmit};
+use crate::wire::{self, Chunk, DATA_HEADER, cause, flag, kind};
+use crate::{CloseReason, Config, Counters, Event};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// DATA further than this beyond what we acknowledged is dropped: it cannot come from a peer that keeps to our window, and
@@ -68,31 +69,43 @@ impl Assoc {
         if std::mem::take(&mut self.shutdown_due) {
             self.control(wire::chunk(kind::SHUTDOWN, 0, &[&self.peer_cumulative.to_be_bytes()]));
         }
-        let index = self.data_path();
-        let leaving = self.leaving(ctx, index);
-        if leaving.is_empty() && sack.is_none() && self.control.is_empty() {
+        let duplicate = std::mem::take(&mut self.duplicate) && sack.is_some();
+        let path = self.data_path();
+        let again = self.again_over.take().filter(|p| self.queue.flight.has_lost() && self.paths[*p].usable());
+        let lost = again.map_or_else(Vec::new, |over| self.leaving(ctx, over, Leaving::Lost));
+        // What the other path has no room for yet waits for it.
+        self.again_over = again.filter(|_| self.queue.flight.has_lost());
+        let which = if self.again_over.is_some() { Leaving::New } else { Leaving::All };
+        let leaving = self.leaving(ctx, path, which);
+        if leaving.is_empty() && lost.is_empty() && sack.is_none() && self.control.is_empty() {
             return;
         }
-        let Some(path) = self.paths.get(index) else { return };
-        let (from, to) = (path.from, path.to);
-        let mut bundle = Bundle::new(self.header(), ctx.config.mtu, from, to);
+        let begin = ctx.out.len();
+        let mut bundles = Bundles::new(self.header(), ctx.config.mtu);
         for control in std::mem::take(&mut self.control) {
-            if (control.from, control.to) == (from, to) {
-                bundle.chunk(ctx.out, &control.chunk);
-            } else {
-                let mut alone = Bundle::new(self.header(), ctx.config.mtu, control.from, control.to);
-                alone.chunk(ctx.out, &control.chunk);
-                alone.finish(ctx.out);
+            bundles.chunk(ctx.out, (control.from, control.to), &control.chunk);
+        }
+        if let (Some((_, chunk)), Some(way)) = (sack, self.sack_way()) {
+            bundles.chunk(ctx.out, way, &chunk);
+            if let Some(other) = self.other_way(way).filter(|_| duplicate) {
+                bundles.chunk(ctx.out, other, &chunk);
             }
         }
-        if let Some((_, chunk)) = sack {
-            bundle.chunk(ctx.out, &chunk);
+        if let Some(over) = again {
+            self.bundle_data(ctx, &mut bundles, over, &lost);
         }
-        self.bundle_data(ctx, &mut bundle, &leaving);
-        bundle.finish(ctx.out);
+        self.bundle_data(ctx, &mut bundles, path, &leaving);
+        bundles.finish(ctx.out);
+        for packet in ctx.out.range(begin..) {
+            if let Some(path) = self.paths.iter_mut().find(|p| p.to == packet.to) {
+                path.stats.packets_out += 1;
+                path.stats.bytes_out += packet.payload.len() as u64;
+            }
+        }
     }
 
-    fn bundle_data(&mut self, ctx: &mut Ctx<'_>, bundle: &mut Bundle, leaving: &[usize]) {
+    fn bundle_data(&mut self, ctx: &mut Ctx<'_>, bundles: &mut Bundles, path: usize, leaving: &[usize]) {
+        let Some(way) = self.paths.get(path).map(|p| (p.from, p.to)) else { return };
         for (i, index) in leaving.iter().enumerate() {
             let chunk = self.queue.flight.get(*index);
             let mut flags = chunk.flags();
@@ -101,7 +114,7 @@ impl Assoc {
                 // would go out twice (RFC 7053).
                 flags |= flag::IMMEDIATE;
             }
-            bundle.tlv(ctx.out, kind::DATA, flags, &[chunk.fixed(), &chunk.ppid.to_be_bytes(), chunk.user()]);
+            bundles.tlv(ctx.out, way, kind::DATA, flags, &[chunk.fixed(), &chunk.ppid.to_be_bytes(), chunk.user()]);
         }
         if let Some(last) = leaving.last() {
             self.queue.flight.probe(*last);
@@ -134,6 +147,7 @@ impl Assoc {
             // Our acknowledgement was lost: it must not wait again (section 6.2).
             ctx.counters.data_duplicate += 1;
             flags |= flag::IMMEDIATE;
+            self.duplicate = true;
         }
         let first = !std::mem::replace(&mut self.data_seen, true);
         if first || ctx.config.sack_delay_ms == 0 || self.shutting_down() {
@@ -147,7 +161,7 @@ impl Assoc {
             // Section 6.5: acknowledged, reported and thrown away. For the engine it is a whole unordered message.
             ctx.counters.dropped_stream += 1;
             if !std::mem::replace(&mut self.report_stream, true) {
-                let path = self.data_path();
+                let path = self.data_from.map_or(0, |(path, _)| path);
                 self.send_error(ctx, path, cause::INVALID_STREAM, &[chunk.value[4], chunk.value[5], 0, 0]);
             }
             let flags = flag::BEGIN | flag::END | flag::UNORDERED | flag::IMMEDIATE;
@@ -209,7 +223,8 @@ impl Assoc {
             return Step::Next;
         }
         self.peer_rwnd = sack.rwnd;
-        if sack.rwnd == 0 {
+        self.no_room = sack.rwnd == 0;
+        if self.no_room {
             // It is alive and has no room: unanswered probes of its window are no errors (section 6.1 A).
             self.errors = 0;
         }
@@ -365,48 +380,6 @@ impl<'a> Sack<'a> {
     /// First and last offset of each gap ack block, from the cumulative TSN.
     pub(super) fn gaps(&self) -> impl Iterator<Item = (u16, u16)> + use<'a> {
         self.blocks.chunks_exact(4).map(|block| (wire::u16_at(block, 0), wire::u16_at(block, 2)))
-    }
-}
-
-/// Chunks to one destination, packed into packets up to the MTU.
-struct Bundle {
-    header: Header,
-    mtu: usize,
-    from: IpAddr,
-    to: SocketAddr,
-    packet: Option<Packet>,
-}
-
-impl Bundle {
-    fn new(header: Header, mtu: usize, from: IpAddr, to: SocketAddr) -> Self {
-        Self { header, mtu, from, to, packet: None }
-    }
-
-    fn room(&mut self, out: &mut VecDeque<Transmit>, length: usize) -> &mut Packet {
-        if self.packet.as_ref().is_some_and(|p| p.len() + wire::padded(length) > self.mtu) {
-            self.send(out);
-        }
-        self.packet.get_or_insert_with(|| Packet::new(self.header, self.mtu))
-    }
-
-    /// A whole chunk.
-    fn chunk(&mut self, out: &mut VecDeque<Transmit>, chunk: &[u8]) {
-        self.room(out, chunk.len()).raw(chunk);
-    }
-
-    fn tlv(&mut self, out: &mut VecDeque<Transmit>, kind: u8, flags: u8, parts: &[&[u8]]) {
-        let length = wire::TLV + parts.iter().map(|p| p.len()).sum::<usize>();
-        self.room(out, length).chunk(kind, flags, parts);
-    }
-
-    fn send(&mut self, out: &mut VecDeque<Transmit>) {
-        if let Some(packet) = self.packet.take() {
-            out.push_back(Transmit { from: self.from, to: self.to, payload: packet.finish() });
-        }
-    }
-
-    fn finish(mut self, out: &mut VecDeque<Transmit>) {
-        self.send(out);
     }
 }
 

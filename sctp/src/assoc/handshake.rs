@@ -1,9 +1,9 @@
 //! Coming up: RFC 9260 sections 5.1 and 5.2, the client's side, and the start of the engine for both.
 
-use super::{Assoc, Ctx, Retry, State, Step};
+use super::{Assoc, Ctx, Retry, State, Step, local_for};
 use crate::cookie::PATHS_MAX;
 use crate::engine::{Engine, Setup};
-use crate::init::{Init, InitError, init_value, put_addresses};
+use crate::init::{Families, Init, InitError, init_value, put_address_types, put_addresses, reachable};
 use crate::path::Path;
 use crate::wire::{self, Header, cause, flag, kind, param, put_param};
 use crate::{CloseReason, Event};
@@ -39,14 +39,16 @@ impl Assoc {
             ctx.config.inbound_streams,
             self.local_tsn,
         );
-        put_addresses(&mut value, ctx.local, &ctx.config.advertise);
+        let path = attempt as usize % self.paths.len().max(1);
+        let Some(to) = self.paths.get(path).map(|p| p.to.ip()) else { return };
+        put_address_types(&mut value, ctx.local);
+        put_addresses(&mut value, ctx.local, &ctx.config.advertise, to, Families::ALL);
         if let Some(stale_ms) = self.stale_ms {
             put_param(&mut value, param::COOKIE_PRESERVATIVE, &[&stale_ms.to_be_bytes()]);
         }
         let chunk = wire::chunk(kind::INIT, 0, &[&value]);
         // Karn's rule: no measurement from a repeated INIT.
         self.sent_at = (attempt == 0).then_some(ctx.now);
-        let path = attempt as usize % self.paths.len().max(1);
         self.send_alone(ctx, path, Header { tag: 0, ..self.header() }, &chunk);
     }
 
@@ -117,6 +119,7 @@ impl Assoc {
             return None;
         }
         let asked = self.retry.map_or(0, |retry| retry.count as usize) % self.paths.len().max(1);
+        ctx.counters.addresses_ignored += u64::from(init.ignored);
         let rtt = self.sent_at.take().map(|sent| ctx.now.saturating_duration_since(sent));
         self.learn_addresses(ctx, from, &init.addresses);
         // An address that the user did not name has to prove itself first.
@@ -167,16 +170,19 @@ impl Assoc {
         Some(self.violation(ctx, code, &[]))
     }
 
-    /// The source of the packet and the listed addresses become paths, with the source's UDP port (RFC 6951 section 5.4).
+    /// The source of the packet and the listed addresses become paths, with the source's UDP port (RFC 6951 section 5.4), when they
+    /// are of use from here (section 5.1.2). None of them has proved itself (section 5.4).
     pub(crate) fn learn_addresses(&mut self, ctx: &mut Ctx<'_>, source: SocketAddr, listed: &[IpAddr]) {
         let from = self.paths.first().map(|p| p.from);
-        let listed = listed.iter().filter(|ip| reachable(**ip, source));
-        let all = std::iter::once(source).chain(listed.map(|ip| SocketAddr::new(*ip, source.port())));
-        for address in all {
-            if self.paths.len() < PATHS_MAX && self.path_of(address).is_none() {
-                let local = local_for(ctx.local, address.ip()).or(from).unwrap_or(address.ip());
-                // Rule 3 of section 5.4: those that the user named, or our INIT ACK went to, are there already.
-                self.paths.push(Path::new(address, local, false, ctx.config, ctx.now));
+        for address in std::iter::once(source).chain(listed.iter().map(|ip| SocketAddr::new(*ip, source.port()))) {
+            if self.path_of(address).is_some() {
+                continue;
+            }
+            let own = local_for(ctx.local, &self.paths, address.ip());
+            let own = if address == source { own.or(from).or(Some(source.ip())) } else { own };
+            match own.filter(|_| self.paths.len() < PATHS_MAX && reachable(address.ip(), source.ip())) {
+                Some(own) => self.paths.push(Path::new(address, own, false, ctx.config, ctx.now)),
+                None => ctx.counters.addresses_ignored += 1,
             }
         }
     }
@@ -211,11 +217,11 @@ impl Assoc {
         self.sent_at = None;
         self.errors = 0;
         if let Some(path) = self.paths.get_mut(self.answered_path) {
-            path.answered();
+            path.answered(ctx.now);
         }
         for i in 0..self.paths.len() {
-            // An address that did not prove itself is probed at once (section 5.4).
-            self.paths[i].heartbeat_at = if self.paths[i].confirmed { self.next_heartbeat(ctx, i) } else { ctx.now };
+            // The others are asked at once: to prove themselves (section 5.4), and for their round trip before it is needed.
+            self.paths[i].heartbeat_at = if i == self.answered_path { self.next_heartbeat(ctx, i) } else { ctx.now };
         }
         ctx.counters.associations_up += 1;
         ctx.events.push_back(Event::Up {
@@ -247,7 +253,7 @@ impl Assoc {
 
     /// COOKIE ACK, first in its packet; also the answer to a COOKIE ECHO that came twice.
     pub(crate) fn send_cookie_ack(&mut self, path: usize) {
-        self.control_to(path, wire::chunk(kind::COOKIE_ACK, 0, &[]));
+        self.reply(path, wire::chunk(kind::COOKIE_ACK, 0, &[]));
     }
 
     /// Section 5.2.6, third way: a new INIT that asks for a longer life of the cookie, by the round trip of the COOKIE ECHO and its
@@ -273,20 +279,4 @@ impl Assoc {
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry.map(|r| r.at)
     }
-}
-
-/// A loopback address in the list of a host elsewhere would be one of our own.
-pub(crate) fn reachable(listed: IpAddr, source: SocketAddr) -> bool {
-    !listed.is_loopback() || source.ip().is_loopback()
-}
-
-/// Our address to talk to that one from: the same family, loopback to loopback.
-pub(crate) fn local_for(local: &[IpAddr], peer: IpAddr) -> Option<IpAddr> {
-    let same_family = |a: &&IpAddr| a.is_ipv4() == peer.is_ipv4();
-    local
-        .iter()
-        .filter(same_family)
-        .find(|a| a.is_loopback() == peer.is_loopback())
-        .or_else(|| local.iter().find(same_family))
-        .copied()
 }

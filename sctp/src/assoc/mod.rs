@@ -1,14 +1,16 @@
 //! One association: its life, paths and supervision, around the engine that moves its data.
 //!
 //! `handshake` brings it up, `data` carries messages, `recovery` sends again what is
-//! lost, `close` ends it in order, `supervise` notices when the peer is gone.
+//! lost, `select` says over which path, `close` ends it in order, `supervise` notices when the peer is gone.
 //! A method that ends the association returns the reason; the [`Stack`](crate::Stack) then removes it and hands back what was
 //! not delivered.
 
+mod bundle;
 mod close;
 mod data;
 mod handshake;
 mod recovery;
+mod select;
 mod supervise;
 
 use crate::engine::{Engine, Input};
@@ -22,7 +24,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-pub(crate) use handshake::{Peer, local_for, reachable};
+pub(crate) use handshake::Peer;
+pub(crate) use select::local_for;
 
 /// What an association needs of its stack for one call.
 pub(crate) struct Ctx<'a> {
@@ -146,6 +149,14 @@ pub(crate) struct Assoc {
 
     // data
     sack_at: Option<Instant>,
+    /// The path over which DATA came last, and to which of our addresses.
+    data_from: Option<(usize, IpAddr)>,
+    /// DATA came again: our acknowledgement may have been lost.
+    duplicate: bool,
+    /// The peer said since the last T3-rtx that it has no room.
+    no_room: bool,
+    /// What is lost goes over this path, though data still goes over another.
+    again_over: Option<usize>,
     /// Look for losses again.
     lost_at: Option<Instant>,
     tail_at: Option<Instant>,
@@ -167,6 +178,8 @@ pub(crate) struct Assoc {
     /// Since when something is outstanding and nothing was heard.
     asked_at: Option<Instant>,
     probe_at: Option<Instant>,
+    /// HB.Max.Burst: until when, and how many heartbeats to unconfirmed addresses went since.
+    verifying: (Instant, u32),
 
     // the stack's
     pub(crate) scheduled: Option<Instant>,
@@ -202,6 +215,10 @@ impl Assoc {
             answered_path: 0,
             retry: None,
             sack_at: None,
+            data_from: None,
+            duplicate: false,
+            no_room: false,
+            again_over: None,
             lost_at: None,
             tail_at: None,
             fast_retransmit: false,
@@ -214,6 +231,7 @@ impl Assoc {
             nonce_key: ctx.rng.key(),
             asked_at: None,
             probe_at: None,
+            verifying: (ctx.now, 0),
             scheduled: None,
             dirty: false,
         }
@@ -233,12 +251,6 @@ impl Assoc {
         self.paths.iter().position(|p| p.to == address)
     }
 
-    /// Index of the path for data: the primary as long as no other is better (section 6.4, RFC 7829 section 5).
-    pub(crate) fn data_path(&self) -> usize {
-        let key = |(i, p): (usize, &Path)| (!p.confirmed, crate::path::rank(p.state), i);
-        self.paths.iter().enumerate().map(key).min().map_or(0, |(_, _, i)| i)
-    }
-
     fn control_to(&mut self, path: usize, chunk: Vec<u8>) {
         let (from, to) = (self.paths[path].from, self.paths[path].to);
         self.control.push(Control { from, to, chunk });
@@ -249,12 +261,27 @@ impl Assoc {
         self.control_to(path, chunk);
     }
 
+    /// An answer goes to where the question came from (section 6.4), unless that address did not prove itself (section 5.4).
+    fn reply(&mut self, path: usize, chunk: Vec<u8>) {
+        let confirmed = self.paths.get(path).is_some_and(|p| p.confirmed);
+        let path = if confirmed { path } else { self.data_path() };
+        self.control_to(path, chunk);
+    }
+
     /// Sends one chunk in a packet of its own, at once.
-    fn send_alone(&self, ctx: &mut Ctx<'_>, path: usize, header: Header, chunk: &[u8]) {
-        let Some(path) = self.paths.get(path) else { return };
+    fn send_alone(&mut self, ctx: &mut Ctx<'_>, path: usize, header: Header, chunk: &[u8]) {
         let mut packet = Packet::new(header, wire::HEADER + chunk.len());
         packet.raw(chunk);
-        ctx.out.push_back(Transmit { from: path.from, to: path.to, payload: packet.finish() });
+        self.emit(ctx, path, packet);
+    }
+
+    /// A packet leaves over a path.
+    fn emit(&mut self, ctx: &mut Ctx<'_>, path: usize, packet: Packet) {
+        let Some(path) = self.paths.get_mut(path) else { return };
+        let payload = packet.finish();
+        path.stats.packets_out += 1;
+        path.stats.bytes_out += payload.len() as u64;
+        ctx.out.push_back(Transmit { from: path.from, to: path.to, payload });
     }
 
     /// ABORT with a cause (section 9.1); nothing when the peer's tag is not known.
@@ -267,7 +294,8 @@ impl Assoc {
             None => wire::chunk(kind::ABORT, 0, &[]),
         };
         ctx.counters.aborts_out += 1;
-        self.send_alone(ctx, self.data_path(), self.header(), &chunk);
+        let (path, header) = (self.data_path(), self.header());
+        self.send_alone(ctx, path, header, &chunk);
     }
 
     fn violation(&mut self, ctx: &mut Ctx<'_>, code: u16, info: &[u8]) -> CloseReason {
@@ -282,7 +310,7 @@ impl Assoc {
             return;
         }
         ctx.counters.errors_out += 1;
-        self.control_to(path, wire::with_cause(kind::ERROR, 0, code, info));
+        self.reply(path, wire::with_cause(kind::ERROR, 0, code, info));
     }
 
     /// Whether a chunk of so many bytes fits the one packet that answers a packet (section 12.4, RFC 5062 sections 8.3 and 10.3).
@@ -311,6 +339,7 @@ impl Assoc {
         }
         self.heard(ctx);
         self.answered_while_closing();
+        self.came_over(path, to, wire::HEADER + chunks.0.len());
         let mut input = Input::new(self.engine.as_ref(), chunks.0.len());
         for chunk in chunks {
             if input.is_long() {
@@ -329,7 +358,10 @@ impl Assoc {
                     ctx.counters.dropped_unexpected += 1;
                     Step::Next
                 }
-                kind::DATA => self.on_data(ctx, chunk, &mut input),
+                kind::DATA => {
+                    self.data_from = Some((path, to));
+                    self.on_data(ctx, chunk, &mut input)
+                }
                 kind::SACK => self.on_sack(ctx, chunk.value, &mut input),
                 kind::HEARTBEAT if !self.answer_fits(ctx, chunk.whole.len()) => {
                     ctx.counters.heartbeats_left_out += 1;
@@ -344,7 +376,7 @@ impl Assoc {
                     Step::Next
                 }
                 kind::HEARTBEAT_ACK => self.on_heartbeat_ack(ctx, chunk.value),
-                kind::SHUTDOWN => self.on_shutdown(ctx, chunk.value, &mut input),
+                kind::SHUTDOWN => self.on_shutdown(ctx, path, chunk.value, &mut input),
                 kind::SHUTDOWN_ACK => self.on_shutdown_ack(ctx, path),
                 kind::SHUTDOWN_COMPLETE => self.on_shutdown_complete(ctx, chunk.flags),
                 kind::ERROR => self.on_error(ctx, chunk.value),
@@ -369,6 +401,17 @@ impl Assoc {
             }
         }
         self.feed(ctx, input).or_else(|| self.proceed(ctx))
+    }
+
+    /// A packet came over a path, to this address of ours. As long as the path does not work as it is, that address is tried: it
+    /// is the one by which the peer reaches us.
+    fn came_over(&mut self, path: usize, to: IpAddr, bytes: usize) {
+        let path = &mut self.paths[path];
+        path.stats.packets_in += 1;
+        path.stats.bytes_in += bytes as u64;
+        if !path.usable() {
+            path.from = to;
+        }
     }
 
     /// Section 3.2: the two high bits of an unknown type say whether to go on and whether to report.

@@ -1,25 +1,37 @@
 //! What leaves when, and what is sent again: RFC 9260 sections 6.1 to 6.3 and 7, per path.
 
 use super::data::Sack;
+use super::supervise::Sign;
 use super::{Assoc, Ctx};
 use crate::cookie::PATHS_MAX;
 use crate::flight::{Gain, Pace};
-use crate::path::Path;
 use crate::wire::{Packet, flag, kind};
-use crate::{CloseReason, PathState, Transmit};
+use crate::{CloseReason, PathState};
 use std::time::{Duration, Instant};
+
+/// What of the flight is to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// What is held lost, then what is new.
+    All,
+    Lost,
+    New,
+}
 
 impl Assoc {
     /// Takes from the flight what may leave over this path now; indices, in order.
-    pub(super) fn leaving(&mut self, ctx: &mut Ctx<'_>, path: usize) -> Vec<usize> {
+    pub(super) fn leaving(&mut self, ctx: &mut Ctx<'_>, path: usize, which: Leaving) -> Vec<usize> {
         let mut leaving = Vec::new();
         if self.paths.is_empty() {
             return leaving;
         }
         // One packet of a fast retransmission does not ask the congestion window (section 7.2.4, 3).
         let mut free = if std::mem::take(&mut self.fast_retransmit) { ctx.config.mtu } else { 0 };
-        let mut from = 0;
+        let mut from = if which == Leaving::New { self.queue.flight.sent() } else { 0 };
         while let Some(index) = self.queue.flight.next(from) {
+            if which == Leaving::Lost && !self.queue.flight.has_lost() {
+                break;
+            }
             let is_free = free > 0 && self.queue.flight.has_lost();
             if !is_free && !self.paths[path].congestion.may_send() {
                 break;
@@ -27,6 +39,7 @@ impl Assoc {
             let (bytes, again) = self.queue.depart(index, path, ctx.now);
             free = free.saturating_sub(bytes);
             self.paths[path].departed(bytes, again && index == 0, ctx.now);
+            self.paths[path].stats.data_retransmitted += u64::from(again);
             ctx.counters.data_out += 1;
             ctx.counters.data_retransmitted += u64::from(again);
             leaving.push(index);
@@ -63,6 +76,9 @@ impl Assoc {
             if gain.bytes > 0 {
                 any = true;
                 self.paths[i].answered_at = Some(ctx.now);
+            }
+            // RFC 7829 section 3.2, 9 and 10: what went over two paths says nothing for a path that failed.
+            if gain.proves || (gain.bytes > 0 && self.paths[i].state == PathState::Active) {
                 self.path_answered(ctx, i);
             }
         }
@@ -100,8 +116,8 @@ impl Assoc {
         ctx.counters.data_held_lost += lost;
         for path in (0..self.paths.len()).filter(|path| dead[*path]) {
             // What left later over another path came there first: an error of this path, as T3-rtx would be, only sooner.
-            if self.paths[path].state == PathState::Active && self.paths[path].error(ctx.config) {
-                self.path_changed(ctx, path);
+            if self.paths[path].state == PathState::Active {
+                self.path_error(ctx, path);
             }
         }
     }
@@ -144,10 +160,18 @@ impl Assoc {
     /// Section 6.3.3.
     fn on_t3(&mut self, ctx: &mut Ctx<'_>, path: usize) -> Option<CloseReason> {
         ctx.counters.t3_expired += 1;
+        self.paths[path].stats.timeouts += 1;
         self.lost_on(path);
         self.paths[path].congestion.timed_out();
         self.paths[path].back_off(ctx.config);
-        self.failed(ctx, path)
+        if std::mem::take(&mut self.no_room) {
+            // The peer answers, it has no room: no error (section 6.1 A).
+            return None;
+        }
+        let ended = self.failed(ctx, path, Sign::Timeout);
+        // Section 6.4: sent again over another active path, also while this one counts as active.
+        self.again_over = (self.data_path() == path).then(|| self.alternate(path)).flatten();
+        ended
     }
 
     /// Nothing was heard for two round trips: the end of the burst goes out again, so that the answer tells what is missing. Over
@@ -155,8 +179,12 @@ impl Assoc {
     fn probe_tail(&mut self, ctx: &mut Ctx<'_>) {
         let Some(index) = self.queue.flight.tail() else { return };
         let first = self.data_path();
-        let usable = |(i, p): &(usize, &Path)| *i != first && p.confirmed && p.state == PathState::Active;
-        let path = self.paths.iter().enumerate().find(usable).map_or(first, |(i, _)| i);
+        let other = self.alternate(first);
+        if other.is_some() {
+            // What went over two paths tells nothing of either, so the silent one is asked (section 8.3 D).
+            self.ask_path(ctx, first);
+        }
+        let path = other.unwrap_or(first);
         ctx.counters.tail_probes += 1;
         self.send_again(ctx, index, path);
     }
@@ -169,11 +197,11 @@ impl Assoc {
         self.paths[path].departed(bytes, false, ctx.now);
         ctx.counters.data_out += 1;
         ctx.counters.data_retransmitted += 1;
+        self.paths[path].stats.data_retransmitted += 1;
         let chunk = self.queue.flight.get(index);
         let flags = chunk.flags() | flag::IMMEDIATE;
         let mut packet = Packet::new(self.header(), ctx.config.mtu);
         packet.chunk(kind::DATA, flags, &[chunk.fixed(), &chunk.ppid.to_be_bytes(), chunk.user()]);
-        let Path { from, to, .. } = self.paths[path];
-        ctx.out.push_back(Transmit { from, to, payload: packet.finish() });
+        self.emit(ctx, path, packet);
     }
 }

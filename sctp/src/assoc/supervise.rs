@@ -10,6 +10,15 @@ use std::time::{Duration, Instant};
 /// The value of the Heartbeat Info parameter: `u32 path | u64 ns since the stack was made | u64 MAC`.
 const HEARTBEAT_INFO: usize = 20;
 
+/// By what a path shows that it may be dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// T3-rtx, T2-shutdown: something that had to be answered was not.
+    Timeout,
+    /// A heartbeat without answer, an ICMP error.
+    Other,
+}
+
 impl Assoc {
     /// Something went out that the peer must answer.
     pub(super) fn asked(&mut self, now: Instant) {
@@ -49,7 +58,7 @@ impl Assoc {
 
     /// When [`Assoc::handle_timeout`] has something to do.
     pub(crate) fn next_timeout(&self, ctx: &Ctx<'_>) -> Option<Instant> {
-        // No heartbeats before it is up, nor after SHUTDOWN or SHUTDOWN ACK (section 8.3).
+        // No heartbeats before it is up, nor after SHUTDOWN or SHUTDOWN ACK, which T2 repeats (section 8.3).
         let beats = self.state.sends_data();
         let heartbeat = self.paths.iter().map(|p| p.heartbeat_at).min().filter(|_| beats);
         let probe = self.silent_at(ctx).and(self.probe_at(ctx)).filter(|_| beats);
@@ -106,22 +115,38 @@ impl Assoc {
     }
 
     /// A path did not answer in time.
-    pub(super) fn failed(&mut self, ctx: &mut Ctx<'_>, path: usize) -> Option<CloseReason> {
-        let before = self.paths[path].state;
-        if self.paths[path].error(ctx.config) {
-            self.path_changed(ctx, path);
-        }
-        // Section 5.4: an address that never proved itself says nothing about the association. Nor does one given up, unless
-        // there is no better.
-        if self.paths[path].confirmed && (before != PathState::Inactive || path == self.data_path()) {
+    pub(super) fn failed(&mut self, ctx: &mut Ctx<'_>, path: usize, sign: Sign) -> Option<CloseReason> {
+        let in_use = path == self.data_path();
+        self.path_error(ctx, path);
+        // Section 8.1: heartbeats of other paths than the one in use say nothing about the association. Section 5.4: nor does an
+        // address that never proved itself.
+        if self.paths[path].confirmed && (in_use || sign == Sign::Timeout) {
             self.errors += 1;
         }
         (self.errors > ctx.config.association_max_retrans).then(|| self.silent(ctx))
     }
 
+    /// The error counter of a path, and what follows when it passes a threshold.
+    pub(super) fn path_error(&mut self, ctx: &mut Ctx<'_>, path: usize) {
+        if self.paths[path].error(ctx.config, ctx.now) {
+            self.path_changed(ctx, path);
+            self.switch_primary(ctx, path);
+            // RFC 7829 section 3.2, 6.
+            self.ask_path(ctx, path);
+        }
+    }
+
+    /// A heartbeat at once, unless one is under way.
+    pub(super) fn ask_path(&mut self, ctx: &mut Ctx<'_>, path: usize) {
+        if self.state.sends_data() && self.paths[path].heartbeat_sent.is_none() {
+            self.send_heartbeat(ctx, path);
+            self.paths[path].heartbeat_at = ctx.now + self.paths[path].rto;
+        }
+    }
+
     /// A path answered.
     pub(super) fn path_answered(&mut self, ctx: &mut Ctx<'_>, path: usize) {
-        if self.paths[path].answered() {
+        if self.paths[path].answered(ctx.now) {
             self.path_changed(ctx, path);
         }
     }
@@ -154,40 +179,75 @@ impl Assoc {
     }
 
     fn heartbeats(&mut self, ctx: &mut Ctx<'_>) -> Option<CloseReason> {
-        let interval = self.heartbeat_interval(ctx);
-        for i in 0..self.paths.len() {
-            if self.paths[i].heartbeat_at > ctx.now {
-                continue;
+        for path in 0..self.paths.len() {
+            if self.paths[path].heartbeat_at <= ctx.now
+                && let Some(reason) = self.heartbeat_due(ctx, path)
+            {
+                return Some(reason);
             }
-            if self.paths[i].heartbeat_sent.take().is_some() {
-                ctx.counters.heartbeats_lost += 1;
-                self.paths[i].back_off(ctx.config);
-                if let Some(reason) = self.failed(ctx, i) {
-                    return Some(reason);
-                }
-                if self.paths[i].state == PathState::Inactive {
-                    self.paths[i].heartbeat_at = self.next_heartbeat(ctx, i);
-                    self.send_heartbeat(ctx, i);
-                    continue;
-                }
-            } else if let Some(at) = self.paths[i].answered_at.filter(|at| *at + interval > ctx.now) {
-                // Data was acknowledged over it: not idle.
-                self.paths[i].heartbeat_at = at + interval + self.paths[i].rto / 2;
-                continue;
-            }
-            self.send_heartbeat(ctx, i);
-            self.paths[i].heartbeat_at = ctx.now + self.paths[i].rto;
         }
         let silent = self.asked_at.is_some() && self.probe_at(ctx).is_some_and(|at| at <= ctx.now);
         if silent {
             self.probe_at = Some(ctx.now);
             for i in 0..self.paths.len() {
-                if self.paths[i].state != PathState::Inactive {
+                // An address that never proved itself gets no more than its share (section 5.4).
+                if self.paths[i].confirmed && self.paths[i].state != PathState::Inactive {
                     self.send_heartbeat(ctx, i);
                 }
             }
         }
         None
+    }
+
+    /// The heartbeat timer of a path: the last one was not answered within its RTO, or the next one is due.
+    fn heartbeat_due(&mut self, ctx: &mut Ctx<'_>, path: usize) -> Option<CloseReason> {
+        if self.paths[path].heartbeat_sent.take().is_some() {
+            ctx.counters.heartbeats_lost += 1;
+            self.paths[path].stats.heartbeats_lost += 1;
+            // With data outstanding there, or about to go there again, T3-rtx tells the same (RFC 7829 section 3.2, 6).
+            let judged = self.paths[path].t3_at.is_some() || (self.queue.in_flight() && path == self.data_path());
+            if !judged {
+                self.paths[path].back_off(ctx.config);
+                if let Some(reason) = self.failed(ctx, path, Sign::Other) {
+                    return Some(reason);
+                }
+            }
+            if self.paths[path].state == PathState::Inactive {
+                if self.paths[path].heartbeat_sent.is_none() {
+                    self.send_heartbeat(ctx, path);
+                }
+                self.paths[path].heartbeat_at = self.next_heartbeat(ctx, path);
+                return None;
+            }
+        } else if self.paths[path].usable() {
+            let interval = self.heartbeat_interval(ctx);
+            if let Some(at) = self.paths[path].answered_at.filter(|at| *at + interval > ctx.now) {
+                // Data was acknowledged over it: not idle.
+                self.paths[path].heartbeat_at = at + interval + self.paths[path].rto / 2;
+                return None;
+            }
+        }
+        if let Some(later) = self.verify_later(ctx, path) {
+            self.paths[path].heartbeat_at = later;
+            return None;
+        }
+        self.ask_path(ctx, path);
+        None
+    }
+
+    /// HB.Max.Burst (section 5.4): so many heartbeats an RTO to addresses that have not proved themselves. A peer may name whom it
+    /// likes, and they all would be asked together. Otherwise when to try again.
+    fn verify_later(&mut self, ctx: &Ctx<'_>, path: usize) -> Option<Instant> {
+        if self.paths[path].confirmed {
+            return None;
+        }
+        let (until, count) = self.verifying;
+        if ctx.now >= until {
+            self.verifying = (ctx.now + Duration::from_millis(ctx.config.rto_initial_ms), 1);
+            return None;
+        }
+        self.verifying.1 = count.saturating_add(1);
+        (count >= ctx.config.heartbeat_burst_max.max(1)).then_some(until)
     }
 
     fn send_heartbeat(&mut self, ctx: &mut Ctx<'_>, path: usize) {
@@ -200,6 +260,7 @@ impl Assoc {
         let mut value = Vec::with_capacity(HEARTBEAT_INFO + wire::TLV);
         put_param(&mut value, param::HEARTBEAT_INFO, &[&info]);
         ctx.counters.heartbeats_out += 1;
+        self.paths[path].stats.heartbeats_out += 1;
         self.control_to(path, wire::chunk(kind::HEARTBEAT, 0, &[&value]));
         self.paths[path].heartbeat_sent = Some(ctx.now);
         self.asked(ctx.now);
@@ -215,7 +276,11 @@ impl Assoc {
         self.paths[path].heartbeat_sent = None;
         self.paths[path].heartbeat_at = self.next_heartbeat(ctx, path);
         self.errors = 0;
-        self.path_answered(ctx, path);
+        // Section 5.4: the nonce was sent there and came back.
+        let proved = !std::mem::replace(&mut self.paths[path].confirmed, true);
+        if self.paths[path].answered(ctx.now) || proved {
+            self.path_changed(ctx, path);
+        }
         if !self.queue.in_flight() && self.paths.iter().all(|p| p.heartbeat_sent.is_none()) {
             self.asked_at = None;
         }
@@ -236,21 +301,33 @@ impl Assoc {
     pub(crate) fn unreachable(&mut self, ctx: &mut Ctx<'_>, path: usize, port: bool) -> Option<CloseReason> {
         if self.state.is_connecting() {
             // The other addresses are tried with the next INIT; the last one decides.
-            self.paths[path].state = PathState::Inactive;
+            self.paths[path].give_up(ctx.config, ctx.now);
             let all = self.paths.iter().all(|p| p.state == PathState::Inactive);
             if !all && let Some(retry) = &mut self.retry {
                 retry.at = ctx.now;
             }
             return (port && all).then_some(CloseReason::ConnectFailed);
         }
+        let found = &mut self.paths[path];
         if !port {
-            // Host or network unreachable may be a passing failure of routing (RFC 1122 section 4.2.3.9): an error like another.
-            return self.failed(ctx, path);
+            // Host or network unreachable may be a passing failure of routing (RFC 1122 section 4.2.3.9): an error like a timeout, and
+            // not more often, however many packets are answered so.
+            if found.icmp_at.is_some_and(|at| ctx.now < at + found.rto) {
+                return None;
+            }
+            found.icmp_at = Some(ctx.now);
+            let ended = self.failed(ctx, path, Sign::Other);
+            if self.data_path() != path {
+                self.lost_on(path);
+            }
+            return ended;
         }
-        if self.paths[path].state != PathState::Inactive {
-            self.paths[path].state = PathState::Inactive;
-            self.paths[path].errors = ctx.config.path_max_retrans.saturating_add(1);
+        if found.give_up(ctx.config, ctx.now) {
             self.path_changed(ctx, path);
+            self.switch_primary(ctx, path);
+        }
+        if self.data_path() != path {
+            self.lost_on(path);
         }
         let usable = self.paths.iter().any(|p| p.confirmed && p.state != PathState::Inactive);
         if usable {
@@ -262,8 +339,8 @@ impl Assoc {
         Some(CloseReason::Unreachable)
     }
 
-    /// The smoothed round trip of the primary path.
+    /// The smoothed round trip of the path that data takes.
     pub(crate) fn rtt(&self) -> Option<Duration> {
-        self.paths.first().and_then(|p| p.srtt)
+        self.paths.get(self.data_path()).and_then(|p| p.srtt)
     }
 }

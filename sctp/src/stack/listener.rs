@@ -2,9 +2,9 @@
 
 use super::{Datagram, Stack};
 use crate::CloseReason;
-use crate::assoc::{Assoc, Peer, State, reachable};
+use crate::assoc::{Assoc, Peer, State, local_for};
 use crate::cookie::Cookie;
-use crate::init::{Init, InitError, init_value, put_address, put_addresses};
+use crate::init::{Init, InitError, init_value, put_address, put_addresses, reachable};
 use crate::path::Path;
 use crate::wire::{self, Chunk, Chunks, Header, cause, kind, param, put_param};
 use std::net::{IpAddr, SocketAddr};
@@ -68,14 +68,15 @@ impl Stack {
         let known = |ip: IpAddr| assoc.paths.iter().any(|p| p.to.ip() == ip);
         let source = datagram.from;
         // What would not become a path is no new address either.
-        let mut listed =
-            std::iter::once(source.ip()).chain(init.addresses.iter().copied().filter(|ip| reachable(*ip, source)));
+        let local = &self.local;
+        let usable = |ip: &IpAddr| reachable(*ip, source.ip()) && local_for(local, &[], *ip).is_some();
+        let mut listed = std::iter::once(source.ip()).chain(init.addresses.iter().copied().filter(usable));
         let (tag, tsn, ties) = (assoc.local_tag, assoc.local_tsn, assoc.ties);
         let connecting = assoc.state.is_connecting();
         match assoc.state {
             State::ShutdownAckSent => {
                 self.with(index, now, |assoc, _| {
-                    assoc.repeat_shutdown_ack();
+                    assoc.repeat_shutdown_ack(None);
                     None
                 });
                 None
@@ -133,7 +134,8 @@ impl Stack {
         };
         let mut value = init_value(ours.tag, config.a_rwnd, config.outbound_streams, config.inbound_streams, ours.tsn);
         put_param(&mut value, param::STATE_COOKIE, &[&self.jar.seal(&cookie, now_us)]);
-        put_addresses(&mut value, &self.local, &config.advertise);
+        let families = init.families(datagram.from.ip());
+        put_addresses(&mut value, &self.local, &config.advertise, datagram.from.ip(), families);
         if !init.unrecognized.is_empty() {
             // Each unrecognized parameter in a parameter of its own (section 3.3.3.1).
             for parameter in Chunks(&init.unrecognized).flatten() {
@@ -141,6 +143,7 @@ impl Stack {
             }
         }
         self.counters.init_answered += 1;
+        self.counters.addresses_ignored += u64::from(init.ignored);
         let answered = Datagram { from: ours.to, to: datagram.to, payload: bytes::Bytes::new() };
         self.reply(&answered, header.reply(init.tag), &wire::chunk(kind::INIT_ACK, 0, &[&value]));
     }
@@ -242,6 +245,8 @@ impl Stack {
         self.with(index, now, |assoc, ctx| {
             assoc.learn_addresses(ctx, cookie.source, &cookie.addresses);
             assoc.answered_path = assoc.path_of(cookie.source).unwrap_or(0);
+            // Section 5.4, 2: our INIT ACK went there, and its cookie came back.
+            assoc.paths[assoc.answered_path].confirmed = true;
             if let Some(rtt) = rtt {
                 // INIT ACK to COOKIE ECHO.
                 assoc.paths[assoc.answered_path].measured(rtt, ctx.config);
@@ -281,7 +286,7 @@ impl Stack {
             // (A) the peer restarted.
             (false, false) if ties && assoc.state == State::ShutdownAckSent => {
                 self.with(index, now, |assoc, _| {
-                    assoc.repeat_shutdown_ack();
+                    assoc.repeat_shutdown_ack(None);
                     None
                 });
                 let error = wire::with_cause(kind::ERROR, 0, cause::COOKIE_WHILE_SHUTTING_DOWN, &[]);

@@ -157,12 +157,19 @@ impl Stack {
         let tag = self.free_tag();
         let tsn = self.rng.nonzero_u32();
         let index = self.insert((local_port, connect.peer_port), tag, tsn, false, now);
-        let Self { assocs, config, local, .. } = self;
+        let Self { assocs, config, local, counters, .. } = self;
         for address in &connect.peer {
-            if assocs[index].paths.len() < PATHS_MAX && assocs[index].path_of(*address).is_none() {
-                let from = local_for(local, address.ip()).or(local.first().copied()).unwrap_or(address.ip());
-                assocs[index].paths.push(Path::new(*address, from, true, config, now));
+            let paths = &mut assocs[index].paths;
+            if paths.iter().any(|p| p.to == *address) {
+                continue;
             }
+            if paths.len() >= PATHS_MAX {
+                counters.addresses_ignored += 1;
+                continue;
+            }
+            let from = local_for(local, paths, address.ip()).or(local.first().copied()).unwrap_or(address.ip());
+            // Section 5.4, 1: what the user gives needs no proof.
+            paths.push(Path::new(*address, from, true, config, now));
         }
         self.index_addresses(index);
         self.with(index, now, |assoc, ctx| {
@@ -229,6 +236,19 @@ impl Stack {
                 Some(CloseReason::LocalAbort)
             });
         }
+    }
+
+    /// Makes one of the peer's addresses the primary path (SET PRIMARY, RFC 9260 section 11.1). False when there is no such
+    /// association or address, or the address did not prove itself yet (section 5.4).
+    pub fn set_primary(&mut self, now: Instant, assoc: AssocId, address: SocketAddr) -> bool {
+        let mut done = false;
+        if let Some(index) = self.by_id.get(&assoc).copied() {
+            self.with(index, now, |assoc, _| {
+                done = assoc.set_primary(address);
+                None
+            });
+        }
+        done
     }
 
     /// Does what is due.
