@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
 use schemars::JsonSchema;
+use sctp::Transport;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -22,6 +23,9 @@ pub const PROGRAM: Program =
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Who carries the SCTP packets: `udp` (RFC 6951; any user), `raw` (IP protocol 132), `kernel` (the kernel's SCTP), `auto` (the best
+    /// there is).
+    pub transport: Transport,
     /// Admin HTTP, how to stop.
     pub daemon: DaemonConfig,
     /// Own addresses, UDP encapsulation port (RFC 6951), capture.
@@ -59,8 +63,10 @@ impl Default for NodeConfig {
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         check(&config)?;
-        daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start: &Start| Ok(node(&config, start)))
-            .map(drop)
+        daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start: &Start| {
+            Ok(node(&config, start))
+        })
+        .map(drop)
     })
 }
 

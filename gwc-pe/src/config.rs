@@ -7,6 +7,7 @@ use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
 use m3ua_lite::isup::SERVICE_INDICATOR as ISUP;
 use schemars::JsonSchema;
+use sctp::Transport;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -19,6 +20,9 @@ pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Who carries the SCTP packets: `udp` (RFC 6951; any user), `raw` (IP protocol 132), `kernel` (the kernel's SCTP), `auto` (the best
+    /// there is).
+    pub transport: Transport,
     /// Admin HTTP, how to stop.
     pub daemon: DaemonConfig,
     /// Own addresses, UDP encapsulation port (RFC 6951), capture.

@@ -22,7 +22,8 @@ pub const PROGRAM: Program = Program {
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         config.check()?;
-        daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start| node(&config, start)).map(drop)
+        daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start| node(&config, start))
+            .map(drop)
     })
 }
 

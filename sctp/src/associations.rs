@@ -39,6 +39,16 @@ pub enum BackendKind {
     Kernel,
 }
 
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "UDP",
+            Self::Raw => "raw IP",
+            Self::Kernel => "kernel SCTP",
+        })
+    }
+}
+
 /// What comes from outside.
 #[derive(Debug, Clone)]
 pub enum Input {

@@ -4,6 +4,7 @@ use asap::ServerAddress;
 use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
 use schemars::JsonSchema;
+use sctp::Transport;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -16,6 +17,9 @@ pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Who carries the SCTP packets: `udp` (RFC 6951; any user), `raw` (IP protocol 132), `kernel` (the kernel's SCTP), `auto` (the best
+    /// there is).
+    pub transport: Transport,
     /// Admin HTTP, how to stop.
     pub daemon: DaemonConfig,
     /// Own addresses, UDP encapsulation port (RFC 6951), capture.
@@ -224,6 +228,7 @@ pub struct Failover {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            transport: Transport::default(),
             daemon: DaemonConfig::default(),
             udp: DriverConfig::default(),
             node: Node::default(),

@@ -15,7 +15,10 @@ pub const PROGRAM: Program =
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         config.check()?;
-        daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start: &Start| node(&config, start)).map(drop)
+        daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start: &Start| {
+            node(&config, start)
+        })
+        .map(drop)
     })
 }
 

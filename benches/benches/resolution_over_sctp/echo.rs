@@ -4,7 +4,7 @@ use bytes::Bytes;
 use enrp::daemon::{self, DaemonCommand, DaemonConfig};
 use scenarios::resolve::client::{Answer, Questions};
 use sctp::driver::{DriverConfig, Node};
-use sctp::{Associations, Config, Event, Input, Output, SendOptions};
+use sctp::{Associations, Config, Event, Input, Output, SendOptions, Transport};
 use std::io;
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -40,7 +40,7 @@ pub(crate) fn main() -> ExitCode {
     let (Some(address), Some(parent_pid)) = (address, parent) else { return ExitCode::from(2) };
     let daemon = DaemonConfig { parent_pid, ..DaemonConfig::default() };
     let udp = DriverConfig { addresses: vec![address], ..DriverConfig::default() };
-    let result = daemon::run_daemon("echo", &daemon, &udp, |start| {
+    let result = daemon::run_daemon("echo", &daemon, Transport::Udp, &udp, |start| {
         let mut stack =
             sctp::associations(start.backend, Config::default(), vec![address], udp.port, start.seed, start.now);
         stack.listen(super::processes::SCTP_PORT);

@@ -7,7 +7,7 @@
 //! pub fn main() -> ExitCode {
 //!     daemon::main(&PROGRAM, |config: Config| {
 //!         let node = |start: &Start| Ok(MyNode::new(&config, start.seed, start.clock, start.now)?);
-//!         daemon::run_daemon("my-daemon", &config.daemon, &config.udp, node).map(drop)
+//!         daemon::run_daemon("my-daemon", &config.daemon, config.transport, &config.udp, node).map(drop)
 //!     })
 //! }
 //! ```

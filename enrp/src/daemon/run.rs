@@ -4,7 +4,7 @@ use super::admin::AdminServer;
 use super::{AdminRequest, DaemonConfig, DaemonError, clock_anchor, os_seed};
 use nix::sys::signal::Signal;
 use sctp::driver::{DriverConfig, Node, Sockets, Tap};
-use sctp::{BackendKind, ClockAnchor};
+use sctp::{BackendKind, ClockAnchor, Transport};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,6 +46,7 @@ pub struct Start {
 pub fn run_daemon<N>(
     name: &str,
     config: &DaemonConfig,
+    transport: Transport,
     udp: &DriverConfig,
     make: impl FnOnce(&Start) -> Result<N, DaemonError>,
 ) -> Result<Option<N>, DaemonError>
@@ -69,14 +70,15 @@ where
         // Before anything that takes time: a signal in between must not kill.
         let stop = Stop::new(Duration::from_millis(config.stop_ms))?;
         let admin = AdminServer::bind(&config.admin).await?;
-        let sockets = Sockets::bind(udp)?;
+        let sockets = Sockets::open(transport, udp)?;
         let tap = tap(name, udp, &sockets)?;
         let clock = clock_anchor();
         let start =
             Start { now: clock.instant, clock, seed: os_seed()?, backend: sockets.kind(), local: sockets.local() };
         let node = make(&start)?;
         tracing::info!(
-            "{name}: UDP {:?}, admin {}",
+            "{name}: {} {:?}, admin {}",
+            start.backend,
             start.local,
             admin.as_ref().map_or("off".into(), AdminServer::local)
         );

@@ -5,6 +5,7 @@ use asap::wire::PoolHandle;
 use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
 use schemars::JsonSchema;
+use sctp::Transport;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ const USER_PORTS: usize = 50_000;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Who carries the SCTP packets: `udp` (RFC 6951; any user), `raw` (IP protocol 132), `kernel` (the kernel's SCTP), `auto` (the best
+    /// there is).
+    pub transport: Transport,
     /// Admin HTTP, how to stop.
     pub daemon: DaemonConfig,
     /// Own addresses, UDP encapsulation port (RFC 6951), capture.
@@ -87,6 +91,7 @@ impl Default for Config {
         // Thousands that lost their server together must not come back as fast as a lone controller does.
         (asap.hunt.t5_serverhunt_ms, asap.hunt.retran_max_ms) = (2_000, 30_000);
         Self {
+            transport: Transport::default(),
             daemon: DaemonConfig::default(),
             udp: DriverConfig::default(),
             sctp: sctp::Config::default(),

@@ -22,7 +22,7 @@ pub const PROGRAM: Program = Program {
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         config.check()?;
-        daemon::run_daemon(PROGRAM.name, &config.daemon, &config.udp, |start| {
+        daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start| {
             let local = start.local.iter().map(SocketAddr::ip).collect();
             Ok(Node::new(config.clone(), start.seed, start.now, local, start.backend))
         })

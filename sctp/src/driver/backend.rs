@@ -1,9 +1,10 @@
 //! How packets travel: the trait of the backends, and the sockets of a node, whichever backend they are of.
 
+use super::packet::Framing;
+use super::packets::{PacketSockets, kernel_in_the_way, permitted};
 use super::poller::{Poller, Ready};
-use super::udp::UdpSockets;
 use super::{DriverConfig, DriverCounters, Node, Tap};
-use crate::{BackendKind, Input, Output};
+use crate::{BackendKind, Input, Output, Transport};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -74,9 +75,50 @@ impl Sockets {
     /// # Errors
     /// [`BindError`]: port in use, address not on this machine, no permission, no address at all.
     pub fn bind(config: &DriverConfig) -> Result<Self, BindError> {
+        Self::packets(Framing::Udp, config)
+    }
+
+    /// Opens the sockets of the transport that was asked for. [`Transport::Auto`] takes the best this machine has, and the log
+    /// says which, and why.
+    ///
+    /// # Errors
+    /// [`BindError`]: as [`bind`](Self::bind); what the machine has not, or this process may not.
+    pub fn open(transport: Transport, config: &DriverConfig) -> Result<Self, BindError> {
+        match transport {
+            Transport::Udp => Self::bind(config),
+            Transport::Raw => Self::packets(Framing::Ip, config),
+            Transport::Kernel => Self::kernel(config),
+            Transport::Auto => Self::auto(config),
+        }
+    }
+
+    fn auto(config: &DriverConfig) -> Result<Self, BindError> {
+        if kernel_in_the_way() {
+            tracing::info!("transport kernel: this kernel has SCTP");
+            Self::kernel(config)
+        } else if permitted() {
+            tracing::info!("transport raw: this kernel has no SCTP, and raw sockets are permitted");
+            Self::packets(Framing::Ip, config)
+        } else {
+            tracing::info!("transport udp: this kernel has no SCTP, and raw sockets are not permitted");
+            Self::packets(Framing::Udp, config)
+        }
+    }
+
+    fn packets(framing: Framing, config: &DriverConfig) -> Result<Self, BindError> {
         let counters = Arc::<DriverCounters>::default();
-        let backend = Box::new(UdpSockets::bind(config, &counters)?);
+        let backend = Box::new(PacketSockets::bind(framing, config, &counters)?);
         Ok(Self { backend, counters })
+    }
+
+    fn kernel(config: &DriverConfig) -> Result<Self, BindError> {
+        let address = config.addresses.first().map_or_else(|| [0, 0, 0, 0].into(), |ip| *ip);
+        Err(BindError {
+            what: "the kernel's SCTP on",
+            address: SocketAddr::new(address, config.port),
+            source: io::ErrorKind::Unsupported.into(),
+            remedy: "not in this build: set transport = \"raw\" or \"udp\"".to_owned(),
+        })
     }
 
     /// Which backend they are of.

@@ -40,6 +40,8 @@ counters! {
     datagrams_in,
     /// Bytes of UDP payload received.
     bytes_in,
+    /// Raw IP packets without a readable IP header.
+    malformed_ip,
     /// System calls that brought datagrams.
     receive_calls,
     /// Receive calls that failed with something else than a pending ICMP error.

@@ -17,8 +17,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 use std::io::IoSliceMut;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Entries read in one go. The queue cannot hold many more: it shares the receive buffer.
 const DRAIN_MAX: usize = 4_096;
@@ -43,9 +43,14 @@ impl ErrorQueue {
 
     /// Empties the queue. Unreachable errors go to `out`, others are counted. Returns the number of entries read; reading them
     /// also clears the socket's pending error (trap 1).
-    pub(super) fn drain(&mut self, udp: &UdpSocket, out: &mut Vec<Unreachable>, counters: &DriverCounters) -> usize {
+    pub(super) fn drain(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        out: &mut Vec<Unreachable>,
+        counters: &DriverCounters,
+    ) -> usize {
         for entries in 0..DRAIN_MAX {
-            match self.read_one(udp) {
+            match self.read_one(socket) {
                 Ok(Some(error)) => {
                     counters.icmp_unreachable.add(1);
                     out.push(error);
@@ -63,10 +68,10 @@ impl ErrorQueue {
     }
 
     /// One entry; `None` for one that does not mean unreachable.
-    fn read_one(&mut self, udp: &UdpSocket) -> Result<Option<Unreachable>, Errno> {
+    fn read_one(&mut self, socket: BorrowedFd<'_>) -> Result<Option<Unreachable>, Errno> {
         let mut buffers = [IoSliceMut::new(&mut self.data)];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let message = recvmsg::<SockaddrStorage>(udp.as_raw_fd(), &mut buffers, Some(&mut self.control), flags)?;
+        let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut buffers, Some(&mut self.control), flags)?;
         let verdict = message.cmsgs().ok().and_then(|mut all| all.find_map(|control| verdict(&control)));
         let to = message.address.as_ref().and_then(socket_address);
         let bytes = message.bytes;

@@ -1,15 +1,15 @@
 //! The tokio driver: sockets, batches, ICMP errors, a pcapng tap. It feeds a [`Node`] and sends what the node says; it knows
-//! nothing of what the node does. How packets travel is a backend's business: `udp` (RFC 6951), `raw` (IP protocol 132), `kernel`.
+//! nothing of what the node does. How packets travel is a backend's business: `packets` (UDP, RFC 6951, and raw IP, protocol 132) and `kernel`.
 
 mod backend;
 mod config;
 mod counters;
 mod error_queue;
 mod packet;
+mod packets;
 mod poller;
 mod run;
 mod tap;
-mod udp;
 
 pub use backend::{BindError, Sockets};
 pub use config::DriverConfig;

@@ -1,8 +1,10 @@
 //! The loop.
 
 use super::backend::{Backend, Round};
+use super::packet::Framing;
 use super::poller::{Poller, Ready};
 use super::{Node, Sockets, Tap};
+use crate::BackendKind;
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TryRecvError};
@@ -86,8 +88,11 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(sockets: Sockets, tap: Option<Tap>) -> io::Result<Self> {
+    fn new(sockets: Sockets, mut tap: Option<Tap>) -> io::Result<Self> {
         let mut backend = sockets.backend;
+        if let (BackendKind::Raw, Some(tap)) = (backend.kind(), &mut tap) {
+            tap.set_framing(Framing::Ip);
+        }
         let poller = Poller::new()?;
         backend.start(&poller)?;
         Ok(Self { backend, poller, tap, ready: Vec::new(), first: 0, drained: true, deferred: None })

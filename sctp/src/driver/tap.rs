@@ -1,6 +1,7 @@
 //! The capture tap: datagrams with synthetic IP and UDP headers, into a pcapng file, by a thread of its own.
 
-use super::{DriverCounters, packet};
+use super::DriverCounters;
+use super::packet::{Framing, Packet};
 use bytes::Bytes;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
@@ -59,6 +60,8 @@ pub struct Tap {
     counters: Arc<DriverCounters>,
     /// The same moment on both clocks.
     start: (Instant, Duration),
+    /// What the datagrams travel in.
+    framing: Framing,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,7 @@ struct Captured {
     /// Since 1970.
     time: Duration,
     direction: Direction,
+    framing: Framing,
     from: SocketAddr,
     to: SocketAddr,
     payload: Bytes,
@@ -101,7 +105,13 @@ impl Tap {
             queue_max: queue_datagrams,
             counters,
             start: (Instant::now(), wall),
+            framing: Framing::Udp,
         })
+    }
+
+    /// Says what the datagrams travel in, if it is not UDP.
+    pub(super) fn set_framing(&mut self, framing: Framing) {
+        self.framing = framing;
     }
 
     /// Notes a datagram of this round.
@@ -114,7 +124,8 @@ impl Tap {
         payload: &Bytes,
     ) {
         let time = self.start.1 + now.saturating_duration_since(self.start.0);
-        self.pending.push(Captured { time, direction, from, to, payload: payload.clone() });
+        let framing = self.framing;
+        self.pending.push(Captured { time, direction, framing, from, to, payload: payload.clone() });
     }
 
     /// Hands the round's datagrams to the writer, as far as there is room.
@@ -226,7 +237,8 @@ impl CaptureFile {
 
     fn add(&mut self, captured: &Captured) {
         self.identification = self.identification.wrapping_add(1);
-        packet::encode(&mut self.packet, captured.from, captured.to, self.identification, &captured.payload);
+        let Captured { framing, from, to, ref payload, .. } = *captured;
+        Packet { framing, from, to, identification: self.identification, payload }.encode(&mut self.packet);
         let block = EnhancedPacketBlock {
             interface_id: 0,
             timestamp: captured.time,

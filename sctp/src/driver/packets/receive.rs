@@ -1,11 +1,14 @@
-//! Batched reception: `recvmmsg` with GRO.
+//! Batched reception: `recvmmsg`, for UDP with GRO.
 
+use super::raw;
 use super::sockets::Socket;
 use crate::Datagram;
 use crate::driver::DriverCounters;
+use crate::driver::packet::Framing;
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, UdpSockRef};
 use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Buffers a system call can fill.
@@ -65,7 +68,7 @@ impl Receiver {
         let mut chunks = self.buffers.chunks_exact_mut(BUFFER_BYTES);
         let mut slices: [IoSliceMut<'_>; BUFFERS] =
             std::array::from_fn(|_| IoSliceMut::new(chunks.next().expect("invariant: BUFFERS chunks were allocated")));
-        socket.state.recv(UdpSockRef::from(&socket.udp), &mut slices, &mut self.meta)
+        socket.state.recv(UdpSockRef::from(&socket.fd), &mut slices, &mut self.meta)
     }
 
     /// Cuts the buffers into datagrams (GRO joins equal-sized ones; only the last may be shorter).
@@ -80,6 +83,17 @@ impl Receiver {
         let now = Instant::now();
         let mut datagrams = 0;
         for (meta, buffer) in self.meta[..messages].iter().zip(self.buffers.chunks_exact(BUFFER_BYTES)) {
+            if socket.framing == Framing::Ip {
+                datagrams += 1;
+                let Some(payload) = raw::payload(socket.local.ip(), &buffer[..meta.len]) else {
+                    counters.malformed_ip.add(1);
+                    continue;
+                };
+                counters.bytes_in.add(payload.len());
+                let from = SocketAddr::new(meta.addr.ip(), socket.local.port());
+                sink(now, Datagram { from, to: socket.local.ip(), payload: Bytes::copy_from_slice(payload) });
+                continue;
+            }
             counters.bytes_in.add(meta.len);
             // An empty datagram is legal UDP and no SCTP.
             for payload in buffer[..meta.len].chunks(meta.stride.max(1)) {

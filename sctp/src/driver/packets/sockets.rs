@@ -1,6 +1,8 @@
-//! The UDP sockets: one for each own address.
+//! The sockets: one for each own address, UDP or raw IP.
 
+use super::raw;
 use crate::driver::error_queue::ErrorQueue;
+use crate::driver::packet::Framing;
 use crate::driver::{BindError, DriverConfig, DriverCounters};
 use crate::{Transmit, Unreachable};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
@@ -8,25 +10,34 @@ use quinn_udp::{UdpSockRef, UdpSocketState};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// One bound socket with what waits for it.
 #[derive(Debug)]
 pub(super) struct Socket {
-    pub(super) udp: UdpSocket,
+    pub(super) fd: OwnedFd,
+    /// Batches, and for UDP segmentation: what the kernel can do with this socket.
     pub(super) state: UdpSocketState,
+    pub(super) framing: Framing,
     pub(super) local: SocketAddr,
     /// Datagrams the kernel had no room for, in order.
     pub(super) backlog: VecDeque<Transmit>,
     /// ICMP errors read from the socket, for the node.
     pub(super) unreachable: Vec<Unreachable>,
     pub(super) error_queue: ErrorQueue,
+    /// Of a raw socket: keeps others from the address.
+    _claim: Option<raw::Claim>,
 }
 
 /// One socket for each address of the configuration.
-pub(super) fn bind(config: &DriverConfig) -> Result<Vec<Socket>, BindError> {
+pub(super) fn bind(framing: Framing, config: &DriverConfig) -> Result<Vec<Socket>, BindError> {
+    let what = match framing {
+        Framing::Udp => "UDP",
+        Framing::Ip => "IP protocol 132 on",
+    };
     if config.addresses.is_empty() {
         return Err(BindError {
-            what: "UDP",
+            what,
             address: SocketAddr::from(([0, 0, 0, 0], config.port)),
             source: io::ErrorKind::InvalidInput.into(),
             remedy: "the configuration names no address; name at least one in `addresses`".to_owned(),
@@ -34,51 +45,70 @@ pub(super) fn bind(config: &DriverConfig) -> Result<Vec<Socket>, BindError> {
     }
     let bind = |ip: &IpAddr| {
         let address = SocketAddr::new(*ip, config.port);
-        Socket::bind(address, config).map_err(|source| BindError {
-            what: "UDP",
-            address,
-            remedy: remedy(&source, address),
-            source,
+        Socket::bind(framing, address, config).map_err(|source| {
+            let remedy = match framing {
+                Framing::Udp => remedy(&source, address),
+                Framing::Ip => raw::remedy(&source).unwrap_or_else(|| remedy(&source, address)),
+            };
+            BindError { what, address, remedy, source }
         })
     };
     config.addresses.iter().map(bind).collect()
 }
 
 impl Socket {
-    fn bind(address: SocketAddr, config: &DriverConfig) -> io::Result<Self> {
+    fn bind(framing: Framing, address: SocketAddr, config: &DriverConfig) -> io::Result<Self> {
         if address.ip().is_unspecified() {
             // Replies must leave from the address the peer knows (RFC 9260 section 6.4), so each own address has its socket.
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let udp = UdpSocket::bind(address)?;
-        let local = udp.local_addr()?;
+        let (fd, local, claim) = match framing {
+            Framing::Udp => {
+                let udp = UdpSocket::bind(address)?;
+                let local = udp.local_addr()?;
+                (OwnedFd::from(udp), local, None)
+            }
+            Framing::Ip => {
+                let (fd, claim) = raw::open(address.ip())?;
+                (fd, address, Some(claim))
+            }
+        };
         // Non-blocking, GRO, don't-fragment; finds out about GSO.
-        let state = UdpSocketState::new(UdpSockRef::from(&udp))?;
-        set_buffers(&udp, local, config)?;
+        let state = UdpSocketState::new(UdpSockRef::from(&fd))?;
+        set_buffers(&fd, local, config)?;
         if config.icmp {
-            state.enable_transport_errors(UdpSockRef::from(&udp))?;
+            match local.ip() {
+                IpAddr::V4(_) => setsockopt(&fd, sockopt::Ipv4RecvErr, &true)?,
+                IpAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6RecvErr, &true)?,
+            }
         }
-        let (backlog, unreachable) = (VecDeque::new(), Vec::new());
-        Ok(Self { udp, state, local, backlog, unreachable, error_queue: ErrorQueue::new() })
+        let (backlog, unreachable, error_queue) = (VecDeque::new(), Vec::new(), ErrorQueue::new());
+        Ok(Self { fd, state, framing, local, backlog, unreachable, error_queue, _claim: claim })
     }
 
     /// Reads the socket's error queue: ICMP errors go to `unreachable`. Returns how many entries there were.
     pub(super) fn drain_errors(&mut self, counters: &DriverCounters) -> usize {
-        self.error_queue.drain(&self.udp, &mut self.unreachable, counters)
+        let before = self.unreachable.len();
+        let entries = self.error_queue.drain(self.fd.as_fd(), &mut self.unreachable, counters);
+        if self.framing == Framing::Ip {
+            // IP has no ports; those of peers are written with ours.
+            self.unreachable[before..].iter_mut().for_each(|error| error.to.set_port(self.local.port()));
+        }
+        entries
     }
 }
 
 /// Sets the buffer sizes and says so when the kernel gave less. The kernel doubles what it is asked for (its own overhead) and
 /// tells the doubled value.
-fn set_buffers(udp: &UdpSocket, local: SocketAddr, config: &DriverConfig) -> io::Result<()> {
+fn set_buffers(socket: &OwnedFd, local: SocketAddr, config: &DriverConfig) -> io::Result<()> {
     // Past rmem_max only with CAP_NET_ADMIN; most have none, and the limit is then the system's.
-    if setsockopt(udp, sockopt::RcvBufForce, &config.receive_buffer_bytes).is_err() {
-        setsockopt(udp, sockopt::RcvBuf, &config.receive_buffer_bytes)?;
+    if setsockopt(socket, sockopt::RcvBufForce, &config.receive_buffer_bytes).is_err() {
+        setsockopt(socket, sockopt::RcvBuf, &config.receive_buffer_bytes)?;
     }
-    setsockopt(udp, sockopt::SndBuf, &config.send_buffer_bytes)?;
+    setsockopt(socket, sockopt::SndBuf, &config.send_buffer_bytes)?;
     let got = [
-        ("receive", "rmem_max", config.receive_buffer_bytes, getsockopt(udp, sockopt::RcvBuf)? / 2),
-        ("send", "wmem_max", config.send_buffer_bytes, getsockopt(udp, sockopt::SndBuf)? / 2),
+        ("receive", "rmem_max", config.receive_buffer_bytes, getsockopt(socket, sockopt::RcvBuf)? / 2),
+        ("send", "wmem_max", config.send_buffer_bytes, getsockopt(socket, sockopt::SndBuf)? / 2),
     ];
     for (which, sysctl, asked, got) in got {
         if got < asked {
@@ -120,27 +150,27 @@ mod tests {
 
     #[test]
     fn a_port_in_use_says_what_to_do() {
-        let first = bind(&config("127.83.1.1", 0)).unwrap();
+        let first = bind(Framing::Udp, &config("127.83.1.1", 0)).unwrap();
         let port = first[0].local.port();
-        let error = bind(&config("127.83.1.1", port)).unwrap_err().to_string();
+        let error = bind(Framing::Udp, &config("127.83.1.1", port)).unwrap_err().to_string();
         assert!(error.contains(&format!("127.83.1.1:{port}")) && error.contains("ss -ulpn"), "{error}");
     }
 
     #[test]
     fn foreign_and_unspecified_addresses_are_refused() {
-        let error = bind(&config("192.0.2.1", 0)).unwrap_err().to_string();
+        let error = bind(Framing::Udp, &config("192.0.2.1", 0)).unwrap_err().to_string();
         assert!(error.contains("not an address of this machine"), "{error}");
-        let error = bind(&config("0.0.0.0", 0)).unwrap_err().to_string();
+        let error = bind(Framing::Udp, &config("0.0.0.0", 0)).unwrap_err().to_string();
         assert!(error.contains("name each own address"), "{error}");
         let none = DriverConfig { addresses: Vec::new(), ..DriverConfig::default() };
-        assert!(bind(&none).unwrap_err().to_string().contains("names no address"));
+        assert!(bind(Framing::Udp, &none).unwrap_err().to_string().contains("names no address"));
     }
 
     #[test]
     fn buffers_are_what_was_asked_for_or_the_systems_limit() {
-        let sockets = bind(&config("127.83.1.2", 0)).unwrap();
+        let sockets = bind(Framing::Udp, &config("127.83.1.2", 0)).unwrap();
         let limit: usize = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap().trim().parse().unwrap();
-        let got = getsockopt(&sockets[0].udp, sockopt::RcvBuf).unwrap() / 2;
+        let got = getsockopt(&sockets[0].fd, sockopt::RcvBuf).unwrap() / 2;
         assert!(got >= limit.min(4 << 20), "{got}");
     }
 }

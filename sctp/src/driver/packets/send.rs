@@ -2,6 +2,7 @@
 
 use super::sockets::Socket;
 use crate::Transmit;
+use crate::driver::packet::Framing;
 use crate::driver::{DriverConfig, DriverCounters};
 use quinn_udp::UdpSockRef;
 use std::io;
@@ -125,11 +126,16 @@ fn try_send(
     segment_size: Option<usize>,
     counters: &DriverCounters,
 ) -> io::Result<()> {
-    let transmit = quinn_udp::Transmit { destination: to, ecn: None, contents, segment_size, src_ip: None };
+    let destination = match socket.framing {
+        Framing::Udp => to,
+        // IP has no ports, and IPv6 takes one for a protocol number.
+        Framing::Ip => SocketAddr::new(to.ip(), 0),
+    };
+    let transmit = quinn_udp::Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
     let mut tries = 1;
     loop {
         counters.send_calls.add(1);
-        let Err(error) = socket.state.try_send(UdpSockRef::from(&socket.udp), &transmit) else {
+        let Err(error) = socket.state.try_send(UdpSockRef::from(&socket.fd), &transmit) else {
             return Ok(());
         };
         if error.kind() == io::ErrorKind::WouldBlock {
@@ -180,7 +186,7 @@ pub(super) fn is_routable(from: IpAddr, to: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::udp::sockets;
+    use crate::driver::packets::sockets;
     use bytes::Bytes;
 
     fn transmit(to: &str, len: usize) -> Transmit {
@@ -236,7 +242,7 @@ mod tests {
         let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = receiver.local_addr().unwrap().to_string();
         let config = DriverConfig { port: 0, send_queue_datagrams: 5, ..DriverConfig::default() };
-        let mut sockets = sockets::bind(&config).unwrap();
+        let mut sockets = sockets::bind(Framing::Udp, &config).unwrap();
         let (socket, counters) = (&mut sockets[0], &DriverCounters::default());
         let mut sender = Sender::new(&config);
         socket.backlog.push_back(transmit(&to, 1));

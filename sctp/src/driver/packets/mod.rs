@@ -1,11 +1,14 @@
-//! UDP encapsulation (RFC 6951): one socket for each own address, batches with GSO and GRO.
+//! SCTP packets by sockets of ours: UDP encapsulation (RFC 6951) in batches with GSO and GRO, or raw IP protocol 132. One socket
+//! for each own address.
 
+mod raw;
 mod receive;
 mod send;
 mod sockets;
 
 use super::backend::{Backend, BindError, Round};
-use super::poller::Ready;
+use super::packet::Framing;
+use super::poller::{Poller, Ready};
 use super::tap::Direction;
 use super::{DriverConfig, DriverCounters};
 use crate::{BackendKind, Input, Output, Transmit};
@@ -17,9 +20,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The UDP sockets of a node.
+pub(super) use raw::{kernel_in_the_way, permitted};
+
+/// The sockets of a node.
 #[derive(Debug)]
-pub(super) struct UdpSockets {
+pub(super) struct PacketSockets {
+    framing: Framing,
     sockets: Vec<Socket>,
     receive_budget: usize,
     send_budget: usize,
@@ -29,11 +35,16 @@ pub(super) struct UdpSockets {
     batch: Vec<Transmit>,
 }
 
-impl UdpSockets {
+impl PacketSockets {
     /// Binds them.
-    pub(super) fn bind(config: &DriverConfig, counters: &Arc<DriverCounters>) -> Result<Self, BindError> {
+    pub(super) fn bind(
+        framing: Framing,
+        config: &DriverConfig,
+        counters: &Arc<DriverCounters>,
+    ) -> Result<Self, BindError> {
         Ok(Self {
-            sockets: sockets::bind(config)?,
+            framing,
+            sockets: sockets::bind(framing, config)?,
             receive_budget: config.receive_budget_datagrams,
             send_budget: config.send_budget_datagrams,
             counters: Arc::clone(counters),
@@ -71,7 +82,7 @@ impl UdpSockets {
     fn writable(&mut self, index: usize, round: &Round<'_>) -> io::Result<()> {
         let socket = &mut self.sockets[index];
         if self.sender.send_backlog(socket, &self.counters) {
-            round.poller.want_writable(index, &socket.udp, false)?;
+            round.poller.want_writable(index, &socket.fd, false)?;
         }
         Ok(())
     }
@@ -98,24 +109,27 @@ impl UdpSockets {
             let was_waiting = !socket.backlog.is_empty();
             self.sender.send(socket, batch, &self.counters);
             if !was_waiting && !socket.backlog.is_empty() {
-                round.poller.want_writable(index, &socket.udp, true)?;
+                round.poller.want_writable(index, &socket.fd, true)?;
             }
         }
         Ok(self.unreachable(index, round))
     }
 }
 
-impl Backend for UdpSockets {
+impl Backend for PacketSockets {
     fn kind(&self) -> BackendKind {
-        BackendKind::Udp
+        match self.framing {
+            Framing::Udp => BackendKind::Udp,
+            Framing::Ip => BackendKind::Raw,
+        }
     }
 
     fn local(&self) -> Vec<SocketAddr> {
         self.sockets.iter().map(|s| s.local).collect()
     }
 
-    fn start(&mut self, poller: &super::poller::Poller) -> io::Result<()> {
-        self.sockets.iter().enumerate().try_for_each(|(key, socket)| poller.add(key, &socket.udp))
+    fn start(&mut self, poller: &Poller) -> io::Result<()> {
+        self.sockets.iter().enumerate().try_for_each(|(key, socket)| poller.add(key, &socket.fd))
     }
 
     fn receive(&mut self, ready: &[Ready], mut round: Round<'_>) -> io::Result<bool> {
