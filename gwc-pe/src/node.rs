@@ -31,6 +31,17 @@ pub(crate) enum Role {
     Closing,
 }
 
+impl Role {
+    /// The other end, as the record says it; none for what this end is closing.
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Server(_) => Some("name-server"),
+            Self::Gateway(_) => Some("gateway"),
+            Self::Closing => None,
+        }
+    }
+}
+
 /// A gateway controller.
 #[derive(Debug)]
 pub struct Node {
@@ -216,7 +227,12 @@ impl Node {
             },
             Event::Closed { assoc, reason, .. } => self.association_closed(now, assoc, &reason),
             // Paths are the association's own business.
-            Event::Path { .. } | _ => {}
+            Event::Path { assoc, address, state } => {
+                if let Some(role) = self.roles.get(&assoc).and_then(Role::name) {
+                    self.shared.record.path(now, role, address.ip(), state);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -245,6 +261,10 @@ impl Node {
     }
 
     fn association_closed(&mut self, now: Instant, assoc: AssocId, reason: &CloseReason) {
+        let was_up = *reason != CloseReason::ConnectFailed;
+        if let Some(role) = self.roles.get(&assoc).and_then(Role::name).filter(|_| was_up) {
+            self.shared.record.ended(now, role, reason);
+        }
         match self.roles.remove(&assoc) {
             Some(Role::Gateway(session)) => {
                 tracing::info!(?reason, "gateway gone");

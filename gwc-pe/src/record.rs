@@ -6,8 +6,9 @@
 use enrp::daemon::RecordSink;
 use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey};
 use m3ua_lite::wire::ProtocolData;
-use sctp::ClockAnchor;
+use sctp::{ClockAnchor, CloseReason, PathState};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// Why an input was not applied (`D`).
@@ -105,6 +106,18 @@ impl Record {
         self.line(|out| writeln!(out, "L,{t},{what}"));
     }
 
+    /// `P`: a path of an association is another state.
+    pub(crate) fn path(&mut self, now: Instant, role: &str, address: IpAddr, state: PathState) {
+        let t = self.clock.ns(now);
+        self.line(|out| writeln!(out, "P,{t},{role},{address},{}", state.name()));
+    }
+
+    /// `Z`: an association that was up ended.
+    pub(crate) fn ended(&mut self, now: Instant, role: &str, reason: &CloseReason) {
+        let t = self.clock.ns(now);
+        self.line(|out| writeln!(out, "Z,{t},{role},{}", reason.name()));
+    }
+
     /// Writes what was collected.
     ///
     /// # Errors
@@ -143,6 +156,8 @@ mod tests {
         record.dropped(now, DropCause::Duplicate, CorrelationId(0), &other);
         record.restored(now, CorrelationId(3), &GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: 1 });
         record.life(now, "start");
+        record.path(now, "gateway", [127, 0, 0, 9].into(), PathState::Inactive);
+        record.ended(now, "name-server", &CloseReason::Silent);
         assert_eq!(record.memory(), b"");
         record.flush().unwrap();
         let text = std::str::from_utf8(record.memory()).unwrap();
@@ -153,7 +168,9 @@ mod tests {
              O,1005,7,2,1,5,2,5,37,25000c\n\
              D,1005,duplicate,00000000,1,2,3,2,5,,09\n\
              R,1005,00000003,1,2,5,1\n\
-             L,1005,start\n"
+             L,1005,start\n\
+             P,1005,gateway,127.0.0.9,inactive\n\
+             Z,1005,name-server,silent\n"
         );
     }
 

@@ -106,6 +106,21 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// In a word, as records say it: `shutdown`, `local-abort`, ...
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Shutdown => "shutdown",
+            Self::LocalAbort => "local-abort",
+            Self::PeerAbort(_) => "peer-abort",
+            Self::Silent => "silent",
+            Self::Unreachable => "unreachable",
+            Self::ConnectFailed => "connect-failed",
+            Self::Restarted => "restarted",
+            Self::ProtocolViolation => "protocol-violation",
+        }
+    }
+
     /// True when the peer certainly no longer acts on this association's messages: its socket is gone, or it said so itself.
     #[must_use]
     pub fn is_certain(&self) -> bool {

@@ -15,7 +15,8 @@ use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
 use rustc_hash::FxHashMap;
 use sctp::{
-    AssocId, Associations, BackendKind, ClockAnchor, Connect, Event, Input, Output, SendError, SendOptions, ppid,
+    AssocId, Associations, BackendKind, ClockAnchor, CloseReason, Connect, Event, Input, Output, SendError,
+    SendOptions, Undelivered, ppid,
 };
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +33,18 @@ enum Role {
     Client,
     /// A name server outside.
     NameServer,
+}
+
+impl Role {
+    /// The other end, as the record says it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pool(_) => "pool",
+            Self::Network => "network",
+            Self::Client => "client",
+            Self::NameServer => "name-server",
+        }
+    }
 }
 
 /// The associations.
@@ -249,23 +262,41 @@ impl Node {
             Event::Message { assoc, stream, ppid, unordered, payload } => {
                 self.message(now, assoc, stream, ppid, unordered, &payload);
             }
-            Event::Closed { assoc, reason, undelivered } => match self.roles.remove(&assoc) {
-                Some(Role::Network) => self.with_network(now, |network, cx| network.closed(cx, assoc, undelivered)),
-                Some(Role::Client) => self.names.client_closed(now, assoc, &reason),
-                Some(Role::NameServer) => drop(self.names.server_closed(now, assoc)),
-                Some(Role::Pool(index)) => {
-                    self.with_pool(now, index, |pool, cx| pool.closed(cx, assoc, &reason));
+            Event::Closed { assoc, reason, undelivered } => {
+                if let Some(role) = self.roles.get(&assoc) {
+                    self.record.ended(now, role.name(), &reason);
                 }
-                // It never came up.
-                None => {
-                    let mine =
-                        |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, &reason));
-                    let _ =
-                        self.names.server_closed(now, assoc) || (0..self.pools.len()).any(|index| mine(self, index));
-                }
-            },
+                self.association_closed(now, assoc, &reason, undelivered);
+            }
             // Selection sees associations, not their paths (P3).
-            Event::Path { .. } | _ => {}
+            Event::Path { assoc, address, state } => {
+                if let Some(role) = self.roles.get(&assoc) {
+                    self.record.path(now, role.name(), address.ip(), state);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn association_closed(
+        &mut self,
+        now: Instant,
+        assoc: AssocId,
+        reason: &CloseReason,
+        undelivered: Vec<Undelivered>,
+    ) {
+        match self.roles.remove(&assoc) {
+            Some(Role::Network) => self.with_network(now, |network, cx| network.closed(cx, assoc, undelivered)),
+            Some(Role::Client) => self.names.client_closed(now, assoc, reason),
+            Some(Role::NameServer) => drop(self.names.server_closed(now, assoc)),
+            Some(Role::Pool(index)) => {
+                self.with_pool(now, index, |pool, cx| pool.closed(cx, assoc, reason));
+            }
+            // It never came up.
+            None => {
+                let mine = |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, reason));
+                let _ = self.names.server_closed(now, assoc) || (0..self.pools.len()).any(|index| mine(self, index));
+            }
         }
     }
 

@@ -5,10 +5,11 @@
 use enrp::daemon::RecordSink;
 use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey, NO_CIC_BLOCK};
 use m3ua_lite::wire::ProtocolData;
-use sctp::ClockAnchor;
+use sctp::{ClockAnchor, CloseReason, PathState};
 use serde::{Serialize, Serializer};
 use std::fmt::{self, Write};
 use std::io;
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// Why a message was discarded.
@@ -179,6 +180,22 @@ impl Recorder {
         }
     }
 
+    /// A path of an association is another state.
+    pub(crate) fn path(&mut self, now: Instant, role: &str, address: IpAddr, state: PathState) {
+        if self.on {
+            let t = self.clock.ns(now);
+            let _ = writeln!(self.lines, "P,{t},{role},{address},{}", state.name());
+        }
+    }
+
+    /// An association that was up ended.
+    pub(crate) fn ended(&mut self, now: Instant, role: &str, reason: &CloseReason) {
+        if self.on {
+            let t = self.clock.ns(now);
+            let _ = writeln!(self.lines, "Z,{t},{role},{}", reason.name());
+        }
+    }
+
     /// Writes what was collected.
     ///
     /// # Errors
@@ -231,6 +248,8 @@ mod tests {
         record.given(now, 0xbeef, &group);
         record.moving(now, 0xbeef, 0xcafe, &group);
         record.gave_up(now, 0xbeef, GiveUp::AspDown);
+        record.path(now, "pool", [127, 0, 0, 9].into(), PathState::PotentiallyFailed);
+        record.ended(now, "network", &CloseReason::PeerAbort(None));
         assert_eq!(
             record.lines(),
             "# sigpool-record 1 gateway gateway=3 epoch=200 transactions=true\n\
@@ -240,7 +259,9 @@ mod tests {
              X,77,no-peer,down,1,2,3,2,3,,210110\n\
              G,77,0000beef,1,2,5,9\n\
              M,77,0000beef,0000cafe,1,2,5,9\n\
-             F,77,0000beef,asp-down\n"
+             F,77,0000beef,asp-down\n\
+             P,77,pool,127.0.0.9,potentially-failed\n\
+             Z,77,network,peer-abort\n"
         );
         record.flush().unwrap();
         assert_eq!(record.lines(), "");

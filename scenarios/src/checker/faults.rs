@@ -3,7 +3,8 @@
 use super::delivery::Delivery;
 use super::figures::GroupGap;
 use super::owners::{Change, Owners};
-use super::record::{FaultEntry, Group, Ownership, Records};
+use super::paths::PathFigures;
+use super::record::{FaultEntry, Flow, Group, Ownership, Records};
 use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,9 @@ const GROUPS_LISTED_MAX: usize = 1_000;
 /// A fault and what it did; times in ms after the fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
-    /// kill, stop, cont, term, start, steal-core.
+    /// kill, stop, cont, term, start, steal-core, cut-path, restore-path.
     pub kind: String,
-    /// The process, for example `gwc-1`.
+    /// The process, for example `gwc-1`; the path, for example `path-1`.
     pub target: String,
     /// When it was done, ms after the begin of the load.
     pub at_ms: f64,
@@ -28,10 +29,14 @@ pub struct Fault {
     pub detected_ms: Option<f64>,
     /// Until the first message of an affected group was applied elsewhere, ms.
     pub first_ms: Option<f64>,
-    /// Largest (applied - intended) of any affected group, ms.
+    /// Largest (applied - intended) of any affected group, ms; of faults of a path in both directions.
     pub longest_gap_ms: Option<f64>,
-    /// kill, term, stop: groups that the target had. start, cont: groups that moved to it afterwards.
+    /// kill, term, stop: groups that the target had. start, cont: groups that moved to it afterwards. cut-path, restore-path: all that
+    /// had an owner.
     pub affected_groups: u64,
+    /// cut-path, restore-path: what happened to paths; else `null`.
+    #[serde(default)]
+    pub path: Option<PathFigures>,
 }
 
 /// A group that a fault or a move touched, while its messages are looked at.
@@ -43,6 +48,8 @@ struct Touch {
     /// Messages applied after this and intended before the other count, ns.
     after_ns: u64,
     before_ns: u64,
+    /// Messages from the pool count too.
+    both_ways: bool,
     gap_ns: Option<u64>,
     /// First application by somebody else than `from`, ns.
     first_ns: Option<u64>,
@@ -71,15 +78,21 @@ pub(super) struct FaultReport {
 impl Touched {
     pub(super) fn new(records: &Records, owners: &Owners) -> Self {
         let mut touched = Self { touches: Vec::new(), by_flow: vec![Vec::new(); records.flows.len()], moved: 0 };
+        // Of each group, by the point codes as the network sends them: its flows to the pool, and those from it.
         let mut flows: FxHashMap<Group, Vec<usize>> = FxHashMap::default();
+        let mut back: FxHashMap<Group, Vec<usize>> = FxHashMap::default();
         for (index, flow) in records.flows.iter().enumerate() {
             flows.entry(flow.group()).or_default().push(index);
+            let answers = Flow { opc: flow.dpc, dpc: flow.opc, ..*flow };
+            back.entry(answers.group()).or_default().push(index);
         }
         for (group, changes) in owners.iter() {
             let begin = touched.touches.len();
             touched.group(records, group, changes);
             for index in begin..touched.touches.len() {
-                for flow in flows.get(&group).into_iter().flatten() {
+                let both_ways = touched.touches[index].both_ways;
+                let answers = back.get(&group).filter(|_| both_ways).into_iter().flatten();
+                for flow in flows.get(&group).into_iter().flatten().chain(answers) {
                     touched.by_flow[*flow].push(index as u32);
                 }
             }
@@ -104,9 +117,17 @@ impl Touched {
             to,
             after_ns,
             before_ns,
+            both_ways: false,
             gap_ns: None,
             first_ns: None,
         };
+        for (index, fault) in records.faults.iter().enumerate().filter(|(_, fault)| fault.is_path()) {
+            let Some(owner) = changes.iter().rfind(|change| change.t_ns <= fault.t_ns) else { continue };
+            let next = records.next_of_a_path(fault.t_ns).unwrap_or(u64::MAX);
+            let before_ns = next.min(fault.t_ns.saturating_add(FAULT_WINDOW_NS));
+            let path = touch(Some(index), owner.pe, owner.pe, fault.t_ns, before_ns);
+            self.touches.push(Touch { both_ways: true, ..path });
+        }
         let mut explained = vec![false; changes.len()];
         for (index, fault, owner) in &hits {
             let from = changes[*owner].pe;
@@ -135,12 +156,9 @@ impl Touched {
 
     /// A message that was applied.
     pub(super) fn see(&mut self, records: &Records, delivery: &Delivery) {
-        if !delivery.up {
-            return;
-        }
         for index in &self.by_flow[delivery.flow as usize] {
             let touch = &mut self.touches[*index as usize];
-            if delivery.t_ns <= touch.after_ns {
+            if delivery.t_ns <= touch.after_ns || !(delivery.up || touch.both_ways) {
                 continue;
             }
             let source = records.sources[usize::from(delivery.source)];
@@ -212,6 +230,7 @@ fn entry(records: &Records, fault: &FaultEntry) -> Fault {
         first_ms: None,
         longest_gap_ms: None,
         affected_groups: 0,
+        path: None,
     }
 }
 

@@ -11,6 +11,7 @@ mod figures;
 mod intervals;
 mod latency;
 mod owners;
+mod paths;
 mod record;
 mod share;
 
@@ -22,7 +23,10 @@ pub use delivery::Messages;
 pub use faults::Fault;
 pub use figures::{Bucket, Control, ControllerFigures, GroupGap, LoadFigures};
 pub use intervals::{INTERVALS_HEADER, Interval, write_intervals};
-pub use record::{Discard, FaultEntry, Flow, Group, Idle, Life, Msg, Ownership, RecordError, Records, Source};
+pub use paths::{PathChange, PathFigures};
+pub use record::{
+    Discard, FaultEntry, Flow, Group, Idle, Life, Msg, Ownership, PathEntry, RecordError, Records, Source, Witness,
+};
 
 use faults::Touched;
 use intervals::Collector;
@@ -87,6 +91,18 @@ pub struct Report {
     pub measured_to_ms: f64,
     /// Length of the intervals, ms.
     pub interval_ms: u64,
+    /// Changes of state of the paths of associations, as either end saw them, the first 1,000.
+    #[serde(default)]
+    pub path_changes: Vec<PathChange>,
+    /// How many there are.
+    #[serde(default)]
+    pub path_changes_total: u64,
+    /// Associations that ended before the processes were told to end; each end that says so counts.
+    #[serde(default)]
+    pub associations_ended: u64,
+    /// Times a controller's lease ran out.
+    #[serde(default)]
+    pub leases_lost: u64,
     /// Controllers given up that nothing was done to.
     pub false_failovers: u64,
     /// Part of the intended messages that were offered, 0 to 1.
@@ -142,7 +158,11 @@ pub fn check(records: &Records) -> Checked {
             latency.add_ns(delivery.t_ns.saturating_sub(delivery.intended_ns));
         }
     });
-    let fault_report = touched.report(records);
+    let mut fault_report = touched.report(records);
+    let path_report = paths::report(records);
+    for (fault, path) in fault_report.faults.iter_mut().zip(path_report.of_faults) {
+        fault.path = path;
+    }
     let (zero, (begin, end)) = (records.zero(), records.measured());
     let load = load_figures(records);
     let offered_part = match load.messages_intended {
@@ -168,6 +188,10 @@ pub fn check(records: &Records) -> Checked {
         measured_from_ms: faults::ms(begin.saturating_sub(zero)),
         measured_to_ms: faults::ms(end.saturating_sub(zero)),
         interval_ms,
+        path_changes: path_report.changes,
+        path_changes_total: path_report.changes_total,
+        associations_ended: path_report.associations_ended,
+        leases_lost: records.leases_lost,
         false_failovers: faults::false_failovers(records),
         offered_part,
         stall_ms: faults::ms(stall_ns),

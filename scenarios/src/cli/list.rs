@@ -2,19 +2,21 @@
 
 use super::say;
 use crate::runner::RunError;
-use crate::scenario::{self, ASSERTIONS, BUILT_IN, Bound, FaultKind, NameServerKind, Scenario};
+use crate::scenario::{self, ASSERTIONS, BUILT_IN, Bound, FaultKind, NameServerKind, Scenario, Target};
 use serde_json::{Value, json};
 
 /// What the scenarios are about, in the order in which they are listed.
-const GROUPS: [&str; 3] = ["a controller is taken away or comes", "the name space", "load"];
+const GROUPS: [&str; 4] = ["a controller is taken away or comes", "a path is cut", "the name space", "load"];
 
 fn group(scenario: &Scenario) -> &'static str {
     if scenario.population.is_some() || scenario.name_server.kind == NameServerKind::StandAlone {
+        GROUPS[2]
+    } else if scenario.faults.iter().any(|fault| matches!(fault.target, Target::Path(_))) {
         GROUPS[1]
     } else if scenario.faults.iter().any(|fault| fault.kind != FaultKind::StealCore) {
         GROUPS[0]
     } else {
-        GROUPS[2]
+        GROUPS[3]
     }
 }
 

@@ -178,7 +178,15 @@ impl NetworkNode {
                 Event::Message { assoc, stream, ppid: ppid::M3UA, payload, .. } if self.link.assoc() == Some(assoc) => {
                     self.message(now, stream, &payload)
                 }
+                Event::Path { assoc, address, state } if self.link.assoc() == Some(assoc) => {
+                    let (t, ip) = (self.clock.ns(now), address.ip());
+                    self.record.append(format!("P,{t},gateway,{ip},{}\n", state.name()).as_bytes());
+                }
                 Event::Closed { assoc, reason, .. } if self.link.assoc() == Some(assoc) => {
+                    if matches!(self.link, Link::Up { .. }) {
+                        let t = self.clock.ns(now);
+                        self.record.append(format!("Z,{t},gateway,{}\n", reason.name()).as_bytes());
+                    }
                     tracing::info!(?reason, "association with the gateway ended");
                     self.asp.association_lost();
                     self.finished |= self.finishing;

@@ -4,6 +4,7 @@ use super::folder::{Folder, Found, relative};
 use super::page::{missing, shell};
 use super::text::{count, ms, ms_or_dash, number, percent, seconds, us};
 use super::verdict::{actual, limit};
+use crate::checker::PathFigures;
 use crate::results::Results;
 use crate::scenario::ASSERTIONS;
 use maud::{Markup, html};
@@ -33,11 +34,13 @@ pub(super) fn faults(results: &Results) -> Markup {
     if results.faults.is_empty() {
         return missing("Nothing was done to the controllers in this run.");
     }
+    let paths = results.faults.iter().any(|fault| fault.path.is_some());
     html! {
         div.scroll { table {
             thead { tr {
                 th.n scope="col" { "#" } th scope="col" { "fault" } th scope="col" { "target" } th.n scope="col" { "at" } th.n scope="col" { "detected" }
                 th.n scope="col" { "first elsewhere" } th.n scope="col" { "longest gap" } th.n scope="col" { "groups" }
+                @if paths { th scope="col" { "changes of the path" } th.n scope="col" { "datagrams over it" } }
             } }
             tbody { @for (index, fault) in results.faults.iter().enumerate() { tr {
                 td.n { (index + 1) }
@@ -48,9 +51,26 @@ pub(super) fn faults(results: &Results) -> Markup {
                 td.n { (ms_or_dash(fault.first_ms)) }
                 td.n { (ms_or_dash(fault.longest_gap_ms)) }
                 td.n { @if fault.affected_groups > 0 { (count(fault.affected_groups)) } @else { "–" } }
+                @if paths {
+                    td { (fault.path.as_ref().map_or_else(|| "–".to_owned(), path_changes)) }
+                    td.n { (fault.path.as_ref().and_then(|path| path.carried_percent).map_or_else(|| "–".to_owned(), |p| format!("{} %", number(p)))) }
+                }
             } } }
         } }
         p.soft { "Times after the fault: until the gateway gave the controller up, until the first message of an affected group was applied by another controller. A gap is the largest time from when a message of an affected group was intended to when it was applied." }
+        @if paths { p.soft { "A path that is cut or joined touches every group, in both directions. Its changes are those that both ends of all associations saw until the next fault of a path; the datagrams over it are its part of all in the last second of that time." } }
+    }
+}
+
+/// What both ends of associations saw of a path, in words.
+fn path_changes(path: &PathFigures) -> String {
+    let counts =
+        [(path.potentially_failed, "potentially failed"), (path.inactive, "inactive"), (path.active, "active")];
+    let seen: Vec<_> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, state)| format!("{} {state}", count(*n))).collect();
+    match (path.first_ms, path.last_ms) {
+        (Some(first), Some(last)) => format!("{}; after {} to {}", seen.join(", "), ms(first), ms(last)),
+        (None, _) | (_, None) => "none".to_owned(),
     }
 }
 

@@ -73,6 +73,8 @@ fn words(kind: &str, target: &str) -> String {
         "cont" => format!("{target} went on (SIGCONT)"),
         "term" => format!("{target} was ended cleanly (SIGTERM)"),
         "start" => format!("{target} was started"),
+        "cut-path" => format!("{target} was cut"),
+        "restore-path" => format!("{target} was joined again"),
         "steal-core" => "a core was taken away".to_owned(),
         other => format!("{other} {target}"),
     }

@@ -80,6 +80,19 @@ pub enum Event {
         /// How long, ms.
         ms: f64,
     },
+    /// A path of an association is another state, as one end saw it; told after the load, with its own time.
+    Path {
+        /// Who saw it, for example `sg-1`.
+        at: String,
+        /// The other end, for example `gwc-1`.
+        peer: String,
+        /// What the association is for, as this end says: pool, network, client, name-server, gateway.
+        role: String,
+        /// The path, for example `path-1`; empty when nobody of the run has the address.
+        path: String,
+        /// active, potentially-failed, inactive.
+        state: String,
+    },
     /// What the relay did, when there was one.
     Relay(RelayReport),
     /// All processes have ended.

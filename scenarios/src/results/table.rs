@@ -53,7 +53,22 @@ impl Results {
         for fault in &self.faults {
             let time = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
             write!(out, "fault      {} {} at {:.0} ms", fault.kind, fault.target, fault.at_ms)?;
-            if fault.affected_groups > 0 {
+            if let Some(path) = &fault.path {
+                write!(
+                    out,
+                    ": longest gap {},\n           {} paths potentially failed, {} inactive, {} active",
+                    time(fault.longest_gap_ms),
+                    path.potentially_failed,
+                    path.inactive,
+                    path.active
+                )?;
+                if let (Some(first), Some(last)) = (path.first_ms, path.last_ms) {
+                    write!(out, " after {first:.1} to {last:.1} ms")?;
+                }
+                if let Some(percent) = path.carried_percent {
+                    write!(out, ",\n           {percent} % of the datagrams over it in the last second")?;
+                }
+            } else if fault.affected_groups > 0 {
                 write!(
                     out,
                     ": {} groups, detected after {},\n           first message elsewhere after {}, longest gap {}",

@@ -1,6 +1,8 @@
 //! The types of `results.json`. Its JSON schema is generated from them (`schema/results.schema.json`).
 
-use crate::checker::{Bucket, Calls, Control, ControllerFigures, Fault, GroupGap, LatencyUs, LoadFigures, Messages};
+use crate::checker::{
+    Bucket, Calls, Control, ControllerFigures, Fault, GroupGap, LatencyUs, LoadFigures, Messages, PathChange,
+};
 use crate::scenario::Outcome;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -217,6 +219,18 @@ pub struct Results {
     pub offered_part: f64,
     /// Longest stall of the machine, ms.
     pub stall_ms: f64,
+    /// Changes of state of the paths of associations, as either end saw them, the first 1,000.
+    #[serde(default)]
+    pub path_changes: Vec<PathChange>,
+    /// How many there are.
+    #[serde(default)]
+    pub path_changes_total: u64,
+    /// Associations that ended before the processes were told to end; each end that says so counts.
+    #[serde(default)]
+    pub associations_ended: u64,
+    /// Times a controller's lease ran out.
+    #[serde(default)]
+    pub leases_lost: u64,
     /// Controllers given up without reason.
     pub false_failovers: u64,
     /// Lines of the records that could not be read.

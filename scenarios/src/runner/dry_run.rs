@@ -79,6 +79,11 @@ fn topology(scenario: &Scenario) -> String {
         let all: Vec<_> = std::iter::once(calls).chain(plain).chain(steps).collect();
         text.push_str(&wrapped("load        ", &all.join(", ")));
     }
+    if scenario.paths > 1 {
+        let relay = if scenario.needs_relay() { ", all through a relay that can cut each" } else { "" };
+        let what = format!("{} addresses of each process, each on a network of its own{relay}", scenario.paths);
+        text.push_str(&wrapped("paths       ", &what));
+    }
     if !pool.round_trip_ms.is_empty() {
         let relays = pool.round_trip_ms.iter().enumerate().map(|(i, ms)| format!("gwc-{} {ms} ms", i + 1));
         text.push_str(&wrapped("relays      ", &format!("round trips: {}", relays.collect::<Vec<_>>().join(", "))));

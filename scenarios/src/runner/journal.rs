@@ -86,7 +86,12 @@ impl Journal {
 
     /// A line of `events.jsonl`, and of the stream.
     pub(super) fn event(&mut self, event: Event) -> Result<(), RunError> {
-        let line = EventLine { t_ms: self.now_ms(), event };
+        self.event_at(self.now_ms(), event)
+    }
+
+    /// The same for something that was at another time, ms after the begin of the load.
+    pub(super) fn event_at(&mut self, t_ms: f64, event: Event) -> Result<(), RunError> {
+        let line = EventLine { t_ms, event };
         let (path, file) = &mut self.events;
         let text = serde_json::to_string(&line).expect("invariant: an event has only what JSON can say");
         writeln!(file, "{text}").and_then(|()| file.flush()).map_err(|error| failed(path, &error))?;

@@ -10,7 +10,7 @@ use super::play::{Run, Shown};
 use super::sampler::Sampler;
 use super::screen::Screen;
 use super::traffic::{self, Traffic, TrafficConfig};
-use crate::checker::{self, Checked};
+use crate::checker::{self, Checked, PathChange};
 use crate::interrupt::Interrupt;
 use crate::network;
 use crate::report;
@@ -59,9 +59,15 @@ pub fn run(options: &RunOptions) -> Result<u8, RunError> {
     let mut void_runs = 0;
     loop {
         let started_unix_s = unix_s();
-        let outcome = attempt(scenario, &out, &interrupt, stream)?;
+        let (outcome, mut journal) = attempt(scenario, &out, &interrupt, stream)?;
         let Checked { report, intervals } =
             checker::check_run(&out.join("records")).map_err(|e| RunError::Environment(e.to_string()))?;
+        for PathChange { t_ms, at, peer, role, path, state } in report.path_changes.clone() {
+            journal.event_at(t_ms, Event::Path { at, peer, role, path, state })?;
+        }
+        let end = Event::End { interrupted: outcome.interrupted, crashes: outcome.crashes.clone() };
+        journal.event_at(outcome.ended_ms, end)?;
+        drop(journal);
         let circumstances = Circumstances {
             command: std::env::args().collect(),
             void_runs,
@@ -170,7 +176,13 @@ struct Attempted {
     ended_ms: f64,
 }
 
-fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt, stream: Stream) -> Result<Attempted, RunError> {
+/// Runs the scenario once. The journal is still open: what is known only from the records goes into it, too.
+fn attempt(
+    scenario: &Scenario,
+    out: &Path,
+    interrupt: &Interrupt,
+    stream: Stream,
+) -> Result<(Attempted, Journal), RunError> {
     let mut lab = Lab::start(lab_plan(scenario, out))?;
     let mut journal = Journal::create(out, enrp::daemon::clock_anchor(), stream)?;
     let mut traffic = start_traffic(scenario, &lab)?;
@@ -183,7 +195,7 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt, stream: Strea
         Err(RunError::Interrupted) => {
             lab.stop();
             let ended_ms = journal.now_ms();
-            return Ok(Attempted { interrupted: true, ended_ms, ..Attempted::default() });
+            return Ok((Attempted { interrupted: true, ended_ms, ..Attempted::default() }, journal));
         }
         Err(error) => return Err(error),
     }
@@ -191,6 +203,9 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt, stream: Strea
     let topology = topology(scenario, &lab, &processes);
     for index in 0..scenario.controllers.at_start() {
         journal.record('N', Instant::now(), &format!("gwc-{},{:08x}", index + 1, lab.pe(index)))?;
+    }
+    for (name, path, ip) in lab.addresses() {
+        journal.record('Y', Instant::now(), &format!("{name},{path},{ip}"))?;
     }
     introduce(scenario, &processes, stream);
     journal.event(Event::Ready {
@@ -216,8 +231,8 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt, stream: Strea
     run.screen.clear();
     let crashes = std::mem::take(&mut run.crashes);
     // Whatever happened: no process stays, and the records are complete.
-    let finished = traffic.finish();
     journal.record('Q', Instant::now(), "")?;
+    let finished = traffic.finish();
     drop(sampler);
     let capture = admin::capture_figures(lab.gateway_ip()).ok();
     let relay = lab.stop();
@@ -226,8 +241,8 @@ fn attempt(scenario: &Scenario, out: &Path, interrupt: &Interrupt, stream: Strea
     if let Some(report) = relay {
         journal.event(Event::Relay(report))?;
     }
-    journal.event(Event::End { interrupted: interrupt.seen(), crashes: crashes.clone() })?;
-    Ok(Attempted { processes, topology, interrupted: interrupt.seen(), crashes, capture, ended_ms: journal.now_ms() })
+    let (interrupted, ended_ms) = (interrupt.seen(), journal.now_ms());
+    Ok((Attempted { processes, topology, interrupted, crashes, capture, ended_ms }, journal))
 }
 
 /// The processes, controllers that come later among them, and how far away each is.
@@ -246,6 +261,12 @@ fn topology(scenario: &Scenario, lab: &Lab, processes: &[ProcessEntry]) -> Vec<T
             let comma = if detail.is_empty() { "" } else { ", " };
             detail.push_str(&format!("{comma}{trip_ms} ms round trip"));
         }
+    }
+    for (name, _, ip) in lab.addresses().into_iter().filter(|(_, path, _)| scenario.paths > 1 && *path > 0) {
+        let Some(entry) = entries.iter_mut().find(|entry| entry.name == name) else { continue };
+        let more = entry.detail.contains("known as");
+        let comma = if entry.detail.is_empty() { "" } else { ", " };
+        entry.detail.push_str(&if more { format!(" and {ip}") } else { format!("{comma}known as {ip}") });
     }
     if let Some(population) = &scenario.population {
         for entry in entries.iter_mut().filter(|entry| entry.role == Role::Population) {

@@ -77,10 +77,15 @@ impl Scenario {
             let done = report.faults.get(index).filter(|done| done.kind == kind && done.target == target);
             let gap = ("longest_gap_ms", fault.longest_gap_ms, done.and_then(|done| done.longest_gap_ms));
             let first = ("first_ms", fault.first_ms, done.and_then(|done| done.first_ms));
-            [gap, first].into_iter().filter_map(move |(figure, limit, actual)| {
-                let name = format!("{figure}[fault {}: {kind} {target}]", index + 1);
-                Some(Outcome::new(name, Bound::AtMost, limit?, "ms", actual))
-            })
+            let carried = done.and_then(|done| done.path.as_ref()?.carried_percent);
+            let name = move |figure: &str| format!("{figure}[fault {}: {kind} {target}]", index + 1);
+            let back = fault
+                .carried_min_percent
+                .map(|limit| Outcome::new(name("carried_min_percent"), Bound::AtLeast, limit, "%", carried));
+            let times = [gap, first].into_iter().filter_map(move |(figure, limit, actual)| {
+                Some(Outcome::new(name(figure), Bound::AtMost, limit?, "ms", actual))
+            });
+            times.chain(back)
         });
         limits.chain(of_faults).collect()
     }
@@ -124,6 +129,13 @@ pub const ASSERTIONS: &[Assertion] = &[
     never("false_failovers", "controllers given up without reason", |r| count(r.false_failovers)),
     never("record_errors", "lines of the records that cannot be read", |r| count(r.malformed_lines)),
     never("unaccounted", "messages that the checker's own sums do not explain", |r| count(r.messages.unaccounted)),
+    at_most("associations_ended", "", "associations that ended before the end of the run, at either end", |r| {
+        count(r.associations_ended)
+    }),
+    at_most("leases_lost", "", "times a controller's lease ran out", |r| count(r.leases_lost)),
+    at_least("path_changes_min", "", "changes of state of paths, at either end of associations", |r| {
+        count(r.path_changes_total)
+    }),
     at_most("longest_gap_ms", "ms", "largest (applied - intended) of any group that a fault or a move touched", |r| {
         r.longest_gap_ms
     }),

@@ -21,6 +21,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "stand-alone-enrp", text: include_str!("../../scenarios/stand-alone-enrp.toml") },
     BuiltIn { name: "forty", text: include_str!("../../scenarios/forty.toml") },
     BuiltIn { name: "latencies", text: include_str!("../../scenarios/latencies.toml") },
+    BuiltIn { name: "path-cut", text: include_str!("../../scenarios/path-cut.toml") },
     BuiltIn { name: "overload", text: include_str!("../../scenarios/overload.toml") },
     BuiltIn { name: "pools-500", text: include_str!("../../scenarios/pools-500.toml") },
 ];

@@ -1,13 +1,16 @@
 //! The lines of the records, by the role of their file.
 
 use super::line::{Fields, UserData, decimal};
-use super::{Discard, FaultEntry, Flow, Group, Idle, Life, Msg, Ownership, Records, Source, bit_of};
+use super::{
+    Discard, FaultEntry, Flow, Group, Idle, Life, Msg, Ownership, PathEntry, Records, Source, Witness, bit_of,
+};
 use rustc_hash::FxHashMap;
 
 /// What a file says of itself in its first line.
 pub(super) enum Role {
     Controller(u16),
-    Gateway,
+    /// With its name.
+    Gateway(String),
     Network,
     Runner,
 }
@@ -29,7 +32,8 @@ impl Records {
                 if keys.get("transactions") == Some(&"false") {
                     self.transactions = false;
                 }
-                Some(Role::Gateway)
+                let number = keys.get("gateway").and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
+                Some(Role::Gateway(format!("sg-{}", number + 1)))
             }
             "network" => Some(Role::Network),
             "runner" => Some(Role::Runner),
@@ -77,16 +81,30 @@ impl Records {
             }
             "L" => match fields.bytes()? {
                 b"active" => self.life.push(Life { t_ns, source, active: true }),
-                b"lease-lost" | b"inactive" | b"stop" => self.life.push(Life { t_ns, source, active: false }),
+                what @ (b"lease-lost" | b"inactive" | b"stop") => {
+                    self.leases_lost += u64::from(what == b"lease-lost");
+                    self.life.push(Life { t_ns, source, active: false });
+                }
                 _ => {}
             },
             "R" => {}
+            "P" => self.path(t_ns, Witness::Controller(source), &mut fields)?,
+            "Z" => self.ended_ns.push(t_ns),
             _ => return None,
         }
         Some(())
     }
 
-    pub(super) fn gateway_line(&mut self, line: &[u8]) -> Option<()> {
+    /// The rest of a `P`.
+    fn path(&mut self, t_ns: u64, at: Witness, fields: &mut Fields<'_>) -> Option<()> {
+        let role = fields.text()?.to_owned();
+        let address = fields.text()?.parse().ok()?;
+        let state = fields.text()?.to_owned();
+        self.paths.push(PathEntry { t_ns, at, role, address, state });
+        Some(())
+    }
+
+    pub(super) fn gateway_line(&mut self, name: &str, line: &[u8]) -> Option<()> {
         let mut fields = Fields(line);
         let kind = fields.text()?;
         let t_ns = fields.decimal()?;
@@ -118,6 +136,8 @@ impl Records {
                 fields.hex_u32()?;
                 self.ownership.push((t_ns, Ownership::MoveBegun { group: group(&mut fields)? }));
             }
+            "P" => self.path(t_ns, Witness::Gateway(name.to_owned()), &mut fields)?,
+            "Z" => self.ended_ns.push(t_ns),
             "F" => self.ownership.push((t_ns, Ownership::GivenUp { pe: fields.hex_u32()? })),
             _ => return None,
         }
@@ -141,6 +161,8 @@ impl Records {
                 self.network_order.push(false);
             }
             "M" => self.missed += 1,
+            "P" => self.path(t_ns, Witness::Network, &mut fields)?,
+            "Z" => self.ended_ns.push(t_ns),
             _ => return None,
         }
         Some(())
@@ -162,6 +184,10 @@ impl Records {
             "I" => {
                 let idle = Idle { ms: fields.decimal()?, datagrams: fields.decimal()?, bytes: fields.decimal()? };
                 self.idle = Some(idle);
+            }
+            "Y" => {
+                let (name, path) = (fields.text()?.to_owned(), fields.decimal()? as usize);
+                self.places.insert(fields.text()?.parse().ok()?, (name, path));
             }
             "C" => self.carried.push((t_ns, std::iter::from_fn(|| fields.decimal()).collect())),
             "W" => self.stalls.push((t_ns, fields.decimal()?)),

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::net::IpAddr;
 use std::path::Path;
 
 /// Longest line accepted; an M3UA DATA message of the largest size in hex fits.
@@ -192,11 +193,43 @@ impl FaultEntry {
         matches!(self.kind.as_str(), "kill" | "term")
     }
 
+    /// True for those of a path, which hit everybody.
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        matches!(self.kind.as_str(), "cut-path" | "restore-path")
+    }
+
     /// True for those that bring a controller (back).
     #[must_use]
     pub fn brings_back(&self) -> bool {
         matches!(self.kind.as_str(), "start" | "cont")
     }
+}
+
+/// Whose record says something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Witness {
+    /// The gateway, by its name.
+    Gateway(String),
+    /// Index into [`Records::sources`].
+    Controller(u16),
+    /// The traffic source.
+    Network,
+}
+
+/// `P`: a path of an association is another state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathEntry {
+    /// Time of the entry, ns.
+    pub t_ns: u64,
+    /// Who saw it.
+    pub at: Witness,
+    /// What the association is for, as this end says.
+    pub role: String,
+    /// The peer's address.
+    pub address: IpAddr,
+    /// active, potentially-failed, inactive.
+    pub state: String,
 }
 
 /// All records of a run.
@@ -243,6 +276,14 @@ pub struct Records {
     pub names: FxHashMap<u32, String>,
     /// `K` of the runner.
     pub faults: Vec<FaultEntry>,
+    /// `P` of all: paths that became another state.
+    pub paths: Vec<PathEntry>,
+    /// `Z` of all: when associations that were up ended, ns, as told by both of their ends.
+    pub ended_ns: Vec<u64>,
+    /// `L` lease-lost of all controllers.
+    pub leases_lost: u64,
+    /// `Y`: whose each address is, and on which path (from 1).
+    pub places: FxHashMap<IpAddr, (String, usize)>,
     /// `C`: datagrams that the relay passed on until then, on each path.
     pub carried: Vec<(u64, Vec<u64>)>,
     /// `W`: (t, ns) stalls of the machine.
@@ -347,7 +388,7 @@ impl Records {
             }
             let parsed = match role {
                 Role::Controller(source) => self.controller_line(*source, &line),
-                Role::Gateway => self.gateway_line(&line),
+                Role::Gateway(name) => self.gateway_line(name, &line),
                 Role::Network => self.network_line(&line),
                 Role::Runner => self.runner_line(&line),
             };
@@ -381,6 +422,12 @@ impl Records {
     pub fn zero(&self) -> u64 {
         let first = || self.sent.iter().map(Msg::intended_ns).min();
         self.zero_ns.or_else(first).or(self.begin_ns).unwrap_or(0)
+    }
+
+    /// The next fault of a path after a time, ns.
+    #[must_use]
+    pub fn next_of_a_path(&self, t_ns: u64) -> Option<u64> {
+        self.faults.iter().filter(|fault| fault.is_path() && fault.t_ns > t_ns).map(|fault| fault.t_ns).min()
     }
 
     /// Begin and end of the measured load, ns.

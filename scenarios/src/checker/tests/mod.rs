@@ -2,6 +2,7 @@
 
 mod figures;
 mod moves;
+mod paths;
 
 use super::{Checked, Messages, Records, Report, check};
 use std::fmt::Write as _;
