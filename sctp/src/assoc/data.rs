@@ -21,10 +21,9 @@ const TSN_WINDOW: i32 = 4_096;
 const WAITING_MAX: usize = 1_024;
 /// ... to one for each so many bytes of a_rwnd, ...
 const WINDOW_BYTES_PER_CHUNK: usize = 64;
-/// ... but to no less than the longest message may have (smallest fragments that make sense), ...
+/// ... but to no less than the longest message may have (smallest fragments that make sense). Single fragments may be as small as
+/// they like: dcsctp fills up packets and its congestion window with the beginning, or a middle, of a long message.
 const FRAGMENT_BYTES_MIN: usize = 256;
-/// ... and a fragment in between must have at least so many bytes (an honest one is as long as a packet).
-const MIDDLE_BYTES_MIN: usize = 64;
 
 /// Set in the prefix of an incoming message: it came on a stream that does not exist; it is acknowledged and thrown away.
 const DISCARD: u8 = 0x80;
@@ -168,7 +167,7 @@ impl Assoc {
             input.data(flags, tsn, [0; 4], [DISCARD, 0, 0, 0, 0], &[]);
             return Step::Next;
         }
-        if ahead > 0 && !self.may_wait(ctx, flags, tsn, user.len()) {
+        if ahead > 0 && !self.may_wait(ctx, tsn) {
             ctx.counters.dropped_no_room += 1;
             return Step::Next;
         }
@@ -181,10 +180,7 @@ impl Assoc {
     }
 
     /// Whether another chunk may wait in the engine until its message is whole and in order.
-    fn may_wait(&mut self, ctx: &Ctx<'_>, flags: u8, tsn: u32, length: usize) -> bool {
-        if flags & (flag::BEGIN | flag::END) == 0 && length < MIDDLE_BYTES_MIN {
-            return false;
-        }
+    fn may_wait(&mut self, ctx: &Ctx<'_>, tsn: u32) -> bool {
         // The next in sequence may be what the others wait for.
         let next = tsn == self.peer_cumulative.wrapping_add(1);
         let limit = WAITING_MAX.min(ctx.config.a_rwnd as usize / WINDOW_BYTES_PER_CHUNK);
