@@ -131,8 +131,10 @@ impl Assoc {
         if self.paths[path].error(ctx.config, ctx.now) {
             self.path_changed(ctx, path);
             self.switch_primary(ctx, path);
-            // RFC 7829 section 3.2, 6.
-            self.ask_path(ctx, path);
+            // RFC 7829 section 3.2, 6. One that did not prove itself yet is asked in its turn.
+            if self.paths[path].confirmed {
+                self.ask_path(ctx, path);
+            }
         }
     }
 
@@ -204,20 +206,13 @@ impl Assoc {
         if self.paths[path].heartbeat_sent.take().is_some() {
             ctx.counters.heartbeats_lost += 1;
             self.paths[path].stats.heartbeats_lost += 1;
-            // With data outstanding there, or about to go there again, T3-rtx tells the same (RFC 7829 section 3.2, 6).
-            let judged = self.paths[path].t3_at.is_some() || (self.queue.in_flight() && path == self.data_path());
+            // With data outstanding there and nowhere else to go, T3-rtx tells the same (RFC 7829 section 3.2, 6).
+            let judged = self.queue.in_flight() && path == self.data_path() && self.alternate(path).is_none();
             if !judged {
                 self.paths[path].back_off(ctx.config);
                 if let Some(reason) = self.failed(ctx, path, Sign::Other) {
                     return Some(reason);
                 }
-            }
-            if self.paths[path].state == PathState::Inactive {
-                if self.paths[path].heartbeat_sent.is_none() {
-                    self.send_heartbeat(ctx, path);
-                }
-                self.paths[path].heartbeat_at = self.next_heartbeat(ctx, path);
-                return None;
             }
         } else if self.paths[path].usable() {
             let interval = self.heartbeat_interval(ctx);
@@ -232,6 +227,9 @@ impl Assoc {
             return None;
         }
         self.ask_path(ctx, path);
+        if self.paths[path].state == PathState::Inactive {
+            self.paths[path].heartbeat_at = self.next_heartbeat(ctx, path);
+        }
         None
     }
 

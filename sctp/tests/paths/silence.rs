@@ -1,0 +1,73 @@
+//! All paths are cut: the peer is gone, and that is noticed soon.
+
+use crate::cuts::failover;
+use crate::lab::{A, B, Lab};
+use sctp::{CloseReason, Config};
+use std::time::Duration;
+
+fn silent_after(lab: &mut Lab, host: usize, limit_ms: u64) -> Duration {
+    let begin = lab.now;
+    assert!(lab.run_until(limit_ms, |lab| lab.closed(host).is_some()), "noticed");
+    let (at, reason) = lab.closed(host).unwrap();
+    assert_eq!(reason, CloseReason::Silent);
+    at - begin
+}
+
+#[test]
+fn all_paths_cut_is_silence_within_400_ms() {
+    for networks in [&[0][..], &[0, 1], &[0, 1, 7]] {
+        for (kind, every) in [("idle", 0), ("sending", 1), ("sending now and then", 90)] {
+            let mut worst = Duration::ZERO;
+            for phase in 0..25 {
+                let mut lab = Lab::new(networks, &failover());
+                let (a, _) = lab.up(networks);
+                lab.run(500 + 13 * phase);
+                for network in networks {
+                    lab.cut(*network, &[A, B]);
+                }
+                let begin = lab.now;
+                let mut number = 0;
+                while every > 0 && lab.closed(A).is_none() && number < 1_000 {
+                    lab.send(A, a, number);
+                    number += 1;
+                    lab.run_until(every, |lab| lab.closed(A).is_some());
+                }
+                let found =
+                    if every == 0 { silent_after(&mut lab, A, 5_000) } else { lab.closed(A).unwrap().0 - begin };
+                worst = worst.max(found);
+            }
+            println!("{} paths, {kind}: silent after {worst:?} at worst", networks.len());
+            assert!(worst < Duration::from_millis(400), "{} paths, {kind}: {worst:?}", networks.len());
+        }
+    }
+}
+
+#[test]
+fn one_living_path_is_no_silence() {
+    let mut lab = Lab::new(&[0, 1, 2], &failover());
+    let (a, _) = lab.up(&[0, 1, 2]);
+    lab.cut(0, &[A, B]);
+    lab.cut(1, &[A, B]);
+    for number in 0..100 {
+        lab.send(A, a, number);
+        lab.run(100);
+    }
+    assert_eq!((lab.closed(A), lab.closed(B)), (None, None));
+    assert_eq!(lab.received(B).len(), 100);
+}
+
+#[test]
+fn by_the_counters_alone_a_dead_idle_path_never_ends_the_association() {
+    // Section 8.1: heartbeats of paths that are not in use do not count for the association.
+    let config = Config { supervision_ms: 0, association_max_retrans: 3, ..Config::default() };
+    let mut lab = Lab::new(&[0, 1], &config);
+    let (a, _) = lab.up(&[0, 1]);
+    lab.cut(1, &[A, B]);
+    lab.run(120_000);
+    assert_eq!((lab.closed(A), lab.closed(B)), (None, None));
+    let path = lab.info(A, a).paths[1];
+    assert!(path.errors > 20, "it is asked on, and counted: {path:?}");
+    // With the other one cut too it ends.
+    lab.cut(0, &[A, B]);
+    assert!(silent_after(&mut lab, A, 60_000) > Duration::from_secs(1));
+}
