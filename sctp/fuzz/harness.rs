@@ -131,7 +131,8 @@ fn attack(input: &[u8], up: bool) {
                 deliver(&mut net, to, address(1 - to), packet(ports(&spy, to), spy.tag[to], &chunks));
             }
             4 => {
-                let options = SendOptions { stream: u16::from(tape.byte() & 7), unordered: op & 16 != 0, ..Default::default() };
+                let options =
+                    SendOptions { stream: u16::from(tape.byte() & 7), unordered: op & 16 != 0, ..Default::default() };
                 let length = usize::from(tape.short()) % 5_000;
                 for id in net.stacks[to].associations().collect::<Vec<_>>() {
                     let _ = net.stacks[to].send(net.now, id, options, vec![1; length].into());
@@ -146,7 +147,8 @@ fn attack(input: &[u8], up: bool) {
             }
             7 => {
                 // The same value again as INIT ACK.
-                let mut value = init(u32::from(tape.short()), (tape.byte().into(), tape.byte().into()), 9, &tape.bytes());
+                let mut value =
+                    init(u32::from(tape.short()), (tape.byte().into(), tape.byte().into()), 9, &tape.bytes());
                 value[0] = 2;
                 deliver(&mut net, to, source(op, to), packet(ports(&spy, to), spy.tag[to], &[value]));
             }
@@ -161,7 +163,8 @@ fn attack(input: &[u8], up: bool) {
             }
             9 => {
                 let body = tape.bytes();
-                let chunks: Vec<_> = (0..1 + (op >> 4 & 7)).map(|_| chunk(tape.byte() & 31, tape.byte(), &body)).collect();
+                let chunks: Vec<_> =
+                    (0..1 + (op >> 4 & 7)).map(|_| chunk(tape.byte() & 31, tape.byte(), &body)).collect();
                 deliver(&mut net, to, address(1 - to), packet(ports(&spy, to), spy.tag[to], &chunks));
             }
             10 => {
@@ -313,7 +316,8 @@ pub fn operations(input: &[u8]) {
             (0..=4, Some(id)) => {
                 for _ in 0..1 + (op >> 4 & 7) {
                     context += 1;
-                    let options = SendOptions { stream: u16::from(value & 7), unordered: value & 8 != 0, ppid: 3, context };
+                    let options =
+                        SendOptions { stream: u16::from(value & 7), unordered: value & 8 != 0, ppid: 3, context };
                     let mut payload = vec![value; [8, 200, 1_500, 4_000][usize::from(value >> 4 & 3)]];
                     payload[..8].copy_from_slice(&context.to_be_bytes());
                     if net.stacks[node].send(net.now, id, options, payload.into()).is_ok() {
@@ -348,7 +352,9 @@ pub fn operations(input: &[u8]) {
         keep(&mut net, &mut books);
     }
     net.link = common::Link::default();
-    net.run_for(Duration::from_secs(60), |net| net.stacks.iter().all(|s| s.associations().all(|id| s.outstanding(id).0 == 0)));
+    net.run_for(Duration::from_secs(60), |net| {
+        net.stacks.iter().all(|s| s.associations().all(|id| s.outstanding(id).0 == 0))
+    });
     net.run_ms(50);
     keep(&mut net, &mut books);
     for (node, book) in books.iter().enumerate() {

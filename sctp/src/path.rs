@@ -22,6 +22,8 @@ pub(crate) struct Path {
     pub(crate) srtt: Option<Duration>,
     rttvar: Duration,
     pub(crate) rto: Duration,
+    /// When the last heartbeat that was answered left: an answer comes once.
+    pub(crate) beat: Option<Instant>,
     /// A heartbeat without answer, and when it left.
     pub(crate) heartbeat_sent: Option<Instant>,
     /// The next heartbeat, or the time by which the last one must be answered.
@@ -53,6 +55,7 @@ impl Path {
             srtt: None,
             rttvar: Duration::ZERO,
             rto: Duration::from_millis(config.rto_initial_ms),
+            beat: None,
             heartbeat_sent: None,
             heartbeat_at: now,
             answered_at: None,

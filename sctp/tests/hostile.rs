@@ -1,10 +1,12 @@
-//! A million packets of somebody who knows our tag and means harm: no panic, no growth, and the stack still works.
+//! Somebody means harm: off the path (he guesses), on it, or as a peer with a good association, a million packets of it. No panic, no
+//! growth, and the stack still works. RFC 5062 by its sections; what the attacks may cost is in hostile_cost.rs.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)] // Helpers of tests.
 mod common;
 
 use common::{A, B, Dice, Fake, Net, PORT, address, chunk, chunks, config, data, ip, packet, sack, seal, u32_at};
 use proptest::prelude::*;
-use sctp::{Config, Datagram, Stack, Unreachable};
+use sctp::{CloseReason, Config, Connect, Datagram, Stack, Unreachable};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Resident memory of this process in KiB.
@@ -211,4 +213,131 @@ proptest! {
         prop_assert_eq!(stack.associations().count(), 0);
         prop_assert_eq!(stack.poll_event(), None);
     }
+}
+
+/// RFC 5062 section 2: somebody lists the address of another host, with that host's port. The other one still gets in, with whatever
+/// addresses it has, and the one that camps loses nothing but the place.
+#[test]
+fn an_address_that_is_camped_on_is_free_for_its_owner() {
+    let camper: SocketAddr = "127.0.0.66:9899".parse().unwrap();
+    let mut net = Net::quick();
+    net.record = true;
+    // The victim's address, and its SCTP port: stack A will connect from there.
+    let listed = [0, 5, 0, 8, 127, 0, 0, 1];
+    let value = common::init(5, (10, 10), 1, &listed);
+    net.inject(B, camper, packet((4_000, PORT), 0, &[value]));
+    let ack = chunks(&net.sent.pop().unwrap().1.payload)[0].2.clone();
+    let tag = u32_at(&ack, 0);
+    net.inject(B, camper, packet((4_000, PORT), tag, &[chunk(10, 0, &common::cookie_of(&ack))]));
+    let camping = net.up_of(B).unwrap();
+    assert_eq!(net.stacks[B].addresses(camping).len(), 2);
+    net.events[B].clear();
+    // More addresses than the camper's association has: no restart with new addresses either.
+    let connect = Connect { peer: vec![address(B)], peer_port: PORT, local_port: Some(4_000) };
+    let a = net.stacks[A].connect(net.now, connect).unwrap();
+    assert!(net.run_for(Duration::from_secs(2), |net| net.up_of(A) == Some(a) && net.up_of(B).is_some()));
+    assert_eq!(net.stacks[B].counters().associations_restarted, 0);
+    assert_eq!(net.closed_of(B), None);
+    // And packets and INITs of the owner find its association.
+    net.send(A, a, 0, 1, "mine");
+    net.run_ms(50);
+    assert_eq!(net.messages(B).len(), 1);
+    net.stacks[A] = Stack::new(config(), vec![ip(A)], [9; 32], net.now);
+    let connect = Connect { peer: vec![address(B)], peer_port: PORT, local_port: Some(4_000) };
+    net.stacks[A].connect(net.now, connect).unwrap();
+    net.run_ms(100);
+    assert_eq!(net.closed_of(B), Some(CloseReason::Restarted));
+}
+
+/// Answers to heartbeats that were answered before, or that are held back for a minute.
+#[test]
+fn heartbeat_answers_count_once_and_measure_no_more_than_rto_max() {
+    let mut fake =
+        Fake::up(Config { supervision_ms: 0, association_max_retrans: 1_000, path_max_retrans: 1_000, ..config() });
+    fake.net.run_ms(1_500);
+    let beats: Vec<_> = fake.net.sent.iter().flat_map(|(_, t)| chunks(&t.payload)).filter(|c| c.0 == 4).collect();
+    assert!(!beats.is_empty());
+    fake.net.run_ms(60_000);
+    fake.say(&[chunk(5, 0, &beats[0].2)]);
+    let rtt = fake.net.stacks[B].rtt(fake.assoc).unwrap();
+    assert!(rtt <= Duration::from_millis(config().rto_max_ms), "{rtt:?}");
+    let before = fake.net.stacks[B].counters().dropped_heartbeat_ack;
+    fake.say(&[chunk(5, 0, &beats[0].2)]);
+    assert_eq!(fake.net.stacks[B].counters().dropped_heartbeat_ack, before + 1);
+}
+
+/// Somebody who knows addresses and ports guesses tags, with all kinds of chunks that could end or change something.
+#[test]
+fn guessed_tags_do_nothing() {
+    let mut net = Net::quick();
+    let (a, b) = net.up();
+    net.send(A, a, 0, 1, "x");
+    net.run_ms(50);
+    let info = net.stacks[B].info(b).unwrap();
+    let peer_port = info.peer_port;
+    let mut dice = Dice(5);
+    let mut answers = 0;
+    for i in 0..50_000u32 {
+        let (kind, flags) = ([6, 6, 7, 8, 14, 14, 9, 5, 0, 3, 10, 11][(i % 12) as usize], (dice.next() & 1) as u8);
+        let bytes = packet((peer_port, PORT), dice.next() as u32 | 1, &[chunk(kind, flags, &[0; 12])]);
+        net.stacks[B].handle_datagram(net.now, Datagram { from: address(A), to: ip(B), payload: bytes.into() });
+        while net.stacks[B].poll_transmit(net.now).is_some() {
+            answers += 1;
+        }
+    }
+    assert_eq!(net.stacks[B].state(b), Some(sctp::AssocState::Up));
+    assert_eq!(net.stacks[B].poll_event(), None);
+    assert!(answers <= config().out_of_the_blue_per_s, "{answers}");
+    net.send(A, a, 0, 2, "still there");
+    net.run_ms(50);
+    assert_eq!(net.messages(B).len(), 2);
+}
+
+/// ICMP errors of somebody who does not see the packets: he quotes right addresses and ports, and guesses the tag.
+#[test]
+fn forged_icmp_does_nothing() {
+    let mut net = Net::quick();
+    let (a, b) = net.up();
+    let ports = net.stacks[A].info(a).map(|i| (i.local_port, i.peer_port)).unwrap();
+    let mut dice = Dice(9);
+    for i in 0..20_000u32 {
+        let mut quoted = packet(ports, dice.next() as u32 | 1, &[chunk((i % 16) as u8, 0, &[0; 16])]);
+        if i % 3 == 0 {
+            // As if it were for our INIT: tag 0, initiate tag guessed.
+            quoted[4..8].fill(0);
+        }
+        quoted.truncate(8 + (i % 40) as usize);
+        let error = Unreachable { to: address(B), quoted: quoted.into(), port: i % 2 == 0 };
+        net.stacks[A].handle_unreachable(net.now, &error);
+    }
+    assert_eq!(net.stacks[A].counters().icmp_taken, 0);
+    assert_eq!(net.stacks[A].counters().icmp_ignored, 20_000);
+    net.send(A, a, 0, 1, "x");
+    net.run_ms(50);
+    assert_eq!(
+        (net.stacks[A].state(a), net.stacks[B].state(b)),
+        (Some(sctp::AssocState::Up), Some(sctp::AssocState::Up))
+    );
+}
+
+/// RFC 5062 section 6: a cookie sent again and again after its association ended brings nothing back, and asks no victim again.
+#[test]
+fn a_replayed_cookie_is_good_once() {
+    let mut net = Net::quick();
+    net.record = true;
+    net.link.cut = [true, true];
+    let victims = [0, 5, 0, 8, 127, 0, 9, 1, 0, 5, 0, 8, 127, 0, 9, 2];
+    let (tag, ack) = Fake::init_ack(&mut net, 4_000, 7, 1, &victims);
+    let echo = packet((4_000, PORT), tag, &[chunk(10, 0, &common::cookie_of(&ack))]);
+    net.inject(B, address(A), echo.clone());
+    net.inject(B, address(A), packet((4_000, PORT), tag, &[chunk(6, 0, &[])]));
+    assert_eq!(net.stacks[B].associations().count(), 0);
+    net.sent.clear();
+    for _ in 0..1_000 {
+        net.inject(B, address(A), echo.clone());
+        net.run_ms(1);
+    }
+    assert_eq!(net.stacks[B].associations().count(), 0);
+    assert!(net.sent.is_empty(), "{} packets", net.sent.len());
+    assert_eq!(net.stacks[B].counters().cookie_unmatched, 1_000);
 }

@@ -266,11 +266,16 @@ impl Assoc {
 
     /// HEARTBEAT ACK: only what we sealed counts (section 8.3).
     pub(super) fn on_heartbeat_ack(&mut self, ctx: &mut Ctx<'_>, value: &[u8]) -> Step {
-        let Some((path, sent)) = self.heartbeat_info(ctx, value) else {
+        // One that came before would measure a round trip as long as its sender likes.
+        let new = |(path, sent): &(usize, Instant)| self.paths[*path].beat.is_none_or(|last| last < *sent);
+        let Some((path, sent)) = self.heartbeat_info(ctx, value).filter(new) else {
             ctx.counters.dropped_heartbeat_ack += 1;
             return Step::Next;
         };
-        self.paths[path].measured(ctx.now.saturating_duration_since(sent), ctx.config);
+        self.paths[path].beat = Some(sent);
+        // The silence that is allowed grows with the round trip: a peer that holds its answers back must not stretch it without end.
+        let took = ctx.now.saturating_duration_since(sent).min(Duration::from_millis(ctx.config.rto_max_ms));
+        self.paths[path].measured(took, ctx.config);
         self.paths[path].heartbeat_sent = None;
         self.paths[path].heartbeat_at = self.next_heartbeat(ctx, path);
         self.errors = 0;

@@ -35,10 +35,11 @@ impl Stack {
         }
     }
 
-    /// An association between these ports with the source or one of the listed addresses.
+    /// An association between these ports with the source or one of the listed addresses, when they have proved themselves there: who
+    /// lists addresses of others does not keep those others out (RFC 5062 section 2, camping).
     fn existing(&self, header: Header, from: SocketAddr, listed: &[IpAddr]) -> Option<usize> {
         let all = std::iter::once(from).chain(listed.iter().map(|ip| SocketAddr::new(*ip, from.port())));
-        all.filter_map(|a| self.by_address.get(&(header.destination, a, header.source)).copied()).next()
+        all.filter_map(|a| self.holder((header.destination, a, header.source))).next()
     }
 
     /// Section 5.1 A and B.

@@ -151,7 +151,7 @@ impl Stack {
             Some(port) => port,
             None => self.free_port(primary, connect.peer_port)?,
         };
-        if connect.peer.iter().any(|a| self.by_address.contains_key(&(local_port, *a, connect.peer_port))) {
+        if connect.peer.iter().any(|a| self.holder((local_port, *a, connect.peer_port)).is_some()) {
             return None;
         }
         let tag = self.free_tag();
@@ -406,8 +406,19 @@ impl Stack {
     fn index_addresses(&mut self, index: usize) {
         let assoc = &self.assocs[index];
         for path in &assoc.paths {
-            self.by_address.entry((assoc.local_port, path.to, assoc.peer_port)).or_insert(index);
+            let key = (assoc.local_port, path.to, assoc.peer_port);
+            let camper = path.confirmed && self.holder(key).is_none();
+            if camper || !self.by_address.contains_key(&key) {
+                self.by_address.insert(key, index);
+            }
         }
+    }
+
+    /// The association that has this address, and to which it has proved itself.
+    fn holder(&self, key: AddressKey) -> Option<usize> {
+        let index = *self.by_address.get(&key)?;
+        let proved = |assoc: &Assoc| assoc.paths.iter().any(|p| p.to == key.1 && p.confirmed);
+        self.assocs.get(index).is_some_and(proved).then_some(index)
     }
 
     fn split(&mut self, now: Instant) -> (Ctx<'_>, &mut Slab<Assoc>) {
