@@ -31,6 +31,7 @@ struct Snapshot<'a> {
     blocked_remote: usize,
     calls: Calls,
     gateways: Vec<Gateway>,
+    associations: Vec<sctp::AssociationView>,
     counters: Counters,
 }
 
@@ -140,6 +141,9 @@ impl Node {
             blocked_remote,
             calls: calls(&self.shared.isup),
             gateways,
+            associations: sctp::association_views(&*self.stack, now, |assoc| {
+                self.roles.get(&assoc).and_then(Role::name).unwrap_or("closing")
+            }),
             counters: self.shared.counters,
         }
     }

@@ -33,7 +33,7 @@ pub(crate) enum Role {
 
 impl Role {
     /// The other end, as the record says it; none for what this end is closing.
-    fn name(&self) -> Option<&'static str> {
+    pub(crate) fn name(&self) -> Option<&'static str> {
         match self {
             Self::Server(_) => Some("name-server"),
             Self::Gateway(_) => Some("gateway"),

@@ -135,6 +135,11 @@ pub trait Associations: fmt::Debug + Send {
     fn addresses(&self, assoc: AssocId) -> Vec<SocketAddr>;
     /// Everything to show of an association.
     fn info(&self, assoc: AssocId) -> Option<Info>;
+    /// Makes one of the peer's addresses the primary path (RFC 9260 section 11.1). False when there is no such association or address,
+    /// the address did not prove itself yet (section 5.4), or this backend does not do it.
+    fn set_primary(&mut self, _now: Instant, _assoc: AssocId, _address: SocketAddr) -> bool {
+        false
+    }
     /// Every association, in no order.
     fn associations(&self) -> Vec<AssocId>;
     /// What was counted.
@@ -214,6 +219,9 @@ impl Associations for Stack {
     }
     fn info(&self, assoc: AssocId) -> Option<Info> {
         self.info(assoc)
+    }
+    fn set_primary(&mut self, now: Instant, assoc: AssocId, address: SocketAddr) -> bool {
+        self.set_primary(now, assoc, address)
     }
     fn associations(&self) -> Vec<AssocId> {
         self.associations().collect()

@@ -39,8 +39,8 @@ pub use config::Config;
 pub use counters::Counters;
 pub use event::{CloseReason, Event, PathState, Undelivered};
 pub use stack::{
-    AssocId, AssocState, Connect, Datagram, Info, PathInfo, PathStats, PathView, SendError, SendOptions, Stack,
-    Transmit, Unreachable,
+    AssocId, AssocState, AssociationView, Connect, Datagram, Info, PathInfo, PathStats, PathView, SendError,
+    SendOptions, Stack, Transmit, Unreachable, association_views,
 };
 
 /// Payload protocol identifiers used by this project (host order; big-endian on the wire).

@@ -18,6 +18,7 @@ struct State<'a> {
     network: network::View,
     counters: Counters,
     sctp: SctpState,
+    associations: Vec<sctp::AssociationView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enrp: Option<enrp::ServerSnapshot>,
 }
@@ -30,9 +31,9 @@ struct SctpState {
 
 impl Node {
     /// Answers the admin.
-    pub(crate) fn admin(&mut self, _now: Instant, request: AdminRequest) {
+    pub(crate) fn admin(&mut self, now: Instant, request: AdminRequest) {
         let reply = match &request.kind {
-            AdminKind::State => AdminReply::json(&self.state()),
+            AdminKind::State => AdminReply::json(&self.state(now)),
             AdminKind::Metrics => AdminReply::ok(self.metrics()),
             AdminKind::Health => match self.unhealthy() {
                 Some(why) => AdminReply::unavailable(why),
@@ -43,7 +44,7 @@ impl Node {
         request.reply.send(reply);
     }
 
-    fn state(&self) -> State<'_> {
+    fn state(&self, now: Instant) -> State<'_> {
         let sctp = self.wire.stack.counters();
         State {
             name: &self.config.node.name,
@@ -53,6 +54,7 @@ impl Node {
             network: self.network.view(),
             counters: self.counters,
             sctp: SctpState { packets_in: sctp.packets_in, packets_out: sctp.packets_out },
+            associations: sctp::association_views(&*self.wire.stack, now, |assoc| self.role_name(assoc)),
             enrp: self.names.server().map(enrp::Server::snapshot),
         }
     }

@@ -278,6 +278,11 @@ impl Node {
         }
     }
 
+    /// What the other end of an association is.
+    pub(crate) fn role_name(&self, assoc: AssocId) -> &'static str {
+        self.roles.get(&assoc).map_or("closing", |role| role.name())
+    }
+
     fn association_closed(
         &mut self,
         now: Instant,

@@ -23,7 +23,7 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-pub use path_info::{PathInfo, PathStats, PathView};
+pub use path_info::{AssociationView, PathInfo, PathStats, PathView, association_views};
 pub use types::{AssocId, AssocState, Connect, Datagram, Info, SendError, SendOptions, Transmit, Unreachable};
 
 /// First port of the dynamic range (RFC 6335 section 6).

@@ -1,6 +1,6 @@
-//! What there is to see of the paths of an association.
+//! What there is to see of an association and its paths.
 
-use crate::PathState;
+use crate::{AssocState, Associations, Info, PathState};
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -103,4 +103,57 @@ impl PathInfo {
             stats: self.stats,
         }
     }
+}
+
+/// An association as shown in JSON by the admin servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AssociationView {
+    /// What the other end is to the program.
+    pub role: &'static str,
+    /// `connecting`, `up` or `closing`.
+    pub state: &'static str,
+    /// See [`Info::local_port`].
+    pub local_port: u16,
+    /// See [`Info::peer_port`].
+    pub peer_port: u16,
+    /// See [`Info::incoming`].
+    pub incoming: bool,
+    /// See [`Info::outstanding_messages`].
+    pub outstanding_messages: usize,
+    /// See [`Info::outstanding_bytes`].
+    pub outstanding_bytes: usize,
+    /// The peer's addresses.
+    pub paths: Vec<PathView>,
+}
+
+impl Info {
+    /// As the admin servers show it.
+    #[must_use]
+    pub fn view(&self, role: &'static str, now: Instant) -> AssociationView {
+        AssociationView {
+            role,
+            state: match self.state {
+                AssocState::Connecting => "connecting",
+                AssocState::Up => "up",
+                AssocState::Closing => "closing",
+            },
+            local_port: self.local_port,
+            peer_port: self.peer_port,
+            incoming: self.incoming,
+            outstanding_messages: self.outstanding_messages,
+            outstanding_bytes: self.outstanding_bytes,
+            paths: self.paths.iter().map(|path| path.view(now)).collect(),
+        }
+    }
+}
+
+/// All associations for an admin server, in the order they began; `role` names what the other end of each is.
+pub fn association_views(
+    associations: &dyn Associations,
+    now: Instant,
+    mut role: impl FnMut(crate::AssocId) -> &'static str,
+) -> Vec<AssociationView> {
+    let mut all = associations.associations();
+    all.sort_unstable();
+    all.into_iter().filter_map(|id| Some(associations.info(id)?.view(role(id), now))).collect()
 }
