@@ -190,12 +190,12 @@ fn a_restart_with_another_set_of_addresses() {
     assert_eq!((answer.0, &answer.2[4..]), (6, &new[..]), "the addresses that are new");
     // It comes up with what it listed this time.
     net.sent.clear();
-    net.inject(B, second, packet((4_000, PORT), 0, &[init(9, (10, 10), 1, &[])]));
+    net.inject(B, address(A), packet((4_000, PORT), 0, &[init(9, (10, 10), 1, &[])]));
     let ack = chunks(&net.sent.pop().unwrap().1.payload)[0].2.clone();
-    net.inject(B, second, packet((4_000, PORT), u32_at(&ack, 0), &[chunk(10, 0, &cookie_of(&ack))]));
+    net.inject(B, address(A), packet((4_000, PORT), u32_at(&ack, 0), &[chunk(10, 0, &cookie_of(&ack))]));
     assert_eq!(net.closed_of(B), Some(CloseReason::Restarted));
     let new = net.up_of(B).unwrap();
-    assert_eq!(net.stacks[B].addresses(new), [second]);
+    assert_eq!(net.stacks[B].addresses(new), [address(A)]);
 
     // A host elsewhere lists its loopback address: not taken, and no reason to refuse its restart.
     let list = [v4([127, 0, 0, 1]), v4([10, 0, 0, 1])].concat();

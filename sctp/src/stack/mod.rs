@@ -6,6 +6,7 @@ mod inbound;
 mod listener;
 mod ootb;
 mod path_info;
+mod table;
 mod types;
 
 use crate::assoc::{Assoc, Ctx, State, local_for};
@@ -25,11 +26,6 @@ use std::time::{Duration, Instant};
 
 pub use path_info::{AssociationView, PathInfo, PathStats, PathView, association_views};
 pub use types::{AssocId, AssocState, Connect, Datagram, Info, SendError, SendOptions, Transmit, Unreachable};
-
-/// First port of the dynamic range (RFC 6335 section 6).
-const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
-/// Tags of associations that ended lately; a late COOKIE ECHO must not bring them back.
-const ENDED_TAGS_MAX: usize = 4_096;
 
 /// Associations that serve the same thing: those that came to a port of ours, those that we opened to a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,7 +71,6 @@ pub struct Stack {
     /// Received chunks of all associations that wait for others.
     waiting: usize,
     ended_tags: VecDeque<u32>,
-    next_port: u16,
     events: VecDeque<Event>,
     out: VecDeque<Transmit>,
     dirty: VecDeque<usize>,
@@ -93,8 +88,6 @@ impl Stack {
         let mut rng = Rng::new(&seed);
         let jar = CookieJar::new(rng.key(), config.cookie_key_ms);
         let by_address = HashMap::with_hasher(Keyed(rng.key()));
-        let span = u64::from(DYNAMIC_PORTS.end() - DYNAMIC_PORTS.start());
-        let next_port = DYNAMIC_PORTS.start() + (rng.u64() % span) as u16;
         Self {
             ootb: ootb::Limit::new(config.out_of_the_blue_per_s, now),
             config,
@@ -112,7 +105,6 @@ impl Stack {
             crowds: Crowds::default(),
             waiting: 0,
             ended_tags: VecDeque::new(),
-            next_port,
             events: VecDeque::new(),
             out: VecDeque::new(),
             dirty: VecDeque::new(),
@@ -365,60 +357,8 @@ impl Stack {
         self.by_id.get(&assoc).and_then(|i| self.assocs.get(*i))
     }
 
-    fn free_port(&mut self, peer: SocketAddr, peer_port: u16) -> Option<u16> {
-        for _ in DYNAMIC_PORTS {
-            let port = self.next_port;
-            self.next_port = if port >= *DYNAMIC_PORTS.end() { *DYNAMIC_PORTS.start() } else { port + 1 };
-            if !self.listening.contains(&port) && !self.by_address.contains_key(&(port, peer, peer_port)) {
-                return Some(port);
-            }
-        }
-        None
-    }
-
-    fn free_tag(&mut self) -> u32 {
-        loop {
-            let tag = self.rng.nonzero_u32();
-            if !self.by_tag.contains_key(&tag) {
-                return tag;
-            }
-        }
-    }
-
     fn now_us(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.start).as_micros()).unwrap_or(u64::MAX)
-    }
-
-    fn insert(&mut self, ports: (u16, u16), tag: u32, tsn: u32, incoming: bool, now: Instant) -> usize {
-        let id = AssocId(self.next_id);
-        self.next_id += 1;
-        let (mut ctx, assocs) = self.split(now);
-        let assoc = Assoc::new(id, ports, tag, tsn, incoming, &mut ctx);
-        let crowd = assoc.crowd();
-        let index = assocs.insert(assoc);
-        *self.crowds.entry(crowd).or_default() += 1;
-        self.by_id.insert(id, index);
-        self.by_tag.insert(tag, index);
-        index
-    }
-
-    /// Lets packets from each of its addresses find the association.
-    fn index_addresses(&mut self, index: usize) {
-        let assoc = &self.assocs[index];
-        for path in &assoc.paths {
-            let key = (assoc.local_port, path.to, assoc.peer_port);
-            let camper = path.confirmed && self.holder(key).is_none();
-            if camper || !self.by_address.contains_key(&key) {
-                self.by_address.insert(key, index);
-            }
-        }
-    }
-
-    /// The association that has this address, and to which it has proved itself.
-    fn holder(&self, key: AddressKey) -> Option<usize> {
-        let index = *self.by_address.get(&key)?;
-        let proved = |assoc: &Assoc| assoc.paths.iter().any(|p| p.to == key.1 && p.confirmed);
-        self.assocs.get(index).is_some_and(proved).then_some(index)
     }
 
     fn split(&mut self, now: Instant) -> (Ctx<'_>, &mut Slab<Assoc>) {
@@ -480,36 +420,5 @@ impl Stack {
             self.timers.remove(&(before, index));
         }
         self.timers.insert((at, index));
-    }
-
-    /// Removes an association and hands back what was not delivered.
-    fn end(&mut self, index: usize, reason: CloseReason) {
-        let mut assoc = self.assocs.remove(index);
-        self.waiting = self.waiting.saturating_sub(assoc.waiting);
-        if let Some(at) = assoc.scheduled {
-            self.timers.remove(&(at, index));
-        }
-        if let Some(count) = self.crowds.get_mut(&assoc.crowd()) {
-            *count -= 1;
-            if *count == 0 {
-                self.crowds.remove(&assoc.crowd());
-            }
-        }
-        self.by_id.remove(&assoc.id);
-        self.by_tag.remove(&assoc.local_tag);
-        for path in &assoc.paths {
-            let key = (assoc.local_port, path.to, assoc.peer_port);
-            if self.by_address.get(&key) == Some(&index) {
-                self.by_address.remove(&key);
-            }
-        }
-        if self.ended_tags.len() >= ENDED_TAGS_MAX {
-            self.ended_tags.pop_front();
-        }
-        self.ended_tags.push_back(assoc.local_tag);
-        let undelivered = assoc.queue.take_undelivered();
-        self.counters.associations_closed += 1;
-        self.counters.messages_handed_back += undelivered.len() as u64;
-        self.events.push_back(Event::Closed { assoc: assoc.id, reason, undelivered });
     }
 }
