@@ -159,10 +159,10 @@ pub fn associations(
     seed: [u8; 32],
     now: Instant,
 ) -> Box<dyn Associations> {
-    // Packets bring the port with them: from the socket, or set by the raw backend.
-    let _ = udp_port;
     match backend {
-        BackendKind::Udp | BackendKind::Raw | BackendKind::Kernel => Box::new(Stack::new(config, local, seed, now)),
+        // Packets bring the port with them: from the socket, or set by the raw backend.
+        BackendKind::Udp | BackendKind::Raw => Box::new(Stack::new(config, local, seed, now)),
+        BackendKind::Kernel => Box::new(kernel::KernelStack::new(config, local, udp_port)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! How packets travel: the trait of the backends, and the sockets of a node, whichever backend they are of.
 
+use super::kernel::KernelSockets;
 use super::packet::Framing;
 use super::packets::{PacketSockets, kernel_in_the_way, permitted};
 use super::poller::{Poller, Ready};
@@ -112,13 +113,9 @@ impl Sockets {
     }
 
     fn kernel(config: &DriverConfig) -> Result<Self, BindError> {
-        let address = config.addresses.first().map_or_else(|| [0, 0, 0, 0].into(), |ip| *ip);
-        Err(BindError {
-            what: "the kernel's SCTP on",
-            address: SocketAddr::new(address, config.port),
-            source: io::ErrorKind::Unsupported.into(),
-            remedy: "not in this build: set transport = \"raw\" or \"udp\"".to_owned(),
-        })
+        let counters = Arc::<DriverCounters>::default();
+        let backend = Box::new(KernelSockets::bind(config, &counters)?);
+        Ok(Self { backend, counters })
     }
 
     /// Which backend they are of.

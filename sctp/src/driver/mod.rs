@@ -5,6 +5,7 @@ mod backend;
 mod config;
 mod counters;
 mod error_queue;
+mod kernel;
 mod packet;
 mod packets;
 mod poller;
