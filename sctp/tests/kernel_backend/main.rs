@@ -32,18 +32,25 @@ fn connect(from: &Host, to: &[&str]) -> AssocId {
     from.with(move |a, now| a.connect(now, Connect { peer, peer_port: PORT, local_port: None })).unwrap()
 }
 
-/// Takes associations from now on: the second call is answered after what the first asked for was done.
-fn listen(host: &Host) {
-    host.with(|a, _| a.listen(PORT));
-    host.with(|_, _| ());
+/// Connects until the listener is there: its listening is asked for, and done some time later.
+fn connected(from: &Host, connect: impl Fn(&Host)) -> AssocId {
+    let deadline = Instant::now() + BOUND;
+    loop {
+        connect(from);
+        let came = from.wait("up", |event| match event {
+            Event::Up { assoc, .. } => Some(Ok(assoc)),
+            Event::Closed { reason, .. } => Some(Err(reason)),
+            _ => None,
+        });
+        match came {
+            Ok(assoc) => return assoc,
+            Err(reason) => assert!(Instant::now() < deadline, "{reason:?}"),
+        }
+    }
 }
 
 fn up(host: &Host) -> AssocId {
-    host.wait("up", |event| match event {
-        Event::Up { assoc, .. } => Some(assoc),
-        Event::Closed { reason, .. } => panic!("closed while waiting for up: {reason:?}"),
-        _ => None,
-    })
+    host.wait("up", |event| if let Event::Up { assoc, .. } = event { Some(assoc) } else { None })
 }
 
 fn closed(host: &Host) -> (CloseReason, Vec<Undelivered>) {
@@ -57,10 +64,13 @@ fn closed(host: &Host) -> (CloseReason, Vec<Undelivered>) {
 fn pair(server: Setup, client: Setup) -> (Host, AssocId, Host, AssocId) {
     let addresses: Vec<String> = server.driver.addresses.iter().map(ToString::to_string).collect();
     let server = server.start();
-    listen(&server);
+    server.with(|a, _| a.listen(PORT));
     let client = client.start();
-    connect(&client, &addresses.iter().map(String::as_str).collect::<Vec<_>>());
-    let (on_client, on_server) = (up(&client), up(&server));
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let on_client = connected(&client, |client| {
+        connect(client, &addresses);
+    });
+    let on_server = up(&server);
     (server, on_server, client, on_client)
 }
 
@@ -136,6 +146,21 @@ fn namespaces(n: u8, a: &'static str, b: &'static str) {
             ip(&format!("-n {name} address add 10.{n}.{link}.{host}/24 dev l{link}"));
             ip(&format!("-n {name} link set l{link} up"));
         }
+    }
+    for (name, link) in [(a, 1), (a, 2), (b, 1), (b, 2)] {
+        carrier(name, link);
+    }
+}
+
+/// Waits until a link carries: the kernel needs a moment to see it.
+fn carrier(name: &str, link: u8) {
+    let deadline = Instant::now() + BOUND;
+    loop {
+        let shown = Command::new("ip").args(["-n", name, "link", "show", &format!("l{link}")]).output().unwrap();
+        if String::from_utf8_lossy(&shown.stdout).contains("state UP") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "l{link} of {name} has no carrier");
     }
 }
 
@@ -357,28 +382,27 @@ fn a_peer_that_restarts_is_another_association_and_nothing_is_lost() {
     let mut server = Setup::kernel(&["10.34.1.1"]).within("resa");
     server.sctp.supervision_ms = 0;
     let server = server.start();
-    listen(&server);
+    server.with(|a, _| a.listen(PORT));
     let from = |host: &Host| {
         let peer = vec!["10.34.1.1:9899".parse().unwrap()];
-        host.with(|a, now| a.connect(now, Connect { peer, peer_port: PORT, local_port: Some(5_555) })).unwrap()
+        let connect = Connect { peer, peer_port: PORT, local_port: Some(5_555) };
+        host.with(|a, now| a.connect(now, connect)).unwrap();
     };
     let first = client.clone().start();
-    from(&first);
+    connected(&first, from);
     let of_first = up(&server);
-    up(&first);
     ip("-n resa link set l1 down");
     send(&server, of_first, 0..2_000, 200);
     // Its ABORT does not get through.
     drop(first);
     ip("-n resa link set l1 up");
     let second = client.start();
-    from(&second);
+    connected(&second, from);
     let (reason, back) = closed(&server);
     assert_eq!(reason, CloseReason::Restarted);
     check(2_000, &[], &back);
     let anew = up(&server);
     assert_ne!(anew, of_first);
-    up(&second);
     send(&server, anew, 0..10, 200);
     for n in 0..10 {
         let got = second
