@@ -257,6 +257,17 @@ impl Assoc {
         (known as u64, !self.given.is_empty())
     }
 
+    /// The peer restarted and we only hear of it now: what was handed over meanwhile went to the peer's new life. It comes back, as
+    /// possibly delivered. A message after one that failed was not acknowledged by the old life; without one that failed, those
+    /// handed over since the socket was last empty may have been.
+    pub(super) fn fail_since_restart(&mut self, epoch: u64) {
+        let first = match self.given.iter().rposition(|g| g.failed) {
+            Some(last_failed) => last_failed + 1,
+            None => self.given.iter().take_while(|g| g.epoch < epoch).count(),
+        };
+        self.given.iter_mut().skip(first).for_each(|g| g.failed = true);
+    }
+
     /// Everything that was not acknowledged, in the order of `send`, and how many were. `exact`: the kernel told which failed; else
     /// everything that it had counts as not acknowledged.
     pub(super) fn hand_back(&mut self, exact: bool) -> (Vec<Undelivered>, u64) {

@@ -185,6 +185,7 @@ impl KernelStack {
     }
 
     fn restarted(&mut self, now: Instant, kernel: KernelId, started: &Started) {
+        let epoch = self.sockets.get(&kernel.socket).map_or(0, |s| s.epoch);
         let Some((old, assoc)) = self.of(kernel) else { return };
         let anew = match assoc.phase {
             Phase::Up | Phase::Closing { .. } => true,
@@ -193,6 +194,7 @@ impl KernelStack {
         if !anew {
             return;
         }
+        assoc.fail_since_restart(epoch);
         let mut fresh = Assoc::new(assoc.incoming, started.local_port, started.peer_port);
         fresh.kernel = Some(kernel);
         fresh.continue_contexts(assoc);
