@@ -1,7 +1,8 @@
 //! Associations of the kernel's SCTP (RFC 6458), as pure bookkeeping: [`KernelStack`] turns what a program wants into
 //! [`Operation`]s and what the kernel says, as [`Notice`]s, into events. The sockets are in `driver::kernel`.
 //!
-//! Inside: `stack` has all associations and the rules that go over one socket; `assoc` is the bookkeeping of one: messages that
+//! Inside: `stack` has all associations and the rules that go over one socket, `face` is what a program
+//! sees of it; `assoc` is the bookkeeping of one: messages that
 //! wait for room, messages the kernel has, paths, supervision; `settings` are [`Config`](crate::Config) in the kernel's numbers.
 //!
 //! What differs from our own [`Stack`](crate::Stack), because the kernel does not tell it: acknowledgements are known when nothing
@@ -10,6 +11,7 @@
 //! in our own queue when the *peer* begins a shutdown comes back undelivered.
 
 mod assoc;
+mod face;
 mod settings;
 mod stack;
 

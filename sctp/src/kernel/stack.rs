@@ -1,9 +1,8 @@
 //! All associations of a node that the kernel's SCTP carries.
 
-use super::assoc::{Assoc, KernelPath, Phase};
+use super::assoc::{Assoc, Phase};
 use super::{KernelId, Notice, Operation, PathChange, PathStatus, Settings, Started};
-use crate::associations::{Associations, Input, Output};
-use crate::{AssocId, AssocState, CloseReason, Config, Connect, Counters, Event, Info, SendError, SendOptions};
+use crate::{AssocId, CloseReason, Config, Connect, Counters, Event, SendError};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -35,21 +34,21 @@ struct SocketState {
     ended: Vec<AssocId>,
 }
 
-/// [`Associations`] over the kernel's SCTP. Pure: it makes [`Operation`]s and takes [`Notice`]s.
+/// [`Associations`](crate::Associations) over the kernel's SCTP. Pure: it makes [`Operation`]s and takes [`Notice`]s.
 #[derive(Debug)]
 pub struct KernelStack {
-    config: Config,
-    local: Vec<IpAddr>,
-    udp_port: u16,
-    counters: Counters,
-    assocs: BTreeMap<AssocId, Assoc>,
+    pub(super) config: Config,
+    pub(super) local: Vec<IpAddr>,
+    pub(super) udp_port: u16,
+    pub(super) counters: Counters,
+    pub(super) assocs: BTreeMap<AssocId, Assoc>,
     by_kernel: FxHashMap<KernelId, AssocId>,
     sockets: FxHashMap<u64, SocketState>,
     next_id: u64,
-    events: VecDeque<Event>,
-    operations: VecDeque<Operation>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) operations: VecDeque<Operation>,
     dirty: VecDeque<AssocId>,
-    timers: BTreeSet<(Instant, AssocId)>,
+    pub(super) timers: BTreeSet<(Instant, AssocId)>,
 }
 
 impl KernelStack {
@@ -127,7 +126,7 @@ impl KernelStack {
         Some((id, self.assocs.get_mut(&id)?))
     }
 
-    fn insert(&mut self, assoc: Assoc) -> AssocId {
+    pub(super) fn insert(&mut self, assoc: Assoc) -> AssocId {
         let id = AssocId(self.next_id);
         self.next_id += 1;
         self.assocs.insert(id, assoc);
@@ -221,7 +220,7 @@ impl KernelStack {
     }
 
     /// The last word on an association.
-    fn close(&mut self, id: AssocId, reason: CloseReason, exact: bool) {
+    pub(super) fn close(&mut self, id: AssocId, reason: CloseReason, exact: bool) {
         let Some(mut assoc) = self.assocs.remove(&id) else { return };
         if let Some(kernel) = assoc.kernel {
             self.by_kernel.remove(&kernel);
@@ -330,7 +329,7 @@ impl KernelStack {
     }
 
     /// Ends an established association by ABORT.
-    fn end(&mut self, now: Instant, id: AssocId, reason: CloseReason, text: Bytes) {
+    pub(super) fn end(&mut self, now: Instant, id: AssocId, reason: CloseReason, text: Bytes) {
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         let Some(kernel) = assoc.kernel else { return };
         assoc.phase = Phase::Aborting(reason);
@@ -340,7 +339,7 @@ impl KernelStack {
     }
 
     /// How often the kernel is asked how an association is: often enough for supervision, rarely enough for many of them.
-    fn ask_interval(&self) -> Duration {
+    pub(super) fn ask_interval(&self) -> Duration {
         let supervision = match self.config.supervision_ms {
             0 => PATHS_EVERY,
             ms => Duration::from_millis((ms / 8).clamp(10, 1_000)),
@@ -349,7 +348,7 @@ impl KernelStack {
         supervision.max(ASK_SHARE.saturating_mul(count))
     }
 
-    fn ask(&mut self, now: Instant, id: AssocId) {
+    pub(super) fn ask(&mut self, now: Instant, id: AssocId) {
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         let Some(kernel) = assoc.kernel else { return };
         let due = assoc.paths_asked.is_none_or(|at| now.saturating_duration_since(at) >= PATHS_EVERY);
@@ -361,7 +360,7 @@ impl KernelStack {
         self.operations.push_back(Operation::AskStatus { kernel, paths, peer_port: assoc.peer_port });
     }
 
-    fn schedule(&mut self, id: AssocId, at: Instant) {
+    pub(super) fn schedule(&mut self, id: AssocId, at: Instant) {
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         if let Some(before) = assoc.at.replace(at) {
             self.timers.remove(&(before, id));
@@ -370,14 +369,14 @@ impl KernelStack {
     }
 
     /// It may have something to do.
-    fn mark(&mut self, id: AssocId) {
+    pub(super) fn mark(&mut self, id: AssocId) {
         if let Some(assoc) = self.assocs.get_mut(&id).filter(|a| !a.dirty) {
             assoc.dirty = true;
             self.dirty.push_back(id);
         }
     }
 
-    fn refuse(&mut self, error: SendError) -> SendError {
+    pub(super) fn refuse(&mut self, error: SendError) -> SendError {
         match error {
             SendError::NotOpen => self.counters.refused_not_open += 1,
             SendError::NoSuchStream => self.counters.refused_stream += 1,
@@ -387,7 +386,7 @@ impl KernelStack {
         error
     }
 
-    fn may_send(&self, id: AssocId, stream: u16, len: usize) -> Result<(), SendError> {
+    pub(super) fn may_send(&self, id: AssocId, stream: u16, len: usize) -> Result<(), SendError> {
         let assoc = self.assocs.get(&id).filter(|a| a.phase == Phase::Up).ok_or(SendError::NotOpen)?;
         if stream >= assoc.outbound_streams {
             return Err(SendError::NoSuchStream);
@@ -402,7 +401,7 @@ impl KernelStack {
         Ok(())
     }
 
-    fn may_connect(&self, connect: &Connect) -> bool {
+    pub(super) fn may_connect(&self, connect: &Connect) -> bool {
         let usable = |a: &SocketAddr| !a.ip().is_unspecified() && !a.ip().is_multicast();
         self.assocs.len() < self.config.associations_max
             && connect.peer_port != 0
@@ -411,7 +410,7 @@ impl KernelStack {
             && connect.peer.iter().all(usable)
     }
 
-    fn operation(&mut self) -> Option<Operation> {
+    pub(super) fn operation(&mut self) -> Option<Operation> {
         loop {
             if let Some(operation) = self.operations.pop_front() {
                 return Some(operation);
@@ -458,163 +457,4 @@ fn lost(cause: u16, by_peer: bool) -> CloseReason {
 
 fn cannot_start(cause: u16) -> CloseReason {
     if cause == 0 { CloseReason::ConnectFailed } else { CloseReason::PeerAbort(Some(cause)) }
-}
-
-impl Associations for KernelStack {
-    fn listen(&mut self, port: u16) {
-        self.operations.push_back(Operation::Listen { port });
-    }
-
-    fn stop_listening(&mut self, port: u16) {
-        self.operations.push_back(Operation::StopListening { port });
-    }
-
-    fn connect(&mut self, now: Instant, connect: Connect) -> Result<AssocId, SendError> {
-        if !self.may_connect(&connect) {
-            self.counters.refused_connect += 1;
-            return Err(SendError::NotOpen);
-        }
-        let Connect { peer, peer_port, local_port } = connect;
-        let mut assoc = Assoc::new(false, local_port.unwrap_or(0), peer_port);
-        for address in &peer {
-            if !assoc.paths.iter().any(|p| p.address.ip() == address.ip()) {
-                assoc.paths.push(KernelPath::new(*address, true, now));
-            }
-        }
-        let udp_port = peer.first().map_or(self.udp_port, SocketAddr::port);
-        let peer = assoc.paths.iter().map(|p| p.address.ip()).collect();
-        let id = self.insert(assoc);
-        self.operations.push_back(Operation::Connect { assoc: id, peer, peer_port, local_port, udp_port });
-        Ok(id)
-    }
-
-    fn send(&mut self, _: Instant, id: AssocId, options: SendOptions, payload: Bytes) -> Result<(), SendError> {
-        if let Err(error) = self.may_send(id, options.stream, payload.len()) {
-            return Err(self.refuse(error));
-        }
-        if let Some(assoc) = self.assocs.get_mut(&id) {
-            assoc.push(options, payload);
-        }
-        self.counters.messages_accepted += 1;
-        self.mark(id);
-        Ok(())
-    }
-
-    fn shutdown(&mut self, now: Instant, id: AssocId) {
-        let Some(assoc) = self.assocs.get_mut(&id) else { return };
-        match assoc.phase {
-            Phase::Connecting => self.abort(now, id, &[]),
-            Phase::Up => {
-                assoc.phase = Phase::Closing { ours: true };
-                self.mark(id);
-            }
-            Phase::Closing { .. } | Phase::Aborting(_) | Phase::Ended(_) => {}
-        }
-    }
-
-    fn abort(&mut self, now: Instant, id: AssocId, reason: &[u8]) {
-        // The cause must fit one packet.
-        let reason = Bytes::copy_from_slice(reason.get(..512).unwrap_or(reason));
-        let Some(assoc) = self.assocs.get(&id) else { return };
-        match assoc.phase {
-            Phase::Connecting => {
-                if let Some(kernel) = assoc.kernel {
-                    self.operations.push_back(Operation::Abort { kernel, reason });
-                }
-                // Nothing was accepted yet, so nothing is to be waited for.
-                self.close(id, CloseReason::LocalAbort, true);
-            }
-            Phase::Up | Phase::Closing { .. } => self.end(now, id, CloseReason::LocalAbort, reason),
-            Phase::Aborting(_) | Phase::Ended(_) => {}
-        }
-    }
-
-    fn handle_input(&mut self, now: Instant, input: Input) {
-        match input {
-            Input::Kernel(notice) => self.handle_notice(now, notice),
-            // The kernel keeps packets and their errors to itself.
-            Input::Packet(_) | Input::Unreachable(_) => self.counters.dropped_unexpected += 1,
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
-            self.timers.remove(&(at, id));
-            let Some(assoc) = self.assocs.get_mut(&id) else { continue };
-            assoc.at = None;
-            match assoc.phase.clone() {
-                Phase::Up | Phase::Closing { .. } => {
-                    self.ask(now, id);
-                    self.schedule(id, now + self.ask_interval());
-                }
-                Phase::Aborting(reason) => self.close(id, reason, false),
-                Phase::Connecting | Phase::Ended(_) => {}
-            }
-        }
-    }
-
-    fn poll_output(&mut self, _: Instant) -> Option<Output> {
-        let operation = self.operation()?;
-        self.counters.packets_out += 1;
-        Some(Output::Kernel(operation))
-    }
-
-    fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
-    }
-
-    fn outstanding(&self, id: AssocId) -> (usize, usize) {
-        self.assocs.get(&id).map_or((0, 0), Assoc::outstanding)
-    }
-
-    fn rtt(&self, id: AssocId) -> Option<Duration> {
-        self.assocs.get(&id)?.rtt()
-    }
-
-    fn state(&self, id: AssocId) -> Option<AssocState> {
-        match self.assocs.get(&id)?.phase {
-            Phase::Connecting => Some(AssocState::Connecting),
-            Phase::Up => Some(AssocState::Up),
-            Phase::Closing { .. } | Phase::Ended(_) => Some(AssocState::Closing),
-            Phase::Aborting(_) => None,
-        }
-    }
-
-    fn addresses(&self, id: AssocId) -> Vec<SocketAddr> {
-        self.assocs.get(&id).map(|a| a.paths.iter().map(|p| p.address).collect()).unwrap_or_default()
-    }
-
-    fn info(&self, id: AssocId) -> Option<Info> {
-        let assoc = self.assocs.get(&id)?;
-        let (outstanding_messages, outstanding_bytes) = assoc.outstanding();
-        let before = |streams: u16, configured| if streams == 0 { configured } else { streams };
-        Some(Info {
-            state: self.state(id)?,
-            local_port: assoc.local_port,
-            peer_port: assoc.peer_port,
-            incoming: assoc.incoming,
-            paths: assoc.path_infos(&self.local),
-            outbound_streams: before(assoc.outbound_streams, self.config.outbound_streams),
-            inbound_streams: before(assoc.inbound_streams, self.config.inbound_streams),
-            outstanding_messages,
-            outstanding_bytes,
-        })
-    }
-
-    fn associations(&self) -> Vec<AssocId> {
-        let visible = |(id, assoc): (&AssocId, &Assoc)| (!matches!(assoc.phase, Phase::Aborting(_))).then_some(*id);
-        self.assocs.iter().filter_map(visible).collect()
-    }
-
-    fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    fn config(&self) -> &Config {
-        &self.config
-    }
 }

@@ -131,7 +131,7 @@ impl Host {
         let act: Act = Box::new(move |assocs, now| {
             let _ = sender.send(act(assocs, now));
         });
-        self.commands.blocking_send(Command::Act(act)).ok().expect("the host runs");
+        assert!(self.commands.blocking_send(Command::Act(act)).is_ok(), "the host runs");
         receiver.recv_timeout(BOUND).expect("the host answers")
     }
 
@@ -141,7 +141,7 @@ impl Host {
         let act: Act = Box::new(move |_, _| {
             let _ = receiver.recv_timeout(BOUND);
         });
-        self.commands.blocking_send(Command::Act(act)).ok().expect("the host runs");
+        assert!(self.commands.blocking_send(Command::Act(act)).is_ok(), "the host runs");
         sender
     }
 
