@@ -11,7 +11,7 @@
 use clap::Parser;
 use enrp::daemon::{self, DaemonCommand, DaemonConfig};
 use sctp::driver::{DriverConfig, Node};
-use sctp::{Associations, Config, Connect, Datagram, Event, Input, Output, Stack};
+use sctp::{Associations, Config, Connect, Datagram, Event, Input, Output, Stack, Transport};
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -290,7 +290,7 @@ fn listener(address: &str, parent: &str) -> ExitCode {
     let (Ok(address), Ok(parent_pid)) = (address.parse::<IpAddr>(), parent.parse()) else { return ExitCode::from(2) };
     let daemon = DaemonConfig { parent_pid, ..DaemonConfig::default() };
     let udp = DriverConfig { addresses: vec![address], ..DriverConfig::default() };
-    let result = daemon::run_daemon("listener", &daemon, &udp, |start| {
+    let result = daemon::run_daemon("listener", &daemon, Transport::Udp, &udp, |start| {
         let mut stack =
             sctp::associations(start.backend, Config::default(), vec![address], udp.port, start.seed, start.now);
         stack.listen(SCTP_PORT);

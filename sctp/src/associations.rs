@@ -2,8 +2,8 @@
 
 use crate::kernel;
 use crate::{
-    AssocId, AssocState, Config, Connect, Counters, Datagram, Event, Info, SendError, SendOptions, Stack, Transmit,
-    Unreachable,
+    AssocId, AssocState, Config, Connect, Counters, Datagram, Event, Info, SendError, SendOptions, Stack, TooBig,
+    Transmit, Unreachable,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,8 @@ pub enum Input {
     Packet(Datagram),
     /// An ICMP error for a packet of ours.
     Unreachable(Unreachable),
+    /// A packet of ours was too long for its way.
+    TooBig(TooBig),
     /// What the kernel's SCTP says.
     Kernel(kernel::Notice),
 }
@@ -78,6 +80,12 @@ impl From<Datagram> for Input {
 impl From<Unreachable> for Input {
     fn from(error: Unreachable) -> Self {
         Self::Unreachable(error)
+    }
+}
+
+impl From<TooBig> for Input {
+    fn from(error: TooBig) -> Self {
+        Self::TooBig(error)
     }
 }
 
@@ -189,6 +197,7 @@ impl Associations for Stack {
         match input {
             Input::Packet(datagram) => self.handle_datagram(now, datagram),
             Input::Unreachable(error) => self.handle_unreachable(now, &error),
+            Input::TooBig(error) => self.handle_too_big(now, &error),
             // This stack asks the kernel for nothing, so nothing can be answered.
             Input::Kernel(_) => {}
         }

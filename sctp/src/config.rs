@@ -53,8 +53,12 @@ pub struct Config {
     pub inbound_streams: u16,
     /// Advertised receiver window in bytes.
     pub a_rwnd: u32,
-    /// Largest SCTP packet in bytes (UDP payload), 512 to 65,000.
+    /// SCTP packets (UDP payload) of so many bytes go over every path, and no DATA chunk is longer; 512 to 65,000. Below 1,200 only
+    /// where a link on the way is that narrow.
     pub mtu: usize,
+    /// The longest SCTP packet, where a path is found to carry it: tried with padded HEARTBEATs (RFC 8899, RFC 4820). As `mtu`, or less:
+    /// not tried.
+    pub mtu_max: usize,
     /// Largest user message taken or sent, bytes; `a_rwnd` must be larger, or a peer's longest messages end the association.
     pub message_bytes_max: usize,
     /// Most accepted and unacknowledged messages of an association; `send` refuses past it.
@@ -101,7 +105,8 @@ impl Default for Config {
             outbound_streams: 17,
             inbound_streams: 64,
             a_rwnd: 1 << 20,
-            mtu: 1_400,
+            mtu: 1_200,
+            mtu_max: 1_400,
             message_bytes_max: 65_535,
             send_queue_messages_max: 20_000,
             send_queue_bytes_max: 16 << 20,
@@ -123,6 +128,7 @@ impl Config {
         self.outbound_streams = self.outbound_streams.max(1);
         self.inbound_streams = self.inbound_streams.max(1);
         self.mtu = self.mtu.clamp(512, 65_000);
+        self.mtu_max = self.mtu_max.clamp(self.mtu, 65_000);
         self.message_bytes_max = self.message_bytes_max.clamp(1, 1 << 24);
         self.rto_min_ms = self.rto_min_ms.max(1);
         self.rto_max_ms = self.rto_max_ms.max(self.rto_min_ms);

@@ -23,6 +23,14 @@ counters! {
     packets_in,
     /// Packets given out.
     packets_out,
+    /// Padded HEARTBEATs sent to find out what a path carries (RFC 8899).
+    mtu_probes,
+    /// Paths that were found to carry longer packets.
+    mtu_raised,
+    /// Paths that were found not to carry them any more.
+    mtu_lowered,
+    /// Packets refused by a link that carries less than the setting `mtu`.
+    mtu_under_base,
     /// User messages accepted by `send`.
     messages_accepted,
     /// User messages acknowledged by the peer.

@@ -10,7 +10,7 @@
 //! not acknowledged, `flight` their TSNs and which of them are lost, `congestion` what one path may carry; `engine` is the only place that knows `sctp-proto`, which sees DATA and SACK and nothing else.
 //!
 //! Not there: partial reliability (RFC 3758), stream reset (RFC 6525), dynamic addresses (RFC 5061), authentication (RFC 4895),
-//! I-DATA (RFC 8260), ECN, path MTU discovery. They are not announced, and their chunks are answered as unknown ones.
+//! I-DATA (RFC 8260), ECN. They are not announced, and their chunks are answered as unknown ones.
 
 mod assoc;
 mod associations;
@@ -26,6 +26,7 @@ pub mod event;
 mod flight;
 mod init;
 pub mod kernel;
+mod mtu;
 mod path;
 mod queue;
 mod rng;
@@ -40,7 +41,7 @@ pub use counters::Counters;
 pub use event::{CloseReason, Event, PathState, Undelivered};
 pub use stack::{
     AssocId, AssocState, AssociationView, Connect, Datagram, Info, PathInfo, PathStats, PathView, SendError,
-    SendOptions, Stack, Transmit, Unreachable, association_views,
+    SendOptions, Stack, TooBig, Transmit, Unreachable, association_views,
 };
 
 /// Payload protocol identifiers used by this project (host order; big-endian on the wire).

@@ -3,6 +3,7 @@
 use crate::congestion::Congestion;
 use crate::event::PathState;
 use crate::flight::{Gain, Pace};
+use crate::mtu::PathMtu;
 use crate::{Config, PathInfo, PathStats};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ pub(crate) struct Path {
     /// When the last ICMP error was taken for it.
     pub(crate) icmp_at: Option<Instant>,
     pub(crate) congestion: Congestion,
+    pub(crate) mtu: PathMtu,
     /// The latest departure that arrived, and its TSN.
     newest: Option<(Instant, u32)>,
     /// T3-rtx (section 6.3.2).
@@ -61,6 +63,7 @@ impl Path {
             answered_at: None,
             icmp_at: None,
             congestion: Congestion::new(config.mtu),
+            mtu: PathMtu::new(config.mtu, config.mtu_max, now),
             newest: None,
             t3_at: None,
             data_sent_at: None,
@@ -82,6 +85,7 @@ impl Path {
             rtt: self.srtt,
             rto: self.rto,
             errors: self.errors,
+            mtu: self.mtu.length(),
             stats: self.stats,
         }
     }

@@ -31,10 +31,12 @@ pub(crate) mod kind {
     pub(crate) const COOKIE_ECHO: u8 = 10;
     pub(crate) const COOKIE_ACK: u8 = 11;
     pub(crate) const SHUTDOWN_COMPLETE: u8 = 14;
+    /// Padding, to be ignored (RFC 4820).
+    pub(crate) const PAD: u8 = 0x84;
 
     /// One of the above.
     pub(crate) fn is_known(kind: u8) -> bool {
-        kind <= COOKIE_ACK || kind == SHUTDOWN_COMPLETE
+        kind <= COOKIE_ACK || kind == SHUTDOWN_COMPLETE || kind == PAD
     }
 }
 

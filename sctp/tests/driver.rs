@@ -87,7 +87,7 @@ impl Node for Echo {
                 self.datagrams.push(datagram);
             }
             Input::Unreachable(error) => self.errors.push(error),
-            Input::Kernel(notice) => panic!("{notice:?}"),
+            Input::TooBig(_) | Input::Kernel(_) => panic!("{input:?}"),
         }
         self.check();
     }

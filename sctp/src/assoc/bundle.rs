@@ -21,6 +21,11 @@ impl Bundles {
         Self { header, mtu, open: Vec::new() }
     }
 
+    /// Packets of this way may be so long.
+    pub(super) fn widen(&mut self, way: Way, mtu: usize) {
+        self.of(way).mtu = mtu;
+    }
+
     /// A whole chunk.
     pub(super) fn chunk(&mut self, out: &mut VecDeque<Transmit>, way: Way, chunk: &[u8]) {
         self.of(way).room(out, chunk.len()).raw(chunk);

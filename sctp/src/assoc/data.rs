@@ -70,6 +70,8 @@ impl Assoc {
         }
         let duplicate = std::mem::take(&mut self.duplicate) && sack.is_some();
         let path = self.data_path();
+        // What was lost may have been too long, so it goes again in packets that go everywhere.
+        let narrow = self.queue.flight.has_lost();
         let again = self.again_over.take().filter(|p| self.queue.flight.has_lost() && self.paths[*p].usable());
         let lost = again.map_or_else(Vec::new, |over| self.leaving(ctx, over, Leaving::Lost));
         // What the other path has no room for yet waits for it.
@@ -81,6 +83,9 @@ impl Assoc {
         }
         let begin = ctx.out.len();
         let mut bundles = Bundles::new(self.header(), ctx.config.mtu);
+        if let Some(over) = self.paths.get(path).filter(|_| !narrow) {
+            bundles.widen((over.from, over.to), over.mtu.length());
+        }
         for control in std::mem::take(&mut self.control) {
             bundles.chunk(ctx.out, (control.from, control.to), &control.chunk);
         }

@@ -9,6 +9,7 @@ mod bundle;
 mod close;
 mod data;
 mod handshake;
+mod path_mtu;
 mod recovery;
 mod select;
 mod supervise;
@@ -386,6 +387,7 @@ impl Assoc {
                     ctx.counters.dropped_unexpected += 1;
                     Step::Stop
                 }
+                kind::PAD => Step::Next,
                 _ => self.on_unknown(ctx, path, chunk, quiet),
             };
             match step {

@@ -108,6 +108,7 @@ impl Assoc {
             if let Some(found) = paths.get_mut(path) {
                 found.congestion.gone(bytes);
                 fast |= found.congestion.lost(highest);
+                found.mtu.doubt(ctx.now);
                 lost += 1;
                 dead[path] |= by_another;
             }
@@ -164,6 +165,7 @@ impl Assoc {
         self.lost_on(path);
         self.paths[path].congestion.timed_out();
         self.paths[path].back_off(ctx.config);
+        self.mtu_silence(ctx, path);
         if std::mem::take(&mut self.no_room) {
             // The peer answers, it has no room: no error (section 6.1 A).
             return None;

@@ -7,8 +7,9 @@ use crate::wire::{self, kind, param, put_param};
 use crate::{CloseReason, Event, PathState};
 use std::time::{Duration, Instant};
 
-/// The value of the Heartbeat Info parameter: `u32 path | u64 ns since the stack was made | u64 MAC`.
-const HEARTBEAT_INFO: usize = 20;
+/// The value of the Heartbeat Info parameter: `u32 path | u64 ns since the stack was made | u32 bytes of a probe
+/// of the path MTU, else 0 | u64 MAC`.
+const HEARTBEAT_INFO: usize = 24;
 
 /// By what a path shows that it may be dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,7 @@ impl Assoc {
             self.engine_timeout_at().filter(|_| !self.state.is_connecting()),
             self.recovery_at(),
             heartbeat,
+            self.mtu_probe_at(),
             self.silent_at(ctx),
             probe,
         ];
@@ -101,7 +103,11 @@ impl Assoc {
         if let Some(reason) = self.recover(ctx) {
             return Some(reason);
         }
-        if self.state.sends_data() { self.heartbeats(ctx) } else { None }
+        if !self.state.sends_data() {
+            return None;
+        }
+        self.probe_mtu(ctx);
+        self.heartbeats(ctx)
     }
 
     /// The end for want of answers. Whoever still is there shall know.
@@ -249,29 +255,42 @@ impl Assoc {
     }
 
     fn send_heartbeat(&mut self, ctx: &mut Ctx<'_>, path: usize) {
-        let sent = ctx.now.saturating_duration_since(ctx.start).as_nanos() as u64;
-        let mut info = Vec::with_capacity(HEARTBEAT_INFO);
-        info.extend_from_slice(&(path as u32).to_be_bytes());
-        info.extend_from_slice(&sent.to_be_bytes());
-        let seal = mac(&self.nonce_key, &info);
-        info.extend_from_slice(&seal[..8]);
-        let mut value = Vec::with_capacity(HEARTBEAT_INFO + wire::TLV);
-        put_param(&mut value, param::HEARTBEAT_INFO, &[&info]);
+        let heartbeat = self.heartbeat(ctx, path, 0);
         ctx.counters.heartbeats_out += 1;
         self.paths[path].stats.heartbeats_out += 1;
-        self.control_to(path, wire::chunk(kind::HEARTBEAT, 0, &[&value]));
+        self.control_to(path, heartbeat);
         self.paths[path].heartbeat_sent = Some(ctx.now);
         self.asked(ctx.now);
     }
 
+    /// A HEARTBEAT chunk; `probe`: the bytes of the packet when it is there to find out whether the path carries it.
+    pub(super) fn heartbeat(&self, ctx: &Ctx<'_>, path: usize, probe: usize) -> Vec<u8> {
+        let sent = ctx.now.saturating_duration_since(ctx.start).as_nanos() as u64;
+        let mut info = Vec::with_capacity(HEARTBEAT_INFO);
+        info.extend_from_slice(&(path as u32).to_be_bytes());
+        info.extend_from_slice(&sent.to_be_bytes());
+        info.extend_from_slice(&(probe as u32).to_be_bytes());
+        let seal = mac(&self.nonce_key, &info);
+        info.extend_from_slice(&seal[..8]);
+        let mut value = Vec::with_capacity(HEARTBEAT_INFO + wire::TLV);
+        put_param(&mut value, param::HEARTBEAT_INFO, &[&info]);
+        wire::chunk(kind::HEARTBEAT, 0, &[&value])
+    }
+
     /// HEARTBEAT ACK: only what we sealed counts (section 8.3).
     pub(super) fn on_heartbeat_ack(&mut self, ctx: &mut Ctx<'_>, value: &[u8]) -> Step {
-        // One that came before would measure a round trip as long as its sender likes.
-        let new = |(path, sent): &(usize, Instant)| self.paths[*path].beat.is_none_or(|last| last < *sent);
-        let Some((path, sent)) = self.heartbeat_info(ctx, value).filter(new) else {
+        let Some((path, sent, probe)) = self.heartbeat_info(ctx, value) else {
             ctx.counters.dropped_heartbeat_ack += 1;
             return Step::Next;
         };
+        if probe > 0 {
+            self.mtu_confirmed(ctx, path, probe);
+        }
+        // One that came before would measure a round trip as long as its sender likes.
+        if self.paths[path].beat.is_some_and(|last| last >= sent) {
+            ctx.counters.dropped_heartbeat_ack += u64::from(probe == 0);
+            return Step::Next;
+        }
         self.paths[path].beat = Some(sent);
         // The silence that is allowed grows with the round trip: a peer that holds its answers back must not stretch it without end.
         let took = ctx.now.saturating_duration_since(sent).min(Duration::from_millis(ctx.config.rto_max_ms));
@@ -290,14 +309,14 @@ impl Assoc {
         Step::Next
     }
 
-    fn heartbeat_info(&self, ctx: &Ctx<'_>, value: &[u8]) -> Option<(usize, Instant)> {
+    fn heartbeat_info(&self, ctx: &Ctx<'_>, value: &[u8]) -> Option<(usize, Instant, usize)> {
         let info = value.get(wire::TLV..wire::TLV + HEARTBEAT_INFO)?;
-        let (body, seal) = info.split_at(12);
+        let (body, seal) = info.split_at(16);
         let path = wire::u32_at(body, 0) as usize;
         if mac(&self.nonce_key, body)[..8] != *seal || path >= self.paths.len() {
             return None;
         }
-        Some((path, ctx.start + Duration::from_nanos(wire::u64_at(body, 4))))
+        Some((path, ctx.start + Duration::from_nanos(wire::u64_at(body, 4)), wire::u32_at(body, 12) as usize))
     }
 
     /// An ICMP error for this path. `port`: nobody has a socket there any more.

@@ -64,6 +64,10 @@ counters! {
     unroutable,
     /// ICMP unreachable errors handed to the node.
     icmp_unreachable,
+    /// ICMP "fragmentation needed" and "packet too big" handed to the node.
+    icmp_too_big,
+    /// Datagrams too long for our own device.
+    too_big,
     /// Other entries of the error queue.
     icmp_other,
     /// Datagrams given to the capture.

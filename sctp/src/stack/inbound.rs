@@ -1,6 +1,6 @@
 //! From a datagram or an ICMP error to the association it is for.
 
-use super::{Datagram, Stack, Unreachable};
+use super::{Datagram, Stack, TooBig, Unreachable};
 use crate::wire::{self, Chunk, Chunks, HEADER, Header, PacketError, TLV, flag, kind};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -112,7 +112,7 @@ impl Stack {
 
     /// Takes an ICMP error: it counts when the quoted packet is one of ours (RFC 9260 section 10, RFC 6951 section 5.5).
     pub fn handle_unreachable(&mut self, now: Instant, error: &Unreachable) {
-        match self.unreachable_path(error) {
+        match self.quoted_path(error.to, &error.quoted) {
             Some((index, path)) if self.config.icmp => {
                 self.counters.icmp_taken += 1;
                 self.with(index, now, |assoc, ctx| assoc.unreachable(ctx, path, error.port));
@@ -121,13 +121,27 @@ impl Stack {
         }
     }
 
-    fn unreachable_path(&self, error: &Unreachable) -> Option<(usize, usize)> {
-        let quoted = &error.quoted;
+    /// Takes the news that a packet was too long: it counts when that packet is one of ours.
+    pub fn handle_too_big(&mut self, now: Instant, error: &TooBig) {
+        match self.quoted_path(error.to, &error.quoted) {
+            Some((index, path)) if self.config.icmp => {
+                self.counters.icmp_taken += 1;
+                self.with(index, now, |assoc, ctx| {
+                    assoc.too_big(ctx, path, error.largest);
+                    None
+                });
+            }
+            Some(_) | None => self.counters.icmp_ignored += 1,
+        }
+    }
+
+    /// The association and path of a packet of ours that an ICMP error quotes.
+    fn quoted_path(&self, to: SocketAddr, quoted: &[u8]) -> Option<(usize, usize)> {
         if quoted.len() < 8 {
             return None;
         }
         let (source, destination, tag) = (wire::u16_at(quoted, 0), wire::u16_at(quoted, 2), wire::u32_at(quoted, 4));
-        let index = *self.by_address.get(&(source, error.to, destination))?;
+        let index = *self.by_address.get(&(source, to, destination))?;
         let assoc = self.assocs.get(index)?;
         let valid = if tag == 0 {
             // An INIT of ours: its initiate tag must be there and right.
@@ -140,6 +154,6 @@ impl Stack {
         if !valid {
             return None;
         }
-        Some((index, assoc.path_of(error.to)?))
+        Some((index, assoc.path_of(to)?))
     }
 }

@@ -25,7 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 pub use path_info::{AssociationView, PathInfo, PathStats, PathView, association_views};
-pub use types::{AssocId, AssocState, Connect, Datagram, Info, SendError, SendOptions, Transmit, Unreachable};
+pub use types::{AssocId, AssocState, Connect, Datagram, Info, SendError, SendOptions, TooBig, Transmit, Unreachable};
 
 /// Associations that serve the same thing: those that came to a port of ours, those that we opened to a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

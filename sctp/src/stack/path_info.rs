@@ -28,6 +28,8 @@ pub struct PathInfo {
     pub rto: Duration,
     /// Errors since the last answer (RFC 9260 section 8.2).
     pub errors: u32,
+    /// The longest SCTP packet sent to it, bytes (RFC 8899).
+    pub mtu: usize,
     /// What was counted.
     pub stats: PathStats,
 }
@@ -79,6 +81,8 @@ pub struct PathView {
     pub rto_ms: u64,
     /// See [`PathInfo::errors`].
     pub errors: u32,
+    /// See [`PathInfo::mtu`].
+    pub mtu: usize,
     /// What was counted.
     #[serde(flatten)]
     pub stats: PathStats,
@@ -100,6 +104,7 @@ impl PathInfo {
             rtt_us: self.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
             rto_ms: ms(self.rto),
             errors: self.errors,
+            mtu: self.mtu,
             stats: self.stats,
         }
     }

@@ -41,6 +41,17 @@ pub struct Unreachable {
     pub port: bool,
 }
 
+/// A packet of ours was too long for a link on its way (ICMP "fragmentation needed", "packet too big") or for our own device.
+#[derive(Debug, Clone)]
+pub struct TooBig {
+    /// Where the packet went.
+    pub to: SocketAddr,
+    /// The head of the SCTP packet (at least 8 bytes, else it is ignored).
+    pub quoted: Bytes,
+    /// The longest SCTP packet that would have passed, bytes.
+    pub largest: usize,
+}
+
 /// What to connect to.
 #[derive(Debug, Clone)]
 pub struct Connect {

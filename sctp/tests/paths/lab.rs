@@ -51,7 +51,9 @@ impl Lab {
         let now = Instant::now();
         let host = |host: usize, networks: &[usize]| {
             let addresses = networks.iter().map(|n| ip(host, *n)).collect();
-            Stack::new(config.clone(), addresses, [1 + host as u8; 32], now)
+            // One length of packets: probes of the path MTU would be heartbeats too.
+            let config = Config { mtu_max: 0, ..config.clone() };
+            Stack::new(config, addresses, [1 + host as u8; 32], now)
         };
         let mut stacks = vec![host(A, of_a), host(B, of_b)];
         stacks[B].listen(PORT);

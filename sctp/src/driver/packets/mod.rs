@@ -66,15 +66,15 @@ impl PacketSockets {
         })
     }
 
-    /// Tells the node of ICMP errors. True when there were any.
-    fn unreachable(&mut self, index: usize, round: &mut Round<'_>) -> bool {
-        let errors = &mut self.sockets[index].unreachable;
+    /// Tells the node of errors. True when there were any.
+    fn errors(&mut self, index: usize, round: &mut Round<'_>) -> bool {
+        let errors = &mut self.sockets[index].errors;
         if errors.is_empty() {
             return false;
         }
         let now = Instant::now();
         for error in errors.drain(..) {
-            round.node.input(now, Input::Unreachable(error));
+            round.node.input(now, error);
         }
         true
     }
@@ -112,7 +112,7 @@ impl PacketSockets {
                 round.poller.want_writable(index, &socket.fd, true)?;
             }
         }
-        Ok(self.unreachable(index, round))
+        Ok(self.errors(index, round))
     }
 }
 
@@ -145,7 +145,7 @@ impl Backend for PacketSockets {
             if ready.readable {
                 drained &= self.receive_from(ready.key, &mut budget, &mut round);
             }
-            self.unreachable(ready.key, &mut round);
+            self.errors(ready.key, &mut round);
         }
         Ok(drained)
     }

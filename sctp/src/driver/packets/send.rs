@@ -4,6 +4,7 @@ use super::sockets::Socket;
 use crate::Transmit;
 use crate::driver::packet::Framing;
 use crate::driver::{DriverConfig, DriverCounters};
+use nix::libc;
 use quinn_udp::UdpSockRef;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -91,6 +92,7 @@ impl Sender {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Sent::Blocked(taken);
                 }
+                Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {}
                 Err(error) => {
                     counters.send_errors.add(1);
                     tracing::debug!("{} to {}: {error}", socket.local, transmit.to);
@@ -143,6 +145,15 @@ fn try_send(
             return Err(error);
         }
         let pending = socket.drain_errors(counters) > 0;
+        if error.raw_os_error() == Some(libc::EMSGSIZE) {
+            // Of a run, each one is tried by itself and tells.
+            if segment_size.is_none() {
+                counters.too_big.add(1);
+                let too_big = socket.error_queue.too_big(to, contents);
+                socket.errors.push(too_big.into());
+            }
+            return Err(error);
+        }
         // The error of an ICMP whose entry found no room in the queue is pending too: so once more in any case.
         if tries > 1 && !pending || tries == TRIES {
             return Err(error);

@@ -4,7 +4,7 @@ use super::raw;
 use crate::driver::error_queue::ErrorQueue;
 use crate::driver::packet::Framing;
 use crate::driver::{BindError, DriverConfig, DriverCounters};
-use crate::{Transmit, Unreachable};
+use crate::{Input, Transmit};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use std::collections::VecDeque;
@@ -22,8 +22,8 @@ pub(super) struct Socket {
     pub(super) local: SocketAddr,
     /// Datagrams the kernel had no room for, in order.
     pub(super) backlog: VecDeque<Transmit>,
-    /// ICMP errors read from the socket, for the node.
-    pub(super) unreachable: Vec<Unreachable>,
+    /// Errors of datagrams that were sent, for the node.
+    pub(super) errors: Vec<Input>,
     pub(super) error_queue: ErrorQueue,
     /// Of a raw socket: keeps others from the address.
     _claim: Option<raw::Claim>,
@@ -82,17 +82,23 @@ impl Socket {
                 IpAddr::V6(_) => setsockopt(&fd, sockopt::Ipv6RecvErr, &true)?,
             }
         }
-        let (backlog, unreachable, error_queue) = (VecDeque::new(), Vec::new(), ErrorQueue::new());
-        Ok(Self { fd, state, framing, local, backlog, unreachable, error_queue, _claim: claim })
+        let (backlog, errors, error_queue) = (VecDeque::new(), Vec::new(), ErrorQueue::new(framing));
+        Ok(Self { fd, state, framing, local, backlog, errors, error_queue, _claim: claim })
     }
 
-    /// Reads the socket's error queue: ICMP errors go to `unreachable`. Returns how many entries there were.
+    /// Reads the socket's error queue: what the node is to know goes to `errors`. Returns how many entries there were.
     pub(super) fn drain_errors(&mut self, counters: &DriverCounters) -> usize {
-        let before = self.unreachable.len();
-        let entries = self.error_queue.drain(self.fd.as_fd(), &mut self.unreachable, counters);
+        let before = self.errors.len();
+        let entries = self.error_queue.drain(self.fd.as_fd(), &mut self.errors, counters);
         if self.framing == Framing::Ip {
             // IP has no ports; those of peers are written with ours.
-            self.unreachable[before..].iter_mut().for_each(|error| error.to.set_port(self.local.port()));
+            for error in &mut self.errors[before..] {
+                match error {
+                    Input::Unreachable(error) => error.to.set_port(self.local.port()),
+                    Input::TooBig(error) => error.to.set_port(self.local.port()),
+                    Input::Packet(_) | Input::Kernel(_) => {}
+                }
+            }
         }
         entries
     }
