@@ -74,7 +74,7 @@ pub(crate) fn judge(
                 }
                 "I" | "O" => rolled_back += 1,
                 "R" => restored += 1,
-                "D" | "L" => {}
+                "D" | "L" | "P" | "Z" => {}
                 other => panic!("unknown line {other}"),
             }
         }
@@ -140,7 +140,7 @@ fn read_gateway(record: &[u8], anchor_ns: u64) -> Gateway {
                 gateway.owners.insert(f[3..].iter().map(|field| (*field).to_owned()).collect(), f[2].into());
             }
             "M" => gateway.moved.push((f[2].into(), f[3].into())),
-            "H" => {}
+            "H" | "P" | "Z" => {}
             other => panic!("unknown line {other}"),
         }
     }

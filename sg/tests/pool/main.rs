@@ -9,6 +9,7 @@ mod judge;
 mod moves;
 mod names;
 mod overload;
+mod paths;
 mod peer;
 mod user;
 mod world;
@@ -99,7 +100,7 @@ impl Lab {
         // Spread over E1s: several groups with several circuits each.
         let circuits: Vec<u16> = (0..circuits).map(|n| n % 24 * 32 + n / 24 + 1).collect();
         let seed = self.world.seed();
-        let peer = Peer::new(self.world.now, PEER, GATEWAY, seed, &circuits);
+        let peer = Peer::new(self.world.now, &[PEER], &[GATEWAY], seed, &circuits);
         self.world.add(PEER, Machine::Peer(Box::new(peer)));
     }
 

@@ -47,9 +47,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(now: Instant, own: IpAddr, gateway: IpAddr, seed: [u8; 32], circuits: &[u16]) -> Self {
-        let mut stack = Stack::new(sctp::Config::default(), vec![own], seed, now);
-        let peer = vec![SocketAddr::new(gateway, UDP_PORT)];
+    pub(crate) fn new(now: Instant, own: &[IpAddr], gateway: &[IpAddr], seed: [u8; 32], circuits: &[u16]) -> Self {
+        let mut stack = Stack::new(sctp::Config::default(), own.to_vec(), seed, now);
+        let peer = gateway.iter().map(|ip| SocketAddr::new(*ip, UDP_PORT)).collect();
         let assoc = stack.connect(now, Connect { peer, peer_port: 2905, local_port: None }).unwrap();
         let asp = AspPeer::new(AspConfig {
             asp_id: Some(77),

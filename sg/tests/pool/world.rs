@@ -1,11 +1,11 @@
-//! A network in virtual time: hosts with one address each, delay, loss, death with and without ICMP, hanging processes.
+//! A network in virtual time: hosts with one address each or several, delay, addresses cut off, loss, death with and without ICMP, hanging processes.
 
 use crate::peer::Peer;
 use crate::user::User;
 use sctp::driver::Node as _;
 use sctp::{ClockAnchor, Datagram, Output, Transmit, Unreachable};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,12 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) clock: ClockAnchor,
     hosts: BTreeMap<IpAddr, Host>,
+    /// Further addresses of hosts.
+    aliases: BTreeMap<IpAddr, IpAddr>,
+    /// Nothing comes from these addresses or goes to them.
+    pub(crate) cut: BTreeSet<IpAddr>,
+    /// Datagrams sent to each address.
+    pub(crate) sent_to: BTreeMap<IpAddr, u64>,
     /// By time of arrival, then order of sending.
     flying: BinaryHeap<Reverse<(Instant, u64)>>,
     cargo: BTreeMap<u64, (IpAddr, Arrival)>,
@@ -91,6 +97,9 @@ impl World {
             now,
             clock: ClockAnchor { instant: now, monotonic_ns: 1_000_000_000 },
             hosts: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            sent_to: BTreeMap::new(),
             flying: BinaryHeap::new(),
             cargo: BTreeMap::new(),
             count: 0,
@@ -116,6 +125,11 @@ impl World {
         let host = Host { machine, life: Life::Running, socket: VecDeque::new() };
         assert!(self.hosts.insert(ip, host).is_none_or(|old| old.life == Life::Dead), "{ip} is taken");
         self.step(ip);
+    }
+
+    /// Gives a host one more address.
+    pub(crate) fn alias(&mut self, host: IpAddr, address: IpAddr) {
+        self.aliases.insert(address, host);
     }
 
     pub(crate) fn kill(&mut self, ip: IpAddr) {
@@ -168,17 +182,21 @@ impl World {
             }
         });
         for transmit in out {
-            self.send(ip, transmit);
+            self.send(transmit);
         }
     }
 
-    fn send(&mut self, from: IpAddr, transmit: Transmit) {
+    fn send(&mut self, transmit: Transmit) {
         assert_eq!(transmit.to.port(), UDP_PORT);
+        *self.sent_to.entry(transmit.to.ip()).or_default() += 1;
+        if [transmit.from, transmit.to.ip()].iter().any(|ip| self.cut.contains(ip)) {
+            return;
+        }
         if self.random() % 1_000 < self.loss_per_mille {
             return;
         }
         let delay = self.delay + Duration::from_micros(100 + self.random() % 200);
-        let from = std::net::SocketAddr::new(from, UDP_PORT);
+        let from = std::net::SocketAddr::new(transmit.from, UDP_PORT);
         let datagram = Datagram { from, to: transmit.to.ip(), payload: transmit.payload };
         self.fly(delay, transmit.to.ip(), Arrival::Datagram(datagram));
     }
@@ -186,7 +204,8 @@ impl World {
     fn fly(&mut self, delay: Duration, to: IpAddr, arrival: Arrival) {
         self.count += 1;
         self.flying.push(Reverse((self.now + delay, self.count)));
-        self.cargo.insert(self.count, (to, arrival));
+        let host = self.aliases.get(&to).copied().unwrap_or(to);
+        self.cargo.insert(self.count, (host, arrival));
     }
 
     /// Runs until this many ms after the start.

@@ -32,8 +32,8 @@ impl Records {
                 if keys.get("transactions") == Some(&"false") {
                     self.transactions = false;
                 }
-                let number = keys.get("gateway").and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
-                Some(Role::Gateway(format!("sg-{}", number + 1)))
+                let number = keys.get("gateway").and_then(|number| number.parse::<u32>().ok()).unwrap_or(1);
+                Some(Role::Gateway(format!("sg-{number}")))
             }
             "network" => Some(Role::Network),
             "runner" => Some(Role::Runner),
