@@ -4,7 +4,7 @@ use super::{DaemonError, load};
 use clap::{Args, FromArgMatches};
 use serde::de::DeserializeOwned;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -102,8 +102,7 @@ fn in_file(error: DaemonError, args: &CommonArgs) -> DaemonError {
 fn start_log(filter: &str) -> Result<(), DaemonError> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|e| DaemonError::Config(format!("--log {filter}: {e}; give a level such as info, or target=level")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = log.with_ansi(std::io::stderr().is_terminal()).try_init();
+    super::log::start(filter);
     Ok(())
 }
 

@@ -17,6 +17,7 @@ mod cli;
 mod clock;
 mod config;
 mod error;
+mod log;
 mod metrics;
 mod record;
 mod run;
