@@ -338,6 +338,7 @@ impl Assoc {
                 rtt: path.rtt,
                 rto: path.rto,
                 errors: 0,
+                mtu: 0,
                 stats: PathStats { failures: path.failures, ..PathStats::default() },
             }
         };

@@ -82,7 +82,7 @@ impl Associations for KernelStack {
         match input {
             Input::Kernel(notice) => self.handle_notice(now, notice),
             // The kernel keeps packets and their errors to itself.
-            Input::Packet(_) | Input::Unreachable(_) => self.counters.dropped_unexpected += 1,
+            Input::Packet(_) | Input::Unreachable(_) | Input::TooBig(_) => self.counters.dropped_unexpected += 1,
         }
     }
 

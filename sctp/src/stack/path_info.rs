@@ -28,7 +28,7 @@ pub struct PathInfo {
     pub rto: Duration,
     /// Errors since the last answer (RFC 9260 section 8.2).
     pub errors: u32,
-    /// The longest SCTP packet sent to it, bytes (RFC 8899).
+    /// The longest SCTP packet sent to it, bytes (RFC 8899). 0: not known, the kernel's business.
     pub mtu: usize,
     /// What was counted.
     pub stats: PathStats,
