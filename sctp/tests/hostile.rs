@@ -5,7 +5,7 @@ mod common;
 
 use common::{A, B, Dice, Fake, Net, PORT, address, chunk, chunks, config, data, ip, packet, sack, seal, u32_at};
 use proptest::prelude::*;
-use sctp::{CloseReason, Config, Connect, Datagram, Stack, Unreachable};
+use sctp::{CloseReason, Config, Connect, Datagram, Stack, TooBig, Unreachable};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -307,11 +307,14 @@ fn forged_icmp_does_nothing() {
             quoted[4..8].fill(0);
         }
         quoted.truncate(8 + (i % 40) as usize);
-        let error = Unreachable { to: address(B), quoted: quoted.into(), port: i % 2 == 0 };
+        let quoted = bytes::Bytes::from(quoted);
+        let error = Unreachable { to: address(B), quoted: quoted.clone(), port: i % 2 == 0 };
         net.stacks[A].handle_unreachable(net.now, &error);
+        // "Fragmentation needed" would make packets small.
+        net.stacks[A].handle_too_big(net.now, &TooBig { to: address(B), quoted, largest: 68 });
     }
     assert_eq!(net.stacks[A].counters().icmp_taken, 0);
-    assert_eq!(net.stacks[A].counters().icmp_ignored, 20_000);
+    assert_eq!(net.stacks[A].counters().icmp_ignored, 40_000);
     net.send(A, a, 0, 1, "x");
     net.run_ms(50);
     assert_eq!(
