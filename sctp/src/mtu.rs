@@ -100,8 +100,8 @@ impl PathMtu {
     }
 
     /// A packet was refused on the way, or by our own device; `largest` would have passed. True when that changes the length.
-    pub(crate) fn too_big(&mut self, largest: usize, now: Instant) -> bool {
-        let largest = largest / 4 * 4;
+    pub(crate) fn too_big(&mut self, largest: Option<usize>, now: Instant) -> bool {
+        let Some(largest) = largest.map(|bytes| bytes / 4 * 4) else { return self.too_big_for_what(now) };
         if largest >= self.too_long {
             return false;
         }
@@ -115,6 +115,14 @@ impl PathMtu {
         } else {
             self.rest(now);
         }
+        self.current != before
+    }
+
+    fn too_big_for_what(&mut self, now: Instant) -> bool {
+        let Some(probe) = self.probe else { return self.black_hole(now) };
+        let before = self.current;
+        self.refused(probe.length);
+        self.at = Some(now);
         self.current != before
     }
 
@@ -230,16 +238,21 @@ mod tests {
         let now = Instant::now();
         let mut mtu = PathMtu::new(1_200, 9_000, now);
         assert_eq!(mtu.due(now), Some(9_000));
-        assert!(!mtu.too_big(1_472, now));
+        assert!(!mtu.too_big(Some(1_472), now));
         assert_eq!(mtu.due(now), Some(1_472));
         mtu.confirmed(1_472, now);
         assert_eq!(mtu.length(), 1_472);
         // Less than it takes by itself, and less than any path should carry: never under the base.
-        assert!(mtu.too_big(1_302, now));
+        assert!(mtu.too_big(Some(1_302), now));
         assert_eq!(mtu.length(), 1_300);
-        assert!(mtu.too_big(68, now));
+        assert!(mtu.too_big(Some(68), now));
         assert_eq!(mtu.length(), 1_200);
-        assert!(!mtu.too_big(9_000, now));
+        assert!(!mtu.too_big(Some(9_000), now));
+        // One that does not say: halving, without waiting.
+        let mut mtu = PathMtu::new(1_200, 9_000, now);
+        assert_eq!(mtu.due(now), Some(9_000));
+        assert!(!mtu.too_big(None, now));
+        assert_eq!(mtu.due(now), Some(5_100));
     }
 
     #[test]

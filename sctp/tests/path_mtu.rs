@@ -55,7 +55,7 @@ impl Link {
                 if payload.len() > self.carries {
                     self.swallowed += 1;
                     if self.narrow == Narrow::Told {
-                        let error = TooBig { to, quoted: payload.slice(..20), largest: self.carries };
+                        let error = TooBig { to, quoted: payload.slice(..20), largest: Some(self.carries) };
                         self.stacks[node].handle_too_big(self.now, &error);
                     }
                     continue;
@@ -195,16 +195,16 @@ fn forged_and_absurd_icmp_is_harmless() {
     let mut link = Link::new(1_452, Narrow::Silent, &config());
     link.run(seconds(2));
     let to = SocketAddr::new(ip(1), 9899);
-    let forged = TooBig { to, quoted: Bytes::from(vec![7; 20]), largest: 600 };
+    let forged = TooBig { to, quoted: Bytes::from(vec![7; 20]), largest: Some(600) };
     link.stacks[0].handle_too_big(link.now, &forged);
     for quoted in [Bytes::new(), Bytes::from(vec![0; 7])] {
-        link.stacks[0].handle_too_big(link.now, &TooBig { to, quoted, largest: 600 });
+        link.stacks[0].handle_too_big(link.now, &TooBig { to, quoted, largest: Some(600) });
     }
     assert_eq!((link.mtu(), link.stacks[0].counters().icmp_ignored), (1_452, 3));
     link.send(0..1, 8);
     let (_, _, datagram) = link.wire.back().unwrap();
     let quoted = datagram.payload.slice(..20);
-    link.stacks[0].handle_too_big(link.now, &TooBig { to, quoted: quoted.clone(), largest: 0 });
+    link.stacks[0].handle_too_big(link.now, &TooBig { to, quoted: quoted.clone(), largest: Some(0) });
     assert_eq!((link.mtu(), link.stacks[0].counters().mtu_under_base), (1_200, 1));
     // It says nothing of reachability.
     link.stacks[0].handle_unreachable(link.now, &Unreachable { to, quoted: quoted.slice(..7), port: true });

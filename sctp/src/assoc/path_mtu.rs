@@ -43,8 +43,8 @@ impl Assoc {
     }
 
     /// A packet was refused on the way; one of `largest` bytes would have passed.
-    pub(crate) fn too_big(&mut self, ctx: &mut Ctx<'_>, path: usize, largest: usize) {
-        ctx.counters.mtu_under_base += u64::from(largest < ctx.config.mtu);
+    pub(crate) fn too_big(&mut self, ctx: &mut Ctx<'_>, path: usize, largest: Option<usize>) {
+        ctx.counters.mtu_under_base += u64::from(largest.is_some_and(|largest| largest < ctx.config.mtu));
         let lowered = self.paths[path].mtu.too_big(largest, ctx.now);
         ctx.counters.mtu_lowered += u64::from(lowered);
     }

@@ -35,6 +35,8 @@ pub struct DriverConfig {
     /// own SCTP gets a segmented datagram over veth (`scenarios/interop/run` with this switched on). On where no peer is a kernel's SCTP
     /// on this same machine.
     pub gso_everywhere: bool,
+    /// Datagrams that came together are taken together (UDP_GRO).
+    pub gro: bool,
     /// Whether ICMP errors are asked for (IP_RECVERR). Off: a dead peer is seen by supervision only.
     pub icmp: bool,
     /// Write a pcapng capture of all datagrams here. Empty: none.
@@ -57,6 +59,7 @@ impl Default for DriverConfig {
             send_queue_datagrams: 4_096,
             gso: true,
             gso_everywhere: false,
+            gro: true,
             icmp: true,
             capture: PathBuf::new(),
             capture_queue_datagrams: 16_384,

@@ -93,10 +93,9 @@ impl ErrorQueue {
 
     /// A send was refused as too long (EMSGSIZE), and the queue drained since: what the node is told.
     pub(super) fn too_big(&mut self, to: SocketAddr, payload: &[u8]) -> TooBig {
-        let mtu = self.device_mtu.take();
-        // IPv6 does not say.
-        let unknown = payload.len().saturating_sub(1);
-        let largest = mtu.map_or(unknown, |mtu| self.largest(to, mtu).min(unknown));
+        // What does not explain the refusal is not believed: the search would go on with what was refused.
+        let largest =
+            self.device_mtu.take().map(|mtu| self.largest(to, mtu)).filter(|largest| *largest < payload.len());
         let kept = payload.len().min(QUOTE_KEPT_BYTES);
         TooBig { to, quoted: Bytes::copy_from_slice(&payload[..kept]), largest }
     }
@@ -123,7 +122,7 @@ impl ErrorQueue {
             (Some(Verdict::Device(mtu)), _) => Entry::Device(mtu),
             (Some(Verdict::Unreachable { port }), Some(to)) => Entry::Unreachable(Unreachable { to, quoted, port }),
             (Some(Verdict::TooBig(mtu)), Some(to)) => {
-                Entry::TooBig(TooBig { to, quoted, largest: self.largest(to, mtu) })
+                Entry::TooBig(TooBig { to, quoted, largest: Some(self.largest(to, mtu)) })
             }
             (Some(Verdict::Unreachable { .. } | Verdict::TooBig(_)), None) | (None, _) => Entry::Other,
         })

@@ -48,8 +48,8 @@ pub struct TooBig {
     pub to: SocketAddr,
     /// The head of the SCTP packet (at least 8 bytes, else it is ignored).
     pub quoted: Bytes,
-    /// The longest SCTP packet that would have passed, bytes.
-    pub largest: usize,
+    /// The longest SCTP packet that would have passed, bytes, if that is known.
+    pub largest: Option<usize>,
 }
 
 /// What to connect to.

@@ -75,6 +75,9 @@ impl Socket {
         };
         // Non-blocking, GRO, don't-fragment; finds out about GSO.
         let state = UdpSocketState::new(UdpSockRef::from(&fd))?;
+        if framing == Framing::Udp && !config.gro {
+            setsockopt(&fd, sockopt::UdpGroSegment, &false)?;
+        }
         set_buffers(&fd, local, config)?;
         if config.icmp {
             match local.ip() {
