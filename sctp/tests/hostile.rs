@@ -311,7 +311,7 @@ fn forged_icmp_does_nothing() {
         let error = Unreachable { to: address(B), quoted: quoted.clone(), port: i % 2 == 0 };
         net.stacks[A].handle_unreachable(net.now, &error);
         // "Fragmentation needed" would make packets small.
-        net.stacks[A].handle_too_big(net.now, &TooBig { to: address(B), quoted, largest: 68 });
+        net.stacks[A].handle_too_big(net.now, &TooBig { to: address(B), quoted, largest: Some(68) });
     }
     assert_eq!(net.stacks[A].counters().icmp_taken, 0);
     assert_eq!(net.stacks[A].counters().icmp_ignored, 40_000);
