@@ -5,8 +5,10 @@ use crate::resolve::args::ResolveArgs;
 use crate::runner::{self, RunError, RunOptions};
 use crate::schema::FileKind;
 use crate::{capture, check, checker, population, replay, report, resolve, results};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use sctp::Transport;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +16,9 @@ use std::process::ExitCode;
 mod completions;
 mod list;
 mod schemas;
+
+/// Exit status of a scenario that cannot run over this transport, as test harnesses have it for what is skipped.
+const SKIPPED: u8 = 77;
 
 /// A daemon's main function.
 type Daemon = fn() -> ExitCode;
@@ -27,7 +32,7 @@ const DAEMONS: [(&str, Daemon); 4] = [
 
 /// Runs a signaling gateway and a pool of gateway controllers, does things to them, and says whether anything was lost.
 ///
-/// Exit status: 0 pass, 1 an assertion failed, 2 wrong usage or configuration, 3 the environment, 130 interrupted.
+/// Exit status: 0 pass, 1 an assertion failed, 2 wrong usage or configuration, 3 the environment, 77 skipped, 130 interrupted.
 ///
 /// `sigpool sg`, `sigpool gwc-pe` and `sigpool enrp` are the daemons themselves (see `sigpool sg --help`). `sigpool population` is
 /// many pool elements in one process.
@@ -54,6 +59,7 @@ enum Command {
     #[command(after_help = "Examples:
   sigpool run failover
   sigpool run hang --out /tmp/hang --seed 7
+  sigpool run failover --transport raw
   sigpool run my.toml --dry-run")]
     Run {
         /// Name of a built-in scenario (`sigpool list`), or a TOML file.
@@ -71,6 +77,9 @@ enum Command {
         /// Another length of the load than the scenario's; all faults must come before its end.
         #[arg(long, value_name = "MS")]
         duration: Option<u64>,
+        /// Another carrier of SCTP than the scenario's. Exit status 77, and SKIP with the reason, when the scenario needs UDP.
+        #[arg(long, value_name = "WHO", value_parser = transports())]
+        transport: Option<Transport>,
         /// Show topology, time line, limits and files, and start nothing.
         #[arg(long)]
         dry_run: bool,
@@ -233,18 +242,31 @@ pub fn as_daemon() -> Option<ExitCode> {
     Some(daemon())
 }
 
+/// `auto`, `udp`, `raw`, `kernel`.
+fn transports() -> impl TypedValueParser<Value = Transport> {
+    let named =
+        |name: String| Transport::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, transport)| transport);
+    PossibleValuesParser::new(Transport::NAMES.map(|(name, _)| name))
+        .try_map(move |name| named(name).ok_or("no such transport"))
+}
+
 fn command(command: Command) -> Result<u8, RunError> {
     match command {
-        Command::Run { scenario, out, keep, seed, duration, dry_run, json_stream } => {
+        Command::Run { scenario, out, keep, seed, duration, transport, dry_run, json_stream } => {
             let mut scenario = check::scenario(&scenario)?;
             if let Some(duration_ms) = duration {
                 scenario.set_duration(duration_ms).map_err(|e| RunError::Usage(e.to_string()))?;
             }
             scenario.seed = seed.unwrap_or(scenario.seed);
+            scenario.transport = transport.unwrap_or(scenario.transport);
             let out = out.unwrap_or_else(|| runner::out_folder(&scenario.name));
             if dry_run {
                 say(runner::dry_run(&scenario, &out).trim_end());
                 return Ok(0);
+            }
+            if let Some(reason) = scenario.impossible() {
+                say(&format!("SKIP {}: {reason}", scenario.name));
+                return Ok(SKIPPED);
             }
             runner::run(&RunOptions { scenario, out, keep, json_stream })
         }

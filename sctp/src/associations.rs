@@ -27,6 +27,23 @@ pub enum Transport {
     Kernel,
 }
 
+impl Transport {
+    /// All of them, as configuration files say them.
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("auto", Self::Auto), ("udp", Self::Udp), ("raw", Self::Raw), ("kernel", Self::Kernel)];
+
+    /// As configuration files say it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Udp => "udp",
+            Self::Raw => "raw",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
 /// Who carries the associations: what [`Transport`] came to on this machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum BackendKind {

@@ -15,6 +15,7 @@ use enrp::daemon::{RecordFile, clock_anchor, os_seed};
 use node::{Command, NetworkNode, PeerConfig, Shared};
 use pace::Pace;
 use plain::{Plain, PlainConfig};
+use sctp::Transport;
 use sctp::driver::{DriverConfig, Sockets};
 use source::{GeneratedSource, Source};
 use std::net::SocketAddr;
@@ -35,7 +36,14 @@ const T_ACK_MS: u64 = 500;
 /// The record cannot be written, or the own address cannot be bound.
 pub fn start(config: TrafficConfig) -> anyhow::Result<Box<dyn Traffic>> {
     let source = generated(&config);
-    start_source(&config.udp, config.gateway, config.routing_context, &config.record, Box::new(source))
+    start_source(
+        config.transport,
+        &config.udp,
+        config.gateway,
+        config.routing_context,
+        &config.record,
+        Box::new(source),
+    )
 }
 
 /// What the scenario's `[load]` asks the network side for; the pool's calls are the controllers' part.
@@ -72,6 +80,7 @@ fn generated(config: &TrafficConfig) -> GeneratedSource {
 
 /// The same with any source of messages.
 pub(crate) fn start_source(
+    transport: Transport,
     udp: &DriverConfig,
     gateway: Vec<SocketAddr>,
     routing_context: u32,
@@ -85,7 +94,7 @@ pub(crate) fn start_source(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let sockets = {
         let _in_runtime = runtime.enter();
-        Sockets::bind(udp)?
+        Sockets::open(transport, udp)?
     };
     let (sctp, ips) = (udp.with_advertised(&sctp::Config::default()), udp.addresses.clone());
     let stack = sctp::associations(sockets.kind(), sctp, ips, udp.port, seed, clock.instant);

@@ -93,9 +93,15 @@ pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
     let source = ScriptSource::new(script.clone(), options.speed, lines.then_some(told));
     let progress = source.progress();
     let record = out.join("records").join("network.csv");
-    let mut traffic =
-        network::start_source(&lab.network(), lab.gateway(), NETWORK_ROUTING_CONTEXT, &record, Box::new(source))
-            .map_err(|error| RunError::Environment(format!("{error:#}")))?;
+    let mut traffic = network::start_source(
+        lab.transport(),
+        &lab.network(),
+        lab.gateway(),
+        NETWORK_ROUTING_CONTEXT,
+        &record,
+        Box::new(source),
+    )
+    .map_err(|error| RunError::Environment(format!("{error:#}")))?;
     let expected = if options.plain { 0 } else { script.of_part(Part::Answer).count() as u64 };
     let mut play = Play { script: &script, progress, happened, screen: Screen::new(&script, lines), expected };
     let played = play.run(traffic.as_mut(), &interrupt).and_then(|()| {

@@ -73,6 +73,7 @@ impl Results {
             measured_from_ms: report.measured_from_ms,
             measured_to_ms: report.measured_to_ms,
             interval_ms: report.interval_ms,
+            transport: scenario.lab_transport().name().to_owned(),
             topology: circumstances.topology,
             processes: circumstances.process_list.len(),
             process_list: circumstances.process_list,

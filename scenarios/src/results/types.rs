@@ -205,6 +205,9 @@ pub struct Results {
     pub interval_ms: u64,
     /// The nodes of the run.
     pub topology: Vec<TopologyEntry>,
+    /// Who carried SCTP: udp, raw, kernel, auto.
+    #[serde(default)]
+    pub transport: String,
     /// Processes with sockets of their own, this one included.
     pub processes: usize,
     /// Those that ran at the start of the load.

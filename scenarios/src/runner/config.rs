@@ -43,7 +43,7 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
         routing_context = 1
         [network]
     };
-    set_process(&mut config, net, Host::Gateway);
+    set_process(&mut config, plan, net, Host::Gateway);
     set(&mut config, "udp", "capture", path_text(&plan.out.join("capture.pcapng")));
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
     set(&mut config, "network", "routing_context", i64::from(NETWORK_ROUTING_CONTEXT).into());
@@ -75,7 +75,7 @@ pub(super) fn name_server_config(plan: &LabPlan, net: Net) -> Table {
         [node]
         name = "enrp-1"
     };
-    set_process(&mut config, net, Host::NameServer);
+    set_process(&mut config, plan, net, Host::NameServer);
     if let Some(population) = &plan.population {
         let (server, sctp) = population::room(population);
         config.insert("server".into(), server.into());
@@ -100,7 +100,7 @@ pub(super) fn population_config(
     };
     let mut hunt = Table::new();
     hunt.insert("servers".into(), servers(&name_server(plan, net)));
-    set_process(&mut config, net, Host::Population(index));
+    set_process(&mut config, plan, net, Host::Population(index));
     set(&mut config, "asap", "hunt", hunt.into());
     config.insert("population".into(), population::settings(population, index, share).into());
     config
@@ -150,7 +150,8 @@ fn texts(addresses: &[IpAddr]) -> Value {
 }
 
 /// What every process of a run has.
-fn set_process(config: &mut Table, net: Net, host: Host) {
+fn set_process(config: &mut Table, plan: &LabPlan, net: Net, host: Host) {
+    config.insert("transport".into(), text(plan.transport.name()));
     set(config, "daemon", "admin", text(SocketAddr::new(net.first(host), ADMIN_PORT)));
     set(config, "daemon", "parent_pid", i64::from(std::process::id()).into());
     set(config, "udp", "addresses", texts(&net.own(host)));
@@ -172,7 +173,7 @@ pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: 
     };
     let mut hunt = Table::new();
     hunt.insert("servers".into(), servers(&name_server(plan, net)));
-    set_process(&mut config, net, Host::Controller(index));
+    set_process(&mut config, plan, net, Host::Controller(index));
     set(&mut config, "node", "name", text(controller_name(index)));
     set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));

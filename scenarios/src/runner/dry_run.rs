@@ -3,6 +3,7 @@
 use super::address::{Host, Needs, Net};
 use super::plan::warm_up;
 use crate::scenario::{ASSERTIONS, Bound, NameServerKind, Scenario};
+use sctp::Transport;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
@@ -78,6 +79,10 @@ fn topology(scenario: &Scenario) -> String {
         let steps = load.profile.iter().map(|s| format!("{} % from {} on", s.percent, seconds(s.at_ms.into())));
         let all: Vec<_> = std::iter::once(calls).chain(plain).chain(steps).collect();
         text.push_str(&wrapped("load        ", &all.join(", ")));
+    }
+    if scenario.transport != Transport::Udp {
+        let reason = scenario.impossible().map_or(String::new(), |reason| format!("; it will be skipped: {reason}"));
+        text.push_str(&wrapped("transport   ", &format!("{}{reason}", scenario.transport.name())));
     }
     if scenario.paths > 1 {
         let relay = if scenario.needs_relay() { ", all through a relay that can cut each" } else { "" };

@@ -15,6 +15,7 @@ use super::process::Process;
 use super::relay::{Relay, RelayReport};
 use crate::scenario::{FaultKind, NameServer, NameServerKind, Population, Target};
 use nix::sys::signal::Signal;
+use sctp::Transport;
 use sctp::driver::DriverConfig;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub struct LabPlan {
     pub controllers: usize,
     /// How many of them run from the start; absent: all.
     pub at_start: Option<usize>,
+    /// Who carries SCTP, in every process.
+    pub transport: Transport,
     /// Addresses of each process, each on a network of its own; 0 counts as 1.
     pub paths: usize,
     /// A relay stands between all processes: it can cut paths, and adds `round_trip_ms`.
@@ -140,6 +143,12 @@ impl Lab {
     #[must_use]
     pub fn gateway_ip(&self) -> IpAddr {
         self.net.first(Host::Gateway)
+    }
+
+    /// Who carries SCTP, in every process.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.plan.transport
     }
 
     /// The UDP addresses from which a traffic source connects.

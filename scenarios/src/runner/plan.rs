@@ -43,6 +43,7 @@ pub(super) fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
         out: out.to_owned(),
         controllers: controllers.count,
         at_start: controllers.at_start,
+        transport: scenario.lab_transport(),
         paths: scenario.paths,
         relayed: scenario.needs_relay(),
         round_trip_ms: controllers.round_trip_ms.clone(),

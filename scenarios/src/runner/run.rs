@@ -299,6 +299,7 @@ fn introduce(scenario: &Scenario, processes: &[ProcessEntry], stream: Stream) {
 fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, RunError> {
     network::start(TrafficConfig {
         udp: lab.network(),
+        transport: lab.transport(),
         gateway: lab.gateway(),
         routing_context: NETWORK_ROUTING_CONTEXT,
         network_pcs: network_pcs(scenario.load.groups),

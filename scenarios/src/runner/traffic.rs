@@ -3,6 +3,7 @@
 use super::RunError;
 use crate::interrupt::Interrupt;
 use crate::scenario::Load;
+use sctp::Transport;
 use sctp::driver::DriverConfig;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 pub struct TrafficConfig {
     /// Own UDP addresses (own loopback addresses, port 9899).
     pub udp: DriverConfig,
+    /// Who carries SCTP.
+    pub transport: Transport,
     /// The gateway's UDP addresses; its M3UA network side listens at SCTP port 2905 there.
     pub gateway: Vec<SocketAddr>,
     /// Routing context to send in ASPAC and DATA; the same value is in the gateway's configuration.

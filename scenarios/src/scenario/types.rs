@@ -3,6 +3,7 @@
 use super::{Fault, FaultKind, Load};
 use crate::runner::address::PATHS_MAX;
 use schemars::JsonSchema;
+use sctp::Transport;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::Table;
@@ -32,6 +33,10 @@ pub struct Scenario {
     /// Seed of the load; `--seed` overrides it.
     #[serde(default = "seed_default")]
     pub seed: u64,
+    /// Who carries SCTP, in every process: "udp" (RFC 6951), "raw" (IP protocol 132), "kernel", "auto" (the best this machine has);
+    /// `--transport` overrides it. Round trips and faults of a path need udp.
+    #[serde(default)]
+    pub transport: Transport,
     /// Addresses of each process, each on a network of its own, 1 or 2: SCTP associations have so many paths.
     #[serde(default = "paths_default")]
     #[schemars(range(min = 1, max = PATHS_MAX), example = 2)]
@@ -87,6 +92,24 @@ impl Scenario {
     pub fn needs_relay(&self) -> bool {
         let cut = |fault: &Fault| matches!(fault.kind, FaultKind::CutPath | FaultKind::RestorePath);
         !self.controllers.round_trip_ms.is_empty() || self.faults.iter().any(cut)
+    }
+
+    /// Why it cannot run over the transport that it is to run over, if so.
+    #[must_use]
+    pub fn impossible(&self) -> Option<String> {
+        match self.transport {
+            Transport::Raw | Transport::Kernel if self.needs_relay() => Some(format!(
+                "its relay (round trips, faults of a path) is one of UDP datagrams, not for transport {}",
+                self.transport.name()
+            )),
+            Transport::Auto | Transport::Udp | Transport::Raw | Transport::Kernel => None,
+        }
+    }
+
+    /// What its processes are told: with a relay the best there is, is UDP.
+    #[must_use]
+    pub fn lab_transport(&self) -> Transport {
+        if self.needs_relay() { Transport::Udp } else { self.transport }
     }
 }
 
