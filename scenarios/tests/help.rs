@@ -55,6 +55,17 @@ fn a_dry_run_starts_and_writes_nothing() {
 }
 
 #[test]
+fn what_needs_udp_is_skipped_over_another_transport() {
+    let output = sigpool(&["run", "path-cut", "--transport", "kernel"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(77), "{text}");
+    assert!(text.starts_with("SKIP path-cut: ") && text.contains("transport kernel"), "{text}");
+    let text = stdout(&["run", "path-cut", "--transport", "raw", "--dry-run"]);
+    assert!(text.contains("transport   raw; it will be skipped"), "{text}");
+    assert_eq!(fails(&["run", "failover", "--transport", "tcp"]).0, Some(2));
+}
+
+#[test]
 fn files_that_are_not_there_or_may_not_be_read() {
     for arguments in [
         &["run", "/nowhere/x.toml"][..],
