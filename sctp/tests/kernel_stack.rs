@@ -1,6 +1,7 @@
 //! The bookkeeping of the kernel's associations, with a scripted kernel in place of the sockets.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "the scripted kernel knows the operations it answers")]
 
 use bytes::Bytes;
 use sctp::kernel::{KernelId, KernelStack, Notice, Operation, PathChange, PathStatus, Started};
