@@ -1,13 +1,13 @@
 //! Our side of the interoperation list (`scenarios/interop`): an SCTP endpoint that does what it is told on standard input and says on
 //! standard output what happened. It knows nothing of M3UA. The other stacks have programs with the same commands
-//! (`scenarios/interop/README.md`): `cargo run --release -p sctp --features driver --example peer -- ADDRESS[,ADDRESS] [UDP-PORT] [SETTINGS]`,
+//! (`scenarios/interop/README.md`): `cargo run --release -p sctp --features driver --example peer -- ADDRESS[,ADDRESS] [UDP-PORT] [SETTINGS [udp|raw|kernel]]`,
 //! settings in JSON as in [`Config`], for example `{"heartbeat_interval_ms":100}`. With `CAPTURE=FOLDER` it writes a pcapng there.
 
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use bytes::Bytes;
 use sctp::driver::{DriverConfig, Node, Sockets, Tap, run};
-use sctp::{AssocId, Associations, Config, Connect, Event, Input, Output, SendOptions};
+use sctp::{AssocId, Associations, Config, Connect, Event, Input, Output, SendOptions, Transport};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::File;
@@ -264,15 +264,21 @@ impl Node for Peer {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let addresses = words.first().ok_or("usage: peer ADDRESS[,ADDRESS] [UDP-PORT] [SETTINGS]")?;
+    let addresses = words.first().ok_or("usage: peer ADDRESS[,ADDRESS] [UDP-PORT] [SETTINGS [TRANSPORT]]")?;
     let addresses = addresses.split(',').map(str::parse).collect::<Result<Vec<IpAddr>, _>>()?;
     let udp_port = words.get(1).map_or(Ok(9899), |port| port.parse())?;
     let config: Config = words.get(2).map_or(Ok(Config::default()), |text| serde_json::from_str(text))?;
+    let transport = match words.get(3).map(String::as_str) {
+        None | Some("udp") => Transport::Udp,
+        Some("raw") => Transport::Raw,
+        Some("kernel") => Transport::Kernel,
+        Some(other) => return Err(format!("no such transport: {other}").into()),
+    };
     let mut seed = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut seed)?;
 
     let driver = DriverConfig { addresses: addresses.clone(), port: udp_port, ..DriverConfig::default() };
-    let sockets = Sockets::bind(&driver)?;
+    let sockets = Sockets::open(transport, &driver)?;
     let tap = match std::env::var("CAPTURE") {
         Ok(folder) => {
             let path = Path::new(&folder).join(format!("peer-{}.pcapng", std::process::id()));
