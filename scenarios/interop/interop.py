@@ -329,10 +329,10 @@ def restart(lab, we_connect, ours):
 
 
 def silence(lab, sending):
-    config = {"heartbeat_interval_ms": 100, "supervision_ms": 300}
+    config = {"heartbeat_interval_ms": 100, "supervision_ms": 250}
     took = []
     # On a busy machine the cut itself, or our process, is late; three times it is not.
-    while not took or (took[-1] > 0.5 and len(took) < 3):
+    while not took or (took[-1] > 0.6 and len(took) < 3):
         lab.end()
         us, them = lab.pair(True, config=config)
         exchange(us, them, 64, 200)
@@ -344,8 +344,8 @@ def silence(lab, sending):
         lab.silence(them)
         us.closed("Silent")
         took.append(us.at - begin)
-    text = "after " + ", ".join(f"{seconds * 1000:.0f}" for seconds in took) + " ms (heartbeats every 100 ms, supervision 300 ms)"
-    if took[-1] > 0.5:
+    text = "after " + ", ".join(f"{seconds * 1000:.0f}" for seconds in took) + " ms (heartbeats every 100 ms, supervision 250 ms)"
+    if took[-1] > 0.6:
         raise Failed(text)
     return text
 
