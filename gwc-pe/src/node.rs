@@ -213,7 +213,8 @@ impl Node {
                 // A group has the same stream in both directions, else echoes would overtake what they confirm.
                 self.gateway_up(now, assoc, local_port, outbound_streams.min(inbound_streams), &peer);
             }
-            Event::Up { assoc, incoming: false, .. } => {
+            // Ours, to a name server.
+            Event::Up { assoc, .. } => {
                 if let Some(Role::Server(conn)) = self.roles.get(&assoc) {
                     self.pe.handle_connected(now, *conn);
                 }
