@@ -11,6 +11,7 @@ mod names;
 mod overload;
 mod paths;
 mod peer;
+mod selection;
 mod user;
 mod world;
 
@@ -65,17 +66,11 @@ impl Lab {
         config.call.acm_delay_ms = 4;
         config.call.answer_delay_ms = 9;
         change(&mut config);
+        let local = config.udp.addresses.clone();
         let seed = self.world.seed();
         let sink = enrp::daemon::RecordSink::Memory(Vec::new());
-        let node = gwc_pe::node::Node::new(
-            config,
-            seed,
-            self.world.clock,
-            self.world.now,
-            vec![ip(number)],
-            BackendKind::Udp,
-            sink,
-        );
+        let node =
+            gwc_pe::node::Node::new(config, seed, self.world.clock, self.world.now, local, BackendKind::Udp, sink);
         self.world.add(ip(number), Machine::Controller(Box::new(node)));
     }
 
