@@ -17,6 +17,7 @@ mod node;
 mod pool;
 mod record;
 mod route;
+mod wire;
 
 pub use config::Config;
 pub use node::{Birth, Node};

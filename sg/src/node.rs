@@ -5,21 +5,19 @@ use crate::config::{self, Config};
 use crate::msu::Msu;
 use crate::names::Names;
 use crate::network::{Inbound, NetCx, Network};
-use crate::pool::{Cx, How, Pool, Settings, Transport};
+use crate::pool::{Cx, Pool, Settings};
 use crate::record::{Direction, Discard, Recorder};
 use crate::route::Routes;
+use crate::wire::Wire;
 use asap::wire::ASAP_PORT;
 use bytes::Bytes;
 use enrp::daemon::{DaemonCommand, RecordSink};
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
 use rustc_hash::FxHashMap;
-use sctp::{
-    AssocId, Associations, BackendKind, ClockAnchor, CloseReason, Connect, Event, Input, Output, SendError,
-    SendOptions, Undelivered, ppid,
-};
+use sctp::{AssocId, BackendKind, ClockAnchor, CloseReason, Event, Input, Output, Undelivered, ppid};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Whose business an association is.
@@ -44,33 +42,6 @@ impl Role {
             Self::Client => "client",
             Self::NameServer => "name-server",
         }
-    }
-}
-
-/// The associations.
-#[derive(Debug)]
-pub(crate) struct Wire {
-    pub(crate) stack: Box<dyn Associations>,
-    udp_port: u16,
-}
-
-impl Transport for Wire {
-    fn connect(&mut self, now: Instant, addresses: &[IpAddr], port: u16) -> Option<AssocId> {
-        let peer = addresses.iter().map(|ip| SocketAddr::new(*ip, self.udp_port)).collect();
-        self.stack.connect(now, Connect { peer, peer_port: port, local_port: None }).ok()
-    }
-    fn send(&mut self, now: Instant, assoc: AssocId, how: How, payload: Bytes) -> Result<(), SendError> {
-        let How { stream, ppid, unordered } = how;
-        self.stack.send(now, assoc, SendOptions { stream, ppid, unordered, context: 0 }, payload)
-    }
-    fn abort(&mut self, now: Instant, assoc: AssocId) {
-        self.stack.abort(now, assoc, b"given up");
-    }
-    fn shutdown(&mut self, now: Instant, assoc: AssocId) {
-        self.stack.shutdown(now, assoc);
-    }
-    fn rtt(&self, assoc: AssocId) -> Option<Duration> {
-        self.stack.rtt(assoc)
     }
 }
 
