@@ -213,7 +213,8 @@ pub(crate) fn put_address(value: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// The Supported Address Types parameter of an INIT: the families we have addresses of; nothing when we have no address yet.
+/// The Supported Address Types parameter of an INIT: the families we have addresses of; nothing when we have no address yet. It comes
+/// last, because its padding is that of the chunk, which the chunk's length does not count (section 3.2).
 pub(crate) fn put_address_types(value: &mut Vec<u8>, local: &[IpAddr]) {
     let families = Families::of(local.iter().copied());
     let types: Vec<u8> = [(families.v4, param::IPV4), (families.v6, param::IPV6)]
@@ -222,13 +223,27 @@ pub(crate) fn put_address_types(value: &mut Vec<u8>, local: &[IpAddr]) {
         .flat_map(|(_, kind)| kind.to_be_bytes())
         .collect();
     if !types.is_empty() {
+        let end = value.len() + TLV + types.len();
         put_param(value, param::SUPPORTED_ADDRESS_TYPES, &[&types]);
+        value.truncate(end);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_parameter_is_not_padded() {
+        for (local, bytes) in [("10.0.0.1", 6), ("::1", 6)] {
+            let mut value = Vec::new();
+            put_address_types(&mut value, &[local.parse().unwrap()]);
+            assert_eq!(value.len(), bytes, "{local}");
+        }
+        let mut value = Vec::new();
+        put_address_types(&mut value, &["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()]);
+        assert_eq!(value, [0, 12, 0, 8, 0, 5, 0, 6]);
+    }
 
     /// The INIT of the pion/webrtc test suite: Forward-TSN, Supported Extensions, AUTH parameters.
     #[test]

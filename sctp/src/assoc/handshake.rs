@@ -41,11 +41,11 @@ impl Assoc {
         );
         let path = attempt as usize % self.paths.len().max(1);
         let Some(to) = self.paths.get(path).map(|p| p.to.ip()) else { return };
-        put_address_types(&mut value, ctx.local);
         put_addresses(&mut value, ctx.local, &ctx.config.advertise, to, Families::ALL);
         if let Some(stale_ms) = self.stale_ms {
             put_param(&mut value, param::COOKIE_PRESERVATIVE, &[&stale_ms.to_be_bytes()]);
         }
+        put_address_types(&mut value, ctx.local);
         let chunk = wire::chunk(kind::INIT, 0, &[&value]);
         // Karn's rule: no measurement from a repeated INIT.
         self.sent_at = (attempt == 0).then_some(ctx.now);
