@@ -73,12 +73,11 @@ impl Assoc {
         let mut any = advanced;
         for (i, gain) in gains.iter().enumerate().take(self.paths.len()) {
             self.paths[i].gained(gain, advanced, sack.cumulative, ctx.config, ctx.now);
-            if gain.bytes > 0 {
-                any = true;
+            any |= gain.bytes > 0;
+            // What went over two paths says nothing of either (RFC 9260 section 8.2, RFC 7829 section 3.2, 9 and 10), and does not
+            // stand for a heartbeat: tail probes that go over a dead alternate would keep it active for ever.
+            if gain.proves {
                 self.paths[i].answered_at = Some(ctx.now);
-            }
-            // RFC 7829 section 3.2, 9 and 10: what went over two paths says nothing for a path that failed.
-            if gain.proves || (gain.bytes > 0 && self.paths[i].state == PathState::Active) {
                 self.path_answered(ctx, i);
             }
         }

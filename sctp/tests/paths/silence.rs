@@ -2,7 +2,7 @@
 
 use crate::cuts::failover;
 use crate::lab::{A, B, Lab};
-use sctp::{CloseReason, Config};
+use sctp::{CloseReason, Config, PathState};
 use std::time::Duration;
 
 fn silent_after(lab: &mut Lab, host: usize, limit_ms: u64) -> Duration {
@@ -70,4 +70,28 @@ fn by_the_counters_alone_a_dead_idle_path_never_ends_the_association() {
     // With the other one cut too it ends.
     lab.cut(0, &[A, B]);
     assert!(silent_after(&mut lab, A, 60_000) > Duration::from_secs(1));
+}
+
+#[test]
+fn a_dead_alternate_is_noticed_though_tail_probes_go_over_it() {
+    let mut lab = Lab::new(&[0, 1], &Config { heartbeat_interval_ms: 500, ..Config::default() });
+    let (a, _) = lab.up(&[0, 1]);
+    for number in 0..10 {
+        lab.send(A, a, number);
+        lab.run(20);
+    }
+    lab.cut(1, &[A, B]);
+    for round in 0..50 {
+        // The acknowledgement is lost, so the tail probe goes over the alternate, where it is lost too. The next one covers both.
+        lab.cut(0, &[B]);
+        lab.send(A, a, 10 + 2 * round);
+        lab.run(10);
+        lab.restore(0);
+        lab.run(20);
+        lab.send(A, a, 11 + 2 * round);
+        lab.run(70);
+    }
+    assert!(lab.stacks[A].counters().tail_probes >= 40, "{}", lab.stacks[A].counters().tail_probes);
+    assert_eq!(lab.state(A, a, 0), PathState::Active);
+    assert_ne!(lab.state(A, a, 1), PathState::Active, "nothing ever came back over it");
 }
