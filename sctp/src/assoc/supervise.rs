@@ -144,11 +144,18 @@ impl Assoc {
         }
     }
 
-    /// A heartbeat at once, unless one is under way.
+    /// A heartbeat at once, unless one is under way; the next one in an RTO.
     pub(super) fn ask_path(&mut self, ctx: &mut Ctx<'_>, path: usize) {
-        if self.state.sends_data() && self.paths[path].heartbeat_sent.is_none() {
+        if !self.state.sends_data() {
+            return;
+        }
+        let by = ctx.now + self.paths[path].rto;
+        if self.paths[path].heartbeat_sent.is_none() {
             self.send_heartbeat(ctx, path);
-            self.paths[path].heartbeat_at = ctx.now + self.paths[path].rto;
+            self.paths[path].heartbeat_at = by;
+        } else {
+            // Supervision sent it, out of turn: its answer may be awaited until the next HB.interval only.
+            self.paths[path].heartbeat_at = self.paths[path].heartbeat_at.min(by);
         }
     }
 

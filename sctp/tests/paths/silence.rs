@@ -95,3 +95,30 @@ fn a_dead_alternate_is_noticed_though_tail_probes_go_over_it() {
     assert_eq!(lab.state(A, a, 0), PathState::Active);
     assert_ne!(lab.state(A, a, 1), PathState::Active, "nothing ever came back over it");
 }
+
+#[test]
+fn a_path_that_fails_while_supervision_asks_it_is_asked_again_soon() {
+    // T3-rtx is later than the heartbeats of supervision, and those are lost. The next one by HB.interval would be in 30 s.
+    let config = Config {
+        tail_probe_ms: 0,
+        rto_min_ms: 300,
+        supervision_ms: 400,
+        heartbeat_interval_ms: 30_000,
+        ..Config::default()
+    };
+    let mut lab = Lab::new(&[0, 1], &config);
+    let (a, _) = lab.up(&[0, 1]);
+    for number in 0..10 {
+        lab.send(A, a, number);
+        lab.run(20);
+    }
+    lab.cut(0, &[A, B]);
+    lab.send(A, a, 10);
+    assert!(lab.run_until(2_000, |lab| lab.state(A, a, 0) != PathState::Active));
+    lab.run(200);
+    lab.restore(0);
+    assert!(
+        lab.run_until(2_000, |lab| lab.state(A, a, 0) == PathState::Active),
+        "RFC 7829 section 3.2, 6: once an RTO"
+    );
+}
