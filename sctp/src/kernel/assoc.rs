@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 /// Messages of one association in the kernel that are not known to be acknowledged; the rest waits here. No association can then
 /// take all the room of a socket that it shares with others.
-const GIVEN_MAX: usize = 1_024;
+const GIVEN_MAX: usize = 4_096;
 /// The same in bytes.
-const GIVEN_BYTES_MAX: usize = 1 << 20;
+const GIVEN_BYTES_MAX: usize = 4 << 20;
 
 /// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +122,8 @@ pub(super) struct Assoc {
     /// It is in the stack's list of those with something to do.
     pub(super) dirty: bool,
     shutdown_asked: bool,
+    /// The kernel was asked to tell when nothing is outstanding, and has not.
+    dry_asked: bool,
     /// When to look at it.
     pub(super) at: Option<Instant>,
     pub(super) paths_asked: Option<Instant>,
@@ -147,6 +149,7 @@ impl Assoc {
             partial: Vec::new(),
             dirty: false,
             shutdown_asked: false,
+            dry_asked: false,
             at: None,
             paths_asked: None,
             heard: Heard::default(),
@@ -185,6 +188,14 @@ impl Assoc {
     pub(super) fn push(&mut self, options: SendOptions, payload: Bytes) {
         self.waiting_bytes += payload.len();
         self.waiting.push_back(Message { options, payload });
+    }
+
+    /// Asks the kernel to tell when nothing is outstanding, once. `now`: also when there is room for many more.
+    pub(super) fn ask_dry(&mut self, now: bool) -> Option<Operation> {
+        let many = self.given.len() >= GIVEN_MAX / 2 || self.given_bytes >= GIVEN_BYTES_MAX / 2;
+        let wanted = !self.dry_asked && !self.given.is_empty() && (now || many);
+        self.dry_asked |= wanted;
+        self.kernel.filter(|_| wanted).map(|kernel| Operation::AskDry { kernel })
     }
 
     pub(super) fn has_waiting(&self) -> bool {
@@ -249,6 +260,7 @@ impl Assoc {
     /// Everything handed over before the socket was last seen empty is acknowledged: the kernel said so after that. Returns how many
     /// messages that were, and whether others remain of which nothing is known.
     pub(super) fn dry(&mut self, epoch: u64) -> (u64, bool) {
+        self.dry_asked = false;
         let known = self.given.iter().take_while(|g| g.epoch < epoch && !g.failed).count();
         for given in self.given.drain(..known) {
             self.given_bytes -= given.message.payload.len();

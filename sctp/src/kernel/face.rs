@@ -30,10 +30,9 @@ impl Associations for KernelStack {
                 assoc.paths.push(KernelPath::new(*address, true, now));
             }
         }
-        let udp_port = peer.first().map_or(self.udp_port, SocketAddr::port);
         let peer = assoc.paths.iter().map(|p| p.address.ip()).collect();
         let id = self.insert(assoc);
-        self.operations.push_back(Operation::Connect { assoc: id, peer, peer_port, local_port, udp_port });
+        self.operations.push_back(Operation::Connect { assoc: id, peer, peer_port, local_port });
         Ok(id)
     }
 

@@ -1,12 +1,12 @@
 //! Associations of the kernel's SCTP (RFC 6458), as pure bookkeeping: [`KernelStack`] turns what a program wants into
 //! [`Operation`]s and what the kernel says, as [`Notice`]s, into events. The sockets are in `driver::kernel`.
 //!
-//! Inside: `stack` has all associations and the rules that go over one socket, `face` is what a program
-//! sees of it; `assoc` is the bookkeeping of one: messages that
-//! wait for room, messages the kernel has, paths, supervision; `settings` are [`Config`](crate::Config) in the kernel's numbers.
+//! Inside: `stack` has all associations and the rules that go over one socket, `face` is what a program sees of it; `assoc` is the
+//! bookkeeping of one: messages that wait for room, messages the kernel has, paths, supervision; `settings` are
+//! [`Config`](crate::Config) in the kernel's numbers.
 //!
 //! What differs from our own [`Stack`](crate::Stack), because the kernel does not tell it: acknowledgements are known when nothing
-//! is outstanding any more ("sender dry"), so [`Associations::outstanding`](crate::Associations::outstanding) counts a message until
+//! is outstanding any more ("sender dry", asked for now and then), so [`Associations::outstanding`](crate::Associations::outstanding) counts a message until
 //! then; an ABORT without a cause cannot be told from silence and is `Silent`, one during the handshake is `ConnectFailed`; what waits
 //! in our own queue when the *peer* begins a shutdown comes back undelivered.
 
@@ -238,8 +238,6 @@ pub enum Operation {
         peer_port: u16,
         /// Our SCTP port; `None` takes a free one.
         local_port: Option<u16>,
-        /// The peer's UDP encapsulation port, where encapsulation is on.
-        udp_port: u16,
     },
     /// Hands a message over; [`Notice::NotTaken`] when the kernel does not take it.
     Send {

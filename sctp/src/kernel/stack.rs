@@ -28,7 +28,8 @@ struct SocketState {
     full: bool,
     /// Associations that have something to send and wait for room.
     waiting: Vec<AssocId>,
-    /// Associations of which "dry" said too little: messages were handed over since the socket was last empty.
+    /// Associations of which "dry" said too little: messages were handed over since the socket was last empty. Asked again when they
+    /// are many.
     unsure: Vec<AssocId>,
     /// Associations that are over; the messages that were not acknowledged are being told.
     ended: Vec<AssocId>,
@@ -308,9 +309,8 @@ impl KernelStack {
         let Some(state) = self.sockets.get_mut(&socket) else { return };
         state.epoch += 1;
         for id in std::mem::take(&mut state.unsure) {
-            if let Some(kernel) = self.assocs.get(&id).filter(|a| is_open(&a.phase)).and_then(|a| a.kernel) {
-                self.operations.push_back(Operation::AskDry { kernel });
-            }
+            let many = self.assocs.get_mut(&id).filter(|a| is_open(&a.phase)).and_then(|a| a.ask_dry(false));
+            self.operations.extend(many);
         }
         for id in std::mem::take(&mut state.ended) {
             if let Some(Phase::Ended(reason)) = self.assocs.get(&id).map(|a| a.phase.clone()) {
@@ -351,6 +351,7 @@ impl KernelStack {
     pub(super) fn ask(&mut self, now: Instant, id: AssocId) {
         let Some(assoc) = self.assocs.get_mut(&id) else { return };
         let Some(kernel) = assoc.kernel else { return };
+        self.operations.extend(assoc.ask_dry(true));
         let due = assoc.paths_asked.is_none_or(|at| now.saturating_duration_since(at) >= PATHS_EVERY);
         let mut paths = Vec::new();
         if due {
@@ -417,6 +418,7 @@ impl KernelStack {
             }
             let id = *self.dirty.front()?;
             if let Some(operation) = self.next_of(id) {
+                self.operations.extend(self.assocs.get_mut(&id).and_then(|a| a.ask_dry(false)));
                 return Some(operation);
             }
             self.dirty.pop_front();

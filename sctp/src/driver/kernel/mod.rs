@@ -19,14 +19,12 @@ use bytes::Bytes;
 use nix::errno::Errno;
 use notification::{Change, Notification};
 use rustc_hash::FxHashMap;
-use socket::{Received, Socket};
+use socket::{BATCH, Batch, Outgoing, Received, Socket};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes taken by one call; longer messages come in pieces.
-const BUFFER_BYTES: usize = 1 << 16;
 /// Failing calls after which a socket has to wait for the next round.
 const FAILURES_MAX: usize = 8;
 /// `snd_flags`, `rcv_flags` (RFC 6458 section 5.3.4).
@@ -55,7 +53,11 @@ pub(super) struct KernelSockets {
     counters: Arc<DriverCounters>,
     sockets: FxHashMap<u64, Opened>,
     next: u64,
-    buffer: Vec<u8>,
+    batch: Batch,
+    /// Messages of this association that go to the kernel together, and their contexts.
+    gathered: Option<KernelId>,
+    outgoing: Vec<Outgoing>,
+    contexts: Vec<u32>,
 }
 
 impl KernelSockets {
@@ -68,7 +70,10 @@ impl KernelSockets {
             counters: Arc::clone(counters),
             sockets: FxHashMap::default(),
             next: 0,
-            buffer: vec![0; BUFFER_BYTES],
+            batch: Batch::new(),
+            gathered: None,
+            outgoing: Vec::new(),
+            contexts: Vec::new(),
         };
         sockets.probe()?;
         if !config.capture.as_os_str().is_empty() {
@@ -96,7 +101,7 @@ impl KernelSockets {
         let number = match self.of_port(port) {
             Some(number) => number,
             None => {
-                let (socket, port) = self.open(port, None).map_err(|e| self.explain("listen on", port, &e))?;
+                let (socket, port) = self.open(port).map_err(|e| self.explain("listen on", port, &e))?;
                 self.insert(Opened { socket, port, single: false, over: false }, poller)?
             }
         };
@@ -114,11 +119,11 @@ impl KernelSockets {
         }
     }
 
-    fn connect(&mut self, to: &[u8], local_port: Option<u16>, udp: u16, poller: &Poller) -> io::Result<KernelId> {
+    fn connect(&mut self, to: &[u8], local_port: Option<u16>, poller: &Poller) -> io::Result<KernelId> {
         let number = match local_port.and_then(|port| self.of_port(port)) {
             Some(number) => number,
             None => {
-                let (socket, port) = self.open(local_port.unwrap_or(0), Some(udp))?;
+                let (socket, port) = self.open(local_port.unwrap_or(0))?;
                 self.insert(Opened { socket, port, single: true, over: false }, poller)?
             }
         };
@@ -136,28 +141,41 @@ impl KernelSockets {
 
     /// Does what is asked for. True when the node was told something.
     fn operate(&mut self, operation: Operation, now: Instant, round: &mut Round<'_>) -> io::Result<bool> {
+        if let Operation::Send { kernel, context, stream, ppid, unordered, more, payload } = operation {
+            let mut told = false;
+            if self.gathered.is_some_and(|gathered| gathered != kernel) {
+                told = self.send_gathered(false, now, round)?;
+            }
+            let flags = if unordered { UNORDERED } else { 0 } | if more { 0 } else { SACK_IMMEDIATELY };
+            self.gathered = Some(kernel);
+            self.outgoing
+                .push(Outgoing { payload, info: options::send_info(stream, flags, ppid, context, kernel.assoc) });
+            self.contexts.push(context);
+            if !more || self.outgoing.len() == BATCH {
+                told |= self.send_gathered(more, now, round)?;
+            }
+            return Ok(told);
+        }
+        let before = self.send_gathered(false, now, round)?;
         let told = match operation {
             Operation::Configure { settings } => {
                 self.settings = settings;
                 None
             }
-            Operation::Listen { port } => return self.listen(port, round.poller).map(|()| false),
-            Operation::StopListening { port } => return self.stop_listening(port).map(|()| false),
-            Operation::Connect { assoc, peer, peer_port, local_port, udp_port } => {
+            Operation::Listen { port } => return self.listen(port, round.poller).map(|()| before),
+            Operation::StopListening { port } => return self.stop_listening(port).map(|()| before),
+            Operation::Connect { assoc, peer, peer_port, local_port } => {
                 let to = options::addresses(peer.into_iter(), peer_port);
-                let result = self.connect(&to, local_port, udp_port, round.poller);
+                let result = self.connect(&to, local_port, round.poller);
                 Some(self.connected(assoc, result))
             }
-            Operation::Send { kernel, context, stream, ppid, unordered, more, payload } => {
-                let flags = if unordered { UNORDERED } else { 0 } | if more { 0 } else { SACK_IMMEDIATELY };
-                let info = options::send_info(stream, flags, ppid, context, kernel.assoc);
-                self.send_message(kernel, context, (&payload, &info, more), round.poller)?
-            }
+            // Above.
+            Operation::Send { .. } => None,
             Operation::Shutdown { kernel } => self.end(kernel, EOF, &Bytes::new()),
             Operation::Abort { kernel, reason } => self.end(kernel, ABORT, &reason),
             Operation::AskDry { kernel } => {
                 if let Some(opened) = self.sockets.get(&kernel.socket)
-                    && let Err(error) = options::ask_dry(&opened.socket, kernel.assoc)
+                    && let Err(error) = options::ask_dry(&opened.socket, kernel.assoc, true)
                 {
                     tracing::trace!("{kernel:?}: {error}");
                 }
@@ -165,11 +183,7 @@ impl KernelSockets {
             }
             Operation::AskStatus { kernel, paths, peer_port } => self.status(kernel, &paths, peer_port),
         };
-        let any = told.is_some();
-        if let Some(notice) = told {
-            round.node.input(now, Input::Kernel(notice));
-        }
-        Ok(any)
+        Ok(tell(told, now, round) || before)
     }
 
     fn connected(&self, assoc: AssocId, result: io::Result<KernelId>) -> Notice {
@@ -183,38 +197,52 @@ impl KernelSockets {
         }
     }
 
-    fn send_message(
-        &self,
-        kernel: KernelId,
-        context: u32,
-        (payload, info, more): (&Bytes, &[u8; socket::SNDINFO_BYTES], bool),
-        poller: &Poller,
-    ) -> io::Result<Option<Notice>> {
-        let Some(opened) = self.sockets.get(&kernel.socket) else {
-            return Ok(Some(Notice::NotTaken { kernel, context, full: false }));
-        };
-        let result = opened.socket.send(payload, info, more);
-        self.counters.send_calls.add(1);
-        let Err(error) = result else {
-            self.counters.count_out(1, payload.len());
-            return Ok(None);
-        };
-        let full = error.kind() == io::ErrorKind::WouldBlock;
-        if full {
-            self.counters.send_blocked.add(1);
-            poller.want_writable(key(kernel.socket), &opened.socket, true)?;
-        } else {
-            self.counters.send_errors.add(1);
-            tracing::debug!("{kernel:?}: send: {error}");
+    /// Hands over what was gathered. True when the node was told something.
+    fn send_gathered(&mut self, more: bool, now: Instant, round: &mut Round<'_>) -> io::Result<bool> {
+        let Some(kernel) = self.gathered.take() else { return Ok(false) };
+        let told = self.send_messages(kernel, more, round.poller)?;
+        Ok(tell(told, now, round))
+    }
+
+    /// What is not taken is told, with all that follows it.
+    fn send_messages(&mut self, kernel: KernelId, more: bool, poller: &Poller) -> io::Result<Option<Notice>> {
+        let (outgoing, contexts) = (std::mem::take(&mut self.outgoing), std::mem::take(&mut self.contexts));
+        let not_taken = |at: usize, full| Ok(Some(Notice::NotTaken { kernel, context: contexts[at], full }));
+        let Some(opened) = self.sockets.get(&kernel.socket) else { return not_taken(0, false) };
+        let mut taken = 0;
+        while taken < outgoing.len() {
+            // Only the last of them may make the kernel send.
+            let left = &outgoing[taken..];
+            let (part, follows) = if more || left.len() == 1 { (left, more) } else { (&left[..left.len() - 1], true) };
+            let result = opened.socket.send(part, follows);
+            self.counters.send_calls.add(1);
+            match result {
+                Ok(count) => {
+                    let bytes = part.iter().take(count).map(|m| m.payload.len()).sum();
+                    self.counters.count_out(count, bytes);
+                    taken += count;
+                }
+                Err(error) => {
+                    let full = error.kind() == io::ErrorKind::WouldBlock;
+                    if full {
+                        self.counters.send_blocked.add(1);
+                        poller.want_writable(key(kernel.socket), &opened.socket, true)?;
+                    } else {
+                        self.counters.send_errors.add(1);
+                        tracing::debug!("{kernel:?}: send: {error}");
+                    }
+                    return not_taken(taken, full);
+                }
+            }
         }
-        Ok(Some(Notice::NotTaken { kernel, context, full }))
+        Ok(None)
     }
 
     /// Shutdown or abort. An error means that it is over already, which the kernel tells by itself.
     fn end(&self, kernel: KernelId, flags: u16, reason: &Bytes) -> Option<Notice> {
         let opened = self.sockets.get(&kernel.socket)?;
-        let info = options::send_info(0, flags, 0, 0, kernel.assoc);
-        if let Err(error) = opened.socket.send(reason, &info, false) {
+        let message = Outgoing { payload: reason.clone(), info: options::send_info(0, flags, 0, 0, kernel.assoc) };
+        if let Err(error) = opened.socket.send(&[message], false) {
             tracing::debug!("{kernel:?}: end: {error}");
         }
         None
@@ -239,29 +267,29 @@ impl KernelSockets {
     /// Takes what a socket has. True when it is empty.
     fn receive_from(&mut self, number: u64, budget: &mut usize, node: &mut dyn Feed) -> bool {
         let mut failures = 0;
-        let mut buffer = std::mem::take(&mut self.buffer);
         let mut empty = false;
-        while *budget > 0 && failures < FAILURES_MAX {
+        while *budget > 0 && failures < FAILURES_MAX && !empty {
             let Some(opened) = self.sockets.get_mut(&number) else { break };
-            match opened.socket.receive(&mut buffer) {
-                Ok(received) => {
-                    *budget -= 1;
+            match opened.socket.receive(&mut self.batch) {
+                Ok(count) => {
+                    *budget = budget.saturating_sub(count);
                     self.counters.receive_calls.add(1);
-                    let notice = if received.notification {
-                        told(number, opened, &received, &buffer[..received.len])
-                    } else {
-                        self.counters.datagrams_in.add(1);
-                        self.counters.bytes_in.add(received.len);
-                        message(number, &received, &buffer[..received.len])
-                    };
-                    if let Some(notice) = notice {
-                        node.input(Instant::now(), Input::Kernel(notice));
+                    empty = count < BATCH;
+                    let now = Instant::now();
+                    for (received, bytes) in self.batch.received() {
+                        let notice = if received.notification {
+                            told(number, opened, received, bytes)
+                        } else {
+                            self.counters.datagrams_in.add(1);
+                            self.counters.bytes_in.add(received.len);
+                            message(number, received, bytes)
+                        };
+                        if let Some(notice) = notice {
+                            node.input(now, Input::Kernel(notice));
+                        }
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    empty = true;
-                    break;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => empty = true,
                 Err(error) => {
                     failures += 1;
                     self.counters.receive_errors.add(1);
@@ -269,7 +297,6 @@ impl KernelSockets {
                 }
             }
         }
-        self.buffer = buffer;
         if empty {
             self.emptied(number, node);
         }
@@ -326,11 +353,21 @@ impl Backend for KernelSockets {
                 Some(Output::Kernel(operation)) => told |= self.operate(operation, now, &mut round)?,
                 // Packets are of other backends' associations.
                 Some(Output::Packet(_)) => self.counters.unroutable.add(1),
-                None => return Ok(told),
+                None => return Ok(self.send_gathered(false, now, &mut round)? || told),
             }
         }
+        self.send_gathered(false, now, &mut round)?;
         Ok(true)
     }
+}
+
+/// Tells the node. True when there was something.
+fn tell(notice: Option<Notice>, now: Instant, round: &mut Round<'_>) -> bool {
+    let any = notice.is_some();
+    if let Some(notice) = notice {
+        round.node.input(now, Input::Kernel(notice));
+    }
+    any
 }
 
 /// The poller's key of a socket.
@@ -403,7 +440,12 @@ fn told(number: u64, opened: &mut Opened, received: &Received, bytes: &[u8]) -> 
         }
         Notification::Shutdown { assoc } => Notice::PeerShutdown { kernel: id(assoc) },
         Notification::PartialAborted { assoc } => Notice::PartialAborted { kernel: id(assoc) },
-        Notification::Dry { assoc } => Notice::Dry { kernel: id(assoc) },
+        Notification::Dry { assoc } => {
+            if let Err(error) = options::ask_dry(&opened.socket, assoc, false) {
+                tracing::trace!("{assoc}: {error}");
+            }
+            Notice::Dry { kernel: id(assoc) }
+        }
         Notification::SendFailed { assoc, context, bytes, sent } => {
             Notice::SendFailed { kernel: id(assoc), context, bytes, sent }
         }

@@ -24,7 +24,7 @@ impl KernelSockets {
             return Err(error(address, io::ErrorKind::InvalidInput.into()));
         }
         let socket = Socket::open(self.v6()).map_err(|source| error(address, source))?;
-        options::configure(&socket, self.v6(), &self.settings, None).map_err(|source| error(address, source))?;
+        options::configure(&socket, self.v6(), &self.settings).map_err(|source| error(address, source))?;
         for ip in &self.addresses {
             let alone = Socket::open(self.v6()).map_err(|source| error(address, source))?;
             options::bind(&alone, &[*ip], 0).map_err(|source| error(SocketAddr::new(*ip, 0), source))?;
@@ -32,10 +32,10 @@ impl KernelSockets {
         Ok(())
     }
 
-    /// A socket with all settings, bound to the own addresses, and its port. `_udp`: the peer's encapsulation port.
-    pub(super) fn open(&self, port: u16, _udp: Option<u16>) -> io::Result<(Socket, u16)> {
+    /// A socket with all settings, bound to the own addresses, and its port.
+    pub(super) fn open(&self, port: u16) -> io::Result<(Socket, u16)> {
         let socket = Socket::open(self.v6())?;
-        options::configure(&socket, self.v6(), &self.settings, None)?;
+        options::configure(&socket, self.v6(), &self.settings)?;
         // Past the system's limits only with CAP_NET_ADMIN.
         if setsockopt(&socket, sockopt::RcvBufForce, &self.config.receive_buffer_bytes).is_err() {
             setsockopt(&socket, sockopt::RcvBuf, &self.config.receive_buffer_bytes)?;

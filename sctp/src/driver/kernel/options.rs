@@ -26,16 +26,14 @@ mod option {
     pub(super) const GET_ASSOC_STATS: i32 = 112;
     pub(super) const EVENT: i32 = 127;
     pub(super) const EXPOSE_POTENTIALLY_FAILED_STATE: i32 = 131;
-    pub(super) const REMOTE_UDP_ENCAPS_PORT: i32 = 132;
 }
 
-/// The notifications asked for (RFC 6458 section 6.1): everything the bookkeeping needs.
-const EVENTS: [u16; 6] = [
+/// The notifications asked for (RFC 6458 section 6.1). "Sender dry" comes after each burst: it is asked for when it is wanted.
+const EVENTS: [u16; 5] = [
     super::notification::ASSOC_CHANGE,
     super::notification::PEER_ADDR_CHANGE,
     super::notification::SHUTDOWN,
     super::notification::PARTIAL_DELIVERY,
-    super::notification::SENDER_DRY,
     super::notification::SEND_FAILED,
 ];
 
@@ -115,8 +113,8 @@ pub(super) fn send_info(stream: u16, flags: u16, ppid: u32, context: u32, assoc:
     fields.0.try_into().expect("invariant: 16 bytes were written")
 }
 
-/// Sets everything that associations take over from their socket. `udp`: encapsulate toward this port.
-pub(super) fn configure(socket: &Socket, v6: bool, settings: &Settings, udp: Option<u16>) -> io::Result<()> {
+/// Sets everything that associations take over from their socket.
+pub(super) fn configure(socket: &Socket, v6: bool, settings: &Settings) -> io::Result<()> {
     for (option, value) in all(settings) {
         socket.set(super::socket::SOL_SCTP, option, &value)?;
     }
@@ -128,11 +126,6 @@ pub(super) fn configure(socket: &Socket, v6: bool, settings: &Settings, udp: Opt
     let expose = Fields::default().u32(0).u32(2).0;
     if let Err(error) = socket.set(super::socket::SOL_SCTP, option::EXPOSE_POTENTIALLY_FAILED_STATE, &expose) {
         tracing::debug!("SCTP_EXPOSE_POTENTIALLY_FAILED_STATE: {error}");
-    }
-    if let Some(port) = udp {
-        // No address: for all of them.
-        let value = Fields::default().zeros(8 + STORAGE_BYTES).u16(port.to_be()).zeros(6).0;
-        socket.set(super::socket::SOL_SCTP, option::REMOTE_UDP_ENCAPS_PORT, &value)?;
     }
     // A process that ends by whatever way takes its associations with it by ABORT: a SHUTDOWN would tell the peers that all is well.
     let linger = Fields::default().i32(1).i32(0).0;
@@ -190,7 +183,11 @@ fn peer_address_parameters(s: &Settings) -> Vec<u8> {
 
 /// `sctp_event`.
 fn subscribe(assoc: i32, event: u16) -> Vec<u8> {
-    Fields::default().i32(assoc).u16(event).u16(u16::from_ne_bytes([1, 0])).0
+    event_wanted(assoc, event, true)
+}
+
+fn event_wanted(assoc: i32, event: u16, wanted: bool) -> Vec<u8> {
+    Fields::default().i32(assoc).u16(event).u16(u16::from_ne_bytes([u8::from(wanted), 0])).0
 }
 
 /// Binds to these own addresses (RFC 6458 section 9.1) and tells the port; port 0 takes a free one.
@@ -207,9 +204,10 @@ pub(super) fn bind(socket: &Socket, ips: &[IpAddr], port: u16) -> io::Result<u16
     Ok(port)
 }
 
-/// Asks for a "sender dry" now, if the association has nothing unacknowledged: a new subscription tells at once.
-pub(super) fn ask_dry(socket: &Socket, assoc: i32) -> io::Result<()> {
-    socket.set(super::socket::SOL_SCTP, option::EVENT, &subscribe(assoc, super::notification::SENDER_DRY))
+/// Asks for a "sender dry" as soon as the association has nothing unacknowledged (a new subscription tells at once), or (`wanted`
+/// false) for no more of them.
+pub(super) fn ask_dry(socket: &Socket, assoc: i32, wanted: bool) -> io::Result<()> {
+    socket.set(super::socket::SOL_SCTP, option::EVENT, &event_wanted(assoc, super::notification::SENDER_DRY, wanted))
 }
 
 /// The peer's addresses with its SCTP port.

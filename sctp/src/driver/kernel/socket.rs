@@ -3,6 +3,7 @@
 //! What the options and control messages contain is bytes, made and read in `options` and `notification`: nothing here
 //! depends on what they mean, only on their length.
 
+use bytes::Bytes;
 use nix::libc;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockProtocol, SockType, listen, socket};
 use std::io;
@@ -23,6 +24,12 @@ const MSG_NOTIFICATION: libc::c_int = 0x8000;
 pub(super) const SNDINFO_BYTES: usize = 16;
 /// Bytes of an `sctp_rcvinfo`.
 pub(super) const RCVINFO_BYTES: usize = 28;
+/// A control message with an `sctp_sndinfo`: `cmsghdr` (length, level, type) and content.
+const SEND_CONTROL_BYTES: usize = size_of::<libc::cmsghdr>() + SNDINFO_BYTES;
+/// Messages sent or received by one call.
+pub(super) const BATCH: usize = 16;
+/// Bytes taken of one message; longer ones come in pieces.
+const BUFFER_BYTES: usize = 1 << 16;
 /// Room for control messages: 16 bytes of header, the RCVINFO, and what other options could add.
 const CONTROL_BYTES: usize = 128;
 /// Bytes of a `sockaddr_storage`.
@@ -44,7 +51,7 @@ struct ConnectAddresses {
     addrs: *const u8,
 }
 
-/// What one `recvmsg` brought.
+/// A message, piece of a message, or notification.
 #[derive(Debug)]
 pub(super) struct Received {
     /// Bytes in the buffer.
@@ -122,53 +129,115 @@ impl Socket {
         Ok(value.assoc_id)
     }
 
-    /// Hands the kernel a message for the association that `info` (an `sctp_sndinfo`) names. `more`: another one follows at once
-    /// (MSG_MORE), so that both can go in one packet. An error means that nothing was taken.
-    pub(super) fn send(&self, payload: &[u8], info: &[u8; SNDINFO_BYTES], more: bool) -> io::Result<()> {
-        let mut control = Control([0; CONTROL_BYTES]);
-        let header = libc::cmsghdr {
-            cmsg_len: size_of::<libc::cmsghdr>() + SNDINFO_BYTES,
-            cmsg_level: SOL_SCTP,
-            cmsg_type: SCTP_SNDINFO,
-        };
-        // SAFETY: `control` is aligned for a `cmsghdr` (8) and larger than one.
-        unsafe { control.0.as_mut_ptr().cast::<libc::cmsghdr>().write(header) };
-        let (start, end) = (size_of::<libc::cmsghdr>(), size_of::<libc::cmsghdr>() + SNDINFO_BYTES);
-        control.0[start..end].copy_from_slice(info);
-        let mut part = libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
-        // SAFETY: a `msghdr` is integers and pointers; all of them may be zero.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
-        (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), end);
+    /// Hands the kernel messages for associations that their `info` (an `sctp_sndinfo`) names, at most [`BATCH`]; how many it took.
+    /// `more`: another one follows at once (MSG_MORE), so that all can go in one packet. An error means that the first was not taken.
+    pub(super) fn send(&self, messages: &[Outgoing], more: bool) -> io::Result<usize> {
+        let mut controls: [Control; BATCH] = std::array::from_fn(|_| Control([0; CONTROL_BYTES]));
+        let mut parts = [NO_PART; BATCH];
+        // SAFETY: an `mmsghdr` is integers and pointers; all of them may be zero.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let count = messages.len().min(BATCH);
+        for (i, message) in messages.iter().take(count).enumerate() {
+            controls[i].0[..SEND_CONTROL_BYTES].copy_from_slice(&send_control(&message.info));
+            let payload: &[u8] = &message.payload;
+            parts[i] = libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+            let header = &mut headers[i].msg_hdr;
+            (header.msg_iov, header.msg_iovlen) = (&raw mut parts[i], 1);
+            (header.msg_control, header.msg_controllen) = (controls[i].0.as_mut_ptr().cast(), SEND_CONTROL_BYTES);
+        }
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
-        // SAFETY: the descriptor is open as long as `self`; `message` points to `part`, `control` and `payload`, which live to the end
-        // of this function and have the lengths told; the kernel only reads them.
-        let result = unsafe { libc::sendmsg(self.0.as_raw_fd(), &raw const message, flags) };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        // SAFETY: the descriptor is open as long as `self`; the first `count` of `headers` point to `parts`, `controls` and the
+        // payloads, which live to the end of this function, do not move, and have the lengths told; the kernel only reads them and
+        // writes the lengths into `headers`.
+        let result = unsafe { libc::sendmmsg(self.0.as_raw_fd(), headers.as_mut_ptr(), count as libc::c_uint, flags) };
+        usize::try_from(result).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Takes the next message, piece of a message, or notification. `WouldBlock` when there is none.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        let (mut control, mut name) = (Control([0; CONTROL_BYTES]), Name([0; NAME_BYTES]));
-        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-        // SAFETY: a `msghdr` is integers and pointers; all of them may be zero.
-        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
-        (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), CONTROL_BYTES);
-        (message.msg_name, message.msg_namelen) = (name.0.as_mut_ptr().cast(), NAME_BYTES as libc::socklen_t);
-        // SAFETY: the descriptor is open as long as `self`; `message` points to `part`, `control`, `name` and the mutably borrowed
-        // `buffer`, which live to the end of this function and have the lengths told; the kernel writes no further.
-        let result = unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
-        let len = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
-        let filled = message.msg_controllen.min(CONTROL_BYTES);
-        Ok(Received {
-            len: len.min(buffer.len()),
-            notification: message.msg_flags & MSG_NOTIFICATION != 0,
-            end: message.msg_flags & libc::MSG_EOR != 0,
-            name: name.0.first_chunk().copied().expect("invariant: a name has 128 bytes"),
-            info: receive_info(&control.0[..filled]),
-        })
+    /// Takes the next messages, pieces of messages, or notifications, as many as the batch has room for; how many. `WouldBlock` when
+    /// there is none.
+    pub(super) fn receive(&self, batch: &mut Batch) -> io::Result<usize> {
+        let mut parts = [NO_PART; BATCH];
+        // SAFETY: an `mmsghdr` is integers and pointers; all of them may be zero.
+        let mut headers: [libc::mmsghdr; BATCH] = unsafe { std::mem::zeroed() };
+        let buffers = batch.bytes.chunks_exact_mut(BUFFER_BYTES);
+        let room = buffers.zip(batch.controls.iter_mut()).zip(batch.names.iter_mut());
+        for (((buffer, control), name), (header, part)) in room.zip(headers.iter_mut().zip(parts.iter_mut())) {
+            *part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+            let header = &mut header.msg_hdr;
+            (header.msg_iov, header.msg_iovlen) = (part, 1);
+            (header.msg_control, header.msg_controllen) = (control.0.as_mut_ptr().cast(), CONTROL_BYTES);
+            (header.msg_name, header.msg_namelen) = (name.0.as_mut_ptr().cast(), NAME_BYTES as libc::socklen_t);
+        }
+        let (fd, flags) = (self.0.as_raw_fd(), libc::MSG_DONTWAIT);
+        // SAFETY: the descriptor is open as long as `self`; the `BATCH` headers point to `parts` and to the buffers, control and name
+        // room of the mutably borrowed `batch`, which live to the end of this function, do not move, and have the lengths told; the
+        // kernel writes no further. There is no timeout.
+        let result =
+            unsafe { libc::recvmmsg(fd, headers.as_mut_ptr(), BATCH as libc::c_uint, flags, std::ptr::null_mut()) };
+        let count = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
+        batch.received.clear();
+        for (i, header) in headers.iter().take(count).enumerate() {
+            let filled = header.msg_hdr.msg_controllen.min(CONTROL_BYTES);
+            batch.received.push(Received {
+                len: (header.msg_len as usize).min(BUFFER_BYTES),
+                notification: header.msg_hdr.msg_flags & MSG_NOTIFICATION != 0,
+                end: header.msg_hdr.msg_flags & libc::MSG_EOR != 0,
+                name: batch.names[i].0.first_chunk().copied().expect("invariant: a name has 128 bytes"),
+                info: receive_info(&batch.controls[i].0[..filled]),
+            });
+        }
+        Ok(count)
     }
+}
+
+const NO_PART: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+
+/// A message to hand to the kernel.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) payload: Bytes,
+    /// An `sctp_sndinfo`.
+    pub(super) info: [u8; SNDINFO_BYTES],
+}
+
+/// Room for what one call receives, and what the last one did.
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    controls: Vec<Control>,
+    names: Vec<Name>,
+    received: Vec<Received>,
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: vec![0; BATCH * BUFFER_BYTES],
+            controls: (0..BATCH).map(|_| Control([0; CONTROL_BYTES])).collect(),
+            names: (0..BATCH).map(|_| Name([0; NAME_BYTES])).collect(),
+            received: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// What the last call brought, with its bytes.
+    pub(super) fn received(&self) -> impl Iterator<Item = (&Received, &[u8])> {
+        self.received.iter().zip(self.bytes.chunks_exact(BUFFER_BYTES)).map(|(r, bytes)| (r, &bytes[..r.len]))
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("received", &self.received).finish_non_exhaustive()
+    }
+}
+
+/// A control message (`cmsghdr` and content) with this `sctp_sndinfo`.
+fn send_control(info: &[u8; SNDINFO_BYTES]) -> [u8; SEND_CONTROL_BYTES] {
+    let mut control = [0; SEND_CONTROL_BYTES];
+    control[..8].copy_from_slice(&SEND_CONTROL_BYTES.to_ne_bytes());
+    control[8..12].copy_from_slice(&SOL_SCTP.to_ne_bytes());
+    control[12..16].copy_from_slice(&SCTP_SNDINFO.to_ne_bytes());
+    control[16..].copy_from_slice(info);
+    control
 }
 
 /// The `sctp_rcvinfo` among the control messages.
