@@ -45,6 +45,10 @@ impl Congestion {
     /// So much left the wire: it arrived, or is held lost.
     pub(crate) fn gone(&mut self, bytes: usize) {
         self.outstanding = self.outstanding.saturating_sub(bytes);
+        if self.outstanding == 0 {
+            // Section 7.2.2, last rule.
+            self.partial_acked = 0;
+        }
     }
 
     /// A SACK acknowledged `bytes` of this path for the first time, `full`: when it came, cwnd was used up. `advanced`: it moved the

@@ -57,6 +57,10 @@ impl Sent {
         self.chunk.len()
     }
 
+    pub(crate) fn tsn(&self) -> u32 {
+        wire::u32_at(&self.chunk, 4)
+    }
+
     /// TSN, stream, SSN as on the wire.
     pub(crate) fn fixed(&self) -> &[u8] {
         &self.chunk[4..12]

@@ -92,9 +92,7 @@ fn an_association_of_ours_has_the_primary_and_the_ports_that_were_asked_for() {
     let connect = Connect { peer: peer.clone(), peer_port: 7000, local_port: None };
     let assoc = world.stack.connect(world.now, connect).unwrap();
     let operations = world.operations();
-    let [Operation::Connect { assoc: asked, udp_port: 9900, local_port: None, .. }] = operations[..] else {
-        panic!("{operations:?}")
-    };
+    let [Operation::Connect { assoc: asked, local_port: None, .. }] = operations[..] else { panic!("{operations:?}") };
     assert_eq!((asked, world.stack.state(assoc)), (assoc, Some(AssocState::Connecting)));
     assert_eq!(world.send(assoc, 1, 10), Err(SendError::NotOpen));
     world.tell(Notice::Connecting { assoc, kernel: KERNEL });

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, clippy::print_stdout)] // A test that prints figures.
 mod common;
 
-use common::{A, B, Net, config};
+use common::{A, B, Fake, Net, chunk, chunks, config};
 use sctp::Event;
 use std::time::{Duration, Instant};
 
@@ -74,4 +74,32 @@ fn one_percent_of_loss_costs_less_than_30_ms_at_p99() {
 fn five_percent_of_loss_cost_less_than_200_ms_at_p99() {
     let [p50, p99, _] = figures(5);
     assert!(p50 < Duration::from_millis(15) && p99 < Duration::from_millis(200), "{p50:?} {p99:?}");
+}
+
+/// A peer that knows no I bit (RFC 7053) and waits 200 ms for more DATA before it acknowledges, as RFC 9260 lets it.
+#[test]
+fn a_peer_that_is_slow_to_acknowledge_gets_few_messages_twice() {
+    let mut fake = Fake::up(config());
+    let mut last = fake.peer_tsn.wrapping_sub(1);
+    for number in 0..40 {
+        let assoc = fake.assoc;
+        fake.net.sent.clear();
+        fake.net.send(B, assoc, 0, number, vec![1; 100]);
+        fake.net.run_ms(200);
+        last = last.wrapping_add(1);
+        let copies = fake.net.sent.iter().flat_map(|(_, t)| chunks(&t.payload)).filter(|c| c.0 == 0).count();
+        let duplicates = vec![last; copies - 1];
+        fake.say(&[sack_with_duplicates(last, &duplicates)]);
+        fake.net.run_ms(100);
+    }
+    let counters = fake.net.stacks[B].counters();
+    assert_eq!((counters.messages_acknowledged, counters.t3_expired > 10), (40, false));
+    assert!(counters.data_retransmitted < 12, "{} of 40 went twice", counters.data_retransmitted);
+}
+
+fn sack_with_duplicates(cumulative: u32, duplicates: &[u32]) -> Vec<u8> {
+    let mut value = [&cumulative.to_be_bytes()[..], &100_000u32.to_be_bytes(), &[0; 2]].concat();
+    value.extend_from_slice(&(duplicates.len() as u16).to_be_bytes());
+    duplicates.iter().for_each(|tsn| value.extend_from_slice(&tsn.to_be_bytes()));
+    chunk(3, 0, &value)
 }

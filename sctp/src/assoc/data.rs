@@ -347,6 +347,8 @@ pub(super) struct Sack<'a> {
     rwnd: u32,
     /// Gap ack blocks.
     blocks: &'a [u8],
+    /// TSNs that came more than once.
+    duplicates: &'a [u8],
 }
 
 impl<'a> Sack<'a> {
@@ -360,7 +362,9 @@ impl<'a> Sack<'a> {
             return None;
         }
         let cumulative = wire::u32_at(value, 0);
-        let sack = Self { cumulative, rwnd: wire::u32_at(value, 4), blocks: &value[12..12 + 4 * gaps] };
+        let (blocks, rest) = value[12..].split_at(4 * gaps);
+        let duplicates = &rest[..4 * duplicates];
+        let sack = Self { cumulative, rwnd: wire::u32_at(value, 4), blocks, duplicates };
         if wire::after(cumulative, highest) || wire::after(acknowledged, cumulative) {
             // Judged by the caller; the blocks mean nothing then.
             return Some(sack);
@@ -376,6 +380,11 @@ impl<'a> Sack<'a> {
             }
         }
         Some(sack)
+    }
+
+    /// Whether this TSN came more than once.
+    pub(super) fn is_duplicate(&self, tsn: u32) -> bool {
+        self.duplicates.chunks_exact(4).any(|duplicate| wire::u32_at(duplicate, 0) == tsn)
     }
 
     /// First and last offset of each gap ack block, from the cumulative TSN.

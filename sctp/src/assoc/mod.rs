@@ -161,6 +161,7 @@ pub(crate) struct Assoc {
     /// Look for losses again.
     lost_at: Option<Instant>,
     tail_at: Option<Instant>,
+    tail: recovery::Tail,
     /// Fast recovery has begun: its first packet does not ask the congestion window.
     fast_retransmit: bool,
     report_stream: bool,
@@ -222,6 +223,7 @@ impl Assoc {
             again_over: None,
             lost_at: None,
             tail_at: None,
+            tail: recovery::Tail::default(),
             fast_retransmit: false,
             report_stream: false,
             data_seen: false,

@@ -18,6 +18,15 @@ pub(super) enum Leaving {
     New,
 }
 
+/// What tail probes taught of the peer.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    /// The TSN of the last one, until it is acknowledged.
+    probed: Option<u32>,
+    /// Wait at least so long.
+    patience: Duration,
+}
+
 impl Assoc {
     /// Takes from the flight what may leave over this path now; indices, in order.
     pub(super) fn leaving(&mut self, ctx: &mut Ctx<'_>, path: usize, which: Leaving) -> Vec<usize> {
@@ -55,7 +64,19 @@ impl Assoc {
     fn tail_due(&self, ctx: &Ctx<'_>, path: usize) -> Option<Instant> {
         let least = Duration::from_millis(ctx.config.tail_probe_ms);
         let rtt = self.paths[path].srtt.filter(|_| !least.is_zero())?;
-        Some(ctx.now + (2 * rtt).max(least))
+        Some(ctx.now + (2 * rtt).max(least).max(self.tail.patience))
+    }
+
+    /// A peer that has the probed chunk twice is only slow to acknowledge (it knows no I bit, and waits for more DATA): the next
+    /// probe waits twice as long, until a round trip with its delay could be measured.
+    fn judge_tail(&mut self, ctx: &Ctx<'_>, sack: &Sack<'_>) {
+        let Some(tsn) = self.tail.probed else { return };
+        if sack.is_duplicate(tsn) {
+            let least = self.tail.patience.max(Duration::from_millis(ctx.config.tail_probe_ms));
+            self.tail = Tail { probed: None, patience: (2 * least).min(Duration::from_millis(ctx.config.rto_max_ms)) };
+        } else if !crate::wire::after(tsn, sack.cumulative) {
+            self.tail = Tail { probed: None, patience: self.tail.patience / 2 };
+        }
     }
 
     /// An acknowledgement that was checked.
@@ -65,6 +86,7 @@ impl Assoc {
         for (pace, path) in paces.iter_mut().zip(&self.paths) {
             *pace = path.pace();
         }
+        self.judge_tail(ctx, sack);
         let (acknowledged, _) = self.queue.flight.bounds();
         let advanced = crate::wire::after(sack.cumulative, acknowledged);
         let done = self.queue.acknowledge(sack.cumulative, ctx.now, &paces, &mut gains);
@@ -187,6 +209,7 @@ impl Assoc {
         }
         let path = other.unwrap_or(first);
         ctx.counters.tail_probes += 1;
+        self.tail.probed = Some(self.queue.flight.get(index).tsn());
         self.send_again(ctx, index, path);
     }
 
