@@ -54,7 +54,8 @@ impl Assoc {
             leaving.push(index);
             from = index + 1;
         }
-        if !leaving.is_empty() {
+        // From the first departure without an answer on: a steady stream must not put the probe off until the window is full.
+        if !leaving.is_empty() && self.tail_at.is_none() {
             self.tail_at = self.tail_due(ctx, path);
         }
         leaving

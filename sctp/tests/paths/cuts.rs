@@ -131,6 +131,32 @@ fn a_mere_receiver_answers_over_the_path_that_lives() {
 }
 
 #[test]
+fn a_steady_stream_within_a_large_window_does_not_put_the_tail_probe_off() {
+    let mut lab = Lab::new(&[0, 1], &Config::default());
+    let (a, _) = lab.up(&[0, 1]);
+    let mut next = 0;
+    // Bursts make the congestion window far larger than the stream after them needs.
+    for (count, messages) in [(100, 200), (500, 1)] {
+        for _ in 0..count {
+            (0..messages).for_each(|n| lab.send(A, a, next + n));
+            next += messages;
+            lab.run(if messages > 1 { 10 } else { 1 });
+        }
+    }
+    lab.cut(0, &[A, B]);
+    for _ in 0..500 {
+        lab.send(A, a, next);
+        next += 1;
+        lab.run(1);
+    }
+    lab.run(500);
+    let received = lab.received(B);
+    assert_eq!(received.len() as u64, next);
+    let gap = received.windows(2).skip(20_100).map(|w| w[1].0 - w[0].0).max().unwrap();
+    assert!(gap < Duration::from_millis(40), "{gap:?}");
+}
+
+#[test]
 fn a_message_now_and_then_waits_for_one_tail_probe_only() {
     let mut lab = Lab::new(&[0, 1], &Config::default());
     let (a, _) = lab.up(&[0, 1]);
