@@ -1,4 +1,4 @@
-//! The only place that knows `sctp-proto`: data of one established association (streams, fragmentation, TSNs, the peer's window;
+//! The only place that knows `sctp-proto`: data of one established association (streams, fragmentation, TSNs;
 //! reassembly, order and SACKs of what comes). Everything else of SCTP is ours, so another engine fits behind these
 //! few methods.
 //!
@@ -30,8 +30,8 @@ const LOCAL_TAG: u32 = 1;
 const REMOTE_TAG: u32 = 2;
 /// Bytes of chunks handed over at once; a longer one goes alone.
 const LONG: usize = 2_048;
-/// More than this the engine need not know of a peer's window: its sums are of 32 bits.
-const REMOTE_RWND_MAX: u32 = 1 << 30;
+/// The engine need not know of the peer's window, which is heeded outside; its sums are of 32 bits.
+const REMOTE_RWND: u32 = 1 << 30;
 const REMOTE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
 /// The least a_rwnd an INIT may carry (RFC 9260 section 3.3.2).
 const A_RWND_MIN: u32 = 1_500;
@@ -42,7 +42,6 @@ pub(crate) struct Setup {
     pub(crate) local_tsn: u32,
     pub(crate) remote_tsn: u32,
     pub(crate) local_rwnd: u32,
-    pub(crate) remote_rwnd: u32,
     pub(crate) outbound_streams: u16,
     pub(crate) inbound_streams: u16,
     pub(crate) mtu: usize,
@@ -90,12 +89,7 @@ impl Engine {
         let shift = u32::from(setup.remote_tsn == 0);
         let streams = (setup.outbound_streams, setup.inbound_streams);
         let local = init_chunk(LOCAL_TAG, setup.local_rwnd, streams, setup.local_tsn);
-        let remote = init_chunk(
-            REMOTE_TAG,
-            setup.remote_rwnd.min(REMOTE_RWND_MAX),
-            (streams.1, streams.0),
-            setup.remote_tsn.wrapping_add(shift),
-        );
+        let remote = init_chunk(REMOTE_TAG, REMOTE_RWND, (streams.1, streams.0), setup.remote_tsn.wrapping_add(shift));
         let mut client = ClientConfig::new().with_snap(local, remote);
         client.transport = Arc::new(transport);
         // An endpoint of its own for each association: tags must be unique in one.
@@ -177,6 +171,15 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The DATA chunks up to this TSN, which it gave out, are ours now: it is told that they arrived, and keeps no copy. It would sort
+    /// what is in flight with each chunk, and hold back by a congestion window of its own.
+    pub(crate) fn forget(&mut self, now: Instant, cumulative: u32) {
+        let mut input = Input::new(Some(self), 64);
+        let parts: [&[u8]; 3] = [&cumulative.to_be_bytes(), &REMOTE_RWND.to_be_bytes(), &[0; 4]];
+        input.packet.chunk(kind::SACK, 0, &parts);
+        self.input(now, input);
     }
 
     /// When to call [`Engine::handle_timeout`].
@@ -277,10 +280,9 @@ impl Input {
         self.packet.chunk(kind::DATA, flags, &[&tsn, &stream_ssn, &[0; 4], prefix, user]);
     }
 
-    /// What the peer has in sequence, and its room beyond what is not acknowledged by that.
-    pub(crate) fn sack(&mut self, cumulative: u32, rwnd: u32) {
+    /// A SACK was in the packet. The engine does not see it.
+    pub(crate) fn saw_sack(&mut self) {
         self.sack = true;
-        self.packet.chunk(kind::SACK, 0, &[&cumulative.to_be_bytes(), &rwnd.to_be_bytes(), &[0; 4]]);
     }
 }
 

@@ -135,7 +135,8 @@ impl Flight {
     }
 
     /// Bytes of what arrived out of order: the peer's window does not have them any more, its cumulative TSN does not yet.
-    pub(crate) fn arrived_bytes(&self) -> u32 {
+    #[cfg(test)]
+    fn arrived_bytes(&self) -> u32 {
         u32::try_from(self.arrived).unwrap_or(u32::MAX)
     }
 

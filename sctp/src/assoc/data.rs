@@ -28,34 +28,53 @@ const FRAGMENT_BYTES_MIN: usize = 256;
 /// Set in the prefix of an incoming message: it came on a stream that does not exist; it is acknowledged and thrown away.
 const DISCARD: u8 = 0x80;
 
+/// Messages handed to the engine before it is told to forget them: what it has in flight it sorts with each chunk.
+const LOT: usize = 32;
+
 impl Assoc {
-    /// Fills the engine's window from the queue.
-    fn hand_over(&mut self, ctx: &Ctx<'_>) {
+    /// Hands some messages over to the engine, as long as there is room in the window. False when there are none.
+    fn hand_over(&mut self, ctx: &Ctx<'_>) -> bool {
         if !self.state.sends_data() {
-            return;
+            return false;
         }
-        let Some(engine) = &mut self.engine else { return };
-        let window = self.window.size(ctx.config);
-        while self.queue.in_engine() < window {
-            let taken = self.queue.hand_over(|prefix, m| engine.write(m.stream, m.unordered, prefix, &m.payload));
-            if !taken {
+        let Some(engine) = &mut self.engine else { return false };
+        let room = self.window.size(ctx.config).saturating_sub(self.queue.in_engine());
+        let mut any = false;
+        for _ in 0..room.min(LOT) {
+            if !self.queue.hand_over(|prefix, m| engine.write(m.stream, m.unordered, prefix, &m.payload)) {
                 break;
             }
+            any = true;
+        }
+        any
+    }
+
+    /// What the engine numbered waits in the flight from now on. The SACK it has for the peer, with its cumulative TSN.
+    fn stage(&mut self, ctx: &mut Ctx<'_>) -> Option<(u32, Vec<u8>)> {
+        let mut sack = None;
+        let Some(engine) = self.engine.as_mut().filter(|_| !self.state.is_connecting()) else { return sack };
+        loop {
+            let (queue, mut last) = (&mut self.queue, None);
+            engine.output(ctx.now, ctx.config.mtu - wire::HEADER, |output| match output {
+                Output::Data(chunk) => {
+                    let tsn = wire::u32_at(&chunk, 4);
+                    let staged = queue.stage(chunk, ctx.now);
+                    ctx.counters.engine_surprises += u64::from(!staged);
+                    last = Some(tsn).filter(|_| staged).or(last);
+                }
+                Output::Sack { cumulative, chunk } => sack = Some((cumulative, chunk)),
+            });
+            let Some(last) = last else { return sack };
+            // That makes room for more.
+            engine.forget(ctx.now, last);
         }
     }
 
     /// Everything there is to send becomes packets: control chunks first, then SACK, then DATA, bundled up to the MTU.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
-        self.hand_over(ctx);
-        let mut sack = None;
-        if let Some(engine) = &mut self.engine
-            && !self.state.is_connecting()
-        {
-            let (queue, counters) = (&mut self.queue, &mut *ctx.counters);
-            engine.output(ctx.now, ctx.config.mtu - wire::HEADER, |output| match output {
-                Output::Data(chunk) => counters.engine_surprises += u64::from(!queue.stage(chunk, ctx.now)),
-                Output::Sack { cumulative, chunk } => sack = Some((cumulative, chunk)),
-            });
+        let mut sack = self.stage(ctx);
+        while self.hand_over(ctx) {
+            sack = self.stage(ctx).or(sack);
         }
         if let Some((cumulative, chunk)) = &sack {
             self.peer_cumulative = *cumulative;
@@ -230,8 +249,7 @@ impl Assoc {
             self.errors = 0;
         }
         self.acknowledge(ctx, &sack);
-        // The engine counts what arrived out of order as outstanding; the peer's window does not have it any more.
-        input.sack(sack.cumulative, sack.rwnd.saturating_add(self.queue.flight.arrived_bytes()));
+        input.saw_sack();
         Step::Next
     }
 

@@ -199,7 +199,6 @@ impl Assoc {
             local_tsn: self.local_tsn,
             remote_tsn: peer.tsn,
             local_rwnd: ctx.config.a_rwnd,
-            remote_rwnd: peer.rwnd,
             outbound_streams: self.outbound_streams,
             inbound_streams: self.inbound_streams,
             mtu: ctx.config.mtu,

@@ -42,7 +42,8 @@ impl Assoc {
                 break;
             }
             let is_free = free > 0 && self.queue.flight.has_lost();
-            if !is_free && !self.paths[path].congestion.may_send() {
+            let may = self.paths[path].congestion.may_send() && self.has_room(index);
+            if !is_free && !may {
                 break;
             }
             let (bytes, again) = self.queue.depart(index, path, ctx.now);
@@ -59,6 +60,15 @@ impl Assoc {
             self.tail_at = self.tail_due(ctx, path);
         }
         leaving
+    }
+
+    /// Section 6.1 A: new data as long as the peer has room for it; without room one chunk may be out, to ask.
+    fn has_room(&self, index: usize) -> bool {
+        if index < self.queue.flight.sent() {
+            return true;
+        }
+        let outstanding: usize = self.paths.iter().map(|p| p.congestion.outstanding()).sum();
+        outstanding == 0 || outstanding + self.queue.flight.get(index).bytes() <= self.peer_rwnd as usize
     }
 
     /// When a burst without any answer is followed by a repetition of its end (RFC 8985 section 7.2).
