@@ -80,6 +80,8 @@ impl Sent {
 pub(crate) struct Pace {
     /// Smoothed round trip.
     pub(crate) rtt: Duration,
+    /// The shortest one ever measured; 0 when none was.
+    pub(crate) rtt_min: Duration,
     /// The latest departure that is known to have arrived, and its TSN.
     pub(crate) newest: Option<(Instant, u32)>,
 }
@@ -345,8 +347,9 @@ fn gain(chunk: &Sent, tsn: u32, now: Instant, paces: &[Pace], gains: &mut [Gain]
     if chunk.times == 1 && chunk.probe {
         gain.rtt = Some(took);
     }
-    // What comes sooner than a round trip after the second departure answers the first one, and says nothing of the order.
-    let this_one = chunk.times == 1 || took >= pace.rtt - pace.rtt / 4;
+    // What comes sooner than any round trip after the second departure answers the first one, and says nothing of the order. (The
+    // smoothed round trip would be too long for that: heartbeats measured a quiet path's, now and then.)
+    let this_one = chunk.times == 1 || took >= pace.rtt_min - pace.rtt_min / 4;
     if this_one && chunk.state == State::OnWire && gain.newest.is_none_or(|newest| newest < (chunk.at, tsn)) {
         gain.newest = Some((chunk.at, tsn));
     }
@@ -401,7 +404,7 @@ mod tests {
     }
 
     fn paces() -> [Pace; 2] {
-        [Pace { rtt: RTT, newest: None }; 2]
+        [Pace { rtt: RTT, rtt_min: RTT, newest: None }; 2]
     }
 
     #[test]

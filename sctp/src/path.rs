@@ -21,6 +21,7 @@ pub(crate) struct Path {
     /// Heartbeats and T3-rtx expirations since the last answer.
     pub(crate) errors: u32,
     pub(crate) srtt: Option<Duration>,
+    rtt_min: Option<Duration>,
     rttvar: Duration,
     pub(crate) rto: Duration,
     /// When the last heartbeat that was answered left: an answer comes once.
@@ -55,6 +56,7 @@ impl Path {
             confirmed,
             errors: 0,
             srtt: None,
+            rtt_min: None,
             rttvar: Duration::ZERO,
             rto: Duration::from_millis(config.rto_initial_ms),
             beat: None,
@@ -92,6 +94,7 @@ impl Path {
 
     /// Section 6.3.1.
     pub(crate) fn measured(&mut self, rtt: Duration, config: &Config) {
+        self.rtt_min = Some(self.rtt_min.map_or(rtt, |least| least.min(rtt)));
         match self.srtt {
             None => {
                 self.srtt = Some(rtt);
@@ -112,7 +115,7 @@ impl Path {
     }
 
     pub(crate) fn pace(&self) -> Pace {
-        Pace { rtt: self.srtt.unwrap_or(self.rto), newest: self.newest }
+        Pace { rtt: self.srtt.unwrap_or(self.rto), rtt_min: self.rtt_min.unwrap_or_default(), newest: self.newest }
     }
 
     /// Data left over it (sections 6.3.2 R1 and 7.2.1). `again`: the earliest outstanding, lost, so T3-rtx starts anew.

@@ -157,6 +157,26 @@ fn a_steady_stream_within_a_large_window_does_not_put_the_tail_probe_off() {
 }
 
 #[test]
+fn a_quiet_path_whose_round_trip_was_longer_once_still_proves_the_other_one_dead() {
+    let mut lab = Lab::new(&[0, 1], &Config::default());
+    lab.delay = Duration::from_millis(8);
+    let (a, _) = lab.up(&[0, 1]);
+    lab.run(100);
+    // What heartbeats measured of the second path is old by now.
+    lab.delay = Duration::from_millis(1);
+    for (number, cut) in (0..1_000).map(|n| (n, n == 300)) {
+        if cut {
+            lab.cut(0, &[A, B]);
+        }
+        lab.send(A, a, number);
+        lab.run(1);
+    }
+    lab.run(500);
+    let gap = longest_gap(&lab, B, 1_000, "quiet path");
+    assert!(gap < Duration::from_millis(40), "{gap:?}");
+}
+
+#[test]
 fn a_message_now_and_then_waits_for_one_tail_probe_only() {
     let mut lab = Lab::new(&[0, 1], &Config::default());
     let (a, _) = lab.up(&[0, 1]);
