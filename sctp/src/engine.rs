@@ -66,6 +66,11 @@ pub(crate) struct Engine {
     /// Added to the peer's TSNs: 1 when its initial TSN is 0, which the engine refuses.
     shift: u32,
     lost: bool,
+    /// Messages taken whose last fragment has not come out.
+    pending: usize,
+    /// Chunks that came out and are not forgotten, and the last one's TSN.
+    held: usize,
+    held_to: u32,
 }
 
 impl Engine {
@@ -103,6 +108,9 @@ impl Engine {
             scratch: Vec::new(),
             shift,
             lost: false,
+            pending: 0,
+            held: 0,
+            held_to: 0,
         };
         engine.drain_events();
         Some(engine)
@@ -128,6 +136,7 @@ impl Engine {
             *mode = Some(wanted);
         }
         let taken = open.write_with_ppi(&self.scratch, unknown).is_ok();
+        self.pending += usize::from(taken);
         self.drain_events();
         taken
     }
@@ -135,6 +144,10 @@ impl Engine {
     /// Takes DATA and SACK chunks.
     pub(crate) fn input(&mut self, now: Instant, input: Input) {
         let mut packet = input.packet;
+        if std::mem::take(&mut self.held) > 0 {
+            let parts: [&[u8]; 3] = [&self.held_to.to_be_bytes(), &REMOTE_RWND.to_be_bytes(), &[0; 4]];
+            packet.chunk(kind::SACK, 0, &parts);
+        }
         if input.data {
             packet.shrink();
         }
@@ -162,6 +175,9 @@ impl Engine {
             for packet in packets {
                 for chunk in Chunks::of_packet(&packet).flatten() {
                     if chunk.kind == kind::DATA && chunk.whole.len() > DATA_HEADER {
+                        self.held += 1;
+                        self.held_to = wire::u32_at(chunk.value, 0);
+                        self.pending = self.pending.saturating_sub(usize::from(chunk.flags & wire::flag::END != 0));
                         each(Output::Data(packet.slice_ref(chunk.whole)));
                     } else if chunk.kind == kind::SACK && chunk.value.len() >= 12 {
                         let cumulative = wire::u32_at(chunk.value, 0).wrapping_sub(self.shift);
@@ -173,13 +189,25 @@ impl Engine {
         }
     }
 
-    /// The DATA chunks up to this TSN, which it gave out, are ours now: it is told that they arrived, and keeps no copy. It would sort
-    /// what is in flight with each chunk, and hold back by a congestion window of its own.
-    pub(crate) fn forget(&mut self, now: Instant, cumulative: u32) {
-        let mut input = Input::new(Some(self), 64);
-        let parts: [&[u8]; 3] = [&cumulative.to_be_bytes(), &REMOTE_RWND.to_be_bytes(), &[0; 4]];
-        input.packet.chunk(kind::SACK, 0, &parts);
-        self.input(now, input);
+    /// The DATA chunks that came out are the caller's: the engine is told that they arrived, and keeps no copy; it would sort what is
+    /// in flight with each chunk, and hold back by a congestion window of its own. [`Engine::input`] tells it by the way; alone it
+    /// costs as much as a packet, so this is for when it holds back or has a lot. False when there is nothing to tell.
+    pub(crate) fn forget(&mut self, now: Instant) -> bool {
+        if self.held == 0 {
+            return false;
+        }
+        self.input(now, Input::new(Some(self), 64));
+        true
+    }
+
+    /// Whether messages taken have not come out in full.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.pending > 0
+    }
+
+    /// Chunks that came out and are not forgotten.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     /// When to call [`Engine::handle_timeout`].

@@ -28,25 +28,24 @@ const FRAGMENT_BYTES_MIN: usize = 256;
 /// Set in the prefix of an incoming message: it came on a stream that does not exist; it is acknowledged and thrown away.
 const DISCARD: u8 = 0x80;
 
-/// Messages handed to the engine before it is told to forget them: what it has in flight it sorts with each chunk.
+/// Messages handed to the engine at once, and chunks of them it gave out before it is told to forget them: what it has in flight it
+/// sorts with each chunk.
 const LOT: usize = 32;
 
 impl Assoc {
-    /// Hands some messages over to the engine, as long as there is room in the window. False when there are none.
+    /// Hands some messages over to the engine, as long as there is room in the window. False when there are no more.
     fn hand_over(&mut self, ctx: &Ctx<'_>) -> bool {
         if !self.state.sends_data() {
             return false;
         }
         let Some(engine) = &mut self.engine else { return false };
         let room = self.window.size(ctx.config).saturating_sub(self.queue.in_engine());
-        let mut any = false;
         for _ in 0..room.min(LOT) {
             if !self.queue.hand_over(|prefix, m| engine.write(m.stream, m.unordered, prefix, &m.payload)) {
-                break;
+                return false;
             }
-            any = true;
         }
-        any
+        room > LOT
     }
 
     /// What the engine numbered waits in the flight from now on. The SACK it has for the peer, with its cumulative TSN.
@@ -54,26 +53,26 @@ impl Assoc {
         let mut sack = None;
         let Some(engine) = self.engine.as_mut().filter(|_| !self.state.is_connecting()) else { return sack };
         loop {
-            let (queue, mut last) = (&mut self.queue, None);
+            let queue = &mut self.queue;
             engine.output(ctx.now, ctx.config.mtu - wire::HEADER, |output| match output {
-                Output::Data(chunk) => {
-                    let tsn = wire::u32_at(&chunk, 4);
-                    let staged = queue.stage(chunk, ctx.now);
-                    ctx.counters.engine_surprises += u64::from(!staged);
-                    last = Some(tsn).filter(|_| staged).or(last);
-                }
+                Output::Data(chunk) => ctx.counters.engine_surprises += u64::from(!queue.stage(chunk, ctx.now)),
                 Output::Sack { cumulative, chunk } => sack = Some((cumulative, chunk)),
             });
-            let Some(last) = last else { return sack };
-            // That makes room for more.
-            engine.forget(ctx.now, last);
+            let held_back = engine.holds_back();
+            let told = (held_back || engine.held() >= LOT) && engine.forget(ctx.now);
+            if !(told && held_back) {
+                return sack;
+            }
+            // It has room for more now.
         }
     }
 
     /// Everything there is to send becomes packets: control chunks first, then SACK, then DATA, bundled up to the MTU.
     pub(crate) fn flush(&mut self, ctx: &mut Ctx<'_>) {
+        let mut more = self.hand_over(ctx);
         let mut sack = self.stage(ctx);
-        while self.hand_over(ctx) {
+        while more {
+            more = self.hand_over(ctx);
             sack = self.stage(ctx).or(sack);
         }
         if let Some((cumulative, chunk)) = &sack {
