@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use asap::wire::{
-    ErrorCause, Header, Limits, Message, Parameter, Parameters, PeId, Policy, PoolElement, PoolHandle,
+    ElementReport, ErrorCause, Header, Limits, Message, Parameter, Parameters, PeId, Policy, PoolElement, PoolHandle,
     RegistrationLife, SctpTransport, ServerId, Transport, TransportUse, Writer,
 };
 use bytes::Bytes;
@@ -116,19 +116,31 @@ fn deregistration() {
 
 #[test]
 fn handle_resolution() {
-    but_for_length(
-        "050000140009000f47617465776179506f6f6c00",
-        &Message::HandleResolution { subscribe: false, handle: handle(), items: None },
-        0x13,
-    );
+    but_for_length("050000140009000f47617465776179506f6f6c00", &Message::resolution(false, handle(), None), 0x13);
     both_ways(
         "0500001c0009000f47617465776179506f6f6c00803f000800000003",
-        &Message::HandleResolution { subscribe: false, handle: handle(), items: Some(3) },
+        &Message::resolution(false, handle(), Some(3)),
     );
     // No vector of rsplib has the S bit: it does not know updates.
     both_ways(
         "0501001c0009000f47617465776179506f6f6c00803f0008ffffffff",
-        &Message::HandleResolution { subscribe: true, handle: handle(), items: Some(u32::MAX) },
+        &Message::resolution(true, handle(), Some(u32::MAX)),
+    );
+    // Ours: a hint for the selection plug-in and what the user measured. Type bits 10: others skip them.
+    both_ways(
+        "050100480009000f47617465776179506f6f6c00803f000800000003
+         bf01000a7669656e6e610000
+         bf02001000000001800000000000c350 bf02001000000002ffffffffffffffff",
+        &Message::HandleResolution {
+            subscribe: true,
+            handle: handle(),
+            items: Some(3),
+            hint: Some(Bytes::from_static(b"vienna")),
+            reports: vec![
+                ElementReport { pe_id: PeId(1), load: 0x8000_0000, round_trip_us: Some(50_000) },
+                ElementReport { pe_id: PeId(2), load: u32::MAX, round_trip_us: None },
+            ],
+        },
     );
 }
 

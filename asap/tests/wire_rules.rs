@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use asap::wire::{
-    DccpTransport, DecodeErrorKind, EncodeError, ErrorCause, IpTransport, Limits, Message, OperationError, PeId,
-    Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse,
+    DccpTransport, DecodeErrorKind, ElementReport, EncodeError, ErrorCause, IpTransport, Limits, Message,
+    OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport,
+    TransportUse,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -30,7 +31,7 @@ fn decode(bytes: &[u8]) -> Result<asap::wire::Decoded, asap::wire::DecodeError> 
 }
 
 fn plain_resolution() -> Message {
-    Message::HandleResolution { subscribe: false, handle: "ab".into(), items: None }
+    Message::resolution(false, "ab".into(), None)
 }
 
 #[test]
@@ -183,7 +184,7 @@ fn an_element_has_one_user_transport_and_an_sctp_transport_a_use_and_an_address(
 #[test]
 fn limits() {
     let long = PoolHandle::new(vec![b'x'; 256]);
-    let bytes = Message::HandleResolution { subscribe: false, handle: long, items: None }.encode().unwrap();
+    let bytes = Message::resolution(false, long, None).encode().unwrap();
     assert_eq!(decode(&bytes).unwrap_err().kind, DecodeErrorKind::Invalid(9));
     assert!(Message::decode(&bytes, &Limits { max_handle: 256, ..Limits::default() }).is_ok());
 
@@ -207,9 +208,9 @@ fn limits() {
     assert_eq!(decode(&card).unwrap_err().kind, DecodeErrorKind::Invalid(4));
 
     let too_long = PoolHandle::new(vec![0; 65_532]);
-    let message = Message::HandleResolution { subscribe: false, handle: too_long, items: None };
+    let message = Message::resolution(false, too_long, None);
     assert_eq!(message.encode(), Err(EncodeError::TooLong));
-    let empty = Message::HandleResolution { subscribe: false, handle: "".into(), items: None };
+    let empty = Message::resolution(false, "".into(), None);
     assert_eq!(empty.encode(), Err(EncodeError::Invalid));
 }
 
@@ -222,6 +223,43 @@ fn a_large_pool_is_cut_where_the_message_is_full() {
         panic!("resolution")
     };
     assert_eq!(elements, pool[..count]);
+}
+
+/// The longest hint and the most reports go both ways; one more byte or report is refused with the reason, and not sent.
+#[test]
+fn hints_and_reports_have_limits() {
+    let report = ElementReport { pe_id: PeId(1), load: u32::MAX, round_trip_us: Some(u32::MAX - 1) };
+    let with = |hint: usize, reports: usize| Message::HandleResolution {
+        subscribe: false,
+        handle: "ab".into(),
+        items: None,
+        hint: Some(Bytes::from(vec![b'h'; hint])),
+        reports: vec![report; reports],
+    };
+    for message in [with(0, 0), with(255, 64)] {
+        assert_eq!(decode(&message.encode().unwrap()).unwrap().message, message);
+    }
+    assert_eq!(with(256, 0).encode(), Err(EncodeError::Invalid));
+    assert_eq!(with(0, 65).encode(), Err(EncodeError::Invalid));
+    let one = [0xbf, 2, 0, 16, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 254];
+    let refused = |parameters: &[u8]| {
+        let error = decode(&resolution(&[], parameters)).unwrap_err();
+        assert!(matches!(error.answer(), Some(Message::HandleResolutionResponse { error: Some(_), .. })));
+        (error.kind, error.cause.unwrap())
+    };
+    assert!(decode(&resolution(&one, &one.repeat(63))).is_ok());
+    assert_eq!(refused(&one.repeat(65)), (DecodeErrorKind::Invalid(0xbf02), ErrorCause::LackOfResources));
+    let long = [&[0xbf, 1, 1, 4][..], &[0; 256]].concat();
+    let cause = ErrorCause::InvalidValues(Bytes::from(long.clone()));
+    assert_eq!(refused(&long), (DecodeErrorKind::Invalid(0xbf01), cause));
+    for wrong in [&[0xbf, 2, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0][..], &[&[0xbf, 2, 0, 20][..], &[0; 16]].concat()] {
+        assert_eq!(refused(wrong).0, DecodeErrorKind::Invalid(0xbf02));
+    }
+    let hint = [0xbf, 1, 0, 5, b'h', 0, 0, 0];
+    assert_eq!(refused(&hint.repeat(2)).0, DecodeErrorKind::Invalid(0xbf01), "one hint");
+    // Where they mean nothing they are ignored, as any known parameter.
+    let deregistration = [&[0, 9, 0, 6, b'a', b'b', 0, 0, 0, 14, 0, 8, 0, 0, 0, 7][..], &hint, &one].concat();
+    assert!(matches!(decode(&message(2, &deregistration)).unwrap().message, Message::Deregistration { .. }));
 }
 
 fn element(id: u32) -> PoolElement {
@@ -291,6 +329,14 @@ prop_compose! {
     }
 }
 
+fn any_report() -> impl Strategy<Value = ElementReport> {
+    (any::<u32>(), any::<u32>(), prop::option::of(0..u32::MAX)).prop_map(|(pe, load, round_trip_us)| ElementReport {
+        pe_id: PeId(pe),
+        load,
+        round_trip_us,
+    })
+}
+
 fn any_cause() -> impl Strategy<Value = ErrorCause> {
     prop_oneof![
         Just(ErrorCause::Unspecified),
@@ -315,6 +361,7 @@ fn any_message() -> impl Strategy<Value = Message> {
     let error = || prop::collection::vec(any_cause(), 1..4).prop_map(|causes| OperationError { causes });
     let maybe_error = move || prop::option::of(error());
     let elements = || prop::collection::vec(any_element(), 1..4);
+    let reports = || prop::collection::vec(any_report(), 0..4);
     prop_oneof![
         (handle(), any_element()).prop_map(|(handle, element)| Message::Registration { handle, element }),
         (handle(), pe()).prop_map(|(handle, pe_id)| Message::Deregistration { handle, pe_id }),
@@ -322,8 +369,11 @@ fn any_message() -> impl Strategy<Value = Message> {
             .prop_map(|(reject, handle, pe_id, error)| Message::RegistrationResponse { reject, handle, pe_id, error }),
         (handle(), pe(), maybe_error())
             .prop_map(|(handle, pe_id, error)| { Message::DeregistrationResponse { handle, pe_id, error } }),
-        (any::<bool>(), handle(), any::<Option<u32>>())
-            .prop_map(|(subscribe, handle, items)| { Message::HandleResolution { subscribe, handle, items } }),
+        (any::<bool>(), handle(), any::<Option<u32>>(), prop::option::of(any_bytes()), reports()).prop_map(
+            |(subscribe, handle, items, hint, reports)| {
+                Message::HandleResolution { subscribe, handle, items, hint, reports }
+            }
+        ),
         (any::<bool>(), handle(), prop::option::of(any_policy()), elements(), maybe_error()).prop_map(
             |(subscribed, handle, policy, elements, error)| {
                 Message::HandleResolutionResponse { subscribed, handle, policy, elements, error }

@@ -21,7 +21,7 @@ pub fn handle(pool: u32) -> PoolHandle {
 /// ASAP_HANDLE_RESOLUTION for the n-th pool, as a pool user sends it.
 #[must_use]
 pub fn resolution(pool: u32) -> Bytes {
-    let message = Message::HandleResolution { subscribe: false, handle: handle(pool), items: None };
+    let message = Message::resolution(false, handle(pool), None);
     message.encode().expect("a short handle encodes")
 }
 

@@ -371,7 +371,7 @@ fn limits_and_bad_bytes() {
     bed.pe.handle_received(bed.now, ConnId(1), &[0x60, 0, 0, 4]);
     assert_eq!((bed.out(), bed.pe.counters().malformed), (vec![Out::Other(1, 0x0e)], 2));
     bed.receive(1, &Message::Error { error: ErrorCause::Unspecified.into() });
-    bed.receive(1, &Message::HandleResolution { subscribe: false, handle: "pool".into(), items: None });
+    bed.receive(1, &Message::resolution(false, "pool".into(), None));
     assert_eq!((bed.out(), bed.pe.counters().unexpected), (vec![], 1));
     // An answer for another element, or to nothing asked.
     bed.receive(1, &Message::DeregistrationResponse { handle: "pool".into(), pe_id: PeId(1), error: None });

@@ -301,7 +301,7 @@ impl<T> PuMachine<T> {
         entry.request = Request::Sent { t1, attempts: attempts + 1 };
         let (subscribe, items) = (self.config.subscribe, self.config.items);
         self.counters.requests_sent += 1;
-        self.send(conn, &Message::HandleResolution { subscribe, handle: handle.clone(), items });
+        self.send(conn, &Message::resolution(subscribe, handle.clone(), items));
     }
 
     fn entry_timeout(&mut self, now: Instant, handle: &PoolHandle) {

@@ -3,8 +3,10 @@
 use super::error::{DecodeError, DecodeErrorKind, FailedRequest};
 use super::message::{FLAG, Message};
 use super::reader::{Header, Parameter, Parameters, subject};
-use super::types::{ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, ServerId, Transport};
-use super::{Limits, message_type as mt, param};
+use super::types::{
+    ElementReport, ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, ServerId, Transport,
+};
+use super::{Limits, REPORTS_MAX, message_type as mt, param};
 use bytes::Bytes;
 
 /// A message that was understood, and what else its sender is to be told.
@@ -65,6 +67,8 @@ struct Slots {
     error: Option<OperationError>,
     cookie: Option<Bytes>,
     items: Option<u32>,
+    hint: Option<Bytes>,
+    reports: Vec<ElementReport>,
     transports: Vec<Transport>,
 }
 
@@ -77,6 +81,12 @@ impl Slots {
             Parameter::OperationError(v) => once(&mut self.error, v, param::OPERATION_ERROR),
             Parameter::Cookie(v) => once(&mut self.cookie, v, param::COOKIE),
             Parameter::ResolutionOption(v) => once(&mut self.items, v, param::RESOLUTION_OPTION),
+            Parameter::SelectionHint(v) => once(&mut self.hint, v, param::SELECTION_HINT),
+            Parameter::ElementReport(v) if self.reports.len() < REPORTS_MAX => {
+                self.reports.push(v);
+                Ok(())
+            }
+            Parameter::ElementReport(_) => Err(no_room(param::ELEMENT_REPORT)),
             Parameter::PoolElement(v) if self.elements.len() < limits.max_elements => {
                 self.elements.push(*v);
                 Ok(())
@@ -168,9 +178,13 @@ fn decode_known(header: &Header<'_>, limits: &Limits) -> Result<Decoded, DecodeE
         mt::DEREGISTRATION_RESPONSE => {
             Message::DeregistrationResponse { handle: slots.handle()?, pe_id: slots.pe_id()?, error: slots.error }
         }
-        mt::HANDLE_RESOLUTION => {
-            Message::HandleResolution { subscribe: flag, handle: slots.handle()?, items: slots.items }
-        }
+        mt::HANDLE_RESOLUTION => Message::HandleResolution {
+            subscribe: flag,
+            handle: slots.handle()?,
+            items: slots.items,
+            hint: slots.hint,
+            reports: slots.reports,
+        },
         mt::HANDLE_RESOLUTION_RESPONSE => Message::HandleResolutionResponse {
             subscribed: flag,
             handle: slots.handle()?,

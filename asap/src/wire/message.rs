@@ -1,8 +1,9 @@
 //! The 14 ASAP messages (RFC 5352 2.2).
 
+use super::REPORTS_MAX;
 use super::error::EncodeError;
 use super::message_type as mt;
-use super::types::{OperationError, PeId, Policy, PoolElement, PoolHandle, ServerId, Transport};
+use super::types::{ElementReport, OperationError, PeId, Policy, PoolElement, PoolHandle, ServerId, Transport};
 use super::writer::Writer;
 use bytes::Bytes;
 
@@ -51,6 +52,10 @@ pub enum Message {
         handle: PoolHandle,
         /// Handle Resolution Option (draft-dreibholz-rserpool-asap-hropt): elements wanted, 0xffffffff is all.
         items: Option<u32>,
+        /// Selection Hint (ours): bytes for the server's selection plug-in, at most 255.
+        hint: Option<Bytes>,
+        /// Element Reports (ours): what the user measured, at most 64.
+        reports: Vec<ElementReport>,
     },
     /// 0x06, server to PU.
     HandleResolutionResponse {
@@ -125,6 +130,12 @@ pub enum Message {
 pub(super) const FLAG: u8 = 0x01;
 
 impl Message {
+    /// A HANDLE_RESOLUTION as the RFC has it: without hint and reports.
+    #[must_use]
+    pub fn resolution(subscribe: bool, handle: PoolHandle, items: Option<u32>) -> Self {
+        Self::HandleResolution { subscribe, handle, items, hint: None, reports: Vec::new() }
+    }
+
     /// Encodes as RFC 5352 says: padded to 4 bytes, Length without the last padding.
     ///
     /// # Errors
@@ -148,9 +159,14 @@ impl Message {
                 w.pe_identifier(*pe_id);
                 error.iter().for_each(|error| w.operation_error(error));
             }
-            Message::HandleResolution { handle, items, .. } => {
+            Message::HandleResolution { handle, items, hint, reports, .. } => {
                 w.pool_handle(handle);
                 items.iter().for_each(|&items| w.resolution_option(items));
+                hint.iter().for_each(|hint| w.selection_hint(hint));
+                reports.iter().for_each(|report| w.element_report(report));
+                if reports.len() > REPORTS_MAX {
+                    w.refuse();
+                }
             }
             Message::HandleResolutionResponse { handle, policy, elements, error, .. } => {
                 w.pool_handle(handle);

@@ -15,8 +15,8 @@ pub use error::{DecodeError, DecodeErrorKind, EncodeError, FailedRequest};
 pub use message::Message;
 pub use reader::{Header, Parameter, Parameters};
 pub use types::{
-    DccpTransport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife,
-    SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
+    DccpTransport, ElementReport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle,
+    RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
 };
 pub use writer::Writer;
 
@@ -26,6 +26,10 @@ use serde::{Deserialize, Serialize};
 pub const ASAP_PORT: u16 = 3863;
 /// SCTP payload protocol identifier of ASAP (RFC 5352 8.3), as a host order value.
 pub const ASAP_PPID: u32 = 11;
+/// Longest selection hint, in bytes.
+pub const HINT_BYTES_MAX: usize = 255;
+/// Most element reports in one message.
+pub const REPORTS_MAX: usize = 64;
 
 /// What a receiver accepts. Messages beyond it are answered with Invalid Values or Lack of Resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +98,10 @@ pub mod param {
     pub const OPAQUE_TRANSPORT: u16 = 0x0010;
     /// Handle Resolution Option (draft-dreibholz-rserpool-asap-hropt); type bits 10: others skip it.
     pub const RESOLUTION_OPTION: u16 = 0x803f;
+    /// Selection Hint (ours): up to 255 bytes that mean something to a selection plug-in of the server; type bits 10: others skip it.
+    pub const SELECTION_HINT: u16 = 0xbf01;
+    /// Element Report (ours): PE identifier, load and round trip as a pool user measured them; type bits 10: others skip it.
+    pub const ELEMENT_REPORT: u16 = 0xbf02;
 }
 
 /// Error cause codes (RFC 5354 Table 2).

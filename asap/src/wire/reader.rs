@@ -3,10 +3,10 @@
 
 use super::error::{DecodeError, DecodeErrorKind};
 use super::types::{
-    DccpTransport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife,
-    SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
+    DccpTransport, ElementReport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle,
+    RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
 };
-use super::{Limits, cause_code, param};
+use super::{HINT_BYTES_MAX, Limits, cause_code, param};
 use bytes::Bytes;
 use std::net::IpAddr;
 
@@ -133,6 +133,10 @@ pub enum Parameter {
     PeChecksum(u16),
     /// 0x803f.
     ResolutionOption(u32),
+    /// 0xbf01.
+    SelectionHint(Bytes),
+    /// 0xbf02.
+    ElementReport(ElementReport),
 }
 
 /// The parameters of a message, in order. Call [`Parameters::next_parameter`] until None, then take [`Parameters::into_report`].
@@ -173,7 +177,12 @@ impl<'a> Parameters<'a> {
 /// Skips unknown parameters (type bits 10, 11) or fails (00, 01).
 fn next_known<'a>(cursor: &mut Cursor<'a>, report: &mut Report) -> Result<Option<Tlv<'a>>> {
     while let Some(tlv) = cursor.tlv()? {
-        if matches!(tlv.kind, param::IPV4_ADDRESS..=param::OPAQUE_TRANSPORT | param::RESOLUTION_OPTION) {
+        let known = matches!(
+            tlv.kind,
+            param::IPV4_ADDRESS
+                ..=param::OPAQUE_TRANSPORT | param::RESOLUTION_OPTION | param::SELECTION_HINT | param::ELEMENT_REPORT
+        );
+        if known {
             return Ok(Some(tlv));
         }
         let cause = || ErrorCause::UnrecognizedParameter(Bytes::copy_from_slice(tlv.whole));
@@ -201,6 +210,9 @@ fn parameter(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result<Para
         param::PE_IDENTIFIER => Parameter::PeIdentifier(PeId(u32::from_be_bytes(tlv.fixed()?))),
         param::PE_CHECKSUM => Parameter::PeChecksum(u16::from_be_bytes(tlv.fixed()?)),
         param::RESOLUTION_OPTION => Parameter::ResolutionOption(u32::from_be_bytes(tlv.fixed()?)),
+        param::SELECTION_HINT if tlv.value.len() > HINT_BYTES_MAX => return Err(tlv.invalid()),
+        param::SELECTION_HINT => Parameter::SelectionHint(tlv.bytes()),
+        param::ELEMENT_REPORT => Parameter::ElementReport(element_report(tlv)?),
         _ => Parameter::Transport(transport(tlv, limits, report)?),
     })
 }
@@ -218,6 +230,15 @@ fn pool_handle(tlv: &Tlv<'_>, limits: &Limits) -> Result<PoolHandle> {
         return Err(tlv.invalid());
     }
     Ok(PoolHandle::new(tlv.bytes()))
+}
+
+fn element_report(tlv: &Tlv<'_>) -> Result<ElementReport> {
+    let [pe_id, load, round_trip] = [0, 4, 8].map(|at| -> Result<u32> {
+        let value = tlv.fixed::<12>()?;
+        Ok(u32::from_be_bytes([value[at], value[at + 1], value[at + 2], value[at + 3]]))
+    });
+    let round_trip_us = Some(round_trip?).filter(|&us| us != u32::MAX);
+    Ok(ElementReport { pe_id: PeId(pe_id?), load: load?, round_trip_us })
 }
 
 /// Any of the six transports. A field cut short is an invalid value of this parameter.

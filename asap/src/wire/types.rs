@@ -211,6 +211,17 @@ pub struct PoolElement {
     pub asap_transport: Option<SctpTransport>,
 }
 
+/// What a pool user measured at one pool element (Element Report, not in the RFCs).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ElementReport {
+    /// Which element.
+    pub pe_id: PeId,
+    /// How loaded it seems; 0xffffffff is 100 %.
+    pub load: u32,
+    /// Round trip in microseconds, below 0xffffffff; none: not measured (0xffffffff on the wire).
+    pub round_trip_us: Option<u32>,
+}
+
 /// Server Information (RFC 5354 3.11).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerInformation {

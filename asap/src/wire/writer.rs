@@ -5,10 +5,10 @@
 
 use super::error::EncodeError;
 use super::types::{
-    ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport,
+    ElementReport, ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport,
     ServerInformation, Transport, TransportUse,
 };
-use super::{cause_code, param};
+use super::{HINT_BYTES_MAX, cause_code, param};
 use bytes::Bytes;
 use std::net::IpAddr;
 
@@ -234,6 +234,26 @@ impl Writer {
     /// Handle Resolution Option: `items:u32` (draft-dreibholz-rserpool-asap-hropt).
     pub fn resolution_option(&mut self, items: u32) {
         self.tlv(param::RESOLUTION_OPTION, |w| w.u32(items));
+    }
+
+    /// Selection Hint: opaque bytes, at most [`HINT_BYTES_MAX`].
+    pub fn selection_hint(&mut self, hint: &[u8]) {
+        self.invalid |= hint.len() > HINT_BYTES_MAX;
+        self.tlv(param::SELECTION_HINT, |w| w.bytes(hint));
+    }
+
+    /// Element Report: `PE id:u32 load:u32 round trip in microseconds:u32`.
+    pub fn element_report(&mut self, report: &ElementReport) {
+        self.tlv(param::ELEMENT_REPORT, |w| {
+            w.u32(report.pe_id.0);
+            w.u32(report.load);
+            w.u32(report.round_trip_us.unwrap_or(u32::MAX));
+        });
+    }
+
+    /// A message that cannot be: [`Writer::finish`] says so.
+    pub(super) fn refuse(&mut self) {
+        self.invalid = true;
     }
 }
 

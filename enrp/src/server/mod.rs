@@ -218,7 +218,7 @@ impl Server {
         match message {
             Message::Registration { handle, element } => self.registration(now, client, source, handle, element),
             Message::Deregistration { handle, pe_id } => self.deregistration(now, client, source, handle, pe_id),
-            Message::HandleResolution { subscribe, handle, items } => {
+            Message::HandleResolution { subscribe, handle, items, .. } => {
                 self.resolution(client, handle, subscribe, items);
             }
             Message::EndpointKeepAliveAck { handle, pe_id } => self.keep_alive_ack(now, client, &handle, pe_id),

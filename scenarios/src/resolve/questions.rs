@@ -53,7 +53,7 @@ impl Questions for Resolutions {
         self.next = (self.next + self.step) % self.handles.len().max(1);
         self.asked.push_back(self.next);
         let handle = self.handles.get(self.next).cloned().unwrap_or_else(|| PoolHandle::from(""));
-        let message = Message::HandleResolution { subscribe: false, handle, items: self.items };
+        let message = Message::resolution(false, handle, self.items);
         // What does not encode is refused when the handles are given.
         message.encode().unwrap_or_default()
     }

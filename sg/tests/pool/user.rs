@@ -25,7 +25,7 @@ impl User {
     /// Asks, without a subscription.
     pub(crate) fn ask(&mut self, now: Instant, handle: &str) {
         self.answer = None;
-        let request = Message::HandleResolution { subscribe: false, handle: PoolHandle::from(handle), items: None };
+        let request = Message::resolution(false, PoolHandle::from(handle), None);
         let options = SendOptions { ppid: ppid::ASAP, ..SendOptions::default() };
         self.stack.send(now, self.assoc, options, request.encode().unwrap()).unwrap();
     }

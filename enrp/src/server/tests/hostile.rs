@@ -50,7 +50,7 @@ fn a_handle_that_is_too_long_is_refused_as_the_request_wants_it() {
         answer,
         Message::RegistrationResponse { reject: true, handle: handle.clone(), pe_id: pe(1), error: refusal }
     );
-    let answer = lab.ask(1, &Message::HandleResolution { subscribe: true, handle, items: None });
+    let answer = lab.ask(1, &Message::resolution(true, handle, None));
     assert_eq!(refused(&answer), (false, ErrorCause::UnknownPoolHandle));
     assert_eq!(lab.server.handlespace().pool_count(), 0);
 }

@@ -120,7 +120,7 @@ fn registration(n: u64) -> Message {
 }
 
 fn resolution(subscribe: bool, items: Option<u32>) -> Message {
-    Message::HandleResolution { subscribe, handle: pool(), items }
+    Message::resolution(subscribe, pool(), items)
 }
 
 fn ack(n: u64) -> Message {

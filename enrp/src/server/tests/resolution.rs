@@ -146,7 +146,7 @@ fn subscriptions_end_with_their_client_and_have_a_limit() {
     lab.ask(2, &Message::Registration { handle: other.clone(), element: element(2) });
     assert!(listed(&lab.ask(9, &resolution(true, None))).0);
     assert!(listed(&lab.ask(9, &resolution(true, None))).0, "asking again is no second one");
-    let second = Message::HandleResolution { subscribe: true, handle: other, items: None };
+    let second = Message::resolution(true, other, None);
     assert!(!listed(&lab.ask(9, &second)).0, "answered, but no updates");
     assert_eq!(lab.server.counters().subscriptions_refused, 1);
     lab.server.client_lost(lab.now, ClientId(9), false);
