@@ -2,7 +2,8 @@
 
 use super::pool::Pool;
 use crate::config::{PuConfig, ms};
-use crate::wire::PeId;
+use crate::wire::{ElementReport, PeId, REPORTS_MAX};
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,10 @@ pub(super) struct Entry<T> {
     pub(super) queue: VecDeque<T>,
     /// Elements reported unreachable, and whether the report is sent.
     pub(super) reported: BTreeMap<PeId, bool>,
+    /// Goes with each resolution.
+    pub(super) hint: Option<Bytes>,
+    /// Goes with the next resolution.
+    measures: Vec<ElementReport>,
 }
 
 impl<T> Entry<T> {
@@ -46,6 +51,8 @@ impl<T> Entry<T> {
             used: true,
             queue: VecDeque::new(),
             reported: BTreeMap::new(),
+            hint: None,
+            measures: Vec::new(),
         }
     }
 
@@ -66,6 +73,20 @@ impl<T> Entry<T> {
     /// With updates as well: a server that hangs does not say that its updates have stopped.
     fn is_stale(&self, now: Instant, config: &PuConfig) -> bool {
         now - self.fetched >= ms(config.stale_cache_value_ms)
+    }
+
+    /// Keeps a measure for the next resolution, in place of an older one of the same element; when there are too many, of the oldest.
+    pub(super) fn keep_measure(&mut self, measure: ElementReport) {
+        self.measures.retain(|other| other.pe_id != measure.pe_id);
+        if self.measures.len() == REPORTS_MAX {
+            self.measures.remove(0);
+        }
+        self.measures.push(measure);
+    }
+
+    /// The hint and the measures that a resolution takes along.
+    pub(super) fn take_along(&mut self) -> (Option<Bytes>, Vec<ElementReport>) {
+        (self.hint.clone(), std::mem::take(&mut self.measures))
     }
 
     pub(super) fn answered(&mut self, now: Instant, subscribed: bool, config: &PuConfig) {

@@ -20,7 +20,8 @@ use crate::config::{PuConfig, ms};
 use crate::event::{ConnId, PuEvent, Transmit};
 use crate::hunt::{Ended, Hunt};
 use crate::policy::Rng;
-use crate::wire::{Message, PeId, PoolElement, PoolHandle};
+use crate::wire::{ElementReport, HINT_BYTES_MAX, Message, PeId, PoolElement, PoolHandle};
+use bytes::Bytes;
 pub use counters::PuCounters;
 use entry::{Entry, Request};
 pub use pool::Pool;
@@ -68,6 +69,28 @@ impl<T> PuMachine<T> {
     /// asked for, or refused by `max_pools` (counted).
     pub fn resolve(&mut self, now: Instant, handle: &PoolHandle) -> bool {
         self.touch(now, handle) && self.pool(handle).is_some()
+    }
+
+    /// Sends a hint for the server's selection plug-in with each resolution of the handle from now on; none: no more. What the cache
+    /// has was selected for the old hint: it is asked for anew. False: longer than 255 bytes, or refused by `max_pools` (counted).
+    pub fn set_hint(&mut self, now: Instant, handle: &PoolHandle, hint: Option<Bytes>) -> bool {
+        if hint.as_ref().is_some_and(|hint| hint.len() > HINT_BYTES_MAX) || !self.enter(now, handle) {
+            return false;
+        }
+        let Some(entry) = self.entries.get_mut(handle).filter(|entry| entry.hint != hint) else {
+            return true;
+        };
+        entry.hint = hint;
+        if entry.pool.is_some() || matches!(entry.request, Request::Sent { .. }) {
+            self.ask(now, handle, 0);
+        }
+        true
+    }
+
+    /// What the application measured at an element: its load (0xffffffff is 100 %), and the round trip. The next resolution of the
+    /// handle takes it along (Element Report), for the 64 elements measured last. False: the handle is not in the cache.
+    pub fn measured(&mut self, handle: &PoolHandle, measure: ElementReport) -> bool {
+        self.entries.get_mut(handle).map(|entry| entry.keep_measure(measure)).is_some()
     }
 
     /// Queues an item until the handle is resolved (RFC 5352 6.5.1: hold the message), and asks for it.
@@ -265,12 +288,8 @@ impl<T> PuMachine<T> {
 
     /// Makes sure the handle has an entry, and that it is asked for when it must be. False: one handle too many, or too long.
     fn touch(&mut self, now: Instant, handle: &PoolHandle) -> bool {
-        if !self.entries.contains_key(handle) {
-            if self.entries.len() >= self.config.max_pools || !self.config.limits.allow(handle) {
-                self.counters.pools_refused += 1;
-                return false;
-            }
-            self.entries.insert(handle.clone(), Entry::new(now, &self.config));
+        if !self.enter(now, handle) {
+            return false;
         }
         let Some(entry) = self.entries.get_mut(handle) else {
             return false;
@@ -282,6 +301,18 @@ impl<T> PuMachine<T> {
         }
         if entry.touch(now, &self.config) {
             self.ask(now, handle, 0);
+        }
+        true
+    }
+
+    /// Makes sure the handle has an entry. False: one handle too many, or too long.
+    fn enter(&mut self, now: Instant, handle: &PoolHandle) -> bool {
+        if !self.entries.contains_key(handle) {
+            if self.entries.len() >= self.config.max_pools || !self.config.limits.allow(handle) {
+                self.counters.pools_refused += 1;
+                return false;
+            }
+            self.entries.insert(handle.clone(), Entry::new(now, &self.config));
         }
         true
     }
@@ -300,8 +331,9 @@ impl<T> PuMachine<T> {
         let t1 = now + ms(self.config.t1_enrp_request_ms);
         entry.request = Request::Sent { t1, attempts: attempts + 1 };
         let (subscribe, items) = (self.config.subscribe, self.config.items);
+        let (hint, reports) = entry.take_along();
         self.counters.requests_sent += 1;
-        self.send(conn, &Message::resolution(subscribe, handle.clone(), items));
+        self.send(conn, &Message::HandleResolution { subscribe, handle: handle.clone(), items, hint, reports });
     }
 
     fn entry_timeout(&mut self, now: Instant, handle: &PoolHandle) {

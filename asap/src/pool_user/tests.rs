@@ -415,6 +415,40 @@ fn a_session_stays_while_its_element_is_usable_and_takes_its_cookie_along() {
 }
 
 #[test]
+fn a_hint_goes_with_each_resolution_and_a_measure_with_the_next() {
+    let mut bed = Bed::embedded();
+    let (now, vienna) = (bed.now, Bytes::from_static(b"vienna"));
+    let measure = |pe: u32, load| ElementReport { pe_id: PeId(pe), load, round_trip_us: Some(5) };
+    let asked = |bed: &mut Bed| {
+        let transmits: Vec<Transmit> = std::iter::from_fn(|| bed.pu.poll_transmit()).collect();
+        let [Transmit::Send { bytes, .. }] = &transmits[..] else { panic!("not one message: {transmits:?}") };
+        match Message::decode(bytes, &Limits::default()).unwrap().message {
+            Message::HandleResolution { hint, reports, .. } => (hint, reports),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(!bed.pu.measured(&handle(), measure(4, 1)), "not in the cache");
+    assert!(bed.pu.set_hint(now, &handle(), Some(vienna.clone())));
+    assert_eq!(bed.out(), [], "a hint alone is no question");
+    assert!(bed.pu.measured(&handle(), measure(4, 1)) && bed.pu.measured(&handle(), measure(4, 2)));
+    bed.pu.resolve(now, &handle());
+    assert_eq!(asked(&mut bed), (Some(vienna.clone()), vec![measure(4, 2)]));
+    bed.answer(0, true, &[4, 5]);
+    // The same hint asks for nothing, another one does at once; a measure was sent once, and no more than 64 are kept.
+    assert!(bed.pu.set_hint(now, &handle(), Some(vienna)));
+    assert_eq!(bed.out(), []);
+    assert!(bed.pu.set_hint(now, &handle(), None));
+    assert_eq!(asked(&mut bed), (None, vec![]));
+    bed.answer(0, true, &[4, 5]);
+    (0..70).for_each(|pe| assert!(bed.pu.measured(&handle(), measure(pe, 9))));
+    bed.sleep(1_000);
+    bed.pick();
+    assert_eq!(asked(&mut bed).1, (6..70).map(|pe| measure(pe, 9)).collect::<Vec<_>>());
+    assert!(!bed.pu.set_hint(now, &handle(), Some(Bytes::from(vec![0; 256]))), "too long");
+    assert!(bed.pu.set_hint(now, &"second".into(), None) && !bed.pu.set_hint(now, &"third".into(), None), "too many");
+}
+
+#[test]
 fn bad_bytes_are_counted_and_answered() {
     let mut bed = Bed::resolved(&[4]);
     bed.pu.handle_received(bed.now, ConnId::EMBEDDED, &[6, 0]);
