@@ -1,6 +1,7 @@
 //! The ENRP name server: handlespace, policies, the server side of ASAP, and the stand-alone daemon.
 //!
 //! * [`Server`]: the name server as a pure machine. A gateway embeds it; [`node::Node`] makes a stand-alone one of it.
+//! * [`host`]: a server over the associations of a node, its own or a gateway's.
 //! * [`handlespace`]: pools and pool elements, selection, PE checksums. ("Name space" in the draft is the RFCs' handlespace.)
 //! * [`server_daemon`]: the program `enrp`.
 //! * [`daemon`]: what every daemon of this project shares: configuration, logging, admin HTTP, signals.
@@ -8,6 +9,7 @@
 mod config_error;
 pub mod daemon;
 pub mod handlespace;
+pub mod host;
 pub mod node;
 pub mod server;
 pub mod server_daemon;
@@ -15,4 +17,8 @@ mod timer;
 
 pub use config_error::ConfigError;
 pub use handlespace::{Handlespace, SuspensionReason};
-pub use server::{ClientId, Counters, Event, RemovalCause, Server, ServerConfig, ServerSnapshot};
+pub use host::{ENRP_PORT, Host, Ports};
+pub use server::{
+    Attempt, ClientId, Counters, Event, Multicast, Output, PeerAddress, RemovalCause, Server, ServerConfig,
+    ServerSnapshot,
+};

@@ -1,14 +1,13 @@
-//! The stand-alone name server as a node: SCTP associations on the ASAP port, and the [`Server`] machine behind them.
+//! The stand-alone name server as a node: SCTP associations, and the [`Host`] with the [`Server`] behind them.
 //! Pure, like everything in it; [`server_daemon`](crate::server_daemon) gives it sockets.
 
 use crate::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Kind, Metrics};
-use crate::server::{ClientId, Event, Server, ServerSnapshot};
+use crate::host::{Host, HostCounters};
+use crate::server::{Event, Server, ServerSnapshot};
 use asap::wire::{PeId, PoolHandle};
-use sctp::{AssocId, Associations, Input, Output, SendError, SendOptions, ppid};
+use sctp::{Associations, Input, Output};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 /// A name server with its associations.
@@ -16,24 +15,8 @@ use std::time::Instant;
 pub struct Node {
     name: String,
     stack: Box<dyn Associations>,
-    server: Server,
-    /// Where each client is: its IP addresses with its SCTP port.
-    clients: BTreeMap<AssocId, Vec<SocketAddr>>,
-    counters: Counters,
+    host: Host,
     stopping: bool,
-}
-
-/// What the node counts besides [`Server::counters`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counters {
-    /// Associations that came up.
-    pub associations: u64,
-    /// Messages with another PPID than ASAP's, dropped.
-    pub wrong_ppid: u64,
-    /// Associations aborted because the client did not take what it was sent.
-    pub slow_clients: u64,
-    /// Messages that could not be sent for another reason (the association was just closing).
-    pub unsendable: u64,
 }
 
 /// Admin state.
@@ -42,22 +25,22 @@ struct NodeSnapshot<'a> {
     name: &'a str,
     associations: usize,
     stopping: bool,
-    counters: Counters,
+    counters: HostCounters,
     server: ServerSnapshot,
 }
 
 impl Node {
-    /// Takes associations that listen on the ASAP port, and the machine.
+    /// Takes associations, and the server that uses them.
     #[must_use]
-    pub fn new(name: &str, stack: Box<dyn Associations>, server: Server) -> Self {
-        let (clients, counters) = (BTreeMap::new(), Counters::default());
-        Self { name: name.to_owned(), stack, server, clients, counters, stopping: false }
+    pub fn new(name: &str, mut stack: Box<dyn Associations>, host: Host) -> Self {
+        host.listen(&mut *stack);
+        Self { name: name.to_owned(), stack, host, stopping: false }
     }
 
     /// The name server machine.
     #[must_use]
     pub fn server(&self) -> &Server {
-        &self.server
+        self.host.server()
     }
 
     /// Moves everything between the associations and the machine until nothing is left to move.
@@ -68,15 +51,11 @@ impl Node {
                 idle = false;
                 self.association_event(now, event);
             }
-            while let Some((client, bytes)) = self.server.poll_output() {
-                idle = false;
-                self.send(now, client, bytes);
-            }
-            if idle {
+            if !self.host.carry_out(now, &mut *self.stack) && idle {
                 break;
             }
         }
-        while let Some(event) = self.server.poll_event() {
+        while let Some(event) = self.host.poll_event() {
             log(&event);
         }
     }
@@ -84,41 +63,12 @@ impl Node {
     fn association_event(&mut self, now: Instant, event: sctp::Event) {
         match event {
             sctp::Event::Up { assoc, peer, peer_port, .. } => {
-                self.counters.associations += 1;
-                let source = peer.iter().map(|peer| SocketAddr::new(peer.ip(), peer_port)).collect();
-                self.clients.insert(assoc, source);
-                if self.stopping {
-                    self.stack.shutdown(now, assoc);
-                }
+                self.host.up(now, &mut *self.stack, assoc, &peer, peer_port);
             }
-            sctp::Event::Message { assoc, ppid: ppid::ASAP, payload, .. } => {
-                let source = self.clients.get(&assoc).map(Vec::as_slice).unwrap_or_default();
-                self.server.handle_message(now, ClientId(assoc.0), source, &payload);
-            }
-            sctp::Event::Message { .. } => self.counters.wrong_ppid += 1,
-            sctp::Event::Closed { assoc, reason, .. } => {
-                self.clients.remove(&assoc);
-                self.server.client_lost(now, ClientId(assoc.0), reason.is_certain());
-            }
+            sctp::Event::Message { assoc, ppid, payload, .. } => self.host.message(now, assoc, ppid, &payload),
+            sctp::Event::Closed { assoc, reason, .. } => drop(self.host.closed(now, assoc, &reason)),
             // Paths are the association's own business.
             sctp::Event::Path { .. } | _ => {}
-        }
-    }
-
-    fn send(&mut self, now: Instant, client: ClientId, bytes: bytes::Bytes) {
-        let assoc = AssocId(client.0);
-        let options = SendOptions { ppid: ppid::ASAP, ..SendOptions::default() };
-        match self.stack.send(now, assoc, options, bytes) {
-            Ok(()) => {}
-            Err(SendError::QueueFull) => {
-                // It does not read. Waiting for it would cost memory; gone, it is out of the pools and can come back.
-                self.counters.slow_clients += 1;
-                self.stack.abort(now, assoc, b"client does not read");
-            }
-            Err(SendError::NotOpen | SendError::NoSuchStream | SendError::BadLength) => {
-                self.counters.unsendable += 1;
-                self.server.send_failed(now, client);
-            }
         }
     }
 
@@ -126,10 +76,10 @@ impl Node {
         let reply = match request.kind {
             AdminKind::State => AdminReply::json(&NodeSnapshot {
                 name: &self.name,
-                associations: self.clients.len(),
+                associations: self.host.association_count(),
                 stopping: self.stopping,
-                counters: self.counters,
-                server: self.server.snapshot(),
+                counters: self.host.counters(),
+                server: self.server().snapshot(),
             }),
             AdminKind::Metrics => AdminReply::ok(self.metrics()),
             AdminKind::Health if self.stopping => AdminReply::unavailable("stopping\n"),
@@ -153,7 +103,7 @@ impl Node {
         let Some((handle, pe)) = target else {
             return AdminReply::bad_request("give the pool handle, a space, and the PE identifier in hex\n");
         };
-        if self.server.set_draining(now, &handle, pe, draining) {
+        if self.host.server_mut().set_draining(now, &handle, pe, draining) {
             AdminReply::ok("done\n")
         } else {
             AdminReply::bad_request(format!("no PE {pe} in pool {handle}; /state lists them\n"))
@@ -162,8 +112,8 @@ impl Node {
 
     fn metrics(&self) -> String {
         let mut metrics = Metrics::new();
-        let handlespace = self.server.handlespace();
-        metrics.gauge("enrp_associations", "Associations of clients.", self.clients.len() as u64);
+        let handlespace = self.server().handlespace();
+        metrics.gauge("enrp_associations", "Associations of clients.", self.host.association_count() as u64);
         metrics.gauge("enrp_pools", "Pools in the handlespace.", handlespace.pool_count() as u64);
         metrics.gauge("enrp_pes", "Pool elements in the handlespace.", handlespace.element_count() as u64);
         metrics.family("enrp_pool_pes", "Pool elements of a pool.", Kind::Gauge);
@@ -174,24 +124,19 @@ impl Node {
         for pool in handlespace.pools() {
             metrics.sample(&[("pool", &pool.handle().to_string())], pool.selectable() as f64);
         }
-        for (name, help, value) in self.server.counters().list() {
+        for (name, help, value) in self.server().counters().list() {
             metrics.counter(&format!("enrp_{name}_total"), help, value);
         }
-        let node = self.counters;
-        metrics.counter("enrp_associations_up_total", "Associations that came up.", node.associations);
-        metrics.counter("enrp_wrong_ppid_total", "Messages with another PPID than ASAP's.", node.wrong_ppid);
-        metrics.counter("enrp_slow_clients_total", "Associations aborted: client does not read.", node.slow_clients);
-        metrics.counter("enrp_unsendable_total", "Messages for associations that were closing.", node.unsendable);
+        for (name, help, value) in self.host.counters().list() {
+            metrics.counter(&format!("enrp_{name}_total"), help, value);
+        }
         metrics.finish()
     }
 
-    /// Closes every association; PEs and users hunt for another server. All at once, so that no user can still be told that
-    /// the elements whose associations end with its own are gone: nothing is sent on an association that is closing.
+    /// Closes every association; PEs and users hunt for another server.
     fn stop(&mut self, now: Instant) {
         self.stopping = true;
-        for &assoc in self.clients.keys() {
-            self.stack.shutdown(now, assoc);
-        }
+        self.host.stop(now, &mut *self.stack);
     }
 }
 
@@ -213,7 +158,7 @@ impl sctp::driver::Node for Node {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.stack.handle_timeout(now);
-        self.server.handle_timeout(now);
+        self.host.handle_timeout(now);
         self.pump(now);
     }
 
@@ -227,11 +172,11 @@ impl sctp::driver::Node for Node {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.stack.poll_timeout().into_iter().chain(self.server.poll_timeout()).min()
+        self.stack.poll_timeout().into_iter().chain(self.host.poll_timeout()).min()
     }
 
     fn finished(&self) -> bool {
-        self.stopping && self.clients.is_empty()
+        self.stopping && self.host.associations().next().is_none()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::ConfigError;
 use crate::daemon::{self, DaemonConfig, Program, Start};
+use crate::host::{Host, Ports};
 use crate::node::Node;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
@@ -86,11 +87,12 @@ fn node(config: &Config, start: &Start) -> Node {
     let (id, seed) = identity(config.node.server_id, &start.seed);
     let local = start.local.iter().map(SocketAddr::ip).collect();
     let Start { now, seed: random, backend, .. } = *start;
-    let mut stack =
+    let stack =
         sctp::associations(backend, config.udp.with_advertised(&config.sctp), local, config.udp.port, random, now);
-    stack.listen(config.node.port);
     tracing::info!(name = %config.node.name, server = %id, port = config.node.port, "name server ready");
-    Node::new(&config.node.name, stack, Server::new(config.server.clone(), id, seed))
+    let server = Server::new(config.server.clone(), id, seed);
+    let ports = Ports { asap: config.node.port, enrp: None };
+    Node::new(&config.node.name, stack, Host::new(server, ports, config.udp.port))
 }
 
 /// Server identifier and the machine's seed, from 32 random bytes.

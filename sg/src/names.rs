@@ -7,9 +7,8 @@ use asap::pool_user::Selection;
 use asap::wire::{PeId, Policy, PoolElement, PoolHandle, ServerId, Transport as UserTransport};
 use asap::{ConnId, HuntConfig, PuConfig, PuEvent, PuMachine, Transmit};
 use bytes::Bytes;
-use enrp::{ClientId, Server};
-use rustc_hash::FxHashMap;
-use sctp::{AssocId, Associations, CloseReason, Connect, SendError, SendOptions, ppid};
+use enrp::{ClientId, Host, Ports, Server};
+use sctp::{AssocId, Associations, CloseReason, Connect, SendOptions, ppid};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -18,9 +17,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Names {
     user: PuMachine<()>,
-    server: Option<Server>,
-    /// Where the embedded server's clients are: IP addresses with SCTP port.
-    clients: FxHashMap<AssocId, Vec<SocketAddr>>,
+    /// The embedded server.
+    host: Option<Host>,
     /// Associations to outside servers.
     by_conn: BTreeMap<ConnId, AssocId>,
     udp_port: u16,
@@ -33,26 +31,20 @@ impl Names {
         let enrp = &config.enrp;
         let hunt = HuntConfig { servers: enrp.servers.clone(), ..HuntConfig::default() };
         let pu = PuConfig { hunt, ..PuConfig::default() };
-        let (user, server) = if enrp.embedded {
+        let (user, host) = if enrp.embedded {
             // Any number but 0 (RFC 5353 section 2.1).
             let id = ServerId(enrp.server_id.unwrap_or_else(|| ((seed >> 32) as u32).max(1)));
-            (PuMachine::embedded(pu, seed), Some(Server::new(enrp.server.clone(), id, seed.rotate_left(17))))
+            let server = Server::new(enrp.server.clone(), id, seed.rotate_left(17));
+            (PuMachine::embedded(pu, seed), Some(Host::new(server, Ports::default(), config.udp.port)))
         } else {
             (PuMachine::new(pu, seed), None)
         };
-        Self {
-            user,
-            server,
-            clients: FxHashMap::default(),
-            by_conn: BTreeMap::new(),
-            udp_port: config.udp.port,
-            used: BTreeMap::new(),
-        }
+        Self { user, host, by_conn: BTreeMap::new(), udp_port: config.udp.port, used: BTreeMap::new() }
     }
 
     /// The embedded server.
     pub(crate) fn server(&self) -> Option<&Server> {
-        self.server.as_ref()
+        self.host.as_ref().map(Host::server)
     }
 
     /// The pool user's counters.
@@ -60,26 +52,14 @@ impl Names {
         self.user.counters()
     }
 
-    /// A client of the embedded server is there.
-    pub(crate) fn client_up(&mut self, assoc: AssocId, peer: &[SocketAddr], peer_port: u16) {
-        let source = peer.iter().map(|peer| SocketAddr::new(peer.ip(), peer_port)).collect();
-        self.clients.insert(assoc, source);
+    /// The embedded server with its associations.
+    pub(crate) fn host(&mut self) -> Option<&mut Host> {
+        self.host.as_mut()
     }
 
-    /// A client sent an ASAP message.
-    pub(crate) fn client_message(&mut self, now: Instant, assoc: AssocId, payload: &Bytes) {
-        let source = self.clients.get(&assoc).map(Vec::as_slice).unwrap_or_default();
-        if let Some(server) = &mut self.server {
-            server.handle_message(now, ClientId(assoc.0), source, payload);
-        }
-    }
-
-    /// A client is gone.
-    pub(crate) fn client_closed(&mut self, now: Instant, assoc: AssocId, reason: &CloseReason) {
-        self.clients.remove(&assoc);
-        if let Some(server) = &mut self.server {
-            server.client_lost(now, ClientId(assoc.0), reason.is_certain());
-        }
+    /// What comes to this SCTP port is for the embedded server.
+    pub(crate) fn listens_at(&self, port: u16) -> bool {
+        self.host.as_ref().is_some_and(|host| host.listens_at(port))
     }
 
     /// The association to an outside server is up. False: not one.
@@ -98,8 +78,11 @@ impl Names {
         }
     }
 
-    /// The association to an outside server ended. False: not one.
-    pub(crate) fn server_closed(&mut self, now: Instant, assoc: AssocId) -> bool {
+    /// An association of the embedded server, or to an outside one, ended or did not come up. False: neither.
+    pub(crate) fn closed(&mut self, now: Instant, assoc: AssocId, reason: &CloseReason) -> bool {
+        if self.host.as_mut().is_some_and(|host| host.closed(now, assoc, reason)) {
+            return true;
+        }
         let conn = self.conn(assoc);
         if let Some(conn) = conn {
             self.by_conn.remove(&conn);
@@ -112,9 +95,9 @@ impl Names {
         self.by_conn.iter().find(|(_, other)| **other == assoc).map(|(conn, _)| *conn)
     }
 
-    /// Associations of clients and to servers, for a clean stop.
+    /// Associations to outside servers, for a clean stop.
     pub(crate) fn associations(&self) -> impl Iterator<Item = AssocId> + '_ {
-        self.clients.keys().chain(self.by_conn.values()).copied()
+        self.by_conn.values().copied()
     }
 
     /// Moves messages between pool user, server and associations until none is left.
@@ -125,14 +108,14 @@ impl Names {
                 idle = false;
                 self.transmit(now, stack, transmit);
             }
-            while let Some((client, bytes)) = self.server.as_mut().and_then(Server::poll_output) {
-                idle = false;
-                self.answer(now, stack, client, bytes);
+            idle &= !self.host.as_mut().is_some_and(|host| host.carry_out(now, stack));
+            while let Some((_, bytes)) = self.host.as_mut().and_then(Host::poll_message) {
+                self.user.handle_received(now, ConnId::EMBEDDED, &bytes);
             }
             while let Some(event) = self.user.poll_event() {
                 self.user_event(&event);
             }
-            while let Some(event) = self.server.as_mut().and_then(Server::poll_event) {
+            while let Some(event) = self.host.as_mut().and_then(Host::poll_event) {
                 self.server_event(&event);
             }
             if idle {
@@ -151,8 +134,8 @@ impl Names {
                 }
             }
             Transmit::Send { conn: ConnId::EMBEDDED, bytes } => {
-                if let Some(server) = &mut self.server {
-                    server.handle_message(now, ClientId::LOCAL, &[], &bytes);
+                if let Some(host) = &mut self.host {
+                    host.server_mut().handle_message(now, ClientId::LOCAL, &[], &bytes);
                 }
             }
             Transmit::Send { conn, bytes } => {
@@ -165,22 +148,6 @@ impl Names {
             Transmit::Close { conn } => {
                 if let Some(assoc) = self.by_conn.remove(&conn) {
                     stack.shutdown(now, assoc);
-                }
-            }
-        }
-    }
-
-    fn answer(&mut self, now: Instant, stack: &mut dyn Associations, client: ClientId, bytes: Bytes) {
-        if client == ClientId::LOCAL {
-            return self.user.handle_received(now, ConnId::EMBEDDED, &bytes);
-        }
-        match stack.send(now, AssocId(client.0), asap_options(), bytes) {
-            Ok(()) => {}
-            // It does not read: gone, it is out of the pools and can come back.
-            Err(SendError::QueueFull) => stack.abort(now, AssocId(client.0), b"client does not read"),
-            Err(SendError::NotOpen | SendError::NoSuchStream | SendError::BadLength) => {
-                if let Some(server) = &mut self.server {
-                    server.send_failed(now, client);
                 }
             }
         }
@@ -225,7 +192,7 @@ impl Names {
         if !std::mem::take(changed) {
             return None;
         }
-        let elements: Vec<(u32, Location)> = match &self.server {
+        let elements: Vec<(u32, Location)> = match self.server() {
             Some(server) => server.handlespace().members(handle).filter_map(|e| located(e.registered())).collect(),
             None => self.user.pool(handle)?.elements().iter().filter_map(located).collect(),
         };
@@ -234,14 +201,14 @@ impl Names {
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.user.handle_timeout(now);
-        if let Some(server) = &mut self.server {
-            server.handle_timeout(now);
+        if let Some(host) = &mut self.host {
+            host.handle_timeout(now);
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let server = self.server.as_ref().and_then(Server::poll_timeout);
-        self.user.poll_timeout().into_iter().chain(server).min()
+        let host = self.host.as_ref().and_then(Host::poll_timeout);
+        self.user.poll_timeout().into_iter().chain(host).min()
     }
 }
 
@@ -299,8 +266,8 @@ impl Directory for Names {
     }
 
     fn set_usable(&mut self, now: Instant, pool: &PoolHandle, pe: u32, usable: bool) {
-        if let Some(server) = &mut self.server {
-            server.set_usable(now, pool, PeId(pe), usable);
+        if let Some(host) = &mut self.host {
+            host.server_mut().set_usable(now, pool, PeId(pe), usable);
         }
         if usable {
             self.user.reachable(pool, PeId(pe));

@@ -9,7 +9,6 @@ use crate::pool::{Cx, Pool, Settings};
 use crate::record::{Direction, Discard, Recorder};
 use crate::route::Routes;
 use crate::wire::Wire;
-use asap::wire::ASAP_PORT;
 use bytes::Bytes;
 use enrp::daemon::{DaemonCommand, RecordSink};
 use m3ua_lite::session::CorrelationId;
@@ -27,8 +26,8 @@ enum Role {
     Pool(usize),
     /// A peer of the network side.
     Network,
-    /// A client of the embedded name server.
-    Client,
+    /// Of the embedded name server: a client or a peer.
+    Host,
     /// A name server outside.
     NameServer,
 }
@@ -39,7 +38,7 @@ impl Role {
         match self {
             Self::Pool(_) => "pool",
             Self::Network => "network",
-            Self::Client => "client",
+            Self::Host => "client",
             Self::NameServer => "name-server",
         }
     }
@@ -117,9 +116,6 @@ impl Node {
         let mut stack =
             sctp::associations(backend, config.udp.with_advertised(&config.sctp), local, config.udp.port, seed, now);
         stack.listen(config.network.port);
-        if config.enrp.embedded {
-            stack.listen(ASAP_PORT);
-        }
         let pools = config.application_servers.iter().map(|server| {
             Pool::new(
                 now,
@@ -150,6 +146,9 @@ impl Node {
                 let handle = node.pools[index].handle().clone();
                 crate::pool::Directory::resolve(&mut node.names, now, &handle);
             }
+        }
+        if let Some(host) = node.names.host() {
+            host.listen(&mut *node.wire.stack);
         }
         node.settle(now);
         node
@@ -227,7 +226,7 @@ impl Node {
                 if incoming {
                     self.incoming(now, assoc, local_port, peer_port, &peer, outbound_streams);
                 } else {
-                    self.outgoing(now, assoc, outbound_streams, inbound_streams);
+                    self.outgoing(now, assoc, (&peer, peer_port), outbound_streams, inbound_streams);
                 }
             }
             Event::Message { assoc, stream, ppid, unordered, payload } => {
@@ -263,15 +262,14 @@ impl Node {
     ) {
         match self.roles.remove(&assoc) {
             Some(Role::Network) => self.with_network(now, |network, cx| network.closed(cx, assoc, undelivered)),
-            Some(Role::Client) => self.names.client_closed(now, assoc, reason),
-            Some(Role::NameServer) => drop(self.names.server_closed(now, assoc)),
+            Some(Role::Host | Role::NameServer) => drop(self.names.closed(now, assoc, reason)),
             Some(Role::Pool(index)) => {
                 self.with_pool(now, index, |pool, cx| pool.closed(cx, assoc, reason));
             }
             // It never came up.
             None => {
                 let mine = |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, reason));
-                let _ = self.names.server_closed(now, assoc) || (0..self.pools.len()).any(|index| mine(self, index));
+                let _ = self.names.closed(now, assoc, reason) || (0..self.pools.len()).any(|index| mine(self, index));
             }
         }
     }
@@ -291,16 +289,25 @@ impl Node {
         if local_port == self.config.network.port {
             self.roles.insert(assoc, Role::Network);
             self.with_network(now, |network, cx| network.up(cx, assoc, peer, outbound));
-        } else if local_port == ASAP_PORT && self.config.enrp.embedded {
-            self.roles.insert(assoc, Role::Client);
-            self.names.client_up(assoc, peer, peer_port);
+        } else if self.names.listens_at(local_port) {
+            self.host_up(now, assoc, peer, peer_port);
         } else {
             self.counters.strangers += 1;
             self.wire.stack.abort(now, assoc, b"nobody listens");
         }
     }
 
-    fn outgoing(&mut self, now: Instant, assoc: AssocId, outbound: u16, inbound: u16) {
+    fn host_up(&mut self, now: Instant, assoc: AssocId, peer: &[SocketAddr], peer_port: u16) {
+        self.roles.insert(assoc, Role::Host);
+        if let Some(host) = self.names.host() {
+            host.up(now, &mut *self.wire.stack, assoc, peer, peer_port);
+        }
+    }
+
+    fn outgoing(&mut self, now: Instant, assoc: AssocId, peer: (&[SocketAddr], u16), outbound: u16, inbound: u16) {
+        if self.names.host().is_some_and(|host| host.has(assoc)) {
+            return self.host_up(now, assoc, peer.0, peer.1);
+        }
         if self.names.server_up(now, assoc) {
             self.roles.insert(assoc, Role::NameServer);
             return;
@@ -331,9 +338,13 @@ impl Node {
                     None => {}
                 }
             }
-            Some(Role::Client) if ppid == ppid::ASAP => self.names.client_message(now, assoc, payload),
+            Some(Role::Host) => {
+                if let Some(host) = self.names.host() {
+                    host.message(now, assoc, ppid, payload);
+                }
+            }
             Some(Role::NameServer) if ppid == ppid::ASAP => self.names.server_message(now, assoc, payload),
-            Some(Role::Client | Role::NameServer) | None => self.counters.strangers += 1,
+            Some(Role::NameServer) | None => self.counters.strangers += 1,
         }
     }
 
@@ -404,6 +415,9 @@ impl Node {
             .collect();
         for assoc in ends {
             self.wire.stack.shutdown(now, assoc);
+        }
+        if let Some(host) = self.names.host() {
+            host.stop(now, &mut *self.wire.stack);
         }
     }
 

@@ -100,4 +100,8 @@ counters! {
     reports_unknown,
     "Reports beyond `reports_per_client_per_s`."
     reports_limited,
+    "ENRP messages and multicast datagrams that nobody takes."
+    enrp_dropped,
+    "Configured peers that nobody uses."
+    peers_ignored,
 }

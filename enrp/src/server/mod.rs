@@ -8,12 +8,14 @@
 //! | `registration` | 3.1 registration, 3.2 deregistration, and every other end of a PE |
 //! | `resolution` | 3.3 handle resolution, 2.2.5 subscriptions |
 //! | `supervision` | 3.4 keep-alive, 3.5 unreachable endpoints, lost associations |
-//!
-//! ENRP_PRESENCE, handle updates and takeover (RFC 5353) are not here; every PE carries its home server's identity.
+//! | `enrp` | what comes from peers (RFC 5353) |
+//! | `output` | what the server wants done outside |
 
 mod config;
 mod counters;
+mod enrp;
 mod event;
+mod output;
 mod registration;
 mod resolution;
 mod snapshot;
@@ -29,6 +31,7 @@ use bytes::Bytes;
 pub use config::ServerConfig;
 pub use counters::Counters;
 pub use event::{Event, RemovalCause};
+pub use output::{Attempt, Multicast, Output, PeerAddress};
 use resolution::Subscribers;
 use rustc_hash::FxHashMap;
 pub use snapshot::{PeSnapshot, PoolSnapshot, ServerSnapshot};
@@ -47,6 +50,8 @@ pub struct ClientId(pub u64);
 impl ClientId {
     /// The program the server lives in, as pool user (`asap::PuMachine::embedded`): its answers hold the whole pool.
     pub const LOCAL: ClientId = ClientId(u64::MAX);
+    /// From here on clients are neither associations nor the program itself: TCP connections.
+    pub const OUTSIDE: ClientId = ClientId(1 << 63);
 }
 
 /// What is due for a PE that we own.
@@ -86,7 +91,7 @@ pub struct Server {
     pace: Pace,
     /// Pools that changed, and when their subscribers are told.
     updates: TimerQueue<PoolHandle>,
-    outputs: VecDeque<(ClientId, Bytes)>,
+    outputs: VecDeque<Output>,
     events: VecDeque<Event>,
     random: Rng,
     counters: Counters,
@@ -168,8 +173,8 @@ impl Server {
         self.send_updates(now);
     }
 
-    /// The next message to send: PPID 11, ordered, stream 0.
-    pub fn poll_output(&mut self) -> Option<(ClientId, Bytes)> {
+    /// The next thing to do outside.
+    pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
@@ -312,7 +317,7 @@ impl Server {
 
     fn send_bytes(&mut self, client: ClientId, bytes: Bytes) {
         self.counters.messages_out += 1;
-        self.outputs.push_back((client, bytes));
+        self.outputs.push_back(Output::Asap { client, bytes });
     }
 }
 

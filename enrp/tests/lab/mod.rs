@@ -4,7 +4,7 @@ use asap::policy::Rng;
 use asap::wire::{PeId, Policy, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse};
 use asap::{ConnId, PeConfig, PeMachine, PuConfig, PuMachine, ServerAddress, pool_element::Registration};
 use enrp::node::Node;
-use enrp::{Server, ServerConfig};
+use enrp::{Ports, Server, ServerConfig};
 use sctp::driver::Node as _;
 use sctp::{AssocId, Connect, Datagram, Event, Output, SendOptions, Stack, Transmit, Unreachable, ppid};
 use std::collections::BTreeMap;
@@ -354,7 +354,7 @@ impl Lab {
 }
 
 fn name_server(config: ServerConfig, now: Instant) -> Node {
-    let mut stack = Stack::new(sctp::Config::default(), vec![ip(SERVER)], [SERVER; 32], now);
-    stack.listen(asap::wire::ASAP_PORT);
-    Node::new("enrp", Box::new(stack), Server::new(config, ServerId(0x0909), 3))
+    let stack = Stack::new(sctp::Config::default(), vec![ip(SERVER)], [SERVER; 32], now);
+    let server = Server::new(config, ServerId(0x0909), 3);
+    Node::new("enrp", Box::new(stack), enrp::Host::new(server, Ports::default(), 9899))
 }

@@ -5,7 +5,7 @@ use asap::wire::{Message as Asap, ServerId};
 use bytes::Bytes;
 use enrp::daemon::DaemonCommand;
 use enrp::daemon::RecordSink;
-use enrp::server::{Server, ServerConfig};
+use enrp::{Host, Ports, Server, ServerConfig};
 use gwc_pe::config::Config;
 use gwc_pe::node::Node;
 use m3ua_lite::session::{CorrelationId, GroupKey, HEARTBEAT_MAX, Heartbeat, stream_for};
@@ -174,10 +174,9 @@ impl World {
         config.node.pe_id = Some(0xab);
         config.call.t7_ms = 60_000;
         change(&mut config);
-        let mut listener = Stack::new(sctp::Config::default(), vec![SERVER.into()], [1; 32], now);
-        listener.listen(3863);
-        let server =
-            enrp::node::Node::new("enrp", Box::new(listener), Server::new(ServerConfig::default(), ServerId(1), 1));
+        let listener = Stack::new(sctp::Config::default(), vec![SERVER.into()], [1; 32], now);
+        let server = Server::new(ServerConfig::default(), ServerId(1), 1);
+        let server = enrp::node::Node::new("enrp", Box::new(listener), Host::new(server, Ports::default(), 9899));
         let memory = RecordSink::Memory(Vec::new());
         let controller = Node::new(config, [2; 32], clock, now, vec![CONTROLLER.into()], BackendKind::Udp, memory);
         let (gateway, wire) = (Gateway::new(now), VecDeque::new());

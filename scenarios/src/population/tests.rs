@@ -7,7 +7,7 @@ use crate::resolve::report::Report;
 use asap::ServerAddress;
 use asap::wire::{ASAP_PORT, ServerId};
 use enrp::daemon::DaemonCommand;
-use enrp::{Server, ServerConfig};
+use enrp::{Host, Ports, Server, ServerConfig};
 use sctp::driver::Node as _;
 use sctp::{Associations, BackendKind, Datagram, Output, Stack, Transmit, Unreachable};
 use std::collections::BTreeMap;
@@ -48,8 +48,8 @@ impl World {
     /// So many pools, with so many elements in each of `processes` processes.
     fn new(pools: usize, per_process: usize, processes: usize, server: ServerConfig, change: fn(&mut Config)) -> Self {
         let now = Instant::now();
-        let mut stack = Stack::new(sctp::Config::default(), vec![ip(SERVER)], [SERVER; 32], now);
-        stack.listen(ASAP_PORT);
+        let stack = Stack::new(sctp::Config::default(), vec![ip(SERVER)], [SERVER; 32], now);
+        let server = Host::new(Server::new(server, ServerId(7), 3), Ports::default(), 9899);
         let processes = (0..processes).map(|index| {
             let host = FIRST + index as u8;
             let mut config = Config::default();
@@ -61,7 +61,7 @@ impl World {
         });
         Self {
             now,
-            server: enrp::node::Node::new("enrp", Box::new(stack), Server::new(server, ServerId(7), 3)),
+            server: enrp::node::Node::new("enrp", Box::new(stack), server),
             processes: processes.collect(),
             user: None,
             killed: Vec::new(),

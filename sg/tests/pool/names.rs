@@ -12,10 +12,10 @@ const NAME_SERVER: IpAddr = ip(3);
 const USER: IpAddr = ip(201);
 
 fn name_server(lab: &mut Lab) {
-    let mut stack = sctp::Stack::new(sctp::Config::default(), vec![NAME_SERVER], lab.world.seed(), lab.world.now);
-    stack.listen(asap::wire::ASAP_PORT);
+    let stack = sctp::Stack::new(sctp::Config::default(), vec![NAME_SERVER], lab.world.seed(), lab.world.now);
     let server = enrp::Server::new(enrp::ServerConfig::default(), asap::wire::ServerId(3), 3);
-    let node = enrp::node::Node::new("enrp", Box::new(stack), server);
+    let host = enrp::Host::new(server, enrp::Ports::default(), crate::world::UDP_PORT);
+    let node = enrp::node::Node::new("enrp", Box::new(stack), host);
     lab.world.add(NAME_SERVER, Machine::NameServer(Box::new(node)));
 }
 

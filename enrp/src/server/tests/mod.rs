@@ -45,6 +45,7 @@ impl Lab {
     fn drain(&mut self) -> Vec<(u64, Message)> {
         let outputs = std::iter::from_fn(|| self.server.poll_output());
         outputs
+            .map(|output| output.asap().expect("a message for a client"))
             .map(|(client, bytes)| (client.0, Message::decode(&bytes, &WireLimits::default()).unwrap().message))
             .collect()
     }

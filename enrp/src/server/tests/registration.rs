@@ -21,7 +21,7 @@ fn golden_registration_and_deregistration() {
     let address = ["192.0.2.1:5000".parse().unwrap()];
     let mut exchange = |request: &str| {
         lab.server.handle_message(lab.now, ClientId(1), &address, &hex(request));
-        lab.server.poll_output().unwrap().1
+        lab.server.poll_output().unwrap().asap().unwrap().1
     };
     let registered = exchange(
         "010000400009000f47617465776179506f6f6c00000a002cdeadbeef11111111
