@@ -243,7 +243,7 @@ pub fn as_daemon() -> Option<ExitCode> {
 }
 
 /// `auto`, `udp`, `raw`, `kernel`.
-fn transports() -> impl TypedValueParser<Value = Transport> {
+pub(crate) fn transports() -> impl TypedValueParser<Value = Transport> {
     let named =
         |name: String| Transport::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, transport)| transport);
     PossibleValuesParser::new(Transport::NAMES.map(|(name, _)| name))

@@ -12,13 +12,14 @@
 mod echo;
 mod processes;
 
-use echo::Echo;
 use processes::{Processes, REREGISTRATIONS_PER_S};
 use scenarios::resolve;
 use scenarios::resolve::client::{Questions, Settings};
+use scenarios::resolve::echo::EchoQuestions;
 use scenarios::resolve::questions::Resolutions;
 use scenarios::resolve::report::Report;
 use scenarios::runner::RunError;
+use sctp::Transport;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -125,7 +126,8 @@ fn word(holds: bool) -> &'static str {
 fn figure(processes: &Processes, name: &str, outstanding: usize, rate_per_s: Option<f64>) -> Result<Report, RunError> {
     let handles = (0..POOLS).map(|pool| scenarios::population::handle("pop-", pool)).collect();
     let pressure = (outstanding, rate_per_s);
-    let echo = || ask(processes, processes.echo(), Echo, pressure, MEASURE_ECHO);
+    let questions = EchoQuestions { answer_bytes: echo::ANSWER_BYTES };
+    let echo = || ask(processes, processes.echo(), questions, pressure, MEASURE_ECHO);
     let before = echo()?;
     let report = ask(processes, processes.name_server(), Resolutions::new(handles, None), pressure, MEASURE)?;
     let after = echo()?;
@@ -160,5 +162,5 @@ fn ask<Q: Questions>(
         patience: resolve::PATIENCE,
     };
     let peer = vec![(whom, processes::UDP_PORT).into()];
-    resolve::ask(processes.user(), peer, processes::SCTP_PORT, settings, questions)
+    resolve::ask(Transport::Udp, processes.user(), peer, processes::SCTP_PORT, settings, questions)
 }

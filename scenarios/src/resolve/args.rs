@@ -6,6 +6,7 @@ use super::{PATIENCE, ResolveOptions};
 use crate::population;
 use crate::runner::RunError;
 use asap::wire::{ASAP_PORT, PoolHandle};
+use sctp::Transport;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ pub struct ResolveArgs {
     /// UDP encapsulation port of the name server (RFC 6951).
     #[arg(long, value_name = "N", default_value_t = UDP_PORT)]
     udp_port: u16,
+    /// Who carries SCTP: the name server's kernel takes `udp` only when it is told to (`sysctl net.sctp.udp_port=9899`).
+    #[arg(long, value_name = "WHO", default_value = "udp", value_parser = crate::cli::transports())]
+    transport: Transport,
     /// Own address [default: the one from which the server is reached].
     #[arg(long, value_name = "IP")]
     local: Option<IpAddr>,
@@ -100,6 +104,7 @@ impl ResolveArgs {
             server: self.server,
             port: self.port,
             udp_port: self.udp_port,
+            transport: self.transport,
             local: self.local,
             questions: Resolutions::new(handles, self.items),
             settings: Settings {

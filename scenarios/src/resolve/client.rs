@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 pub trait Questions {
     /// Payload protocol identifier.
     fn ppid(&self) -> u32;
-    /// The next question.
-    fn ask(&mut self) -> Bytes;
+    /// The next question; `None` when there is none left: what has been asked is answered, and the association stays.
+    fn ask(&mut self) -> Option<Bytes>;
     /// Looks at a message of the other end, which must be the answer to the oldest question that has none.
     fn answer(&mut self, message: &[u8]) -> Answer;
 }
@@ -206,7 +206,7 @@ impl<Q: Questions> Client<Q> {
             };
             let Some(assoc) = self.assoc else { return };
             let options = SendOptions { ppid: self.questions.ppid(), ..SendOptions::default() };
-            let question = self.questions.ask();
+            let Some(question) = self.questions.ask() else { break };
             if let Err(error) = self.stack.send(now, assoc, options, question) {
                 return self.fail(format!("cannot ask: {error}"));
             }

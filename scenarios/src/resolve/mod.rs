@@ -1,11 +1,13 @@
 //! `sigpool resolve-bench`: a pool user that does nothing but resolve, to see how fast a name server answers.
 //!
 //! [`client`] is the machine (any questions with one answer each), [`questions`] what it asks a name server, [`report`] what is
-//! told afterwards; [`ask`] gives the machine a socket.
+//! told afterwards; [`ask`] gives the machine a socket. [`registrations`] and [`echo`] are other questions for the same machine.
 
 pub mod args;
 pub mod client;
+pub mod echo;
 pub mod questions;
+pub mod registrations;
 pub mod report;
 
 use crate::runner::RunError;
@@ -13,6 +15,7 @@ use client::{Client, Command, Questions, Settings};
 use enrp::daemon::os_seed;
 use questions::Resolutions;
 use report::Report;
+use sctp::Transport;
 use sctp::driver::{DriverConfig, Sockets};
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -28,6 +31,8 @@ pub struct ResolveOptions {
     pub port: u16,
     /// Its UDP encapsulation port (RFC 6951).
     pub udp_port: u16,
+    /// Who carries our SCTP packets.
+    pub transport: Transport,
     /// Our address; none: the one from which the server is reached.
     pub local: Option<IpAddr>,
     /// Handles to ask for, one after the other.
@@ -45,14 +50,14 @@ pub struct ResolveOptions {
 /// # Errors
 /// Usage: there is no way to the server. Environment: no socket, the server cannot be reached or does not answer.
 pub fn run(options: ResolveOptions) -> Result<u8, RunError> {
-    let ResolveOptions { server, port, udp_port, local, questions, settings, json, p99_max_us } = options;
+    let ResolveOptions { server, port, udp_port, transport, local, questions, settings, json, p99_max_us } = options;
     let first = *server.first().ok_or_else(|| RunError::Usage("--server: give an address".into()))?;
     let local = match local {
         Some(local) => local,
         None => way_to(first, udp_port)?,
     };
     let peer = server.iter().map(|ip| SocketAddr::new(*ip, udp_port)).collect();
-    let report = ask(local, peer, port, settings, questions)?;
+    let report = ask(transport, local, peer, port, settings, questions)?;
     let text = if json {
         serde_json::to_string_pretty(&report).map_err(|e| RunError::Environment(e.to_string()))? + "\n"
     } else {
@@ -83,6 +88,7 @@ fn way_to(server: IpAddr, port: u16) -> Result<IpAddr, RunError> {
 /// # Errors
 /// Environment: no socket, no association, no answer.
 pub fn ask<Q: Questions>(
+    transport: Transport,
     local: IpAddr,
     peer: Vec<SocketAddr>,
     port: u16,
@@ -95,7 +101,7 @@ pub fn ask<Q: Questions>(
     runtime.block_on(async {
         // Any port of ours: the answers come to where the questions came from.
         let udp = DriverConfig { addresses: vec![local], port: 0, ..DriverConfig::default() };
-        let sockets = Sockets::bind(&udp).map_err(|e| environment(&e))?;
+        let sockets = Sockets::open(transport, &udp).map_err(|e| environment(&e))?;
         let now = Instant::now();
         let udp_port = sockets.local()[0].port();
         let stack = sctp::associations(sockets.kind(), sctp::Config::default(), vec![local], udp_port, seed, now);

@@ -49,13 +49,13 @@ impl Questions for Resolutions {
         ppid::ASAP
     }
 
-    fn ask(&mut self) -> Bytes {
+    fn ask(&mut self) -> Option<Bytes> {
         self.next = (self.next + self.step) % self.handles.len().max(1);
         self.asked.push_back(self.next);
         let handle = self.handles.get(self.next).cloned().unwrap_or_else(|| PoolHandle::from(""));
         let message = Message::resolution(false, handle, self.items);
         // What does not encode is refused when the handles are given.
-        message.encode().unwrap_or_default()
+        Some(message.encode().unwrap_or_default())
     }
 
     fn answer(&mut self, message: &[u8]) -> Answer {
