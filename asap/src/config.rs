@@ -46,11 +46,23 @@ pub struct HuntConfig {
     pub retran_max_ms: u64,
     /// Connections tried at once. Default 3; RFC 5352 3.6 forbids more, larger values count as 3.
     pub max_parallel: usize,
+    /// T7-ENRPoutdate: a server that announced itself is forgotten when it was not heard for this long. Default 20,000 (RFC 5,000,
+    /// which is less than the (N + 1) seconds between two announcements of one of more than five servers). Configured servers stay.
+    pub t7_enrp_outdate_ms: u64,
+    /// Servers remembered from announcements, besides the configured ones. Default 64.
+    pub announced_max: usize,
 }
 
 impl Default for HuntConfig {
     fn default() -> Self {
-        Self { servers: Vec::new(), t5_serverhunt_ms: 500, retran_max_ms: 2_000, max_parallel: 3 }
+        Self {
+            servers: Vec::new(),
+            t5_serverhunt_ms: 500,
+            retran_max_ms: 2_000,
+            max_parallel: 3,
+            t7_enrp_outdate_ms: 20_000,
+            announced_max: 64,
+        }
     }
 }
 
@@ -68,8 +80,19 @@ pub struct PeConfig {
     /// T4-reregistration. Not given: min(10 min, life - 20 s), or half the life when that is shorter than 40 s (RFC 5352 7.1).
     #[cfg_attr(feature = "schema", schemars(example = 60_000))]
     pub t4_reregistration_ms: Option<u64>,
+    /// T4 is shortened by up to this many percent, at random, so that elements that started (or lost their server) together do not
+    /// register again together for ever. Default 10; at most 100.
+    #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
+    pub t4_spread_percent: u64,
     /// MAX-REG-ATTEMPT: registrations sent to one server before hunting. Default 2.
     pub max_reg_attempt: u32,
+    /// The association to the home server ended: wait this long, and up to half as long again at random, for the server that takes
+    /// it over (keep-alive with H = 1, RFC 5353 3.5.2) before the hunt. Default 200; 0: hunt at once, as RFC 5352 3.6 has it.
+    pub home_wait_ms: u64,
+    /// A registration refused for Lack of Resources alone is tried again after this time: it is the server that has to change, not
+    /// the registration. Doubles with each refusal, up to RETRAN-MAX. Default 1,000; 0: not before the application says so, as after all
+    /// other refusals (RFC 5352 3.1).
+    pub refused_retry_ms: u64,
     /// Handles one pool element may register. Default 64.
     pub max_handles: usize,
     /// Limits for messages received.
@@ -83,7 +106,10 @@ impl Default for PeConfig {
             t2_registration_ms: 500,
             t3_deregistration_ms: 500,
             t4_reregistration_ms: None,
+            t4_spread_percent: 10,
             max_reg_attempt: 2,
+            home_wait_ms: 200,
+            refused_retry_ms: 1_000,
             max_handles: 64,
             limits: Limits::default(),
         }

@@ -57,8 +57,9 @@ pub enum PeEvent {
         /// The server changed values of the registration (R = 0 with an error parameter).
         warning: Option<OperationError>,
     },
-    /// The server rejected the registration. It is not repeated until `register` is called with corrected values (RFC 5352 3.1).
-    /// After `deregister`: it rejected that; the machine has let go of the handle, the registration ends with its life.
+    /// The server rejected the registration. It is not repeated until `register` is called with corrected values (RFC 5352 3.1);
+    /// unless all it says is Lack of Resources: then it is tried again after `refused_retry_ms`, and `Registered` follows when there is
+    /// room (told once, however often that is). After `deregister`: it rejected that; the machine has let go of the handle, the registration ends with its life.
     Refused {
         /// Refused name.
         handle: PoolHandle,

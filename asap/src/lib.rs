@@ -5,10 +5,12 @@
 //! * [`policy`]: selection of pool elements; the one implementation, for name server and pool user.
 //! * [`pool_element`]: registers a pool element with its home server and keeps it registered.
 //! * [`pool_user`]: resolves handles, keeps the cache, queues, selects, reports.
+//! * [`combination`]: both in one node, over one association.
 //!
 //! Both machines are driven alike: `handle_*(now, ...)` and application calls, then drain `poll_transmit`, `poll_event`, and ask
 //! `poll_timeout` when to call `handle_timeout` at the latest.
 
+pub mod combination;
 pub mod config;
 pub mod event;
 mod hunt;
@@ -17,6 +19,7 @@ pub mod pool_element;
 pub mod pool_user;
 pub mod wire;
 
+pub use combination::Combination;
 pub use config::{HuntConfig, PeConfig, PuConfig, ServerAddress};
 pub use event::{ConnId, PeEvent, PuEvent, Transmit};
 pub use policy::{PolicyKind, Selector};

@@ -2,9 +2,10 @@
 
 use super::PeMachine;
 use super::entry::State;
+use crate::config::{PeConfig, ms};
 use crate::event::{ConnId, DeregisterCause, PeEvent};
-use crate::wire::{Message, OperationError, PeId, PoolHandle, ServerId};
-use std::time::Instant;
+use crate::wire::{ErrorCause, Message, OperationError, PeId, PoolHandle, ServerId};
+use std::time::{Duration, Instant};
 
 impl PeMachine {
     pub(super) fn handle_message(&mut self, now: Instant, conn: ConnId, message: Message) {
@@ -23,7 +24,7 @@ impl PeMachine {
                 self.deregistration_response(now, &handle, error);
             }
             // A server's complaint about our bytes: nothing to repeat, nothing to answer.
-            Message::Error { .. } => {}
+            Message::Error { .. } => self.counters.errors_in += 1,
             Message::RegistrationResponse { .. }
             | Message::DeregistrationResponse { .. }
             | Message::Registration { .. }
@@ -58,11 +59,35 @@ impl PeMachine {
         self.send(conn, &Message::EndpointKeepAliveAck { handle: handle.clone(), pe_id: self.id });
         if self.hunt.home() == Some(conn) {
             self.server = Some(server);
+            self.confirm(now, handle);
         } else if adopt.is_some() && (self.hunt.home().is_none() || self.server != adopt) {
             self.accepted.retain(|&other| other != conn);
             self.hunt.adopt(conn, &mut self.transmits);
             self.server = adopt;
+            self.counters.taken_over += 1;
+            self.doubt(now, handle);
             self.found_home(now, conn);
+        }
+    }
+
+    /// A server took over and said so for `certain`: the other handles are registered again, unless it says so for them too.
+    fn doubt(&mut self, now: Instant, certain: &PoolHandle) {
+        let until = now + self.t2();
+        for (_, entry) in self.entries.iter_mut().filter(|(handle, _)| *handle != certain) {
+            if matches!(entry.state, State::Registered { .. }) {
+                entry.state = State::Waiting { until };
+            }
+        }
+    }
+
+    /// The home server says that it has this handle.
+    fn confirm(&mut self, now: Instant, handle: &PoolHandle) {
+        let t4 = self.t4(handle);
+        if let Some(entry) = self.entries.get_mut(handle)
+            && entry.told
+            && matches!(entry.state, State::Waiting { .. })
+        {
+            entry.state = State::Registered { t4: now + t4 };
         }
     }
 
@@ -73,21 +98,40 @@ impl PeMachine {
         reject: bool,
         error: Option<OperationError>,
     ) {
-        let t4 = self.config.t4_reregistration_ms;
+        let t4 = self.t4(handle);
         let Some(entry) = self.entries.get_mut(handle).filter(|entry| entry.is_registering()) else {
             self.counters.unexpected += 1;
             return;
         };
         if reject {
-            entry.state = State::Refused;
-            entry.told = false;
             self.counters.registrations_refused += 1;
-            self.events.push_back(PeEvent::Refused { handle: handle.clone(), error: error.unwrap_or_default() });
+            entry.told = false;
+            if std::mem::take(&mut entry.changed) {
+                // Corrected meanwhile.
+                entry.state = State::Pending;
+                return self.go_on(now, handle);
+            }
+            let error = error.unwrap_or_default();
+            let tell = match retry_after(&error, entry.refusals, &self.config) {
+                None => {
+                    entry.state = State::Refused;
+                    true
+                }
+                Some(wait) => {
+                    entry.state = State::Waiting { until: now + wait };
+                    entry.refusals += 1;
+                    entry.refusals == 1
+                }
+            };
+            if tell {
+                self.events.push_back(PeEvent::Refused { handle: handle.clone(), error });
+            }
             return;
         }
         self.counters.registrations_granted += 1;
+        entry.refusals = 0;
         let changed = std::mem::take(&mut entry.changed);
-        entry.state = if changed { State::Pending } else { State::Registered { t4: now + entry.t4(t4) } };
+        entry.state = if changed { State::Pending } else { State::Registered { t4: now + t4 } };
         if !std::mem::replace(&mut entry.told, true) || error.is_some() {
             self.events.push_back(PeEvent::Registered { handle: handle.clone(), warning: error });
         }
@@ -119,4 +163,15 @@ impl PeMachine {
             self.counters.unexpected += 1;
         }
     }
+}
+
+/// When to try a refused registration again without a change of it: the server lacks resources and nothing else is wrong.
+fn retry_after(error: &OperationError, refusals: u32, config: &PeConfig) -> Option<Duration> {
+    let only_resources =
+        !error.causes.is_empty() && error.causes.iter().all(|cause| *cause == ErrorCause::LackOfResources);
+    if !only_resources || config.refused_retry_ms == 0 {
+        return None;
+    }
+    let wait = ms(config.refused_retry_ms).saturating_mul(1 << refusals.min(16));
+    Some(wait.min(ms(config.hunt.retran_max_ms.max(config.refused_retry_ms))))
 }

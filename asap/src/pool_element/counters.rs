@@ -19,6 +19,14 @@ pub struct PeCounters {
     pub keep_alives_wrong_handle: u64,
     /// Home servers lost.
     pub servers_lost: u64,
+    /// Servers that took the element over (keep-alive with H = 1).
+    pub taken_over: u64,
+    /// Servers that announced themselves and were not known.
+    pub servers_announced: u64,
+    /// Announced servers beyond `announced_max`.
+    pub announced_refused: u64,
+    /// ASAP_ERROR received.
+    pub errors_in: u64,
     /// Server hunts that ended with T5.
     pub hunts_failed: u64,
     /// Messages that did not decode.

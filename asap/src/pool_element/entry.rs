@@ -28,7 +28,8 @@ pub(super) enum State {
     Registering { t2: Instant, attempts: u32 },
     /// Granted; re-registration at `t4`.
     Registered { t4: Instant },
-    /// The life ran out; registered again at `until`.
+    /// The life ran out, or the server has no room now; or (and then `told`) a server that took over did not say that it has this
+    /// handle too. Registered again at `until`.
     Waiting { until: Instant },
     /// Rejected; nothing happens before the application corrects it.
     Refused,
@@ -46,11 +47,13 @@ pub(super) struct Entry {
     pub(super) told: bool,
     /// New values came while a registration was under way.
     pub(super) changed: bool,
+    /// Refusals for Lack of Resources in a row.
+    pub(super) refusals: u32,
 }
 
 impl Entry {
     pub(super) fn new(registration: Registration) -> Self {
-        Self { registration, state: State::Pending, sent: false, told: false, changed: false }
+        Self { registration, state: State::Pending, sent: false, told: false, changed: false, refusals: 0 }
     }
 
     /// New values from the application.
@@ -76,7 +79,7 @@ impl Entry {
         self.told = false;
     }
 
-    /// Another server is home now: open questions go to it, what is registered stays.
+    /// Another server is, or may soon be, home: open questions go to it, what is registered stays.
     pub(super) fn ask_again(&mut self) {
         match self.state {
             State::Registering { .. } => self.state = State::Pending,

@@ -6,9 +6,10 @@
 //!                       ^  sent when     | R = 1 -> Refused (until `register` again)
 //!                       |  there is a    | T2, MAX-REG-ATTEMPT times -> next server
 //!                       |  home server   |
-//!                       +---- home server lost: all of them
+//!                       +---- home server lost: all of them, unless another one takes over (H = 1) within `home_wait_ms`
 //! any --deregister--> Deregistering --response, or T3 MAX-REG-ATTEMPT times--> (nothing)
 //! Registered --unasked DEREGISTRATION_RESPONSE (life ran out)--> Waiting --T2--> Registering
+//! Registering --R = 1 for Lack of Resources--> Waiting --`refused_retry_ms`, doubling--> Registering
 //! ```
 
 mod answers;
@@ -16,16 +17,20 @@ mod counters;
 mod entry;
 
 #[cfg(test)]
+mod home_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::config::{PeConfig, ms};
 use crate::event::{ConnId, DeregisterCause, PeEvent, Transmit};
 use crate::hunt::{Ended, Hunt};
+use crate::policy::Rng;
 use crate::wire::{Message, PeId, Policy, PoolElement, PoolHandle, ServerId};
 pub use counters::PeCounters;
 pub use entry::Registration;
 use entry::{Entry, State};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Servers that may have an association to us at a time without being our home.
@@ -57,13 +62,16 @@ pub struct PeMachine {
     /// Associations that servers opened to us, other than the home server's.
     accepted: Vec<ConnId>,
     stopping: bool,
+    /// Somebody else uses our home server too: one is wanted also without registrations.
+    shared: bool,
+    rng: Rng,
     transmits: VecDeque<Transmit>,
     events: VecDeque<PeEvent>,
     counters: PeCounters,
 }
 
 impl PeMachine {
-    /// `id` is random and non-zero (RFC 5352 3.1 R2); `seed` gives the jitter of the hunt. Nothing is sent before `register`.
+    /// `id` is random and non-zero (RFC 5352 3.1 R2); `seed` gives the jitter of hunt and T4. Nothing is sent before `register`.
     #[must_use]
     pub fn new(config: PeConfig, id: PeId, seed: u64) -> Self {
         Self {
@@ -74,6 +82,8 @@ impl PeMachine {
             server: None,
             accepted: Vec::new(),
             stopping: false,
+            shared: false,
+            rng: Rng::new(seed.rotate_left(32)),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             counters: PeCounters::default(),
@@ -164,6 +174,11 @@ impl PeMachine {
         self.entries.get(handle).is_some_and(|entry| entry.told && !entry.is_leaving())
     }
 
+    /// The element as it is registered under this handle; `None` when it is not.
+    pub(crate) fn element(&self, handle: &PoolHandle) -> Option<PoolElement> {
+        self.entries.get(handle).filter(|entry| entry.told).map(|entry| self.as_element(&entry.registration))
+    }
+
     /// The connection to the home server.
     #[must_use]
     pub fn home(&self) -> Option<ConnId> {
@@ -174,8 +189,34 @@ impl PeMachine {
     pub fn handle_connected(&mut self, now: Instant, conn: ConnId) {
         if self.hunt.connected(conn, &mut self.transmits) {
             self.server = None;
+            // It may know nothing of us.
+            self.entries.values_mut().for_each(Entry::forget_server);
             self.found_home(now, conn);
         }
+    }
+
+    /// An ASAP_SERVER_ANNOUNCE (RFC 5352 3.6) came over multicast from `source`. What is something else is counted, never answered.
+    pub fn handle_announce(&mut self, now: Instant, source: IpAddr, bytes: &[u8]) {
+        let message = Message::decode(bytes, &self.config.limits).ok().map(|decoded| decoded.message);
+        let announced = message.and_then(|message| self.hunt.announced(now, source, &message, &mut self.transmits));
+        match announced {
+            Some(announced) => {
+                self.counters.servers_announced += announced.new;
+                self.counters.announced_refused += announced.refused;
+            }
+            None => self.counters.malformed += 1,
+        }
+    }
+
+    /// A home server is wanted even without a registration: a pool user shares it (RFC 5352 3.3 NR3).
+    pub(crate) fn seek_home(&mut self, now: Instant) {
+        self.shared = true;
+        self.hunt.start(now, &mut self.transmits);
+    }
+
+    /// The home server did not answer somebody who shares it: on to the next one.
+    pub(crate) fn home_failed(&mut self, now: Instant) {
+        self.next_server(now);
     }
 
     /// A server opened an association to us (it takes the element over, RFC 5353 3.5.2). None: refuse it. Where it came from is
@@ -215,14 +256,19 @@ impl PeMachine {
     pub fn handle_closed(&mut self, now: Instant, conn: ConnId) {
         self.accepted.retain(|&other| other != conn);
         if self.hunt.closed(conn, &mut self.transmits) == Ended::Home {
-            self.lost_home(now);
+            self.lost_home(now, Duration::from_millis(self.config.home_wait_ms));
         }
     }
 
     /// Runs what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let waited = self.hunt.is_waiting();
         if self.hunt.handle_timeout(now, &mut self.transmits) {
             self.counters.hunts_failed += 1;
+        }
+        if waited && !self.hunt.is_waiting() {
+            // Nobody took over.
+            self.entries.values_mut().for_each(Entry::forget_server);
         }
         let due: Vec<PoolHandle> = self
             .entries
@@ -328,16 +374,17 @@ impl PeMachine {
     }
 
     fn message(&self, registration: &Registration) -> Message {
-        Message::Registration {
-            handle: registration.handle.clone(),
-            element: PoolElement {
-                id: self.id,
-                home: self.server.unwrap_or_default(),
-                life: registration.life,
-                user_transport: registration.user_transport.clone(),
-                policy: registration.policy.clone(),
-                asap_transport: None,
-            },
+        Message::Registration { handle: registration.handle.clone(), element: self.as_element(registration) }
+    }
+
+    fn as_element(&self, registration: &Registration) -> PoolElement {
+        PoolElement {
+            id: self.id,
+            home: self.server.unwrap_or_default(),
+            life: registration.life,
+            user_transport: registration.user_transport.clone(),
+            policy: registration.policy.clone(),
+            asap_transport: None,
         }
     }
 
@@ -364,20 +411,26 @@ impl PeMachine {
     fn next_server(&mut self, now: Instant) {
         if self.hunt.home().is_some() {
             self.hunt.drop_home(&mut self.transmits);
-            self.lost_home(now);
+            self.lost_home(now, Duration::ZERO);
         }
     }
 
-    fn lost_home(&mut self, now: Instant) {
+    /// `wait`: for a server that takes over, which has what is registered; without one all is registered anew elsewhere.
+    fn lost_home(&mut self, now: Instant, wait: Duration) {
         self.server = None;
         self.counters.servers_lost += 1;
         self.events.push_back(PeEvent::ServerLost);
-        for entry in self.entries.values_mut() {
-            entry.forget_server();
+        self.entries.values_mut().for_each(if wait.is_zero() { Entry::forget_server } else { Entry::ask_again });
+        if self.shared || !self.entries.is_empty() {
+            self.hunt.start_after(now, wait, &mut self.transmits);
         }
-        if !self.entries.is_empty() {
-            self.hunt.start(now, &mut self.transmits);
-        }
+    }
+
+    /// T4 of an entry that was granted now.
+    fn t4(&mut self, handle: &PoolHandle) -> Duration {
+        let t4 = self.entries.get(handle).map_or(Duration::ZERO, |entry| entry.t4(self.config.t4_reregistration_ms));
+        let spread = t4.as_micros() * u128::from(self.config.t4_spread_percent.min(100)) / 100;
+        t4 - Duration::from_micros(self.rng.below(u64::try_from(spread).unwrap_or(u64::MAX)))
     }
 
     fn remove(&mut self, handle: &PoolHandle, cause: DeregisterCause) {

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::{HuntConfig, ServerAddress};
 use crate::wire::{ErrorCause, Limits, OperationError, RegistrationLife, SctpTransport, Transport, TransportUse};
 
-const PE: PeId = PeId(7);
+pub(super) const PE: PeId = PeId(7);
 
 fn config(servers: u8) -> PeConfig {
     let servers = (1..=servers).map(|n| ServerAddress::new([127, 0, 0, n].into())).collect();
@@ -10,11 +10,13 @@ fn config(servers: u8) -> PeConfig {
         hunt: HuntConfig { servers, max_parallel: 1, ..HuntConfig::default() },
         t2_registration_ms: 100,
         t3_deregistration_ms: 100,
+        t4_spread_percent: 0,
+        home_wait_ms: 0,
         ..PeConfig::default()
     }
 }
 
-fn registration(name: &str) -> Registration {
+pub(super) fn registration(name: &str) -> Registration {
     let addresses = vec![[127, 0, 0, 9].into()];
     Registration {
         handle: name.into(),
@@ -30,7 +32,7 @@ fn registration(name: &str) -> Registration {
 
 /// What a machine put out, in a form that is short to compare.
 #[derive(Debug, PartialEq)]
-enum Out {
+pub(super) enum Out {
     Connect(u64),
     Close(u64),
     Register(u64, &'static str, u32),
@@ -58,18 +60,18 @@ fn sent(conn: u64, bytes: &[u8]) -> Out {
     }
 }
 
-struct Bed {
-    pe: PeMachine,
-    now: Instant,
+pub(super) struct Bed {
+    pub(super) pe: PeMachine,
+    pub(super) now: Instant,
 }
 
 impl Bed {
-    fn new(servers: u8) -> Self {
+    pub(super) fn new(servers: u8) -> Self {
         Self { pe: PeMachine::new(config(servers), PE, 1), now: Instant::now() }
     }
 
     /// Registered under "pool" with the server of connection 1.
-    fn registered(servers: u8) -> Self {
+    pub(super) fn registered(servers: u8) -> Self {
         let mut bed = Self::new(servers);
         bed.pe.register(bed.now, registration("pool")).unwrap();
         bed.pe.handle_connected(bed.now, ConnId(1));
@@ -85,7 +87,7 @@ impl Bed {
         bed
     }
 
-    fn out(&mut self) -> Vec<Out> {
+    pub(super) fn out(&mut self) -> Vec<Out> {
         std::iter::from_fn(|| self.pe.poll_transmit())
             .map(|transmit| match transmit {
                 Transmit::Connect { conn, .. } => Out::Connect(conn.0),
@@ -95,30 +97,30 @@ impl Bed {
             .collect()
     }
 
-    fn events(&mut self) -> Vec<PeEvent> {
+    pub(super) fn events(&mut self) -> Vec<PeEvent> {
         std::iter::from_fn(|| self.pe.poll_event()).collect()
     }
 
-    fn receive(&mut self, conn: u64, message: &Message) {
+    pub(super) fn receive(&mut self, conn: u64, message: &Message) {
         self.pe.handle_received(self.now, ConnId(conn), &message.encode().unwrap());
     }
 
-    fn respond(&mut self, conn: u64, name: &str, reject: bool, error: Option<ErrorCause>) {
+    pub(super) fn respond(&mut self, conn: u64, name: &str, reject: bool, error: Option<ErrorCause>) {
         let error = error.map(OperationError::from);
         self.receive(conn, &Message::RegistrationResponse { reject, handle: name.into(), pe_id: PE, error });
     }
 
-    fn grant(&mut self, conn: u64, name: &str) {
+    pub(super) fn grant(&mut self, conn: u64, name: &str) {
         self.respond(conn, name, false, None);
     }
 
-    fn keep_alive(&mut self, conn: u64, server: u32, home: bool, name: &str) {
+    pub(super) fn keep_alive(&mut self, conn: u64, server: u32, home: bool, name: &str) {
         let server = ServerId(server);
         self.receive(conn, &Message::EndpointKeepAlive { home, server, handle: name.into(), pe_id: None });
     }
 
     /// To the machine's next deadline; the milliseconds it took.
-    fn wait(&mut self) -> u128 {
+    pub(super) fn wait(&mut self) -> u128 {
         let deadline = self.pe.poll_timeout().expect("a timer");
         let waited = deadline - self.now;
         self.now = deadline;
@@ -127,7 +129,7 @@ impl Bed {
     }
 }
 
-fn lost() -> PeEvent {
+pub(super) fn lost() -> PeEvent {
     PeEvent::ServerLost
 }
 
@@ -372,10 +374,26 @@ fn limits_and_bad_bytes() {
     assert_eq!((bed.out(), bed.pe.counters().malformed), (vec![Out::Other(1, 0x0e)], 2));
     bed.receive(1, &Message::Error { error: ErrorCause::Unspecified.into() });
     bed.receive(1, &Message::resolution(false, "pool".into(), None));
-    assert_eq!((bed.out(), bed.pe.counters().unexpected), (vec![], 1));
+    assert_eq!((bed.out(), bed.pe.counters().unexpected, bed.pe.counters().errors_in), (vec![], 1, 1));
     // An answer for another element, or to nothing asked.
     bed.receive(1, &Message::DeregistrationResponse { handle: "pool".into(), pe_id: PeId(1), error: None });
     bed.grant(1, "pool");
     bed.grant(1, "other");
     assert_eq!((bed.events(), bed.pe.counters().unexpected), (vec![], 4));
+}
+
+#[test]
+fn t4_is_spread() {
+    let waits: Vec<u128> = (0..50)
+        .map(|seed| {
+            let mut bed = Bed::new(1);
+            bed.pe = PeMachine::new(PeConfig { t4_spread_percent: 10, ..config(1) }, PE, seed);
+            bed.pe.register(bed.now, registration("pool")).unwrap();
+            bed.pe.handle_connected(bed.now, ConnId(1));
+            bed.grant(1, "pool");
+            bed.wait()
+        })
+        .collect();
+    assert!(waits.iter().all(|wait| (36_000..=40_000).contains(wait)), "{waits:?}");
+    assert!(waits.iter().max().unwrap() - waits.iter().min().unwrap() > 2_000, "{waits:?}");
 }

@@ -15,7 +15,7 @@ impl<T> PuMachine<T> {
                 None => self.positive(now, handle, subscribed, policy.unwrap_or(Policy::RoundRobin), elements),
             },
             // A server's complaint about our bytes: nothing to repeat, nothing to answer.
-            Message::Error { .. } => {}
+            Message::Error { .. } => self.counters.errors_in += 1,
             Message::Registration { .. }
             | Message::Deregistration { .. }
             | Message::RegistrationResponse { .. }

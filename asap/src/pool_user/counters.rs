@@ -25,6 +25,12 @@ pub struct PuCounters {
     pub reports_suppressed: u64,
     /// Name servers lost.
     pub servers_lost: u64,
+    /// Servers that announced themselves and were not known.
+    pub servers_announced: u64,
+    /// Announced servers beyond `announced_max`.
+    pub announced_refused: u64,
+    /// ASAP_ERROR received.
+    pub errors_in: u64,
     /// Server hunts that ended with T5.
     pub hunts_failed: u64,
     /// Messages that did not decode.

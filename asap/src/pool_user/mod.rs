@@ -1,8 +1,9 @@
 //! The pool user (RFC 5352 3.3, 3.5, 3.6, 3.8): resolution with cache, queueing until the answer, selection, stickiness, reports.
 //!
-//! Two ways to its name server: over associations it asks for (`PuMachine::new`), or a server embedded in the same process
+//! Three ways to its name server: over associations it asks for (`PuMachine::new`); a server embedded in the same process
 //! (`PuMachine::embedded`): then [`crate::Transmit::Send`] on [`ConnId::EMBEDDED`] goes to the server machine directly, and the
-//! server's answers come to `handle_received` with the same id.
+//! server's answers come to `handle_received` with the same id; or the association of a pool element in the same node
+//! ([`crate::Combination`]).
 //!
 //! A handle stays in the cache, with its subscription, until `forget`. After a negative answer it is asked for again, at first
 //! every `retry_unknown_ms`, slower while nobody uses it.
@@ -10,6 +11,7 @@
 mod answers;
 mod counters;
 mod entry;
+mod home;
 mod pool;
 mod session;
 
@@ -18,24 +20,26 @@ mod tests;
 
 use crate::config::{PuConfig, ms};
 use crate::event::{ConnId, PuEvent, Transmit};
-use crate::hunt::{Ended, Hunt};
+use crate::hunt::Hunt;
 use crate::policy::Rng;
 use crate::wire::{ElementReport, HINT_BYTES_MAX, Message, PeId, PoolElement, PoolHandle};
 use bytes::Bytes;
 pub use counters::PuCounters;
 use entry::{Entry, Request};
+use home::Home;
+pub(crate) use home::Wish;
 pub use pool::Pool;
 pub use session::{Selection, Session};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// One pool user. `T` is what it queues until a handle is resolved.
 #[derive(Debug)]
 pub struct PuMachine<T = u64> {
     config: PuConfig,
-    embedded: bool,
+    home: Home,
     entries: BTreeMap<PoolHandle, Entry<T>>,
-    hunt: Hunt,
     rng: Rng,
     transmits: VecDeque<Transmit>,
     events: VecDeque<PuEvent>,
@@ -48,9 +52,8 @@ impl<T> PuMachine<T> {
     pub fn new(config: PuConfig, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         Self {
-            hunt: Hunt::new(config.hunt.clone(), rng.next_u64()),
+            home: Home::Hunted(Hunt::new(config.hunt.clone(), rng.next_u64())),
             config,
-            embedded: false,
             entries: BTreeMap::new(),
             rng,
             transmits: VecDeque::new(),
@@ -62,7 +65,12 @@ impl<T> PuMachine<T> {
     /// A pool user with the server in the same process, on [`ConnId::EMBEDDED`].
     #[must_use]
     pub fn embedded(config: PuConfig, seed: u64) -> Self {
-        Self { embedded: true, ..Self::new(config, seed) }
+        Self { home: Home::Embedded, ..Self::new(config, seed) }
+    }
+
+    /// A pool user that uses the home server of the pool element beside it.
+    pub(crate) fn sharing(config: PuConfig, seed: u64) -> Self {
+        Self { home: Home::Shared { conn: None, wish: None }, ..Self::new(config, seed) }
     }
 
     /// Asks for a handle unless the cache has it fresh. True: the cache has it (perhaps stale, and being renewed). False: being
@@ -162,6 +170,28 @@ impl<T> PuMachine<T> {
         Selection::Element { pe, changed: true, cookie_echo }
     }
 
+    /// The element that the session is with, if it may be connected to again after its association ended: its server still lists
+    /// it, so it lives for all that is known, and its failure was not reported. Whoever has its work with one element goes back to
+    /// it while it lives (RFC 3237 2.10); only else `select_sticky` moves the session.
+    #[must_use]
+    pub fn reconnect(&self, handle: &PoolHandle, session: &Session) -> Option<&PoolElement> {
+        let (entry, pe) = (self.entries.get(handle)?, session.pe?);
+        if entry.reported.contains_key(&pe) { None } else { entry.pool.as_ref()?.element(pe) }
+    }
+
+    /// The session's peer sent ASAP_BUSINESS_CARD: its failover order is kept (RFC 5352 3.9 BC2), and the pool it names is asked for
+    /// unless it is in the cache (BC1). False: one handle too many, counted; the order is kept all the same.
+    pub fn business_card(
+        &mut self,
+        now: Instant,
+        session: &mut Session,
+        handle: &PoolHandle,
+        elements: &[PoolElement],
+    ) -> bool {
+        session.keep_business_card(elements);
+        self.touch(now, handle)
+    }
+
     /// The cached pool.
     #[must_use]
     pub fn pool(&self, handle: &PoolHandle) -> Option<&Pool> {
@@ -208,14 +238,17 @@ impl<T> PuMachine<T> {
     /// The connection to the name server.
     #[must_use]
     pub fn home(&self) -> Option<ConnId> {
-        if self.embedded { Some(ConnId::EMBEDDED) } else { self.hunt.home() }
+        self.home.conn()
     }
 
     /// The association of [`Transmit::Connect`] is up.
     pub fn handle_connected(&mut self, now: Instant, conn: ConnId) {
-        if !self.hunt.connected(conn, &mut self.transmits) {
-            return;
+        if self.home.connected(conn, &mut self.transmits) {
+            self.found_home(now, conn);
         }
+    }
+
+    fn found_home(&mut self, now: Instant, conn: ConnId) {
         self.events.push_back(PuEvent::ServerFound { conn });
         let wanted = |entry: &Entry<T>| entry.request == Request::Wanted;
         let handles = self.handles_where(wanted);
@@ -249,14 +282,27 @@ impl<T> PuMachine<T> {
 
     /// The association ended or could not be opened.
     pub fn handle_closed(&mut self, now: Instant, conn: ConnId) {
-        if self.hunt.closed(conn, &mut self.transmits) == Ended::Home {
+        if self.home.closed(conn, &mut self.transmits) {
             self.lost_home(now);
+        }
+    }
+
+    /// An ASAP_SERVER_ANNOUNCE (RFC 5352 3.6) came over multicast from `source`. What is something else is counted, never answered.
+    pub fn handle_announce(&mut self, now: Instant, source: IpAddr, bytes: &[u8]) {
+        let message = Message::decode(bytes, &self.config.limits).ok().map(|decoded| decoded.message);
+        let announced = message.and_then(|message| self.home.announced(now, source, &message, &mut self.transmits));
+        match announced {
+            Some(announced) => {
+                self.counters.servers_announced += announced.new;
+                self.counters.announced_refused += announced.refused;
+            }
+            None => self.counters.malformed += 1,
         }
     }
 
     /// Runs what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.hunt.handle_timeout(now, &mut self.transmits) {
+        if self.home.handle_timeout(now, &mut self.transmits) {
             self.counters.hunts_failed += 1;
         }
         for handle in self.handles_where(|entry| entry.deadline().is_some_and(|deadline| deadline <= now)) {
@@ -267,7 +313,7 @@ impl<T> PuMachine<T> {
     /// When to call `handle_timeout` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.entries.values().filter_map(Entry::deadline).chain(self.hunt.deadline()).min()
+        self.entries.values().filter_map(Entry::deadline).chain(self.home.deadline()).min()
     }
 
     /// Next thing to transmit.
@@ -325,7 +371,7 @@ impl<T> PuMachine<T> {
         };
         let Some(conn) = home else {
             entry.request = Request::Wanted;
-            self.hunt.start(now, &mut self.transmits);
+            self.home.seek(now, &mut self.transmits);
             return;
         };
         let t1 = now + ms(self.config.t1_enrp_request_ms);
@@ -349,8 +395,7 @@ impl<T> PuMachine<T> {
                 }
                 self.events.push_back(PuEvent::NoAnswer { handle: handle.clone() });
                 entry.ask_later(now, &self.config);
-                if self.hunt.home().is_some() {
-                    self.hunt.drop_home(&mut self.transmits);
+                if self.home.leave(&mut self.transmits) {
                     self.lost_home(now);
                 }
             }
@@ -364,7 +409,7 @@ impl<T> PuMachine<T> {
         self.events.push_back(PuEvent::ServerLost);
         self.entries.values_mut().for_each(Entry::forget_server);
         if !self.entries.is_empty() {
-            self.hunt.start(now, &mut self.transmits);
+            self.home.seek(now, &mut self.transmits);
         }
     }
 

@@ -99,6 +99,12 @@ impl Pool {
         difference
     }
 
+    /// Up to `count` elements other than `own`, in the order in which the policy would select them; nothing is selected.
+    pub(crate) fn others(&self, own: PeId, count: usize) -> Vec<PoolElement> {
+        let order = self.selector.clone().select(count, |id| id != own);
+        order.into_iter().filter_map(|id| self.element(id).cloned()).collect()
+    }
+
     /// The policy's next usable element.
     pub(super) fn select(&mut self, mut usable: impl FnMut(&PoolElement) -> bool) -> Option<PeId> {
         let (elements, places) = (&self.elements, &self.places);

@@ -40,7 +40,7 @@ pub struct Limits {
     pub max_handle: usize,
     /// Pool elements in one message. Default 2,048 (a 64 KiB message holds about 1,638).
     pub max_elements: usize,
-    /// Addresses in one SCTP transport. Default 16.
+    /// Addresses in one SCTP transport. Default 64.
     pub max_addresses: usize,
     /// Bytes in a cookie. Default 16,384.
     pub max_cookie: usize,
@@ -58,7 +58,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_handle: 255, max_elements: 2_048, max_addresses: 16, max_cookie: 16_384, max_causes: 16 }
+        Self { max_handle: 255, max_elements: 2_048, max_addresses: 64, max_cookie: 16_384, max_causes: 16 }
     }
 }
 
