@@ -38,6 +38,10 @@ pub struct ServerConfig {
     /// Time between two ASAP_ENDPOINT_KEEP_ALIVE to one PE, varied by plus or minus 50 percent (RFC 5352 section 3.5; no
     /// value there). 0: only on reports.
     pub keep_alive_interval_ms: u64,
+    /// A PE that goes on answering, and that nobody reports, is asked at intervals that double with every fourth answer up to this
+    /// (adaptive supervision; a report, a miss, or a new association begin with `keep_alive_interval_ms` again). Who hangs is found
+    /// by who uses it; this finds the one that nobody uses. Not more than `keep_alive_interval_ms`: it never grows.
+    pub keep_alive_interval_max_ms: u64,
     /// How long to wait for ASAP_ENDPOINT_KEEP_ALIVE_ACK (no value in the RFC). A PE that misses it is suspended: not
     /// selected until it answers.
     #[schemars(range(min = 1))]
@@ -56,6 +60,16 @@ pub struct ServerConfig {
     pub max_bad_pe_report: u32,
     /// ASAP_ENDPOINT_UNREACHABLE taken from one client in a second; more are counted only (RFC 5355 section 2.13).
     pub reports_per_client_per_s: u32,
+    /// The same from all clients together.
+    pub reports_per_s: u32,
+    /// Registrations, first and again, taken from one client in a second; more are refused with Lack of Resources.
+    pub registrations_per_client_per_s: u32,
+    /// The same from all clients together.
+    pub registrations_per_s: u32,
+    /// Resolutions answered to one client in a second; more are refused with Lack of Resources.
+    pub resolutions_per_client_per_s: u32,
+    /// The same to all clients together.
+    pub resolutions_per_s: u32,
     /// When a PE's association ends, remove it at once. Otherwise it is suspended, and removed after
     /// `association_loss_grace_ms` unless it registered again (not in the RFC, which waits for a failing keep-alive).
     pub remove_on_association_loss: bool,
@@ -79,12 +93,18 @@ impl Default for ServerConfig {
             subscriptions_per_client_max: 500,
             update_interval_ms: 20,
             keep_alive_interval_ms: 1_000,
+            keep_alive_interval_max_ms: 5_000,
             keep_alive_timeout_ms: 500,
             keep_alive_misses_max: 6,
             keep_alives_per_s_max: 200,
             keep_alive_gap_ms: 50,
             max_bad_pe_report: 3,
             reports_per_client_per_s: 100,
+            reports_per_s: 2_000,
+            registrations_per_client_per_s: 20_000,
+            registrations_per_s: 100_000,
+            resolutions_per_client_per_s: 250_000,
+            resolutions_per_s: 500_000,
             remove_on_association_loss: true,
             association_loss_grace_ms: 3_000,
             check_addresses: true,

@@ -50,6 +50,8 @@ counters! {
     refused_policy,
     "Rejected with Lack of Resources (0x6)."
     refused_resources,
+    "Among them: beyond `registrations_per_client_per_s` or `registrations_per_s`."
+    registrations_limited,
     "Rejected with Inconsistent Transport Type (0x7)."
     refused_transport,
     "Rejected with Inconsistent Data/Control Configuration (0x8)."
@@ -78,6 +80,8 @@ counters! {
     resolutions_unknown,
     "Resolutions of pools in which no PE may be selected."
     resolutions_empty,
+    "Resolutions beyond `resolutions_per_client_per_s` or `resolutions_per_s`."
+    resolutions_limited,
     "Answers cut short because a message cannot hold more."
     resolutions_truncated,
     "Subscriptions not accepted (`subscriptions_per_client_max`)."
@@ -98,7 +102,7 @@ counters! {
     reports,
     "Reports of PEs that are not there."
     reports_unknown,
-    "Reports beyond `reports_per_client_per_s`."
+    "Reports beyond `reports_per_client_per_s` or `reports_per_s`."
     reports_limited,
     "ENRP messages and multicast datagrams that nobody takes."
     enrp_dropped,

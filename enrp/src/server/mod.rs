@@ -10,12 +10,14 @@
 //! | `supervision` | 3.4 keep-alive, 3.5 unreachable endpoints, lost associations |
 //! | `enrp` | what comes from peers (RFC 5353) |
 //! | `output` | what the server wants done outside |
+//! | `rate` | what clients may ask for in a second (RFC 5355 2.13) |
 
 mod config;
 mod counters;
 mod enrp;
 mod event;
 mod output;
+mod rate;
 mod registration;
 mod resolution;
 mod snapshot;
@@ -32,6 +34,7 @@ pub use config::ServerConfig;
 pub use counters::Counters;
 pub use event::{Event, RemovalCause};
 pub use output::{Attempt, Multicast, Output, PeerAddress};
+use rate::{Rates, Request};
 use resolution::Subscribers;
 use rustc_hash::FxHashMap;
 pub use snapshot::{PeSnapshot, PoolSnapshot, ServerSnapshot};
@@ -72,8 +75,8 @@ enum Timer {
 struct Client {
     elements: BTreeSet<Slot>,
     subscriptions: BTreeSet<PoolHandle>,
-    /// Reports in the second that began at the instant.
-    reports: Option<(Instant, u32)>,
+    /// What it asked for in the present second.
+    rates: Rates,
 }
 
 /// The name server.
@@ -84,6 +87,8 @@ pub struct Server {
     id: ServerId,
     handlespace: Handlespace,
     clients: FxHashMap<ClientId, Client>,
+    /// What all clients together asked for in the present second.
+    rates: Rates,
     /// The PEs that we own.
     supervised: FxHashMap<Slot, Supervision>,
     subscribers: BTreeMap<PoolHandle, Subscribers>,
@@ -111,6 +116,7 @@ impl Server {
             config,
             id,
             clients: FxHashMap::default(),
+            rates: Rates::default(),
             supervised: FxHashMap::default(),
             subscribers: BTreeMap::new(),
             timers: TimerQueue::new(),
@@ -223,6 +229,9 @@ impl Server {
         match message {
             Message::Registration { handle, element } => self.registration(now, client, source, handle, element),
             Message::Deregistration { handle, pe_id } => self.deregistration(now, client, source, handle, pe_id),
+            Message::HandleResolution { handle, .. } if !self.admit(now, client, Request::Resolution) => {
+                self.resolution_limited(client, handle);
+            }
             Message::HandleResolution { subscribe, handle, items, .. } => {
                 self.resolution(client, handle, subscribe, items);
             }

@@ -1,5 +1,6 @@
 //! How PEs come and go: RFC 5352 sections 3.1 and 3.2.
 
+use super::rate::Request;
 use super::supervision::Supervision;
 use super::{ClientId, Event, RemovalCause, Server, Timer, error};
 use crate::handlespace::{AddError, Added, Mismatch, Slot, SuspensionReason};
@@ -22,9 +23,14 @@ impl Server {
         element: PoolElement,
     ) {
         let pe_id = element.id;
-        let refusal = match self.check_registration(client, source, &handle, &element) {
-            Ok(()) => self.register(now, client, source, &handle, element).err(),
-            Err(cause) => Some(cause),
+        let refusal = if self.admit(now, client, Request::Registration) {
+            match self.check_registration(client, source, &handle, &element) {
+                Ok(()) => self.register(now, client, source, &handle, element).err(),
+                Err(cause) => Some(cause),
+            }
+        } else {
+            self.counters.registrations_limited += 1;
+            Some(ErrorCause::LackOfResources)
         };
         if let Some(cause) = &refusal {
             self.count_refusal(cause);
@@ -121,6 +127,7 @@ impl Server {
         let moved = before.as_ref().is_none_or(|before| before.client != Some(client));
         if let Some(now) = self.supervised.get_mut(&slot).filter(|_| !moved) {
             now.has_place = before.as_ref().is_some_and(|before| before.has_place);
+            now.calm = before.as_ref().map_or(0, |before| before.calm);
         }
         if let Some(former) = before.and_then(|before| before.client).filter(|_| moved)
             && let Some(memory) = self.clients.get_mut(&former)
@@ -197,7 +204,7 @@ impl Server {
     /// Drops the memory of a client with nothing in it.
     pub(super) fn forget_if_idle(&mut self, client: ClientId) {
         if self.clients.get(&client).is_some_and(|memory| {
-            memory.elements.is_empty() && memory.subscriptions.is_empty() && memory.reports.is_none()
+            memory.elements.is_empty() && memory.subscriptions.is_empty() && memory.rates.is_unused()
         }) {
             self.clients.remove(&client);
         }

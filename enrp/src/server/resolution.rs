@@ -36,6 +36,12 @@ impl Server {
         self.answer(client, &handle, subscribed, items);
     }
 
+    /// Too many in this second. The subscription, if there is one, goes on; the user asks again later (RFC 5354: Lack of Resources).
+    pub(super) fn resolution_limited(&mut self, client: ClientId, handle: PoolHandle) {
+        self.counters.resolutions_limited += 1;
+        self.send(client, &negative(handle, false, ErrorCause::LackOfResources));
+    }
+
     /// How many PEs the client gets: what it asked for (Handle Resolution Option), else the setting.
     fn items(&self, client: ClientId, asked: Option<u32>) -> usize {
         let asked = asked.map(|asked| usize::try_from(asked).unwrap_or(usize::MAX).max(1));

@@ -4,10 +4,14 @@
 //! suspends the PE (it is no longer selected); it goes on being asked, once each timeout, and is up again with the first
 //! answer, or removed when it missed more than `keep_alive_misses_max` in a row.
 //!
+//! Supervision adapts: a PE that answers again and again, and that nobody reports, is asked at intervals that grow up to
+//! `keep_alive_interval_max_ms`; one that is reported or silent is asked at once, and then often again.
+//!
 //! The regular ones are paced: all PEs together are sent no more than `keep_alives_per_s_max`. With so many PEs that the interval
 //! would ask for more, the interval grows with their number; what still comes together waits for its place in the row.
 
-use super::{ClientId, RemovalCause, Server, Timer, ms};
+use super::rate::Request;
+use super::{ClientId, RemovalCause, Server, ServerConfig, Timer, ms};
 use crate::handlespace::{Slot, SuspensionReason};
 use asap::wire::{Message, PeId, PoolHandle};
 use std::time::{Duration, Instant};
@@ -21,6 +25,8 @@ pub(super) struct Supervision {
     pub(super) misses: u32,
     /// Reports since it registered.
     pub(super) reports: u32,
+    /// Keep-alives answered in a row, since the last report or new association.
+    pub(super) calm: u32,
     /// When the last keep-alive was sent.
     sent: Option<Instant>,
     /// How its association ended, while it may still come back.
@@ -51,14 +57,15 @@ impl Pace {
 impl Supervision {
     /// A PE that has just registered over this association.
     pub(super) fn of(client: ClientId) -> Self {
-        Self { client: Some(client), misses: 0, reports: 0, sent: None, lost: None, has_place: false }
+        Self { client: Some(client), misses: 0, reports: 0, calm: 0, sent: None, lost: None, has_place: false }
     }
 }
 
 impl Server {
     /// Sets the time of the next regular keep-alive.
     pub(super) fn plan_keep_alive(&mut self, now: Instant, slot: Slot) {
-        let interval = self.config.keep_alive_interval_ms.saturating_mul(1_000);
+        let calm = self.supervised.get(&slot).map_or(0, |supervision| supervision.calm);
+        let interval = interval_ms(calm, &self.config).saturating_mul(1_000);
         if interval > 0 {
             let crowded =
                 self.supervised.len() as u64 * 1_000_000 / u64::from(self.config.keep_alives_per_s_max.max(1));
@@ -112,6 +119,7 @@ impl Server {
             return;
         };
         supervision.misses = 0;
+        supervision.calm = supervision.calm.saturating_add(1);
         self.counters.keep_alive_acks += 1;
         self.timers.cancel(&Timer::Ack(slot));
         self.plan_keep_alive(now, slot);
@@ -122,6 +130,7 @@ impl Server {
     pub(super) fn ack_overdue(&mut self, now: Instant, slot: Slot) {
         let Some(supervision) = self.supervised.get_mut(&slot) else { return };
         supervision.misses += 1;
+        supervision.calm = 0;
         let misses = supervision.misses;
         self.counters.keep_alive_misses += 1;
         self.suspend(now, slot, SuspensionReason::Silent);
@@ -134,7 +143,7 @@ impl Server {
 
     /// ASAP_ENDPOINT_UNREACHABLE: ask the PE at once, count, remove it after too many.
     pub(super) fn unreachable(&mut self, now: Instant, client: ClientId, handle: &PoolHandle, pe: PeId) {
-        if !self.may_report(now, client) {
+        if !self.admit(now, client, Request::Report) {
             self.counters.reports_limited += 1;
             return;
         }
@@ -147,21 +156,11 @@ impl Server {
         // Sending may have failed and removed it.
         if let Some(supervision) = self.supervised.get_mut(&slot) {
             supervision.reports += 1;
+            supervision.calm = 0;
             if supervision.reports > self.config.max_bad_pe_report {
                 self.remove(now, slot, RemovalCause::Reported);
             }
         }
-    }
-
-    fn may_report(&mut self, now: Instant, client: ClientId) -> bool {
-        let limit = self.config.reports_per_client_per_s;
-        let Some(memory) = self.remember(client) else { return false };
-        let (start, count) = memory
-            .reports
-            .filter(|&(start, _)| now.saturating_duration_since(start) < Duration::from_secs(1))
-            .unwrap_or((now, 0));
-        memory.reports = Some((start, count.saturating_add(1)));
-        count < limit
     }
 
     /// The association of a client ended: its subscriptions end with it (RFC 5352 section 2.2.5).
@@ -190,4 +189,10 @@ impl Server {
         let lost = self.supervised.get(&slot).and_then(|supervision| supervision.lost);
         self.remove(now, slot, lost.unwrap_or(RemovalCause::AssociationSilent));
     }
+}
+
+/// The interval of a PE that answered so many keep-alives in a row: it doubles with every fourth.
+fn interval_ms(calm: u32, config: &ServerConfig) -> u64 {
+    let (least, most) = (config.keep_alive_interval_ms, config.keep_alive_interval_max_ms);
+    least.saturating_mul(1 << (calm / 4).min(20)).min(most.max(least))
 }

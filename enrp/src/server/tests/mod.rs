@@ -1,6 +1,7 @@
 //! The server, table by table, with a virtual clock. Messages go through the wire codec in both directions.
 
 mod hostile;
+mod limits;
 mod registration;
 mod resolution;
 mod supervision;

@@ -135,7 +135,7 @@ fn a_pool_without_a_usable_pe_keeps_its_subscribers_and_one_that_is_gone_does_no
     assert_eq!((update.0, refused(&update.1)), (9, (false, ErrorCause::UnknownPoolHandle)));
     // Its next life is not told (section 2.2.5), and nothing is remembered.
     assert_eq!(lab.send(1, &registration(1)).len(), 1);
-    assert!(lab.server.subscribers.is_empty() && !lab.server.clients.contains_key(&ClientId(9)));
+    assert!(lab.server.subscribers.is_empty() && lab.server.clients[&ClientId(9)].subscriptions.is_empty());
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn pass_alive(lab: &mut Lab, milliseconds: u64) -> Vec<(u64, u64)> {
 
 #[test]
 fn keep_alives_are_spread() {
-    let mut lab = Lab::new(|_| {});
+    let mut lab = Lab::new(|c| c.keep_alive_interval_max_ms = 0);
     (1..=50).for_each(|n| lab.register(n));
     let times = pass_alive(&mut lab, 20_000);
     // 50 PEs, one a second each on average.
@@ -259,7 +259,10 @@ fn a_send_failure_removes_all_pes_of_the_client() {
 
 #[test]
 fn many_pes_are_asked_at_the_limit_and_no_faster() {
-    let mut lab = Lab::new(|c| c.keep_alives_per_s_max = 10);
+    let mut lab = Lab::new(|c| {
+        c.keep_alives_per_s_max = 10;
+        c.keep_alive_interval_max_ms = 0;
+    });
     (1..=100).for_each(|n| lab.register(n));
     pass_alive(&mut lab, 30_000);
     let times = pass_alive(&mut lab, 60_000);
@@ -286,4 +289,36 @@ fn a_reported_or_silent_pe_does_not_wait_in_the_row() {
     // It does not answer: asked again after each timeout, although one a second is the limit for the others.
     let again = lab.pass(1_100).into_iter().filter(|(_, client, _)| *client == 7).map(|(at, ..)| at);
     assert_eq!(again.collect::<Vec<_>>(), [500, 1_000]);
+}
+
+#[test]
+fn a_quiet_healthy_pe_is_asked_seldom_until_it_is_reported_or_misses_one() {
+    let mut lab = Lab::new(|c| {
+        c.keep_alive_interval_ms = 100;
+        c.keep_alive_interval_max_ms = 800;
+        c.keep_alive_timeout_ms = 80;
+    });
+    lab.register(1);
+    let first = pass_alive(&mut lab, 400).len();
+    assert!((3..=8).contains(&first), "about every 100 ms: {first}");
+    pass_alive(&mut lab, 10_000);
+    let quiet = pass_alive(&mut lab, 10_000).len();
+    assert!((9..=20).contains(&quiet), "every 800 ms, plus or minus 50 percent: {quiet}");
+    // Registering again changes nothing of that, a report does: asked at once, then as often as at first.
+    lab.register(1);
+    lab.send(1, &ack(1));
+    let calm = pass_alive(&mut lab, 4_000).len();
+    assert!((2..=10).contains(&calm), "{calm}");
+    let asked = lab.send(9, &Message::EndpointUnreachable { handle: pool(), pe_id: pe(1) });
+    assert!(asked.iter().any(|(client, message)| *client == 1 && is_keep_alive(message)));
+    lab.send(1, &ack(1));
+    let often = pass_alive(&mut lab, 350).len();
+    assert!((2..=6).contains(&often), "about every 100 ms: {often}");
+    // A miss does, too.
+    pass_alive(&mut lab, 10_000);
+    while !lab.pass(1).iter().any(|(_, _, message)| is_keep_alive(message)) {}
+    assert_eq!(lab.pass(80).len(), 1, "asked again at the timeout");
+    lab.send(1, &ack(1));
+    let often = pass_alive(&mut lab, 350).len();
+    assert!((2..=6).contains(&often), "about every 100 ms: {often}");
 }
