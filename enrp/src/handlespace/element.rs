@@ -1,5 +1,7 @@
 //! One pool element as a name server records it.
 
+use super::PoolNumber;
+use super::homes::Place;
 use asap::wire::{PeId, Policy, PoolElement, PoolHandle, SctpTransport};
 use serde::Serialize;
 
@@ -31,21 +33,39 @@ pub enum State {
     Draining,
 }
 
+/// When an element was added or replaced last, against others: a running number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Stamp(u64);
+
+impl Stamp {
+    pub(super) fn advance(&mut self) {
+        self.0 += 1;
+    }
+}
+
 /// A registered pool element: what it registered, and what the server knows besides.
 #[derive(Debug, Clone)]
 pub struct Element {
     pub(super) handle: PoolHandle,
+    pub(super) pool: PoolNumber,
     pub(super) registered: PoolElement,
     pub(super) asap_transport: Option<SctpTransport>,
     pub(super) reasons: Vec<SuspensionReason>,
     pub(super) registrations: u64,
     pub(super) selections: u64,
+    pub(super) stamp: Stamp,
 }
 
 impl Element {
-    pub(super) fn new(handle: PoolHandle, mut registered: PoolElement) -> Self {
+    pub(super) fn new(handle: PoolHandle, pool: PoolNumber, mut registered: PoolElement, stamp: Stamp) -> Self {
         let asap_transport = registered.asap_transport.take();
-        Self { handle, registered, asap_transport, reasons: Vec::new(), registrations: 1, selections: 0 }
+        let reasons = Vec::new();
+        Self { handle, pool, registered, asap_transport, reasons, registrations: 1, selections: 0, stamp }
+    }
+
+    /// Its place among all elements.
+    pub(super) fn place(&self) -> Place {
+        (self.pool, self.registered.id)
     }
 
     /// PE identifier.
@@ -117,5 +137,11 @@ impl Element {
     #[must_use]
     pub fn selections(&self) -> u64 {
         self.selections
+    }
+
+    /// When it was added or replaced last, against [`Handlespace::stamp`](super::Handlespace::stamp).
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
     }
 }

@@ -1,10 +1,13 @@
 //! The handlespace: pools by handle, their elements, selection, and the PE checksum of each home server. Pure data: it
 //! sends nothing and knows no time.
 //!
-//! Every element has a home server ([`PoolElement::home`]); those of other servers are held in the same way.
+//! Every element has a home server ([`PoolElement::home`]); those of other servers are held in the same way. To tell a
+//! peer all of them or those of one home, in parts: [`Handlespace::elements_from`], [`Handlespace::owned`], [`Cursor`].
 
 mod checksum;
 mod element;
+mod homes;
+mod keyed;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -12,10 +15,13 @@ mod tests;
 use asap::policy::Rng;
 use asap::wire::{PeId, PoolElement, PoolHandle, ServerId};
 pub use checksum::Checksum;
-pub use element::{Element, State, SuspensionReason};
+pub use element::{Element, Stamp, State, SuspensionReason};
+pub use homes::Cursor;
+use homes::Homes;
+use keyed::Keyed;
 pub use pool::{Mismatch, Pool};
 use slab::Slab;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Most pools whatever the settings say.
 pub const POOLS_MAX: usize = 50_000;
@@ -24,7 +30,16 @@ pub const PES_PER_POOL_MAX: usize = 10_000;
 
 /// Where an element is held: a short name for it while it is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot(usize);
+pub struct Slot(u32);
+
+impl Slot {
+    fn key(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a pool is held.
+type PoolNumber = u32;
 
 /// How much a handlespace takes.
 #[derive(Debug, Clone, Copy)]
@@ -60,21 +75,20 @@ pub enum Added {
     },
 }
 
-/// PEs that one server owns.
-#[derive(Debug, Clone, Copy, Default)]
-struct Owned {
-    elements: usize,
-    checksum: Checksum,
-}
-
 /// All pools.
 #[derive(Debug)]
 pub struct Handlespace {
     limits: Limits,
-    pools: BTreeMap<PoolHandle, Pool>,
+    pools: Slab<Pool>,
+    /// Handles come from everybody, hostile ones too.
+    numbers: HashMap<PoolHandle, PoolNumber, Keyed>,
+    /// The pools by handle, for those who list them.
+    sorted: BTreeMap<PoolHandle, PoolNumber>,
     elements: Slab<Element>,
-    owned: BTreeMap<ServerId, Owned>,
+    homes: Homes,
     random: Rng,
+    /// Of the last addition.
+    stamp: Stamp,
 }
 
 impl Handlespace {
@@ -86,7 +100,17 @@ impl Handlespace {
             pes_per_pool: limits.pes_per_pool.min(PES_PER_POOL_MAX),
             ..limits
         };
-        Self { limits, pools: BTreeMap::new(), elements: Slab::new(), owned: BTreeMap::new(), random: Rng::new(seed) }
+        let mut random = Rng::new(seed);
+        Self {
+            limits,
+            pools: Slab::new(),
+            numbers: HashMap::with_hasher(Keyed::new(&mut random)),
+            sorted: BTreeMap::new(),
+            elements: Slab::new(),
+            homes: Homes::default(),
+            random,
+            stamp: Stamp::default(),
+        }
     }
 
     /// Adds an element, or replaces the one with its identifier (RFC 5352 section 3.1 rules 1 to 3, RFC 5353 section
@@ -95,36 +119,47 @@ impl Handlespace {
     /// # Errors
     /// [`AddError`]; nothing is changed then.
     pub fn add(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<(Slot, Added), AddError> {
-        let known = match self.pools.get(handle) {
-            Some(pool) => {
-                pool.check(&element)?;
-                pool.members.get(&element.id).copied()
-            }
-            None => None,
+        let Some(&number) = self.numbers.get(handle) else {
+            return Ok((self.create(handle, element)?, Added::New));
         };
-        match known {
-            Some(slot) => Ok((slot, self.replace(slot, element))),
-            None => Ok((self.insert(handle, element)?, Added::New)),
+        let pool = &self.pools[number as usize];
+        pool.check(&element)?;
+        match pool.members.get(&element.id) {
+            Some(&slot) => Ok((slot, self.replace(slot, element))),
+            None => Ok((self.insert(number, element)?, Added::New)),
         }
     }
 
     /// Takes an element out, and its pool if it was the last one.
     pub fn remove(&mut self, slot: Slot) -> Option<Element> {
-        let element = self.elements.try_remove(slot.0)?;
-        let pool = self.pools.get_mut(&element.handle).expect("invariant: an element's pool exists");
+        let element = self.elements.try_remove(slot.key())?;
+        let pool = &mut self.pools[element.pool as usize];
         pool.members.remove(&element.id());
         pool.selector.remove(element.id());
-        let words = pool.handle_words;
+        self.homes.remove(element.registered.home, element.place(), pool.handle_words);
         if pool.members.is_empty() {
-            self.pools.remove(&element.handle);
+            self.pools.remove(element.pool as usize);
+            self.numbers.remove(&element.handle);
+            self.sorted.remove(&element.handle);
         }
-        self.disown(&element.registered, words);
         Some(element)
+    }
+
+    /// Gives the element to another server (takeover, RFC 5353 section 3.5.4). False: it is not there, or had that home.
+    pub fn set_home(&mut self, slot: Slot, home: ServerId) -> bool {
+        let Some(element) = self.elements.get_mut(slot.key()).filter(|element| element.registered.home != home) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut element.registered.home, home);
+        let (place, words) = (element.place(), self.pools[element.pool as usize].handle_words);
+        self.homes.remove(before, place, words);
+        self.homes.add(home, place, slot, words);
+        true
     }
 
     /// Adds a reason not to select the element. True: it was up before.
     pub fn suspend(&mut self, slot: Slot, reason: SuspensionReason) -> bool {
-        let Some(element) = self.elements.get_mut(slot.0) else { return false };
+        let Some(element) = self.elements.get_mut(slot.key()) else { return false };
         if element.reasons.contains(&reason) {
             return false;
         }
@@ -136,7 +171,7 @@ impl Handlespace {
 
     /// Takes a reason away. True: it is up again.
     pub fn resume(&mut self, slot: Slot, reason: SuspensionReason) -> bool {
-        let Some(element) = self.elements.get_mut(slot.0) else { return false };
+        let Some(element) = self.elements.get_mut(slot.key()) else { return false };
         let before = element.reasons.len();
         element.reasons.retain(|&other| other != reason);
         let up = before > 0 && element.reasons.is_empty();
@@ -149,10 +184,10 @@ impl Handlespace {
     /// Selects up to `items` different elements of a pool by its policy, best first, and advances the policy. Suspended,
     /// draining and full elements are never among them. `None`: no such pool.
     pub fn select(&mut self, handle: &PoolHandle, items: usize) -> Option<Vec<PeId>> {
-        let pool = self.pools.get_mut(handle)?;
+        let pool = &mut self.pools[*self.numbers.get(handle)? as usize];
         let selected = pool.selector.select(items, |_| true);
         if let Some(slot) = selected.first().and_then(|first| pool.members.get(first)) {
-            self.elements[slot.0].selections += 1;
+            self.elements[slot.key()].selections += 1;
         }
         Some(selected)
     }
@@ -160,35 +195,35 @@ impl Handlespace {
     /// The pool of this name.
     #[must_use]
     pub fn pool(&self, handle: &PoolHandle) -> Option<&Pool> {
-        self.pools.get(handle)
+        self.numbers.get(handle).map(|&number| &self.pools[number as usize])
     }
 
     /// All pools, by handle.
     pub fn pools(&self) -> impl Iterator<Item = &Pool> {
-        self.pools.values()
+        self.sorted.values().map(|&number| &self.pools[number as usize])
     }
 
     /// The members of a pool, by PE identifier; nothing if there is no such pool.
     pub fn members(&self, handle: &PoolHandle) -> impl Iterator<Item = &Element> {
-        self.pools.get(handle).into_iter().flat_map(|pool| pool.members.values()).map(|slot| &self.elements[slot.0])
+        self.pool(handle).into_iter().flat_map(|pool| pool.members.values()).map(|slot| &self.elements[slot.key()])
     }
 
     /// The elements of a pool with these identifiers, in this order.
     pub fn listed<'a>(&'a self, handle: &PoolHandle, pes: &'a [PeId]) -> impl Iterator<Item = &'a Element> {
-        let members = self.pools.get(handle).map(|pool| &pool.members);
-        pes.iter().filter_map(move |pe| members?.get(pe)).map(|slot| &self.elements[slot.0])
+        let members = self.pool(handle).map(|pool| &pool.members);
+        pes.iter().filter_map(move |pe| members?.get(pe)).map(|slot| &self.elements[slot.key()])
     }
 
     /// Where an element is held.
     #[must_use]
     pub fn find(&self, handle: &PoolHandle, pe: PeId) -> Option<Slot> {
-        self.pools.get(handle)?.members.get(&pe).copied()
+        self.pool(handle)?.members.get(&pe).copied()
     }
 
     /// The element held there.
     #[must_use]
     pub fn get(&self, slot: Slot) -> Option<&Element> {
-        self.elements.get(slot.0)
+        self.elements.get(slot.key())
     }
 
     /// The element of this pool and identifier.
@@ -212,71 +247,90 @@ impl Handlespace {
     /// PE checksum of the elements that `home` owns (RFC 5353 section 3.6.2).
     #[must_use]
     pub fn checksum(&self, home: ServerId) -> Checksum {
-        self.owned.get(&home).map(|owned| owned.checksum).unwrap_or_default()
+        self.homes.checksum(home)
     }
 
     /// The servers that own elements, with how many.
     pub fn homes(&self) -> impl Iterator<Item = (ServerId, usize)> + '_ {
-        self.owned.iter().map(|(&home, owned)| (home, owned.elements))
+        self.homes.iter()
     }
 
-    fn insert(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<Slot, AddError> {
-        let full = match self.pools.get(handle) {
-            Some(pool) => pool.len() >= self.limits.pes_per_pool,
-            None => self.pools.len() >= self.limits.pools || self.limits.pes_per_pool == 0,
-        };
-        if full || self.elements.len() >= self.limits.pes {
+    /// The elements that `home` owns, from `from` on, those of a pool together and by PE identifier. To go on later:
+    /// [`Cursor::after`] the last one used. A step costs O(1), the start O(log n) in the number it owns.
+    pub fn owned(&self, home: ServerId, from: Cursor) -> impl Iterator<Item = (Slot, &Element)> {
+        self.homes.owned(home, from).map(|slot| (slot, &self.elements[slot.key()]))
+    }
+
+    /// All elements, whatever their home, from `from` on, in the order of [`owned`](Self::owned).
+    pub fn elements_from(&self, from: Cursor) -> impl Iterator<Item = (Slot, &Element)> {
+        (from.pool()..self.pools.capacity() as PoolNumber)
+            .filter_map(|number| Some((number, self.pools.get(number as usize)?)))
+            .flat_map(move |(number, pool)| pool.members.range(from.rest_of(number)))
+            .map(|(_, &slot)| (slot, &self.elements[slot.key()]))
+    }
+
+    /// Stamp of the last addition or replacement. Elements that come later have a later one ([`Element::stamp`]): after a
+    /// full download from a peer, those it owns whose stamp is not later than that of the start are what it has no more
+    /// (RFC 5353 section 3.6.3, without a mark on each).
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// A pool with its first element.
+    fn create(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<Slot, AddError> {
+        if self.pools.len() >= self.limits.pools || self.limits.pes_per_pool == 0 || self.is_full() {
             return Err(AddError::Full);
         }
-        let id = element.id;
-        let slot = Slot(self.elements.vacant_key());
-        let seed = self.random.next_u64();
-        let pool = self.pools.entry(handle.clone()).or_insert_with(|| Pool::new(handle.clone(), &element, seed));
-        pool.members.insert(id, slot);
-        let words = pool.handle_words;
-        self.own(&element, words);
-        self.elements.insert(Element::new(handle.clone(), element));
+        // The bytes alone, not the message they came in.
+        let handle = PoolHandle::new(bytes::Bytes::copy_from_slice(handle.as_bytes()));
+        let number = self.pools.insert(Pool::new(handle.clone(), &element, self.random.next_u64())) as PoolNumber;
+        self.numbers.insert(handle.clone(), number);
+        self.sorted.insert(handle, number);
+        self.insert(number, element)
+    }
+
+    fn is_full(&self) -> bool {
+        self.elements.len() >= self.limits.pes
+    }
+
+    fn insert(&mut self, number: PoolNumber, element: PoolElement) -> Result<Slot, AddError> {
+        let pool = &mut self.pools[number as usize];
+        if pool.members.len() >= self.limits.pes_per_pool || self.elements.len() >= self.limits.pes {
+            return Err(AddError::Full);
+        }
+        self.stamp.advance();
+        let element = Element::new(pool.handle().clone(), number, element, self.stamp);
+        let slot = Slot(self.elements.vacant_key() as u32);
+        pool.members.insert(element.id(), slot);
+        self.homes.add(element.registered.home, element.place(), slot, pool.handle_words);
+        self.elements.insert(element);
         self.offer(slot);
         Ok(slot)
     }
 
     fn replace(&mut self, slot: Slot, mut new: PoolElement) -> Added {
-        let element = &mut self.elements[slot.0];
+        self.set_home(slot, new.home);
+        self.stamp.advance();
+        let element = &mut self.elements[slot.key()];
         let changed =
             element.registered.user_transport != new.user_transport || element.registered.policy != new.policy;
         element.registrations += 1;
+        element.stamp = self.stamp;
         element.asap_transport = new.asap_transport.take();
-        let words = self.pools[&element.handle].handle_words;
-        let old = std::mem::replace(&mut element.registered, new.clone());
-        self.disown(&old, words);
-        self.own(&new, words);
+        element.registered = new;
         self.offer(slot);
         Added::Replaced { changed }
     }
 
     /// Puts the element before the selector with its present values, or takes it away from it.
     fn offer(&mut self, slot: Slot) {
-        let element = &self.elements[slot.0];
-        let pool = self.pools.get_mut(&element.handle).expect("invariant: an element's pool exists");
+        let element = &self.elements[slot.key()];
+        let pool = &mut self.pools[element.pool as usize];
         if element.is_selectable() {
             pool.selector.insert(element.id(), &element.registered.policy);
         } else {
             pool.selector.remove(element.id());
-        }
-    }
-
-    fn own(&mut self, element: &PoolElement, handle_words: u64) {
-        let owned = self.owned.entry(element.home).or_default();
-        owned.elements += 1;
-        owned.checksum.add(handle_words, element.id.0);
-    }
-
-    fn disown(&mut self, element: &PoolElement, handle_words: u64) {
-        let owned = self.owned.get_mut(&element.home).expect("invariant: an element's home owns it");
-        owned.elements -= 1;
-        owned.checksum.subtract(handle_words, element.id.0);
-        if owned.elements == 0 {
-            self.owned.remove(&element.home);
         }
     }
 }

@@ -206,6 +206,113 @@ fn a_change_of_home_moves_the_checksum() {
     assert_eq!(handlespace.homes().collect::<Vec<_>>(), [(ServerId(2), 1)]);
 }
 
+/// Three homes in turn, 40 pools of 5.
+fn of_three_homes() -> Handlespace {
+    let mut handlespace = Handlespace::new(LIMITS, 42);
+    for id in 0..200_u32 {
+        let new = PoolElement { home: ServerId(1 + id % 3), ..element(id, Policy::RoundRobin) };
+        handlespace.add(&PoolHandle::from(format!("pool {}", id % 40).as_str()), new).unwrap();
+    }
+    handlespace
+}
+
+#[test]
+fn elements_are_met_in_parts_by_home_and_together() {
+    let handlespace = of_three_homes();
+    for part in [1, 7, 1_000] {
+        let mut met = Vec::new();
+        for home in [1, 2, 3, 9].map(ServerId) {
+            let mut cursor = Cursor::START;
+            loop {
+                let step: Vec<_> = handlespace.owned(home, cursor).take(part).collect();
+                let Some(&(_, last)) = step.last() else { break };
+                cursor = Cursor::after(last);
+                assert!(step.iter().all(
+                    |(slot, e)| e.registered().home == home && handlespace.find(e.handle(), e.id()) == Some(*slot)
+                ));
+                met.extend(step.iter().map(|(_, element)| element.id().0));
+            }
+        }
+        met.sort_unstable();
+        assert_eq!(met, (0..200).collect::<Vec<_>>());
+        let mut all = Vec::new();
+        let mut cursor = Cursor::START;
+        while let Some((_, last)) = handlespace.elements_from(cursor).take(part).last() {
+            all.extend(handlespace.elements_from(cursor).take(part).map(|(_, e)| (e.handle().clone(), e.id())));
+            cursor = Cursor::after(last);
+        }
+        assert_eq!(all.len(), 200);
+        let changes = all.windows(2).filter(|pair| pair[0].0 != pair[1].0).count();
+        assert_eq!(changes, 39, "members of a pool stand together");
+    }
+}
+
+fn next(handlespace: &Handlespace, home: ServerId, cursor: &mut Cursor) -> Option<(Slot, PeId)> {
+    let (slot, element) = handlespace.owned(home, *cursor).next()?;
+    *cursor = Cursor::after(element);
+    Some((slot, element.id()))
+}
+
+#[test]
+fn an_iteration_in_parts_survives_changes() {
+    let mut handlespace = of_three_homes();
+    let expected: Vec<PeId> = handlespace.owned(ServerId(2), Cursor::START).map(|(_, e)| e.id()).collect();
+    let mut met = Vec::new();
+    let mut cursor = Cursor::START;
+    let mut new = 1_000;
+    while let Some((slot, id)) = next(&handlespace, ServerId(2), &mut cursor) {
+        if id.0 < 1_000 {
+            met.push(id);
+        }
+        // What was met goes, whole pools with it; another comes.
+        handlespace.remove(slot);
+        new += 1;
+        let other = PoolElement { home: ServerId(1), ..element_of(new) };
+        handlespace.add(&PoolHandle::from(format!("new {new}").as_str()), other).unwrap();
+    }
+    assert_eq!(met, expected);
+    assert_eq!(handlespace.homes().map(|(home, _)| home).collect::<Vec<_>>(), [1, 3].map(ServerId));
+}
+
+fn element_of(id: u32) -> PoolElement {
+    element(id, Policy::RoundRobin)
+}
+
+#[test]
+fn takeover_moves_elements_and_checksums() {
+    let mut handlespace = of_three_homes();
+    let whole = |handlespace: &Handlespace| -> usize { handlespace.homes().map(|(_, elements)| elements).sum() };
+    let expected = {
+        let mut alone = Handlespace::new(LIMITS, 1);
+        for (_, element) in handlespace.elements_from(Cursor::START).filter(|(_, e)| e.registered().home.0 != 2) {
+            alone.add(element.handle(), PoolElement { home: HOME, ..element.registered().clone() }).unwrap();
+        }
+        alone.checksum(HOME)
+    };
+    while let Some((slot, _)) = next(&handlespace, ServerId(3), &mut Cursor::default()) {
+        assert!(handlespace.set_home(slot, HOME) && !handlespace.set_home(slot, HOME));
+    }
+    assert_eq!(whole(&handlespace), 200);
+    assert_eq!(handlespace.checksum(HOME), expected);
+    assert_eq!(handlespace.checksum(ServerId(3)).value(), 0xffff);
+}
+
+#[test]
+fn a_later_stamp_tells_what_was_replaced_since() {
+    let mut handlespace = of_three_homes();
+    let start = handlespace.stamp();
+    let again: Vec<_> = handlespace
+        .owned(HOME, Cursor::START)
+        .take(5)
+        .map(|(_, e)| (e.handle().clone(), e.registered().clone()))
+        .collect();
+    for (handle, element) in again {
+        handlespace.add(&handle, element).unwrap();
+    }
+    let stale = handlespace.owned(HOME, Cursor::START).filter(|(_, element)| element.stamp() <= start).count();
+    assert_eq!(stale, handlespace.owned(HOME, Cursor::START).count() - 5);
+}
+
 #[derive(Debug, Clone)]
 enum Op {
     Add { handle: u8, id: u32, home: u32, load: u32 },
@@ -312,6 +419,11 @@ impl Model {
                 plain.add(checksum::handle_words(name(handle).as_bytes()), id);
             }
             assert_eq!(handlespace.checksum(ServerId(home)), plain);
+            let owned = handlespace.owned(ServerId(home), Cursor::START);
+            let mut owned: Vec<_> = owned.map(|(_, e)| (e.handle().clone(), e.id().0)).collect();
+            owned.sort_unstable();
+            let expected = self.0.iter().filter(|(_, value)| value.0 == home).map(|(&(h, id), _)| (name(h), id));
+            assert_eq!(owned, expected.collect::<Vec<_>>());
         }
         for handle in 0..4 {
             let selectable = handlespace.pool(&name(handle)).map_or(0, Pool::selectable);
