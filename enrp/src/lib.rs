@@ -3,6 +3,7 @@
 //! * [`Server`]: the name server as a pure machine. A gateway embeds it; [`node::Node`] makes a stand-alone one of it.
 //! * [`host`]: a server over the associations of a node, its own or a gateway's.
 //! * [`handlespace`]: pools and pool elements, selection, PE checksums. ("Name space" in the draft is the RFCs' handlespace.)
+//! * [`wire`]: the ENRP messages.
 //! * [`server_daemon`]: the program `enrp`.
 //! * [`daemon`]: what every daemon of this project shares: configuration, logging, admin HTTP, signals.
 
@@ -14,6 +15,7 @@ pub mod node;
 pub mod server;
 pub mod server_daemon;
 mod timer;
+pub mod wire;
 
 pub use config_error::ConfigError;
 pub use handlespace::{Handlespace, SuspensionReason};

@@ -97,7 +97,12 @@ impl Slots {
                 Ok(())
             }
             Parameter::Transport(_) => Err(no_room(param::SCTP_TRANSPORT)),
-            Parameter::Address(_) | Parameter::ServerInformation(_) | Parameter::PeChecksum(_) => Ok(()),
+            Parameter::Address(_)
+            | Parameter::ServerInformation(_)
+            | Parameter::PeChecksum(_)
+            | Parameter::Extensions(_)
+            | Parameter::Claim(_)
+            | Parameter::Probe(_) => Ok(()),
         }
     }
 

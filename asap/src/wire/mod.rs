@@ -102,6 +102,13 @@ pub mod param {
     pub const SELECTION_HINT: u16 = 0xbf01;
     /// Element Report (ours): PE identifier, load and round trip as a pool user measured them; type bits 10: others skip it.
     pub const ELEMENT_REPORT: u16 = 0xbf02;
+    /// Extensions (ours), in ENRP_PRESENCE: the sender understands the ENRP parameters of this list; type bits 10: others skip it.
+    pub const EXTENSIONS: u16 = 0xbf03;
+    /// Claim (ours), in ENRP before a Pool Element: how often that element changed its home; type bits 10: others skip it.
+    pub const CLAIM: u16 = 0xbf04;
+    /// Probe (ours), in ENRP_PRESENCE: nothing but a parameter whose type bits 11 ask whoever does not know it for a report. Who
+    /// keeps to RFC 5354 section 3 reports it; rsplib does not.
+    pub const PROBE: u16 = 0xff03;
 }
 
 /// Error cause codes (RFC 5354 Table 2).

@@ -137,6 +137,12 @@ pub enum Parameter {
     SelectionHint(Bytes),
     /// 0xbf02.
     ElementReport(ElementReport),
+    /// 0xbf03.
+    Extensions(u32),
+    /// 0xbf04.
+    Claim(u32),
+    /// 0xff03.
+    Probe(u32),
 }
 
 /// The parameters of a message, in order. Call [`Parameters::next_parameter`] until None, then take [`Parameters::into_report`].
@@ -180,7 +186,13 @@ fn next_known<'a>(cursor: &mut Cursor<'a>, report: &mut Report) -> Result<Option
         let known = matches!(
             tlv.kind,
             param::IPV4_ADDRESS
-                ..=param::OPAQUE_TRANSPORT | param::RESOLUTION_OPTION | param::SELECTION_HINT | param::ELEMENT_REPORT
+                ..=param::OPAQUE_TRANSPORT
+                    | param::RESOLUTION_OPTION
+                    | param::SELECTION_HINT
+                    | param::ELEMENT_REPORT
+                    | param::EXTENSIONS
+                    | param::CLAIM
+                    | param::PROBE
         );
         if known {
             return Ok(Some(tlv));
@@ -208,6 +220,9 @@ fn parameter(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result<Para
         param::COOKIE if tlv.value.len() > limits.max_cookie => return Err(tlv.invalid()),
         param::COOKIE => Parameter::Cookie(tlv.bytes()),
         param::PE_IDENTIFIER => Parameter::PeIdentifier(PeId(u32::from_be_bytes(tlv.fixed()?))),
+        param::EXTENSIONS => Parameter::Extensions(u32::from_be_bytes(tlv.fixed()?)),
+        param::CLAIM => Parameter::Claim(u32::from_be_bytes(tlv.fixed()?)),
+        param::PROBE => Parameter::Probe(u32::from_be_bytes(tlv.fixed()?)),
         param::PE_CHECKSUM => Parameter::PeChecksum(u16::from_be_bytes(tlv.fixed()?)),
         param::RESOLUTION_OPTION => Parameter::ResolutionOption(u32::from_be_bytes(tlv.fixed()?)),
         param::SELECTION_HINT if tlv.value.len() > HINT_BYTES_MAX => return Err(tlv.invalid()),

@@ -251,6 +251,21 @@ impl Writer {
         });
     }
 
+    /// Extensions: `version:u32` (ENRP).
+    pub fn extensions(&mut self, version: u32) {
+        self.tlv(param::EXTENSIONS, |w| w.u32(version));
+    }
+
+    /// Claim: `changes of home:u32` (ENRP).
+    pub fn claim(&mut self, claim: u32) {
+        self.tlv(param::CLAIM, |w| w.u32(claim));
+    }
+
+    /// Probe: a number that means nothing (ENRP).
+    pub fn probe(&mut self) {
+        self.tlv(param::PROBE, |w| w.u32(0));
+    }
+
     /// A message that cannot be: [`Writer::finish`] says so.
     pub(super) fn refuse(&mut self) {
         self.invalid = true;
