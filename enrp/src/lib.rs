@@ -4,6 +4,7 @@
 //! * [`host`]: a server over the associations of a node, its own or a gateway's.
 //! * [`handlespace`]: pools and pool elements, selection, PE checksums. ("Name space" in the draft is the RFCs' handlespace.)
 //! * [`wire`]: the ENRP messages.
+//! * [`PluginsConfig`]: selection plug-ins (`plugin`), WebAssembly modules that order the answers of their pools.
 //! * [`server_daemon`]: the program `enrp`.
 //! * [`daemon`]: what every daemon of this project shares: configuration, logging, admin HTTP, signals.
 
@@ -12,6 +13,7 @@ pub mod daemon;
 pub mod handlespace;
 pub mod host;
 pub mod node;
+mod plugin;
 pub mod server;
 pub mod server_daemon;
 mod timer;
@@ -20,6 +22,7 @@ pub mod wire;
 pub use config_error::ConfigError;
 pub use handlespace::{Handlespace, SuspensionReason};
 pub use host::{ENRP_PORT, Host, Ports};
+pub use plugin::{Network, PluginFiles, PluginSnapshot, PluginsConfig, PluginsSnapshot, PoolPlugin};
 pub use server::{
     Attempt, ClientId, Counters, Event, Multicast, Output, PeerAddress, RemovalCause, Server, ServerConfig,
     ServerSnapshot,

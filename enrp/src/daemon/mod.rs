@@ -19,6 +19,7 @@ mod config;
 mod error;
 mod log;
 mod metrics;
+mod plugins;
 mod record;
 mod run;
 
@@ -28,5 +29,6 @@ pub use clock::{clock_anchor, os_seed};
 pub use config::{DaemonConfig, assert_default_text, load, parse};
 pub use error::DaemonError;
 pub use metrics::{Kind, Metrics};
+pub use plugins::read_plugins;
 pub use record::{RecordFile, RecordSink};
 pub use run::{DaemonCommand, Start, run_daemon};

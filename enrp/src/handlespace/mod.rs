@@ -184,8 +184,18 @@ impl Handlespace {
     /// Selects up to `items` different elements of a pool by its policy, best first, and advances the policy. Suspended,
     /// draining and full elements are never among them. `None`: no such pool.
     pub fn select(&mut self, handle: &PoolHandle, items: usize) -> Option<Vec<PeId>> {
+        self.select_among(handle, items, |_| true)
+    }
+
+    /// As [`Handlespace::select`], among those for which `usable` holds: what a selection plug-in thinks best.
+    pub fn select_among(
+        &mut self,
+        handle: &PoolHandle,
+        items: usize,
+        usable: impl FnMut(PeId) -> bool,
+    ) -> Option<Vec<PeId>> {
         let pool = &mut self.pools[*self.numbers.get(handle)? as usize];
-        let selected = pool.selector.select(items, |_| true);
+        let selected = pool.selector.select(items, usable);
         if let Some(slot) = selected.first().and_then(|first| pool.members.get(first)) {
             self.elements[slot.key()].selections += 1;
         }

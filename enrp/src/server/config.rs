@@ -2,6 +2,7 @@
 
 use crate::ConfigError;
 use crate::handlespace::{PES_PER_POOL_MAX, POOLS_MAX};
+use crate::plugin::Network;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,12 @@ pub struct ServerConfig {
     pub resolutions_per_client_per_s: u32,
     /// The same to all clients together.
     pub resolutions_per_s: u32,
+    /// Who may report loads and round trips of PEs (Element Report): IP networks, `ADDRESS/BITS`. All addresses of a user must be in
+    /// them. Empty: nobody but the program the server lives in.
+    pub report_from: Vec<Network>,
+    /// What users measured counts for this long after the last report.
+    #[schemars(range(min = 1))]
+    pub report_life_ms: u64,
     /// When a PE's association ends, remove it at once. Otherwise it is suspended, and removed after
     /// `association_loss_grace_ms` unless it registered again (not in the RFC, which waits for a failing keep-alive).
     pub remove_on_association_loss: bool,
@@ -105,6 +112,8 @@ impl Default for ServerConfig {
             registrations_per_s: 100_000,
             resolutions_per_client_per_s: 250_000,
             resolutions_per_s: 500_000,
+            report_from: Vec::new(),
+            report_life_ms: 30_000,
             remove_on_association_loss: true,
             association_loss_grace_ms: 3_000,
             check_addresses: true,

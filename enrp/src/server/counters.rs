@@ -84,6 +84,24 @@ counters! {
     resolutions_limited,
     "Answers cut short because a message cannot hold more."
     resolutions_truncated,
+    "Element Reports (load, round trip) taken."
+    measures,
+    "Element Reports of users that `report_from` does not name."
+    measures_unauthorised,
+    "Element Reports beyond `reports_per_client_per_s`."
+    measures_limited,
+    "Element Reports of PEs that are not in the pool."
+    measures_unknown,
+    "Answers ordered by a selection plug-in."
+    plugin_answers,
+    "Answers that a selection plug-in left to the pool's policy."
+    plugin_declined,
+    "Failures of selection plug-ins; the pool's policy answered."
+    plugin_failures,
+    "Answers by the pool's policy because its plug-in failed less than `rest_ms` ago."
+    plugin_resting,
+    "Answers by the pool's policy because of `fuel_per_s_max`."
+    plugin_over_budget,
     "Subscriptions not accepted (`subscriptions_per_client_max`)."
     subscriptions_refused,
     "Updates sent to subscribers."

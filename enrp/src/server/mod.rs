@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `registration` | 3.1 registration, 3.2 deregistration, and every other end of a PE |
 //! | `resolution` | 3.3 handle resolution, 2.2.5 subscriptions |
+//! | `ranking` | resolution of pools with a selection plug-in; what users measured (not in the RFCs) |
 //! | `supervision` | 3.4 keep-alive, 3.5 unreachable endpoints, lost associations |
 //! | `enrp` | what comes from peers (RFC 5353) |
 //! | `output` | what the server wants done outside |
@@ -17,6 +18,7 @@ mod counters;
 mod enrp;
 mod event;
 mod output;
+mod ranking;
 mod rate;
 mod registration;
 mod resolution;
@@ -26,6 +28,7 @@ mod supervision;
 mod tests;
 
 use crate::handlespace::{Handlespace, Limits, Slot, SuspensionReason};
+use crate::plugin::{Measures, Plugins};
 use crate::timer::TimerQueue;
 use asap::policy::Rng;
 use asap::wire::{self, ErrorCause, Message, OperationError, PeId, PoolHandle, ServerId};
@@ -35,7 +38,7 @@ pub use counters::Counters;
 pub use event::{Event, RemovalCause};
 pub use output::{Attempt, Multicast, Output, PeerAddress};
 use rate::{Rates, Request};
-use resolution::Subscribers;
+use resolution::{Question, Subscribers};
 use rustc_hash::FxHashMap;
 pub use snapshot::{PeSnapshot, PoolSnapshot, ServerSnapshot};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -98,6 +101,9 @@ pub struct Server {
     updates: TimerQueue<PoolHandle>,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
+    /// Selection plug-ins, when some pool has one.
+    plugins: Option<Box<Plugins>>,
+    measures: Measures,
     random: Rng,
     counters: Counters,
 }
@@ -124,6 +130,8 @@ impl Server {
             updates: TimerQueue::new(),
             outputs: VecDeque::new(),
             events: VecDeque::new(),
+            plugins: None,
+            measures: Measures::default(),
             random,
             counters: Counters::default(),
         }
@@ -232,8 +240,8 @@ impl Server {
             Message::HandleResolution { handle, .. } if !self.admit(now, client, Request::Resolution) => {
                 self.resolution_limited(client, handle);
             }
-            Message::HandleResolution { subscribe, handle, items, .. } => {
-                self.resolution(client, handle, subscribe, items);
+            Message::HandleResolution { subscribe, handle, items, hint, reports } => {
+                self.resolution(now, client, source, Question { subscribe, handle, items, hint, reports });
             }
             Message::EndpointKeepAliveAck { handle, pe_id } => self.keep_alive_ack(now, client, &handle, pe_id),
             Message::EndpointUnreachable { handle, pe_id } => self.unreachable(now, client, &handle, pe_id),

@@ -184,6 +184,7 @@ impl Server {
         for timer in [Timer::Expiry(slot), Timer::KeepAlive(slot), Timer::Ack(slot), Timer::Grace(slot)] {
             self.timers.cancel(&timer);
         }
+        self.measures.forget(slot);
         let client = self.supervised.remove(&slot).and_then(|supervision| supervision.client);
         if let Some(memory) = client.and_then(|client| self.clients.get_mut(&client)) {
             memory.elements.remove(&slot);

@@ -2,16 +2,17 @@
 
 use super::{ClientId, Server, error, ms};
 use crate::handlespace::Element;
-use asap::wire::{ErrorCause, Message, PoolHandle};
+use asap::wire::{ElementReport, ErrorCause, Message, PoolHandle};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// Who wants to know when a pool changes.
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
-    /// With how many PEs each wants.
-    clients: BTreeMap<ClientId, usize>,
+    /// With what each wants.
+    clients: BTreeMap<ClientId, Wanted>,
     /// The next update goes out no sooner.
     not_before: Option<Instant>,
 }
@@ -23,17 +24,38 @@ impl Subscribers {
     }
 }
 
+/// ASAP_HANDLE_RESOLUTION.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) subscribe: bool,
+    pub(super) handle: PoolHandle,
+    pub(super) items: Option<u32>,
+    pub(super) hint: Option<Bytes>,
+    pub(super) reports: Vec<ElementReport>,
+}
+
+/// What a user wants to be told of a pool.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// So many PEs.
+    pub(super) items: usize,
+    /// For the pool's plug-in.
+    pub(super) hint: Option<Bytes>,
+}
+
 impl Server {
     /// ASAP_HANDLE_RESOLUTION: always answered.
-    pub(super) fn resolution(&mut self, client: ClientId, handle: PoolHandle, subscribe: bool, items: Option<u32>) {
+    pub(super) fn resolution(&mut self, now: Instant, client: ClientId, source: &[SocketAddr], question: Question) {
+        let Question { subscribe, handle, items, hint, reports } = question;
         if self.handlespace.pool(&handle).is_none() {
             self.counters.resolutions_unknown += 1;
             self.send(client, &negative(handle, false, ErrorCause::UnknownPoolHandle));
             return;
         }
-        let items = self.items(client, items);
-        let subscribed = subscribe && self.subscribe(client, &handle, items);
-        self.answer(client, &handle, subscribed, items);
+        self.take_measures(now, client, source, &handle, &reports);
+        let wanted = Wanted { items: self.items(client, items), hint };
+        let subscribed = subscribe && self.subscribe(client, &handle, &wanted);
+        self.answer(now, client, &handle, subscribed, &wanted);
     }
 
     /// Too many in this second. The subscription, if there is one, goes on; the user asks again later (RFC 5354: Lack of Resources).
@@ -53,8 +75,8 @@ impl Server {
     ///
     /// A pool in which no PE may be selected is refused with Lack of Resources: a positive answer must list a PE, and Unknown
     /// Pool Handle would not be true. A subscription to it goes on (A stays set), as the pool exists.
-    fn answer(&mut self, client: ClientId, handle: &PoolHandle, subscribed: bool, items: usize) {
-        match self.positive(handle, subscribed, items) {
+    fn answer(&mut self, now: Instant, client: ClientId, handle: &PoolHandle, subscribed: bool, wanted: &Wanted) {
+        match self.positive(now, handle, subscribed, wanted) {
             Some(bytes) => {
                 self.counters.resolutions += 1;
                 self.send_bytes(client, bytes);
@@ -67,8 +89,11 @@ impl Server {
     }
 
     /// `None` when no PE may be selected.
-    fn positive(&mut self, handle: &PoolHandle, subscribed: bool, items: usize) -> Option<Bytes> {
-        let selected = self.handlespace.select(handle, items)?;
+    fn positive(&mut self, now: Instant, handle: &PoolHandle, subscribed: bool, wanted: &Wanted) -> Option<Bytes> {
+        if let Some(order) = self.ranked(now, handle, wanted) {
+            return self.ranked_answer(handle, subscribed, &order, wanted.items);
+        }
+        let selected = self.handlespace.select(handle, wanted.items)?;
         if selected.is_empty() {
             return None;
         }
@@ -81,7 +106,7 @@ impl Server {
         Some(bytes)
     }
 
-    fn subscribe(&mut self, client: ClientId, handle: &PoolHandle, items: usize) -> bool {
+    fn subscribe(&mut self, client: ClientId, handle: &PoolHandle, wanted: &Wanted) -> bool {
         let limit = self.config.subscriptions_per_client_max;
         let accepted = self.remember(client).is_some_and(|memory| {
             let room = memory.subscriptions.len() < limit || memory.subscriptions.contains(handle);
@@ -95,7 +120,7 @@ impl Server {
             self.forget_if_idle(client);
             return false;
         }
-        self.subscribers.entry(handle.clone()).or_default().clients.insert(client, items);
+        self.subscribers.entry(handle.clone()).or_default().clients.insert(client, wanted.clone());
         true
     }
 
@@ -132,10 +157,10 @@ impl Server {
     fn send_update(&mut self, now: Instant, handle: &PoolHandle) {
         let Some(subscribers) = self.subscribers.get_mut(handle) else { return };
         subscribers.not_before = Some(now + ms(self.config.update_interval_ms));
-        let clients: Vec<(ClientId, usize)> = subscribers.clients.iter().map(|(&c, &items)| (c, items)).collect();
-        for (client, items) in clients {
+        let clients: Vec<(ClientId, Wanted)> = subscribers.clients.iter().map(|(&c, w)| (c, w.clone())).collect();
+        for (client, wanted) in clients {
             self.counters.updates += 1;
-            self.answer(client, handle, true, items);
+            self.answer(now, client, handle, true, &wanted);
         }
     }
 

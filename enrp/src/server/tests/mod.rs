@@ -2,6 +2,8 @@
 
 mod hostile;
 mod limits;
+#[cfg(feature = "plugins")]
+mod plugins;
 mod registration;
 mod resolution;
 mod supervision;

@@ -1,0 +1,332 @@
+//! Selection plug-ins (draft-tuexen-rserpool-reqts section 5): WebAssembly modules that rank the elements of a pool for one user.
+//!
+//! A plug-in sees the pool's elements with their policy values, what users measured at them, the user's hint, and tables that
+//! operators and agents feed. It gives each element a rank; among those of the best rank the pool's own policy selects, so that
+//! a plug-in refines the policy and need not think of fairness. The answer goes out as Priority policy (RFC 5356 section 4.5)
+//! with priorities made of the ranks: a strict pool user, who selects again by the policy it is told, comes to the same element.
+//!
+//! A plug-in that fails (a trap, too much fuel or memory, a result that means nothing) rests for `rest_ms`, and its pools go by
+//! their own policy. It cannot name an element twice, or one that is not there or must not be selected: it ranks the elements it
+//! is given, in their places, and is given only those that may be selected now.
+//!
+//! | file | |
+//! |---|---|
+//! | `config`, `network` | settings |
+//! | `request` | the block of memory that a plug-in is given |
+//! | `machine` | the interpreter; `no_machine` without the feature `plugins` |
+//! | `tables`, `measures` | what plug-ins know besides the handlespace |
+//! | `order` | from ranks to an answer |
+
+#![cfg_attr(not(feature = "plugins"), allow(dead_code, reason = "what only a machine needs"))]
+
+mod config;
+#[cfg(feature = "plugins")]
+mod machine;
+#[cfg(not(feature = "plugins"))]
+#[path = "no_machine.rs"]
+mod machine;
+mod measures;
+mod network;
+mod order;
+mod request;
+mod tables;
+
+use crate::ConfigError;
+use crate::handlespace::Element;
+use asap::policy::Rng;
+use asap::wire::{Policy, PoolHandle};
+pub(crate) use config::is_name;
+pub use config::{PluginsConfig, PoolPlugin};
+use machine::{Bounds, Machine, Program};
+pub(crate) use measures::Measures;
+pub use network::Network;
+pub(crate) use order::Order;
+use order::Ranks;
+pub(crate) use request::Reported;
+use request::Request;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tables::Tables;
+
+/// What the directory of the plug-ins holds: the shell reads it ([`crate::daemon::read_plugins`]).
+#[derive(Debug, Clone, Default)]
+pub struct PluginFiles {
+    /// Plug-ins by name, as text or binary; those that some pool has.
+    pub plugins: BTreeMap<String, Vec<u8>>,
+    /// Texts of the tables by name.
+    pub tables: BTreeMap<String, String>,
+}
+
+/// One plug-in, for admin.
+#[derive(Debug, Clone, Serialize)]
+pub struct PluginSnapshot {
+    /// Its name.
+    pub name: String,
+    /// How often it decided.
+    pub selections: u64,
+    /// How often it left it to the pool's policy.
+    pub declined: u64,
+    /// How often it failed.
+    pub failures: u64,
+    /// Fuel of its last selection.
+    pub last_fuel: u64,
+    /// Its last failure.
+    pub last_error: Option<String>,
+}
+
+/// Plug-ins and tables, for admin.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PluginsSnapshot {
+    /// The plug-ins that some pool has.
+    pub plugins: Vec<PluginSnapshot>,
+    /// Rows of each table.
+    pub tables: BTreeMap<String, usize>,
+}
+
+/// What came of asking a plug-in.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It ranked the elements.
+    Ranked(Order),
+    /// It leaves it to the pool's policy.
+    Declined,
+    /// It failed now.
+    Failed,
+    /// It failed lately, and was not asked.
+    Resting,
+    /// All of them together took too much lately; it was not asked.
+    OverBudget,
+}
+
+/// What a user asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) handle: &'a PoolHandle,
+    pub(crate) policy: &'a Policy,
+    pub(crate) items: usize,
+    pub(crate) hint: Option<&'a [u8]>,
+}
+
+/// The plug-ins of a server.
+#[derive(Debug)]
+pub(crate) struct Plugins {
+    config: PluginsConfig,
+    plugins: Vec<Plugin>,
+    tables: Tables,
+    request: Request,
+    budget: Budget,
+    random: Rng,
+}
+
+#[derive(Debug)]
+struct Plugin {
+    program: Option<Program>,
+    /// None until it is needed, and after a failure.
+    machine: Option<Machine>,
+    rests_until: Option<Instant>,
+    seen: PluginSnapshot,
+}
+
+impl Plugins {
+    /// Translates the plug-ins. One that is wrong is a failed one; its pools go by their own policy.
+    ///
+    /// # Errors
+    /// A plug-in without a file, or a table that is wrong.
+    pub(crate) fn new(config: PluginsConfig, files: &PluginFiles, seed: u64) -> Result<Self, ConfigError> {
+        let mut tables = Tables::new(config.tables_max, config.table_rows_max);
+        for (name, text) in &files.tables {
+            let loaded = tables.load(name, text);
+            let problem = |problem| format!("{}: {problem}", config.directory.join(format!("{name}.table")).display());
+            loaded.map_err(|error| ConfigError { key: "directory".into(), problem: problem(error) })?;
+        }
+        let mut plugins: Vec<Plugin> = Vec::new();
+        for rule in &config.pools {
+            if plugins.iter().any(|plugin| plugin.seen.name == rule.plugin) {
+                continue;
+            }
+            let file = files.plugins.get(&rule.plugin);
+            let problem = format!("{}: neither {1}.wasm nor {1}.wat", config.directory.display(), rule.plugin);
+            ConfigError::unless(file.is_some(), "pools.plugin", problem)?;
+            plugins.extend(file.map(|file| Plugin::new(&rule.plugin, file)));
+        }
+        let budget = Budget::new(&config);
+        Ok(Self { config, plugins, tables, request: Request::default(), budget, random: Rng::new(seed) })
+    }
+
+    /// The plug-in of a pool, if it has one.
+    pub(crate) fn of(&self, handle: &PoolHandle) -> Option<usize> {
+        let rule = self.config.pools.iter().find(|rule| rule.fits(handle.as_bytes()))?;
+        self.plugins.iter().position(|plugin| plugin.seen.name == rule.plugin)
+    }
+
+    /// How many elements of so many a plug-in is given, and from which on.
+    pub(crate) fn window(&mut self, elements: usize) -> (usize, usize) {
+        let most = self.config.elements_max;
+        if elements <= most {
+            return (0, elements);
+        }
+        (usize::try_from(self.random.below(elements as u64)).unwrap_or(0), most)
+    }
+
+    /// Asks plug-in `which` about `elements`, which may all be selected.
+    pub(crate) fn rank<'a>(
+        &mut self,
+        now: Instant,
+        which: usize,
+        question: Question<'_>,
+        elements: impl Iterator<Item = (&'a Element, Option<Reported>)>,
+    ) -> Outcome {
+        let Some(plugin) = self.plugins.get_mut(which) else { return Outcome::Declined };
+        if plugin.rests_until.is_some_and(|until| now < until) {
+            return Outcome::Resting;
+        }
+        if !self.budget.has_some(now) {
+            return Outcome::OverBudget;
+        }
+        self.request.begin(&question, self.random.next_u64());
+        elements.for_each(|(element, reported)| self.request.push(element, reported));
+        let Asked { ranks, fuel } = plugin.ask(&self.config, &mut self.tables, &mut self.request);
+        self.budget.take(fuel);
+        match ranks {
+            Ok(Some(ranks)) => {
+                plugin.seen.selections += 1;
+                Outcome::Ranked(Order::new(ranks))
+            }
+            Ok(None) => {
+                plugin.seen.declined += 1;
+                Outcome::Declined
+            }
+            Err(error) => {
+                plugin.failed(now, Duration::from_millis(self.config.rest_ms), question.handle, error);
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// Changes tables: see [`Tables::command`].
+    pub(crate) fn command(&mut self, text: &str) -> Result<usize, String> {
+        self.tables.command(text)
+    }
+
+    /// For admin.
+    pub(crate) fn snapshot(&self) -> PluginsSnapshot {
+        PluginsSnapshot {
+            plugins: self.plugins.iter().map(|plugin| plugin.seen.clone()).collect(),
+            tables: self.tables.list().map(|(name, rows)| (name.to_owned(), rows)).collect(),
+        }
+    }
+}
+
+impl Plugin {
+    fn new(name: &str, file: &[u8]) -> Self {
+        let program = Program::read(file).inspect_err(|error| tracing::error!(plugin = name, error, "no plug-in"));
+        let last_error = program.as_ref().err().cloned();
+        let seen =
+            PluginSnapshot { name: name.to_owned(), selections: 0, declined: 0, failures: 0, last_fuel: 0, last_error };
+        Self { program: program.ok(), machine: None, rests_until: None, seen }
+    }
+
+    /// Starts it if it does not run, and asks it.
+    fn ask(&mut self, config: &PluginsConfig, tables: &mut Tables, request: &mut Request) -> Asked {
+        let fuel = config.fuel_per_selection_max;
+        if self.machine.is_none() {
+            let bounds = Bounds {
+                fuel,
+                memory_bytes: config.memory_bytes_max,
+                block_bytes: Request::bytes_max(config.elements_max),
+            };
+            let Some(program) = &self.program else {
+                let error = self.seen.last_error.clone().unwrap_or_default();
+                return Asked { ranks: Err(error), fuel: 0 };
+            };
+            match Machine::start(program, bounds) {
+                Ok(machine) => self.machine = Some(machine),
+                // What a start takes is not known: as much as it may.
+                Err(error) => return Asked { ranks: Err(error), fuel },
+            }
+        }
+        let Some(machine) = &mut self.machine else { return Asked { ranks: Ok(None), fuel: 0 } };
+        let asked = machine.rank(tables, request, fuel);
+        self.seen.last_fuel = asked.fuel;
+        asked
+    }
+
+    fn failed(&mut self, now: Instant, rest: Duration, handle: &PoolHandle, error: String) {
+        tracing::error!(
+            plugin = self.seen.name, %handle, error,
+            "the selection plug-in failed; its pools go by their own policy for {} ms", rest.as_millis()
+        );
+        self.machine = None;
+        self.rests_until = Some(now + rest);
+        self.seen.failures += 1;
+        self.seen.last_error = Some(error);
+    }
+}
+
+/// What a plug-in said.
+#[derive(Debug)]
+struct Asked {
+    /// None: the pool's own policy is to decide. An error: how it failed.
+    ranks: Result<Option<Ranks>, String>,
+    /// What it took.
+    fuel: u64,
+}
+
+/// Fuel that all selections may still take. It fills with time, up to a tenth of a second's, or one selection's.
+#[derive(Debug)]
+struct Budget {
+    per_s: u64,
+    most: u64,
+    /// Below zero when the last selection took more than there was.
+    level: i128,
+    filled: Option<Instant>,
+}
+
+impl Budget {
+    fn new(config: &PluginsConfig) -> Self {
+        let most = (config.fuel_per_s_max / 10).max(config.fuel_per_selection_max);
+        Self { per_s: config.fuel_per_s_max, most, level: i128::from(most), filled: None }
+    }
+
+    fn has_some(&mut self, now: Instant) -> bool {
+        let since = self.filled.map_or(Duration::ZERO, |filled| now.saturating_duration_since(filled));
+        let filled = u128::from(self.per_s).saturating_mul(since.as_nanos()) / 1_000_000_000;
+        if filled > 0 || self.filled.is_none() {
+            // Only then, so that what comes in small steps is not lost.
+            self.filled = Some(now);
+            let filled = i128::try_from(filled).unwrap_or(i128::MAX);
+            self.level = self.level.saturating_add(filled).min(i128::from(self.most));
+        }
+        self.level > 0
+    }
+
+    fn take(&mut self, fuel: u64) {
+        self.level -= i128::from(fuel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_fills_with_time() {
+        let config = PluginsConfig { fuel_per_selection_max: 10, fuel_per_s_max: 1_000, ..PluginsConfig::default() };
+        let mut budget = Budget::new(&config);
+        let now = Instant::now();
+        let at = |ms| now + Duration::from_millis(ms);
+        assert!(budget.has_some(now));
+        budget.take(105);
+        assert!(!budget.has_some(at(5)), "-5 + 5");
+        assert!(budget.has_some(at(6)));
+        budget.take(51);
+        // No more than a tenth of a second's is saved up.
+        assert!(budget.has_some(at(60_000)));
+        budget.take(100);
+        assert!(!budget.has_some(at(60_000)));
+        // Steps too small for one unit of fuel add up.
+        let step = |us| at(60_000) + Duration::from_micros(us);
+        assert!(!budget.has_some(step(400)) && !budget.has_some(step(800)) && budget.has_some(step(1_200)));
+    }
+}
