@@ -40,7 +40,7 @@ fn elements_come_and_go_and_the_user_is_told() {
     assert_eq!(lab.run(600_000, |lab| lab.cached(7) != [1, 3, 4]), None);
     let counters = lab.server.server().counters();
     assert_eq!((counters.expired, counters.suspensions, counters.malformed), (0, 0, 0));
-    assert!(counters.keep_alive_acks > 1_000 && counters.reregistrations > 10, "{counters:?}");
+    assert!(counters.keep_alive_acks > 300 && counters.reregistrations > 10, "{counters:?}");
 }
 
 /// How an element ends, and within which time the user must know.

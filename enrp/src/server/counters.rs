@@ -116,6 +116,20 @@ counters! {
     keep_alive_misses,
     "Keep-alive answers of unknown PEs, or from another client than the PE's."
     keep_alive_acks_stray,
+    "PEs taken over from dead servers."
+    taken_over,
+    "PEs among them that answered and have this server as their home."
+    rehomed,
+    "Associations opened to PEs."
+    ways,
+    "Among them: those that did not come up."
+    ways_failed,
+    "PEs of other servers that were asked because of a report."
+    probes,
+    "Among them: those that answered. The others were removed."
+    probes_answered,
+    "Reports of PEs of other servers when 64 were being asked already."
+    probes_limited,
     "ASAP_ENDPOINT_UNREACHABLE taken."
     reports,
     "Reports of PEs that are not there."

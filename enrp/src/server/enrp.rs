@@ -1,5 +1,6 @@
 //! The server toward its peers (RFC 5353): where what comes from them goes.
 
+use super::way::Ways;
 use super::{Attempt, ClientId, Multicast, Output, PeerAddress, Server};
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -20,15 +21,22 @@ impl Server {
     }
 
     /// A connection that was asked for is up: from now on it is this client, until `client_lost`. `source`: as in `handle_message`.
-    pub fn connected(&mut self, now: Instant, _attempt: Attempt, client: ClientId, _source: &[SocketAddr]) {
+    pub fn connected(&mut self, now: Instant, attempt: Attempt, client: ClientId, _source: &[SocketAddr]) {
         self.run_timers(now);
-        self.outputs.push_back(Output::Close { client });
+        if Ways::has(attempt) {
+            self.way_up(now, attempt, client);
+        } else {
+            self.outputs.push_back(Output::Close { client });
+        }
         self.send_updates(now);
     }
 
     /// A connection that was asked for did not come up.
-    pub fn connect_failed(&mut self, now: Instant, _attempt: Attempt) {
+    pub fn connect_failed(&mut self, now: Instant, attempt: Attempt) {
         self.run_timers(now);
+        if Ways::has(attempt) {
+            self.way_failed(now, attempt);
+        }
         self.send_updates(now);
     }
 

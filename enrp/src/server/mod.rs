@@ -9,6 +9,7 @@
 //! | `resolution` | 3.3 handle resolution, 2.2.5 subscriptions |
 //! | `ranking` | resolution of pools with a selection plug-in; what users measured (not in the RFCs) |
 //! | `supervision` | 3.4 keep-alive, 3.5 unreachable endpoints, lost associations |
+//! | `way` | associations that the server opens to PEs: taken over, or reported and not ours |
 //! | `enrp` | what comes from peers (RFC 5353) |
 //! | `output` | what the server wants done outside |
 //! | `rate` | what clients may ask for in a second (RFC 5355 2.13) |
@@ -26,6 +27,7 @@ mod snapshot;
 mod supervision;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use crate::handlespace::{Handlespace, Limits, Slot, SuspensionReason};
 use crate::plugin::{Measures, Plugins};
@@ -45,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use supervision::{Pace, Supervision};
+use way::Ways;
 
 /// Longest pool handle a parameter can hold.
 pub(crate) const HANDLE_BYTES_WIRE: usize = 65_531;
@@ -60,7 +63,7 @@ impl ClientId {
     pub const OUTSIDE: ClientId = ClientId(1 << 63);
 }
 
-/// What is due for a PE that we own.
+/// What is due for a PE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     /// Its registration life is over.
@@ -71,6 +74,24 @@ enum Timer {
     Ack(Slot),
     /// Its association ended and it did not come back.
     Grace(Slot),
+    /// It was taken over, and its turn has come to be told.
+    Reach(Slot),
+    /// A PE of another server, which was reported, did not answer.
+    Probe(Slot),
+}
+
+impl Timer {
+    /// All that can be due for a PE.
+    fn of(slot: Slot) -> [Self; 6] {
+        [
+            Self::Expiry(slot),
+            Self::KeepAlive(slot),
+            Self::Ack(slot),
+            Self::Grace(slot),
+            Self::Reach(slot),
+            Self::Probe(slot),
+        ]
+    }
 }
 
 /// What is remembered of a client that registered, subscribed or reported.
@@ -97,6 +118,10 @@ pub struct Server {
     subscribers: BTreeMap<PoolHandle, Subscribers>,
     timers: TimerQueue<Timer>,
     pace: Pace,
+    /// When PEs that were taken over are told.
+    rehoming: Pace,
+    /// Associations that we opened to PEs.
+    ways: Ways,
     /// Pools that changed, and when their subscribers are told.
     updates: TimerQueue<PoolHandle>,
     outputs: VecDeque<Output>,
@@ -127,6 +152,8 @@ impl Server {
             subscribers: BTreeMap::new(),
             timers: TimerQueue::new(),
             pace: Pace::default(),
+            rehoming: Pace::default(),
+            ways: Ways::default(),
             updates: TimerQueue::new(),
             outputs: VecDeque::new(),
             events: VecDeque::new(),
@@ -278,6 +305,8 @@ impl Server {
                 Timer::KeepAlive(slot) => self.keep_alive_due(now, slot),
                 Timer::Ack(slot) => self.ack_overdue(now, slot),
                 Timer::Grace(slot) => self.grace_over(now, slot),
+                Timer::Reach(slot) => self.reach(now, slot),
+                Timer::Probe(slot) => self.probe_over(now, slot),
             }
         }
     }

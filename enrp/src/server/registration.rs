@@ -129,11 +129,11 @@ impl Server {
             now.has_place = before.as_ref().is_some_and(|before| before.has_place);
             now.calm = before.as_ref().map_or(0, |before| before.calm);
         }
-        if let Some(former) = before.and_then(|before| before.client).filter(|_| moved)
-            && let Some(memory) = self.clients.get_mut(&former)
-        {
-            memory.elements.remove(&slot);
-            self.forget_if_idle(former);
+        if let Some(former) = before.and_then(|before| before.client).filter(|_| moved) {
+            self.leave(former, slot);
+        }
+        if let Some(way) = self.ways.forget(slot, None) {
+            self.close_unused(way);
         }
         self.clients.entry(client).or_default().elements.insert(slot);
         match life.duration() {
@@ -142,6 +142,8 @@ impl Server {
         }
         self.timers.cancel(&Timer::Ack(slot));
         self.timers.cancel(&Timer::Grace(slot));
+        self.timers.cancel(&Timer::Reach(slot));
+        self.timers.cancel(&Timer::Probe(slot));
         // A PE that registers often must not put its keep-alive off for ever.
         if moved || self.timers.get(&Timer::KeepAlive(slot)).is_none() {
             self.plan_keep_alive(now, slot);
@@ -181,21 +183,22 @@ impl Server {
     /// Takes a PE out of the handlespace, whatever the cause.
     pub(super) fn remove(&mut self, now: Instant, slot: Slot, cause: RemovalCause) {
         let Some(element) = self.handlespace.remove(slot) else { return };
-        for timer in [Timer::Expiry(slot), Timer::KeepAlive(slot), Timer::Ack(slot), Timer::Grace(slot)] {
+        for timer in Timer::of(slot) {
             self.timers.cancel(&timer);
         }
         self.measures.forget(slot);
+        let asked_over = self.ways.forget(slot, element.asap_transport());
         let client = self.supervised.remove(&slot).and_then(|supervision| supervision.client);
-        if let Some(memory) = client.and_then(|client| self.clients.get_mut(&client)) {
-            memory.elements.remove(&slot);
-        }
         let (handle, pe) = (element.handle().clone(), element.id());
         if let Some(client) = client {
             if tells_the_pe(cause) {
                 let answer = Message::DeregistrationResponse { handle: handle.clone(), pe_id: pe, error: None };
                 self.send(client, &answer);
             }
-            self.forget_if_idle(client);
+            self.leave(client, slot);
+        }
+        if let Some(way) = asked_over {
+            self.close_unused(way);
         }
         self.count_removal(cause);
         self.pool_changed(now, &handle);

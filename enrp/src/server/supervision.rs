@@ -33,6 +33,8 @@ pub(super) struct Supervision {
     lost: Option<RemovalCause>,
     /// The time set for its next keep-alive is one it was given; it does not wait again.
     pub(super) has_place: bool,
+    /// It was taken over and has not answered yet: keep-alives have H = 1.
+    pub(super) adopting: bool,
 }
 
 /// Gives regular keep-alives their places in time.
@@ -47,7 +49,7 @@ impl Pace {
     const SLACK: Duration = Duration::from_millis(50);
 
     /// When the next keep-alive may be sent.
-    fn place(&mut self, now: Instant, per_s: u32) -> Instant {
+    pub(super) fn place(&mut self, now: Instant, per_s: u32) -> Instant {
         let next = self.next.map_or(now, |next| next.max(now));
         self.next = Some(next + Duration::from_secs(1) / per_s.max(1));
         next.checked_sub(Self::SLACK).map_or(now, |place| place.max(now))
@@ -57,7 +59,12 @@ impl Pace {
 impl Supervision {
     /// A PE that has just registered over this association.
     pub(super) fn of(client: ClientId) -> Self {
-        Self { client: Some(client), misses: 0, reports: 0, calm: 0, sent: None, lost: None, has_place: false }
+        Self { client: Some(client), adopting: false, ..Self::taken_over() }
+    }
+
+    /// A PE of a dead server, which we shall tell.
+    pub(super) fn taken_over() -> Self {
+        Self { client: None, misses: 0, reports: 0, calm: 0, sent: None, lost: None, has_place: false, adopting: true }
     }
 }
 
@@ -92,7 +99,14 @@ impl Server {
     /// Sends ASAP_ENDPOINT_KEEP_ALIVE, unless the last one is too short ago: then as soon as it is not.
     pub(super) fn send_keep_alive(&mut self, now: Instant, slot: Slot) {
         let Some(supervision) = self.supervised.get_mut(&slot) else { return };
-        let Some(client) = supervision.client else { return self.remove(now, slot, RemovalCause::SendFailed) };
+        let Some(client) = supervision.client else {
+            if !supervision.adopting {
+                self.remove(now, slot, RemovalCause::SendFailed);
+            } else {
+                self.hasten(now, slot);
+            }
+            return;
+        };
         let gap = ms(self.config.keep_alive_gap_ms);
         if let Some(earliest) = supervision.sent.map(|sent| sent + gap).filter(|&earliest| earliest > now) {
             supervision.has_place = true;
@@ -100,9 +114,10 @@ impl Server {
         }
         supervision.has_place = false;
         supervision.sent = Some(now);
+        let home = supervision.adopting;
         let Some(handle) = self.handlespace.get(slot).map(|element| element.handle().clone()) else { return };
         self.counters.keep_alives += 1;
-        self.send(client, &Message::EndpointKeepAlive { home: false, server: self.id, handle, pe_id: None });
+        self.send(client, &Message::EndpointKeepAlive { home, server: self.id, handle, pe_id: None });
         self.timers.cancel(&Timer::KeepAlive(slot));
         // The answer to the first unanswered one is what is waited for.
         if self.timers.get(&Timer::Ack(slot)).is_none() {
@@ -115,7 +130,9 @@ impl Server {
         let slot = self.handlespace.find(handle, pe);
         let supervision = slot.and_then(|slot| self.supervised.get_mut(&slot));
         let (Some(slot), Some(supervision)) = (slot, supervision.filter(|s| s.client == Some(client))) else {
-            self.counters.keep_alive_acks_stray += 1;
+            if !self.probe_answered(client, handle, pe) {
+                self.counters.keep_alive_acks_stray += 1;
+            }
             return;
         };
         supervision.misses = 0;
@@ -123,6 +140,7 @@ impl Server {
         self.counters.keep_alive_acks += 1;
         self.timers.cancel(&Timer::Ack(slot));
         self.plan_keep_alive(now, slot);
+        self.rehomed(slot);
         self.resume(now, slot, SuspensionReason::Silent);
     }
 
@@ -147,11 +165,14 @@ impl Server {
             self.counters.reports_limited += 1;
             return;
         }
-        let Some(slot) = self.handlespace.find(handle, pe).filter(|slot| self.supervised.contains_key(slot)) else {
+        let Some(slot) = self.handlespace.find(handle, pe) else {
             self.counters.reports_unknown += 1;
             return;
         };
         self.counters.reports += 1;
+        if !self.supervised.contains_key(&slot) {
+            return self.probe(now, slot);
+        }
         self.send_keep_alive(now, slot);
         // Sending may have failed and removed it.
         if let Some(supervision) = self.supervised.get_mut(&slot) {
@@ -165,6 +186,7 @@ impl Server {
 
     /// The association of a client ended: its subscriptions end with it (RFC 5352 section 2.2.5).
     pub(super) fn association_lost(&mut self, now: Instant, client: ClientId, cause: RemovalCause) {
+        self.way_lost(now, client);
         let Some(memory) = self.clients.remove(&client) else { return };
         for handle in memory.subscriptions {
             self.unsubscribe(client, &handle);

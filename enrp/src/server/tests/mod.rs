@@ -7,6 +7,7 @@ mod plugins;
 mod registration;
 mod resolution;
 mod supervision;
+mod way;
 
 use super::*;
 use asap::wire::{Limits as WireLimits, Policy, PoolElement, RegistrationLife, SctpTransport, Transport, TransportUse};
