@@ -89,12 +89,14 @@ impl Node {
         request.reply.send(reply);
     }
 
+    /// `table` changes tables of selection plug-ins ([`Server::change_tables`]), `plugin` replaces one ([`Server::replace_plugin`]).
     /// `drain` and `undrain`, body `HANDLE PE-ID` (identifier in hex): takes a PE out of selection, and back in.
     fn command(&mut self, now: Instant, name: &str, body: &str) -> AdminReply {
         let draining = match name {
             "drain" => true,
             "undrain" => false,
-            _ => return AdminReply::not_found("commands: drain, undrain\n"),
+            "table" | "plugin" => return plugin_command(now, self.host.server_mut(), name, body),
+            _ => return AdminReply::not_found("commands: drain, undrain, table, plugin\n"),
         };
         let target = body.trim().rsplit_once(' ').and_then(|(handle, id)| {
             let id = u32::from_str_radix(id.trim_start_matches("0x"), 16).ok()?;
@@ -178,6 +180,17 @@ impl sctp::driver::Node for Node {
     fn finished(&self) -> bool {
         self.stopping && self.host.associations().next().is_none()
     }
+}
+
+/// The admin commands that are about selection plug-ins, also a gateway's: `table` and `plugin`.
+#[must_use]
+pub fn plugin_command(now: Instant, server: &mut Server, name: &str, body: &str) -> AdminReply {
+    let done = match name {
+        "table" => server.change_tables(now, body).map(|lines| format!("{lines} lines done\n")),
+        "plugin" => server.replace_plugin(now, body).map(|()| "done\n".to_owned()),
+        _ => return AdminReply::not_found("commands: table, plugin\n"),
+    };
+    done.map_or_else(|problem| AdminReply::bad_request(format!("{problem}\n")), AdminReply::ok)
 }
 
 fn log(event: &Event) {

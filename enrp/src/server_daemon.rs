@@ -1,9 +1,10 @@
 //! The program `enrp`: a stand-alone name server. `sigpool enrp --config FILE` is the same thing.
 
 use crate::ConfigError;
-use crate::daemon::{self, DaemonConfig, Program, Start};
+use crate::daemon::{self, DaemonConfig, DaemonError, Program, Start};
 use crate::host::{Host, Ports};
 use crate::node::Node;
+use crate::plugin::PluginsConfig;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
 use schemars::JsonSchema;
@@ -37,6 +38,8 @@ pub struct Config {
     pub sctp: sctp::Config,
     /// Handlespace and supervision.
     pub server: ServerConfig,
+    /// Selection plug-ins.
+    pub plugins: PluginsConfig,
 }
 
 /// This server.
@@ -65,7 +68,7 @@ pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         check(&config)?;
         daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start: &Start| {
-            Ok(node(&config, start))
+            node(&config, start)
         })
         .map(drop)
     })
@@ -76,23 +79,26 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// The first key whose value cannot work.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
-    let Config { node, udp, server, .. } = config;
+    let Config { node, udp, server, plugins, .. } = config;
     ConfigError::unless(node.server_id != Some(0), "node.server_id", "not 0; leave it out for a random one")?;
     ConfigError::unless(node.port != 0, "node.port", "the SCTP port to listen on (3863), not 0")?;
     ConfigError::check_addresses(udp)?;
-    server.check().map_err(|error| error.within("server"))
+    server.check().map_err(|error| error.within("server"))?;
+    plugins.check().map_err(|error| error.within("plugins"))
 }
 
-fn node(config: &Config, start: &Start) -> Node {
+fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
     let (id, seed) = identity(config.node.server_id, &start.seed);
     let local = start.local.iter().map(SocketAddr::ip).collect();
     let Start { now, seed: random, backend, .. } = *start;
     let stack =
         sctp::associations(backend, config.udp.with_advertised(&config.sctp), local, config.udp.port, random, now);
     tracing::info!(name = %config.node.name, server = %id, port = config.node.port, "name server ready");
-    let server = Server::new(config.server.clone(), id, seed);
+    let mut server = Server::new(config.server.clone(), id, seed);
+    let files = daemon::read_plugins(&config.plugins)?;
+    server.set_plugins(&config.plugins, &files).map_err(|error| error.within("plugins"))?;
     let ports = Ports { asap: config.node.port, enrp: None };
-    Node::new(&config.node.name, stack, Host::new(server, ports, config.udp.port))
+    Ok(Node::new(&config.node.name, stack, Host::new(server, ports, config.udp.port)))
 }
 
 /// Server identifier and the machine's seed, from 32 random bytes.
@@ -127,6 +133,7 @@ mod tests {
         assert_eq!(wrong(|c| c.server.pes_per_pool_max = 10_001), "server.pes_per_pool_max");
         assert_eq!(wrong(|c| c.server.keep_alive_timeout_ms = 0), "server.keep_alive_timeout_ms");
         assert_eq!(wrong(|c| c.server.handle_bytes_max = 0), "server.handle_bytes_max");
+        assert_eq!(wrong(|c| c.plugins.fuel_per_s_max = 0), "plugins.fuel_per_s_max");
     }
 
     #[test]

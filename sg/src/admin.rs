@@ -39,7 +39,11 @@ impl Node {
                 Some(why) => AdminReply::unavailable(why),
                 None => AdminReply::ok("ok\n"),
             },
-            AdminKind::Command { .. } => AdminReply::not_found("no commands\n"),
+            AdminKind::Command { name, body } => match self.names.host() {
+                // About the embedded name server.
+                Some(host) => enrp::node::plugin_command(now, host.server_mut(), &name, &body),
+                None => AdminReply::not_found("no commands\n"),
+            },
         };
         request.reply.send(reply);
     }

@@ -71,6 +71,8 @@ pub struct Enrp {
     pub servers: Vec<ServerAddress>,
     /// Settings of the embedded server.
     pub server: enrp::ServerConfig,
+    /// Its selection plug-ins.
+    pub plugins: enrp::PluginsConfig,
 }
 
 /// Traffic Mode Type (RFC 4666 section 3.7.1).
@@ -249,7 +251,13 @@ impl Default for Node {
 
 impl Default for Enrp {
     fn default() -> Self {
-        Self { embedded: true, server_id: None, servers: Vec::new(), server: enrp::ServerConfig::default() }
+        Self {
+            embedded: true,
+            server_id: None,
+            servers: Vec::new(),
+            server: enrp::ServerConfig::default(),
+            plugins: enrp::PluginsConfig::default(),
+        }
     }
 }
 
@@ -372,7 +380,10 @@ impl Enrp {
         )?;
         let outside = self.embedded || !self.servers.is_empty();
         ConfigError::unless(outside, "enrp.servers", "at least one { addresses = [...] } when embedded = false")?;
-        self.server.check().map_err(|error| error.within("enrp.server"))
+        self.server.check().map_err(|error| error.within("enrp.server"))?;
+        let alone = self.embedded || self.plugins.pools.is_empty();
+        ConfigError::unless(alone, "enrp.plugins.pools", "none when embedded = false: the outside server has them")?;
+        self.plugins.check().map_err(|error| error.within("enrp.plugins"))
     }
 }
 
@@ -476,6 +487,12 @@ mod tests {
             ("[enrp]\nembedded = false", "enrp.servers"),
             ("[enrp]\nserver_id = 0", "enrp.server_id"),
             ("[enrp.server]\npools_max = 0", "enrp.server.pools_max"),
+            ("[enrp.plugins]\nelements_max = 0", "enrp.plugins.elements_max"),
+            (
+                "[enrp]\nembedded = false\nservers = [{ addresses = [\"127.0.0.9\"] }]\n[enrp.plugins]\ndirectory = \"x\"\n\
+                 pools = [{ handle = \"a\", plugin = \"b\" }]",
+                "enrp.plugins.pools",
+            ),
             ("[failover]\ndead_ms = 10", "failover.dead_ms"),
             ("[failover]\nrebalance_after_ms = 0", "failover.rebalance_after_ms"),
             ("[failover]\nmoves_outstanding_max = 0", "failover.moves_outstanding_max"),

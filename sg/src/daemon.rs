@@ -26,5 +26,8 @@ fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
     let record = RecordSink::in_directory(&config.node.records, &format!("sg-{}.csv", config.node.gateway))?;
     tracing::info!(name = %config.node.name, pools = config.application_servers.len(), "signaling gateway ready");
     let Start { now, clock, seed, backend, .. } = *start;
-    Ok(Node::new(config.clone(), Birth { now, clock, seed, backend, record }))
+    let files = daemon::read_plugins(&config.enrp.plugins)?;
+    let mut node = Node::new(config.clone(), Birth { now, clock, seed, backend, record });
+    node.set_plugins(&files).map_err(|error| error.within("enrp.plugins"))?;
+    Ok(node)
 }

@@ -154,6 +154,15 @@ impl Node {
         node
     }
 
+    /// Gives the embedded name server the selection plug-ins of `[enrp.plugins]`.
+    ///
+    /// # Errors
+    /// A plug-in whose file is not there, a table that is wrong.
+    pub fn set_plugins(&mut self, files: &enrp::PluginFiles) -> Result<(), enrp::ConfigError> {
+        let plugins = &self.config.enrp.plugins;
+        self.names.host().map_or(Ok(()), |host| host.server_mut().set_plugins(plugins, files))
+    }
+
     /// What was flushed to a record in memory ([`RecordSink::Memory`]), else nothing.
     #[must_use]
     pub fn record(&self) -> &[u8] {

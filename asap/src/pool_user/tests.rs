@@ -422,10 +422,9 @@ fn a_hint_goes_with_each_resolution_and_a_measure_with_the_next() {
     let asked = |bed: &mut Bed| {
         let transmits: Vec<Transmit> = std::iter::from_fn(|| bed.pu.poll_transmit()).collect();
         let [Transmit::Send { bytes, .. }] = &transmits[..] else { panic!("not one message: {transmits:?}") };
-        match Message::decode(bytes, &Limits::default()).unwrap().message {
-            Message::HandleResolution { hint, reports, .. } => (hint, reports),
-            other => panic!("{other:?}"),
-        }
+        let message = Message::decode(bytes, &Limits::default()).unwrap().message;
+        let Message::HandleResolution { hint, reports, .. } = message else { panic!("{message:?}") };
+        (hint, reports)
     };
     assert!(!bed.pu.measured(&handle(), measure(4, 1)), "not in the cache");
     assert!(bed.pu.set_hint(now, &handle(), Some(vienna.clone())));

@@ -209,6 +209,22 @@ impl Plugins {
         self.tables.command(text)
     }
 
+    /// Puts another module in the place of a plug-in, which starts anew.
+    ///
+    /// # Errors
+    /// There is none of this name, or the module cannot be used; the old one stays.
+    pub(crate) fn replace(&mut self, name: &str, file: &[u8]) -> Result<(), String> {
+        if file.len() > self.config.module_bytes_max {
+            return Err(format!("longer than {} bytes (plugins.module_bytes_max)", self.config.module_bytes_max));
+        }
+        let plugin = self.plugins.iter_mut().find(|plugin| plugin.seen.name == name);
+        let plugin = plugin.ok_or_else(|| format!("`{name}`: no pool has a plug-in of this name"))?;
+        let program = Program::read(file)?;
+        let machine = Machine::start(&program, bounds(&self.config))?;
+        (plugin.program, plugin.machine, plugin.rests_until) = (Some(program), Some(machine), None);
+        Ok(())
+    }
+
     /// For admin.
     pub(crate) fn snapshot(&self) -> PluginsSnapshot {
         PluginsSnapshot {
@@ -231,16 +247,11 @@ impl Plugin {
     fn ask(&mut self, config: &PluginsConfig, tables: &mut Tables, request: &mut Request) -> Asked {
         let fuel = config.fuel_per_selection_max;
         if self.machine.is_none() {
-            let bounds = Bounds {
-                fuel,
-                memory_bytes: config.memory_bytes_max,
-                block_bytes: Request::bytes_max(config.elements_max),
-            };
             let Some(program) = &self.program else {
                 let error = self.seen.last_error.clone().unwrap_or_default();
                 return Asked { ranks: Err(error), fuel: 0 };
             };
-            match Machine::start(program, bounds) {
+            match Machine::start(program, bounds(config)) {
                 Ok(machine) => self.machine = Some(machine),
                 // What a start takes is not known: as much as it may.
                 Err(error) => return Asked { ranks: Err(error), fuel },
@@ -261,6 +272,14 @@ impl Plugin {
         self.rests_until = Some(now + rest);
         self.seen.failures += 1;
         self.seen.last_error = Some(error);
+    }
+}
+
+fn bounds(config: &PluginsConfig) -> Bounds {
+    Bounds {
+        fuel: config.fuel_per_selection_max,
+        memory_bytes: config.memory_bytes_max,
+        block_bytes: Request::bytes_max(config.elements_max),
     }
 }
 

@@ -35,11 +35,31 @@ impl Server {
             return Err("no pool has a plug-in that could read a table; see [plugins] in --print-config".to_owned());
         };
         let lines = plugins.command(text)?;
+        self.plugins_changed(now);
+        Ok(lines)
+    }
+
+    /// Puts another plug-in in the place of one that some pool has. `text` is its name in a line of its own, then WebAssembly as text.
+    /// Subscribers get updates.
+    ///
+    /// # Errors
+    /// What is wrong with it; the old one stays.
+    pub fn replace_plugin(&mut self, now: Instant, text: &str) -> Result<(), String> {
+        let (name, module) =
+            text.split_once('\n').ok_or("give the plug-in's name in a line of its own, then its text")?;
+        let plugins = self.plugins.as_mut().ok_or("no pool has a plug-in; see [plugins] in --print-config")?;
+        plugins.replace(name.trim(), module.as_bytes())?;
+        self.plugins_changed(now);
+        Ok(())
+    }
+
+    /// Subscribers of pools with plug-ins are to be told.
+    fn plugins_changed(&mut self, now: Instant) {
+        let Some(plugins) = &self.plugins else { return };
         let subscribed: Vec<PoolHandle> =
             self.subscribers.keys().filter(|handle| plugins.of(handle).is_some()).cloned().collect();
         subscribed.iter().for_each(|handle| self.pool_changed(now, handle));
         self.send_updates(now);
-        Ok(lines)
     }
 
     /// The plug-ins and tables, for admin.

@@ -2,6 +2,7 @@
 
 use super::{Counters, Server};
 use crate::handlespace::{Element, Pool, State, SuspensionReason};
+use crate::plugin::PluginsSnapshot;
 use asap::wire::{Policy, Transport};
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ pub struct ServerSnapshot {
     pub pes_total: usize,
     /// The pools, by handle: the first 1,000.
     pub pools: Vec<PoolSnapshot>,
+    /// Selection plug-ins and their tables.
+    pub plugins: PluginsSnapshot,
     /// What was counted.
     pub counters: Counters,
 }
@@ -92,6 +95,7 @@ impl Server {
             pools_total: self.handlespace.pool_count(),
             pes_total: self.handlespace.element_count(),
             pools: pools.collect(),
+            plugins: self.plugins(),
             counters: self.counters,
         }
     }

@@ -253,6 +253,32 @@ fn subscribers_get_updates_for_their_hint_and_when_a_table_changes() {
 }
 
 #[test]
+fn a_plugin_is_replaced_while_the_server_runs() {
+    let mut lab = Lab::with_rank("", "(unreachable)");
+    lab.fails("unreachable");
+    lab.ask(9, &question(true, None, vec![]));
+    lab.pass(100);
+    let last_first = module("", &each("(i32.sub (i32.const 9) (i32.load offset=4 (local.get $at)))"));
+    assert_eq!(lab.server.replace_plugin(lab.now, &format!("it\n{last_first}")), Ok(()));
+    let updates = lab.drain();
+    assert_eq!((updates[0].0, priorities(&updates[0].1)[0]), (9, (4, 4)), "at once, though the old one was to rest");
+    for (text, expected) in [
+        ("it", "name in a line of its own"),
+        ("other\n(module)", "`other`: no pool has a plug-in of this name"),
+        ("it\n(module)", "no memory"),
+        ("it\n(modul)", "expected"),
+    ] {
+        assert!(lab.server.replace_plugin(lab.now, text).unwrap_err().contains(expected));
+    }
+    assert!(
+        lab.server.replace_plugin(lab.now, &format!("it\n{}", " ".repeat(1 << 20 | 1))).unwrap_err().contains("longer")
+    );
+    assert_eq!(lab.asked(9, None)[0].0, 4, "the good one stays");
+    let mut without = Lab::new(|_| {});
+    assert!(without.server.replace_plugin(without.now, "it\n(module)").unwrap_err().contains("no pool has a plug-in"));
+}
+
+#[test]
 fn other_pools_have_no_plugin() {
     let mut lab = Lab::with_plugin(NEAREST, "location", PLACES, |c| c.pools[0].handle = "other-*".into());
     assert_eq!(by_policy(&lab.ask(9, &question(false, Some("graz"), vec![]))).len(), 4);
