@@ -5,6 +5,7 @@
 //! * [`handlespace`]: pools and pool elements, selection, PE checksums. ("Name space" in the draft is the RFCs' handlespace.)
 //! * [`wire`]: the ENRP messages.
 //! * [`PluginsConfig`]: selection plug-ins (`plugin`), WebAssembly modules that order the answers of their pools.
+//! * [`link`]: the other end, a pool element's or pool user's machine over associations.
 //! * [`server_daemon`]: the program `enrp`.
 //! * [`daemon`]: what every daemon of this project shares: configuration, logging, admin HTTP, signals.
 
@@ -12,6 +13,7 @@ mod config_error;
 pub mod daemon;
 pub mod handlespace;
 pub mod host;
+pub mod link;
 pub mod node;
 mod plugin;
 pub mod server;

@@ -1,6 +1,7 @@
 //! What the controller says about itself: state as JSON, counters in Prometheus text.
 
 use crate::isup::{Call, Counters as CallCounters, Outcome};
+use crate::membership::{Membership, View};
 use crate::node::{Node, Role};
 use crate::session::{Counters, Session};
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest, Kind, Metrics};
@@ -16,6 +17,7 @@ struct Snapshot<'a> {
     pe: String,
     incarnation: String,
     pool: String,
+    /// In every scope, under every handle.
     registered: bool,
     /// `registering`, `ready` (registered), `active` (a gateway sends), `stopping`.
     state: &'static str,
@@ -31,6 +33,7 @@ struct Snapshot<'a> {
     blocked_remote: usize,
     calls: Calls,
     gateways: Vec<Gateway>,
+    memberships: Vec<View>,
     associations: Vec<sctp::AssociationView>,
     counters: Counters,
 }
@@ -71,7 +74,7 @@ impl Node {
             AdminKind::State => AdminReply::json(&self.snapshot(now)),
             AdminKind::Metrics => AdminReply::ok(self.metrics()),
             AdminKind::Health if self.shared.stopping => AdminReply::unavailable("stopping\n"),
-            AdminKind::Health if !self.pe.is_registered(&self.handle) => AdminReply::unavailable("not registered\n"),
+            AdminKind::Health if !self.is_registered() => AdminReply::unavailable("not registered\n"),
             AdminKind::Health => AdminReply::ok("ok\n"),
             AdminKind::Command { name, .. } if name == "stop-originating" => {
                 self.shared.config.call.originate_per_s = 0.0;
@@ -80,6 +83,10 @@ impl Node {
             AdminKind::Command { .. } => AdminReply::not_found("the one command is stop-originating\n"),
         };
         request.reply.send(reply);
+    }
+
+    fn is_registered(&self) -> bool {
+        self.memberships.iter().all(Membership::is_registered)
     }
 
     fn sessions(&self) -> impl Iterator<Item = (sctp::AssocId, &Session)> {
@@ -115,7 +122,7 @@ impl Node {
                 groups: session.group_count(),
             })
             .collect();
-        let registered = self.pe.is_registered(&self.handle);
+        let registered = self.is_registered();
         let state = if self.shared.stopping {
             "stopping"
         } else if self.sessions().any(|(_, session)| session.asp_state() == m3ua_lite::asp::AspState::Active) {
@@ -129,7 +136,7 @@ impl Node {
             name: &self.shared.config.node.name,
             pe: format!("{:08x}", self.shared.pe),
             incarnation: format!("{:08x}", self.shared.incarnation),
-            pool: self.handle.to_string(),
+            pool: self.shared.config.pool.handle.clone(),
             registered,
             state,
             groups: self.shared.groups,
@@ -141,6 +148,7 @@ impl Node {
             blocked_remote,
             calls: calls(&self.shared.isup),
             gateways,
+            memberships: self.memberships.iter().map(Membership::view).collect(),
             associations: sctp::association_views(&*self.stack, now, |assoc| {
                 self.roles.get(&assoc).and_then(Role::name).unwrap_or("closing")
             }),
@@ -151,11 +159,7 @@ impl Node {
     fn metrics(&self) -> String {
         let mut metrics = Metrics::new();
         let (states, local, remote) = self.circuits();
-        metrics.gauge(
-            "gwc_registered",
-            "1 while registered with the pool.",
-            self.pe.is_registered(&self.handle).into(),
-        );
+        metrics.gauge("gwc_registered", "1 while registered with the pool.", self.is_registered().into());
         metrics.gauge("gwc_gateways", "Gateways connected.", self.sessions().count() as u64);
         metrics.gauge("gwc_waiting", "DATA that waits for its turn.", self.shared.capacity.waiting() as u64);
         metrics.gauge("gwc_groups", "Groups of all gateways.", self.shared.groups as u64);

@@ -1,8 +1,8 @@
 //! Settings of a controller. One TOML file; unknown keys are refused; every time is in milliseconds.
 
 use crate::isup;
-use asap::PeConfig;
 use asap::wire::{Policy, RegistrationLife};
+use asap::{PeConfig, ServerAddress};
 use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
 use m3ua_lite::isup::SERVICE_INDICATOR as ISUP;
@@ -35,6 +35,8 @@ pub struct Config {
     pub pool: Pool,
     /// Registration with the name server: servers, hunt, timers (RFC 5352).
     pub asap: PeConfig,
+    /// Further operation scopes (name spaces) in which it registers, with the timers of `[asap]`.
+    pub scope: Vec<Scope>,
     /// The M3UA layer (RFC 4666).
     pub m3ua: M3ua,
     /// The session with a gateway: lease, limits.
@@ -94,6 +96,9 @@ pub struct Pool {
     /// Pool handle.
     #[schemars(length(min = 1))]
     pub handle: String,
+    /// Further handles of the same element.
+    #[schemars(inner(length(min = 1)), length(max = HANDLES_MAX - 1), example = ["VoicePool"])]
+    pub more_handles: Vec<String>,
     /// Policy; the pool's first element decides, the others must agree.
     pub policy: PolicyName,
     /// Weight, for the weighted policies; 0: not to be used.
@@ -114,6 +119,10 @@ pub struct Pool {
     pub advertise: Vec<IpAddr>,
 }
 
+/// Most handles of one element in one scope.
+const HANDLES_MAX: usize = 64;
+/// Most operation scopes besides the one of `[asap]`.
+const SCOPES_MAX: usize = 16;
 /// Most addresses of a registration.
 const ADVERTISE_MAX: usize = 8;
 
@@ -121,6 +130,7 @@ impl Default for Pool {
     fn default() -> Self {
         Self {
             handle: "GatewayPool".into(),
+            more_handles: Vec::new(),
             policy: PolicyName::RoundRobin,
             weight: 1,
             priority: 1,
@@ -150,10 +160,43 @@ impl Pool {
         }
     }
 
+    /// Every handle.
+    #[must_use]
+    pub fn handles(&self) -> Vec<String> {
+        std::iter::once(&self.handle).chain(&self.more_handles).cloned().collect()
+    }
+
     /// The registration life.
     #[must_use]
     pub fn life(&self) -> RegistrationLife {
         if self.life_s == 0 { RegistrationLife::Infinite } else { RegistrationLife::Seconds(self.life_s) }
+    }
+}
+
+/// A further operation scope: name servers of their own, which know nothing of those of `[asap]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scope {
+    /// Name in logs and in the admin state; each has its own.
+    #[schemars(length(min = 1), example = &"carrier-b")]
+    pub name: String,
+    /// Its name servers, in order of preference; at least one.
+    #[schemars(length(min = 1), example = [ServerAddress::new(IpAddr::from([127, 0, 0, 10]))])]
+    pub servers: Vec<ServerAddress>,
+    /// Pool handles to register there. Empty: those of `[pool]`.
+    #[schemars(inner(length(min = 1)), length(max = HANDLES_MAX), example = ["GatewayPool"])]
+    pub handles: Vec<String>,
+}
+
+impl Scope {
+    fn check(&self, index: usize) -> Result<(), ConfigError> {
+        let need = |holds: bool, key: &str, problem: &str| {
+            ConfigError::unless(holds, &format!("scope[{index}].{key}"), problem)
+        };
+        need(!self.name.is_empty(), "name", "a name, not empty")?;
+        need(!self.servers.is_empty(), "servers", "at least one name server: { addresses = [\"127.0.0.10\"] }")?;
+        need(self.handles.iter().all(|handle| !handle.is_empty()), "handles", "pool handles, not empty")?;
+        need(self.handles.len() <= HANDLES_MAX, "handles", "64 at most")
     }
 }
 
@@ -288,6 +331,15 @@ impl Config {
         need(advertise.len() <= ADVERTISE_MAX, "pool.advertise", "8 addresses at most")?;
         let servers = "at least one name server: { addresses = [\"127.0.0.1\"] }";
         need(!self.asap.hunt.servers.is_empty(), "asap.hunt.servers", servers)?;
+        let more = &self.pool.more_handles;
+        need(more.iter().all(|handle| !handle.is_empty()), "pool.more_handles", "pool handles, not empty")?;
+        need(more.len() < HANDLES_MAX, "pool.more_handles", "63 at most")?;
+        need(self.scope.len() <= SCOPES_MAX, "scope", "16 at most")?;
+        for (i, scope) in self.scope.iter().enumerate() {
+            scope.check(i)?;
+            let twice = self.scope[..i].iter().any(|other| other.name == scope.name);
+            need(!twice, &format!("scope[{i}].name"), "another [[scope]] has this name")?;
+        }
         need(self.m3ua.port != 0, "m3ua.port", "the SCTP port for gateways (2905), not 0")?;
         need(self.m3ua.t_ack_ms > 0, "m3ua.t_ack_ms", "more than 0")?;
         need(self.m3ua.refused_retry_ms > 0, "m3ua.refused_retry_ms", "more than 0")?;
@@ -318,6 +370,10 @@ mod tests {
         enrp::daemon::assert_default_text::<Config>(COMMENTED_DEFAULT);
     }
 
+    fn scope(name: &str) -> Scope {
+        Scope { name: name.into(), servers: vec![ServerAddress::new([127, 0, 0, 1].into())], handles: Vec::new() }
+    }
+
     #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         let problem = |change: fn(&mut Config)| {
@@ -335,6 +391,11 @@ mod tests {
         named(|c| c.pool.advertise = vec![[0, 0, 0, 0].into()], "pool.advertise");
         named(|c| c.pool.advertise = vec![[10, 0, 0, 1].into(); 9], "pool.advertise");
         named(|c| c.asap.hunt.servers.clear(), "asap.hunt.servers");
+        named(|c| c.pool.more_handles = vec![String::new()], "pool.more_handles");
+        named(|c| c.scope = vec![Scope::default()], "scope[0].name");
+        named(|c| c.scope = vec![Scope { name: "b".into(), ..Scope::default() }], "scope[0].servers");
+        named(|c| c.scope = vec![scope("b"), scope("b")], "scope[1].name");
+        named(|c| c.scope = vec![scope("b"); 17], "scope");
         named(|c| c.m3ua.port = 0, "m3ua.port");
         named(|c| c.session.lease_ms = 79, "session.lease_ms");
         named(|c| c.session.lease_ms_max = 279, "session.lease_ms_max");

@@ -3,6 +3,7 @@
 //! * [`isup`]: call control of one circuit group, pure. Its state goes into a cookie and comes back from one.
 //! * [`session`]: the session with one gateway: lease, duplicate filter, transactions, cookies.
 //! * [`record`]: what was applied and sent, written before anything that depends on it leaves.
+//! * `membership`: the registration in one operation scope.
 //! * [`node`]: all of it with SCTP and the registration, pure; `admin` is what it says about itself.
 //! * [`daemon::main`]: the program. `sigpool gwc-pe --config F` is the same thing.
 
@@ -10,6 +11,7 @@ mod admin;
 pub mod config;
 pub mod daemon;
 pub mod isup;
+mod membership;
 pub mod node;
 pub mod record;
 pub mod session;

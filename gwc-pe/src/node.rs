@@ -3,16 +3,13 @@
 
 use crate::config::Config;
 use crate::isup;
+use crate::membership::{self, Membership, Step};
 use crate::record::Record;
 use crate::session::{Capacity, End, Session, Shared};
-use asap::event::DeregisterCause;
-use asap::pool_element::Registration;
-use asap::wire::{PeId, PoolHandle, SctpTransport, Transport, TransportUse};
-use asap::{ConnId, PeEvent, PeMachine, Transmit as AsapTransmit};
+use asap::wire::PeId;
 use enrp::daemon::{DaemonCommand, RecordSink};
 use sctp::{
-    AssocId, Associations, BackendKind, ClockAnchor, CloseReason, Connect, Event, Input, Output, SendError,
-    SendOptions, ppid,
+    AssocId, Associations, BackendKind, ClockAnchor, CloseReason, Event, Input, Output, SendError, SendOptions, ppid,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -23,8 +20,8 @@ use std::time::{Duration, Instant};
 /// What an association is for.
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// To a name server.
-    Server(ConnId),
+    /// To or from a name server, of the membership with this index.
+    Server(usize),
     /// From a gateway.
     Gateway(Box<Session>),
     /// Being closed.
@@ -47,10 +44,9 @@ impl Role {
 pub struct Node {
     pub(crate) shared: Shared,
     pub(crate) stack: Box<dyn Associations>,
-    pub(crate) pe: PeMachine,
-    pub(crate) handle: PoolHandle,
+    /// One for each operation scope.
+    pub(crate) memberships: Vec<Membership>,
     pub(crate) roles: BTreeMap<AssocId, Role>,
-    conns: BTreeMap<ConnId, AssocId>,
     /// When the controller originates its next call.
     next_call: Instant,
     /// Which gateway's turn it is to get it.
@@ -102,21 +98,7 @@ impl Node {
         );
         stack.listen(config.m3ua.port);
         let jitter = seed[8..16].iter().fold(0_u64, |word, &octet| word << 8 | u64::from(octet));
-        let mut machine = PeMachine::new(config.asap.clone(), PeId(pe), jitter);
-        let handle = PoolHandle::from(config.pool.handle.as_str());
-        let addresses = [&config.pool.advertise, &config.udp.advertise].into_iter().find(|known| !known.is_empty());
-        let addresses = addresses.cloned().unwrap_or(local);
-        let transport =
-            SctpTransport { port: config.m3ua.port, transport_use: TransportUse::DataAndControl, addresses };
-        let registration = Registration {
-            handle: handle.clone(),
-            life: config.pool.life(),
-            user_transport: Transport::Sctp(transport),
-            policy: config.pool.policy(),
-        };
-        if let Err(error) = machine.register(now, registration) {
-            tracing::error!(%error, "cannot register");
-        }
+        let memberships = membership::memberships(&config, PeId(pe), &local, now, jitter);
         let mut shared = Shared {
             record: Record::new(clock, sink, pe, incarnation),
             clock,
@@ -132,14 +114,11 @@ impl Node {
             config,
         };
         shared.record.life(now, "start");
-        let (roles, conns) = (BTreeMap::new(), BTreeMap::new());
         let mut node = Self {
             shared,
             stack,
-            pe: machine,
-            handle,
-            roles,
-            conns,
+            memberships,
+            roles: BTreeMap::new(),
             next_call: now,
             turn: 0,
             served: AssocId(0),
@@ -188,20 +167,19 @@ impl Node {
                 idle = false;
                 self.association_event(now, event);
             }
-            while let Some(transmit) = self.pe.poll_transmit() {
-                idle = false;
-                self.asap_transmit(now, transmit);
-            }
-            while let Some(event) = self.pe.poll_event() {
-                idle = false;
-                self.asap_event(now, &event);
+            for index in 0..self.memberships.len() {
+                let udp_port = self.shared.config.udp.port;
+                while let Some(step) = self.memberships[index].step(now, &mut *self.stack, udp_port) {
+                    idle = false;
+                    self.membership_step(now, index, step);
+                }
             }
             idle &= !self.end_sessions(now);
             if idle {
                 break;
             }
         }
-        if self.shared.stopping && !self.leaving && self.pe.is_stopped() {
+        if self.shared.stopping && !self.leaving && self.memberships.iter().all(Membership::is_stopped) {
             self.leave(now);
             self.pump(now);
         }
@@ -210,20 +188,25 @@ impl Node {
     fn association_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Up { assoc, local_port, incoming: true, outbound_streams, inbound_streams, peer, .. } => {
+                if let Some(index) = self.memberships.iter().position(|one| one.listens_at(local_port)) {
+                    return self.server_up(now, assoc, index);
+                }
                 // A group has the same stream in both directions, else echoes would overtake what they confirm.
                 self.gateway_up(now, assoc, local_port, outbound_streams.min(inbound_streams), &peer);
             }
             // Ours, to a name server.
-            Event::Up { assoc, .. } => {
-                if let Some(Role::Server(conn)) = self.roles.get(&assoc) {
-                    self.pe.handle_connected(now, *conn);
+            Event::Up { assoc, local_port, .. } => {
+                if let Some(Role::Server(index)) = self.roles.get(&assoc) {
+                    self.memberships[*index].up(now, &mut *self.stack, assoc, local_port);
                 }
             }
             Event::Message { assoc, stream, ppid, unordered, payload } => match self.roles.get_mut(&assoc) {
                 Some(Role::Gateway(session)) => {
                     session.handle_message(now, &mut self.shared, (stream, ppid, unordered), &payload);
                 }
-                Some(Role::Server(conn)) if ppid == ppid::ASAP => self.pe.handle_received(now, *conn, &payload),
+                Some(Role::Server(index)) if ppid == ppid::ASAP => {
+                    self.memberships[*index].message(now, assoc, &payload);
+                }
                 Some(Role::Server(_) | Role::Closing) | None => self.shared.counters.wrong_ppid += 1,
             },
             Event::Closed { assoc, reason, .. } => self.association_closed(now, assoc, &reason),
@@ -234,6 +217,16 @@ impl Node {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A name server came, to take the element over (RFC 5353 section 3.5.2).
+    fn server_up(&mut self, now: Instant, assoc: AssocId, index: usize) {
+        if self.memberships[index].accept(assoc) {
+            self.roles.insert(assoc, Role::Server(index));
+        } else {
+            self.roles.insert(assoc, Role::Closing);
+            self.stack.abort(now, assoc, b"too many name servers, or leaving the pool");
         }
     }
 
@@ -271,62 +264,17 @@ impl Node {
                 tracing::info!(?reason, "gateway gone");
                 session.close(now, &mut self.shared);
             }
-            Some(Role::Server(conn)) => {
-                self.conns.remove(&conn);
-                self.pe.handle_closed(now, conn);
-            }
+            Some(Role::Server(index)) => self.memberships[index].closed(now, assoc),
             Some(Role::Closing) | None => {}
         }
     }
 
-    fn asap_transmit(&mut self, now: Instant, transmit: AsapTransmit) {
-        match transmit {
-            AsapTransmit::Connect { conn, server } => {
-                let udp_port = self.shared.config.udp.port;
-                let peer = server.addresses.iter().map(|address| SocketAddr::new(*address, udp_port)).collect();
-                match self.stack.connect(now, Connect { peer, peer_port: server.port, local_port: None }) {
-                    Ok(assoc) => {
-                        self.roles.insert(assoc, Role::Server(conn));
-                        self.conns.insert(conn, assoc);
-                    }
-                    Err(error) => {
-                        tracing::warn!(?server, %error, "cannot connect to the name server");
-                        self.pe.handle_closed(now, conn);
-                    }
-                }
-            }
-            AsapTransmit::Send { conn, bytes } => {
-                let Some(&assoc) = self.conns.get(&conn) else { return };
-                let options = SendOptions { ppid: ppid::ASAP, ..SendOptions::default() };
-                if let Err(error) = self.stack.send(now, assoc, options, bytes) {
-                    // T2 and T3 send again; a server that does not read is as good as gone.
-                    tracing::warn!(%error, "cannot send to the name server");
-                }
-            }
-            AsapTransmit::Close { conn } => {
-                if let Some(assoc) = self.conns.remove(&conn) {
-                    self.roles.insert(assoc, Role::Closing);
-                    self.stack.shutdown(now, assoc);
-                }
-            }
-        }
-    }
-
-    fn asap_event(&mut self, now: Instant, event: &PeEvent) {
-        match event {
-            PeEvent::Registered { handle, warning } => {
-                tracing::info!(%handle, pe = %self.pe.id(), ?warning, "registered");
-                self.shared.record.life(now, "registered");
-            }
-            PeEvent::Refused { handle, error } => tracing::error!(%handle, ?error, "registration refused"),
-            PeEvent::ServerLost => tracing::warn!("name server lost"),
-            PeEvent::HomeServer { server, .. } => tracing::info!(?server, "home server"),
-            PeEvent::Deregistered { handle, cause: DeregisterCause::Requested } => {
-                tracing::info!(%handle, "deregistered")
-            }
-            PeEvent::Deregistered { handle, cause: DeregisterCause::Expired } => {
-                tracing::warn!(%handle, "registration expired");
-            }
+    fn membership_step(&mut self, now: Instant, index: usize, step: Option<Step>) {
+        match step {
+            Some(Step::Opened(assoc)) => drop(self.roles.insert(assoc, Role::Server(index))),
+            Some(Step::Closing(assoc)) => drop(self.roles.insert(assoc, Role::Closing)),
+            Some(Step::Registered) => self.shared.record.life(now, "registered"),
+            None => {}
         }
     }
 
@@ -423,7 +371,7 @@ impl Node {
         if !self.shared.stopping {
             self.shared.stopping = true;
             self.shared.record.life(now, "stop");
-            self.pe.stop(now);
+            self.memberships.iter_mut().for_each(|one| one.stop(now));
         }
     }
 
@@ -457,7 +405,7 @@ impl sctp::driver::Node for Node {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.stack.handle_timeout(now);
-        self.pe.handle_timeout(now);
+        self.memberships.iter_mut().for_each(|one| one.handle_timeout(now));
         for role in self.roles.values_mut() {
             if let Role::Gateway(session) = role {
                 session.handle_timeout(now, &mut self.shared);
@@ -485,7 +433,8 @@ impl sctp::driver::Node for Node {
             Role::Server(_) | Role::Closing => None,
         });
         let calls = (self.shared.groups > 0 && self.call_interval().is_some()).then_some(self.next_call);
-        self.stack.poll_timeout().into_iter().chain(self.pe.poll_timeout()).chain(sessions).chain(calls).min()
+        let asap = self.memberships.iter().filter_map(Membership::poll_timeout);
+        self.stack.poll_timeout().into_iter().chain(asap).chain(sessions).chain(calls).min()
     }
 
     fn finished(&self) -> bool {

@@ -2,39 +2,28 @@
 
 use asap::policy::Rng;
 use asap::wire::{PeId, Policy, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse};
-use asap::{ConnId, PeConfig, PeMachine, PuConfig, PuMachine, ServerAddress, pool_element::Registration};
+use asap::{PeConfig, PeMachine, PuConfig, PuMachine, ServerAddress, pool_element::Registration};
+use enrp::link::{Link, Machine};
 use enrp::node::Node;
 use enrp::{Ports, Server, ServerConfig};
 use sctp::driver::Node as _;
-use sctp::{AssocId, Connect, Datagram, Event, Output, SendOptions, Stack, Transmit, Unreachable, ppid};
+use sctp::{Datagram, Event, Output, Stack, Transmit, Unreachable};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 pub(crate) const SERVER: u8 = 9;
 
-/// A client's machine; pool element and pool user are driven alike.
-pub(crate) trait Machine {
-    fn connected(&mut self, now: Instant, conn: ConnId);
-    fn received(&mut self, now: Instant, conn: ConnId, bytes: &[u8]);
-    fn closed(&mut self, now: Instant, conn: ConnId);
+/// What a client's machine has besides [`Machine`]; pool element and pool user are driven alike.
+pub(crate) trait Driven: Machine {
     fn timeout(&mut self, now: Instant);
     fn next(&self) -> Option<Instant>;
     fn transmit(&mut self) -> Option<asap::Transmit>;
 }
 
-macro_rules! machine {
+macro_rules! driven {
     ($machine:ty) => {
-        impl Machine for $machine {
-            fn connected(&mut self, now: Instant, conn: ConnId) {
-                self.handle_connected(now, conn);
-            }
-            fn received(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
-                self.handle_received(now, conn, bytes);
-            }
-            fn closed(&mut self, now: Instant, conn: ConnId) {
-                self.handle_closed(now, conn);
-            }
+        impl Driven for $machine {
             fn timeout(&mut self, now: Instant) {
                 self.handle_timeout(now);
             }
@@ -47,68 +36,47 @@ macro_rules! machine {
         }
     };
 }
-machine!(PeMachine);
-machine!(PuMachine);
+driven!(PeMachine);
+driven!(PuMachine);
 
 /// A machine with its associations.
 pub(crate) struct Client<M> {
     pub(crate) machine: M,
     pub(crate) stack: Stack,
-    conns: BTreeMap<AssocId, ConnId>,
+    pub(crate) link: Link,
 }
 
-impl<M: Machine> Client<M> {
+impl<M: Driven> Client<M> {
     fn new(machine: M, host: u8, now: Instant) -> Self {
         let stack = Stack::new(sctp::Config::default(), vec![ip(host)], [host; 32], now);
-        Self { machine, stack, conns: BTreeMap::new() }
-    }
-
-    fn assoc(&self, conn: ConnId) -> AssocId {
-        *self.conns.iter().find(|(_, c)| **c == conn).expect("a connection of the machine").0
+        Self { machine, stack, link: Link::new() }
     }
 
     fn pump(&mut self, now: Instant) {
+        let Self { machine, stack, link } = self;
         loop {
             let mut idle = true;
-            while let Some(event) = self.stack.poll_event() {
+            while let Some(event) = stack.poll_event() {
                 idle = false;
                 match event {
-                    Event::Up { assoc, .. } => self.machine.connected(now, self.conns[&assoc]),
-                    Event::Message { assoc, payload, .. } => self.machine.received(now, self.conns[&assoc], &payload),
-                    Event::Closed { assoc, .. } => {
-                        if let Some(conn) = self.conns.remove(&assoc) {
-                            self.machine.closed(now, conn);
+                    Event::Up { assoc, local_port, incoming: true, .. } => {
+                        assert_eq!(link.port(), Some(local_port));
+                        if !link.accept(machine, assoc) {
+                            stack.abort(now, assoc, b"not wanted");
                         }
                     }
+                    Event::Up { assoc, local_port, .. } => drop(link.up(now, stack, machine, assoc, local_port)),
+                    Event::Message { assoc, payload, .. } => drop(link.message(now, machine, assoc, &payload)),
+                    Event::Closed { assoc, .. } => drop(link.closed(now, machine, assoc)),
                     Event::Path { .. } | _ => {}
                 }
             }
-            while let Some(transmit) = self.machine.transmit() {
+            while let Some(transmit) = machine.transmit() {
                 idle = false;
-                self.perform(now, transmit);
+                link.perform(now, stack, machine, 9899, transmit);
             }
             if idle {
                 return;
-            }
-        }
-    }
-
-    fn perform(&mut self, now: Instant, transmit: asap::Transmit) {
-        match transmit {
-            asap::Transmit::Connect { conn, server } => {
-                let peer = server.addresses.iter().map(|&address| SocketAddr::new(address, 9899)).collect();
-                let connect = Connect { peer, peer_port: server.port, local_port: None };
-                let assoc = self.stack.connect(now, connect).expect("room for an association");
-                self.conns.insert(assoc, conn);
-            }
-            asap::Transmit::Send { conn, bytes } => {
-                let options = SendOptions { ppid: ppid::ASAP, ..SendOptions::default() };
-                // Refused while the association is closing; then `Closed` follows and the machine hunts.
-                let _ = self.stack.send(now, self.assoc(conn), options, bytes);
-            }
-            asap::Transmit::Close { conn } => {
-                let assoc = self.assoc(conn);
-                self.stack.shutdown(now, assoc);
             }
         }
     }
@@ -123,7 +91,7 @@ trait Host {
     fn transmit(&mut self, now: Instant) -> Option<Transmit>;
 }
 
-impl<M: Machine> Host for Client<M> {
+impl<M: Driven> Host for Client<M> {
     fn datagram(&mut self, now: Instant, datagram: Datagram) {
         self.stack.handle_datagram(now, datagram);
         self.pump(now);

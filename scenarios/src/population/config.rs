@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 /// What `--print-config` shows: every key with its default and what it means.
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 
-/// Most elements of one process: each needs a port of the dynamic range (RFC 6335 section 6), which has 16,384.
+/// The first element's own SCTP port, at which servers reach it; the next one has the next. The dynamic range (RFC 6335 section 6).
+const FIRST_OWN_PORT: u16 = 49_152;
+/// Most elements of one process: each needs a port of the dynamic range, which has 16,384.
 const ELEMENTS_MAX: usize = 16_000;
 /// Most registrations again in a second.
 pub(super) const RE_REGISTRATIONS_MAX: u32 = 100_000;
@@ -130,6 +132,18 @@ impl Population {
     #[must_use]
     pub fn handle(&self, pool: usize) -> PoolHandle {
         handle(&self.prefix, self.first_pool + pool)
+    }
+
+    /// SCTP port of an element's associations.
+    pub(super) fn own_port(&self, element: usize) -> u16 {
+        let past = u16::try_from(element).unwrap_or(u16::MAX);
+        FIRST_OWN_PORT.saturating_add(past)
+    }
+
+    /// Whose port this is.
+    pub(super) fn element_at(&self, port: u16) -> Option<usize> {
+        let element = usize::from(port.checked_sub(FIRST_OWN_PORT)?);
+        (element < self.elements()).then_some(element)
     }
 
     /// User transport port of an element.

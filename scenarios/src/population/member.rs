@@ -4,8 +4,8 @@ use super::config::{Policy as PolicyName, Population};
 use asap::policy::Rng;
 use asap::pool_element::Registration;
 use asap::wire::{PeId, Policy, PoolHandle, RegistrationLife, SctpTransport, Transport, TransportUse};
-use asap::{ConnId, PeConfig, PeMachine};
-use sctp::AssocId;
+use asap::{PeConfig, PeMachine};
+use enrp::link::Link;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -32,8 +32,8 @@ pub(super) struct Member {
     pub(super) phase: Phase,
     pub(super) registered: bool,
     pub(super) refused: bool,
-    /// Its associations: one, more only while it hunts.
-    pub(super) conns: Vec<(ConnId, AssocId)>,
+    /// Its associations.
+    pub(super) link: Link,
     /// Its entry in the node's timers.
     pub(super) scheduled: Option<Instant>,
 }
@@ -76,17 +76,13 @@ impl Member {
             phase: Phase::Waiting,
             registered: false,
             refused: false,
-            conns: Vec::new(),
+            link: Link::at(settings.own_port(index)),
             scheduled: None,
         }
     }
 
     pub(super) fn handle(&self) -> &PoolHandle {
         &self.registration.handle
-    }
-
-    pub(super) fn assoc(&self, conn: ConnId) -> Option<AssocId> {
-        self.conns.iter().find(|(other, _)| *other == conn).map(|(_, assoc)| *assoc)
     }
 }
 

@@ -3,14 +3,15 @@
 use super::config::{Config, RE_REGISTRATIONS_MAX};
 use super::member::{Member, Phase, policy};
 use asap::policy::Rng;
-use asap::{ConnId, PeEvent, Transmit as AsapTransmit};
+use asap::{PeEvent, Transmit as AsapTransmit};
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Metrics};
+use enrp::link::Done;
 use rustc_hash::FxHashMap;
-use sctp::{AssocId, Associations, BackendKind, Connect, Event, Input, Output, SendOptions, ppid};
+use sctp::{AssocId, Associations, BackendKind, Event, Input, Output, ppid};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Re-registrations made up for at once after the process did not run; what is older is left out and counted.
@@ -23,8 +24,8 @@ pub struct Node {
     stack: Box<dyn Associations>,
     random: Rng,
     members: Vec<Member>,
-    /// Whose association it is, with the name its machine gave it.
-    owners: FxHashMap<AssocId, (usize, ConnId)>,
+    /// Whose association it is.
+    owners: FxHashMap<AssocId, usize>,
     /// One entry an element: its machine's deadline.
     timers: BTreeSet<(Instant, usize)>,
     /// The next element to be started; when the node stops, to be stopped.
@@ -66,6 +67,10 @@ pub struct Counters {
     pub unsendable: u64,
     /// Associations that could not be opened.
     pub connects_failed: u64,
+    /// Associations that name servers opened to elements (RFC 5353 section 3.5.2: they took them over).
+    pub accepted: u64,
+    /// Those of them that were refused.
+    pub accepts_refused: u64,
 }
 
 /// The admin state, `GET /state`.
@@ -164,6 +169,10 @@ impl Node {
     /// Gives every event of the associations to its element.
     fn pump(&mut self, now: Instant) {
         while let Some(event) = self.stack.poll_event() {
+            if let Event::Up { assoc, local_port, incoming: true, .. } = event {
+                self.accept(now, assoc, local_port);
+                continue;
+            }
             let (assoc, closed) = match &event {
                 Event::Up { assoc, .. } | Event::Message { assoc, .. } => (*assoc, false),
                 Event::Closed { assoc, .. } => (*assoc, true),
@@ -171,19 +180,35 @@ impl Node {
                 Event::Path { .. } | _ => continue,
             };
             let owner = if closed { self.owners.remove(&assoc) } else { self.owners.get(&assoc).copied() };
-            // Without one: the end of an association that its element has let go of.
-            let Some((index, conn)) = owner else { continue };
-            let machine = &mut self.members[index].machine;
-            match event {
-                Event::Up { .. } => machine.handle_connected(now, conn),
-                Event::Message { ppid: ppid::ASAP, payload, .. } => machine.handle_received(now, conn, &payload),
-                Event::Closed { .. } => {
-                    machine.handle_closed(now, conn);
-                    self.members[index].conns.retain(|(other, _)| *other != conn);
-                }
-                Event::Message { .. } | Event::Path { .. } | _ => {}
-            }
+            let Some(index) = owner else { continue };
+            let Member { machine, link, .. } = &mut self.members[index];
+            // False: the element has let go of the association.
+            let _ = match event {
+                Event::Up { local_port, .. } => link.up(now, &mut *self.stack, machine, assoc, local_port).is_some(),
+                Event::Message { ppid: ppid::ASAP, payload, .. } => link.message(now, machine, assoc, &payload),
+                Event::Closed { .. } => link.closed(now, machine, assoc),
+                Event::Message { .. } | Event::Path { .. } | _ => continue,
+            };
             self.follow(now, index);
+        }
+    }
+
+    /// A name server opened an association to an element.
+    fn accept(&mut self, now: Instant, assoc: AssocId, local_port: u16) {
+        let index = self.config.population.element_at(local_port);
+        let accepted = index.filter(|&index| {
+            let Member { machine, link, .. } = &mut self.members[index];
+            link.accept(machine, assoc)
+        });
+        match accepted {
+            Some(index) => {
+                self.counters.accepted += 1;
+                self.owners.insert(assoc, index);
+            }
+            None => {
+                self.counters.accepts_refused += 1;
+                self.stack.abort(now, assoc, b"no pool element here wants it");
+            }
         }
     }
 
@@ -220,32 +245,13 @@ impl Node {
     }
 
     fn perform(&mut self, now: Instant, index: usize, transmit: AsapTransmit) {
-        match transmit {
-            AsapTransmit::Connect { conn, server } => {
-                let udp_port = self.config.udp.port;
-                let peer = server.addresses.iter().map(|address| SocketAddr::new(*address, udp_port)).collect();
-                match self.stack.connect(now, Connect { peer, peer_port: server.port, local_port: None }) {
-                    Ok(assoc) => {
-                        self.owners.insert(assoc, (index, conn));
-                        self.members[index].conns.push((conn, assoc));
-                    }
-                    Err(_) => {
-                        self.counters.connects_failed += 1;
-                        self.members[index].machine.handle_closed(now, conn);
-                    }
-                }
-            }
-            AsapTransmit::Send { conn, bytes } => {
-                let Some(assoc) = self.members[index].assoc(conn) else { return };
-                let options = SendOptions { ppid: ppid::ASAP, ..SendOptions::default() };
-                // T2 and T3 send again.
-                self.counters.unsendable += u64::from(self.stack.send(now, assoc, options, bytes).is_err());
-            }
-            AsapTransmit::Close { conn } => {
-                let Some(assoc) = self.members[index].assoc(conn) else { return };
-                self.members[index].conns.retain(|(other, _)| *other != conn);
-                self.stack.shutdown(now, assoc);
-            }
+        let Member { machine, link, .. } = &mut self.members[index];
+        match link.perform(now, &mut *self.stack, machine, self.config.udp.port, transmit) {
+            Done::Opened(assoc) => drop(self.owners.insert(assoc, index)),
+            Done::NotOpened => self.counters.connects_failed += 1,
+            // T2 and T3 send again.
+            Done::NotSent(assoc) => self.counters.unsendable += u64::from(assoc.is_some()),
+            Done::Sent | Done::Closing(_) | Done::Nothing => {}
         }
     }
 
@@ -280,6 +286,9 @@ impl Node {
             member.phase = Phase::Starting;
             self.under_way += 1;
             let registration = member.registration.clone();
+            if let Some(port) = member.link.port() {
+                self.stack.listen(port);
+            }
             if let Err(error) = member.machine.register(now, registration) {
                 tracing::error!(handle = %member.handle(), %error, "cannot register");
             }

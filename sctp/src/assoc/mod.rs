@@ -240,9 +240,13 @@ impl Assoc {
         }
     }
 
-    /// Whose heartbeats are limited together with this one's.
+    /// Whose heartbeats are limited together with this one's. A name server that takes pool elements over opens an association to
+    /// a port of each, which their system chose: those are one crowd.
     pub(crate) fn crowd(&self) -> Crowd {
-        if self.incoming { Crowd::Came(self.local_port) } else { Crowd::Opened(self.peer_port) }
+        /// Systems choose from here on.
+        const CHOSEN: u16 = 32_768;
+        let of = |port| if port >= CHOSEN { 0 } else { port };
+        if self.incoming { Crowd::Came(of(self.local_port)) } else { Crowd::Opened(of(self.peer_port)) }
     }
 
     fn header(&self) -> Header {

@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 pub use path_info::{AssociationView, PathInfo, PathStats, PathView, association_views};
 pub use types::{AssocId, AssocState, Connect, Datagram, Info, SendError, SendOptions, TooBig, Transmit, Unreachable};
 
-/// Associations that serve the same thing: those that came to a port of ours, those that we opened to a port.
+/// Associations that serve the same thing: those that came to a port of ours, those that we opened to a port. Port 0: to any that no
+/// service has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Crowd {
     Came(u16),
