@@ -174,8 +174,8 @@ impl Pool {
 }
 
 /// A further operation scope: name servers of their own, which know nothing of those of `[asap]`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Scope {
     /// Name in logs and in the admin state; each has its own.
     #[schemars(length(min = 1), example = &"carrier-b")]
@@ -184,6 +184,7 @@ pub struct Scope {
     #[schemars(length(min = 1), example = [ServerAddress::new(IpAddr::from([127, 0, 0, 10]))])]
     pub servers: Vec<ServerAddress>,
     /// Pool handles to register there. Empty: those of `[pool]`.
+    #[serde(default)]
     #[schemars(inner(length(min = 1)), length(max = HANDLES_MAX), example = ["GatewayPool"])]
     pub handles: Vec<String>,
 }
@@ -392,8 +393,8 @@ mod tests {
         named(|c| c.pool.advertise = vec![[10, 0, 0, 1].into(); 9], "pool.advertise");
         named(|c| c.asap.hunt.servers.clear(), "asap.hunt.servers");
         named(|c| c.pool.more_handles = vec![String::new()], "pool.more_handles");
-        named(|c| c.scope = vec![Scope::default()], "scope[0].name");
-        named(|c| c.scope = vec![Scope { name: "b".into(), ..Scope::default() }], "scope[0].servers");
+        named(|c| c.scope = vec![scope("")], "scope[0].name");
+        named(|c| c.scope = vec![Scope { servers: Vec::new(), ..scope("b") }], "scope[0].servers");
         named(|c| c.scope = vec![scope("b"), scope("b")], "scope[1].name");
         named(|c| c.scope = vec![scope("b"); 17], "scope");
         named(|c| c.m3ua.port = 0, "m3ua.port");

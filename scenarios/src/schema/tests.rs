@@ -31,7 +31,12 @@ fn full(kind: FileKind) -> Table {
         FileKind::Scenario | FileKind::Enrp => return table,
     };
     let server = toml::from_str("addresses = [\"127.0.0.9\"]").map(Toml::Table).unwrap();
-    set(&mut table, servers, Toml::Array(vec![server]));
+    let servers_of = Toml::Array(vec![server]);
+    set(&mut table, servers, servers_of.clone());
+    if kind == FileKind::GwcPe {
+        let scope = Table::from_iter([("name".to_owned(), "carrier-b".into()), ("servers".to_owned(), servers_of)]);
+        table.insert("scope".to_owned(), Toml::Array(vec![scope.into()]));
+    }
     table
 }
 
