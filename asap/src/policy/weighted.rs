@@ -1,102 +1,161 @@
 //! The policies that draw at random: RAND, WRAND, RLU.
 
+use super::Member;
 use super::rng::Rng;
-use crate::wire::PeId;
-use std::collections::BTreeMap;
+use slab::Slab;
 
-/// Elements with their weights and a Fenwick tree of the weights' sums.
+/// Lists up to this long are drawn by trying again when a member comes up twice.
+const TRIED_MAX: usize = 8;
+/// So often in a list; then those drawn are taken off the line.
+const MISSES_MAX: usize = 3;
+
 #[derive(Debug, Clone)]
-pub(super) struct Weighted {
-    elements: Vec<(PeId, u32)>,
-    slots: BTreeMap<PeId, usize>,
-    /// `sums[i]` (i counted from 1) is the sum of the `i & -i` weights that end at slot i - 1.
+struct Share<T> {
+    tag: T,
+    weight: u32,
+    usable: bool,
+}
+
+impl<T> Share<T> {
+    fn effective(&self) -> u32 {
+        if self.usable { self.weight } else { 0 }
+    }
+}
+
+/// Members with their weights and a Fenwick tree of the weights' sums.
+#[derive(Debug, Clone)]
+pub(super) struct Weighted<T> {
+    members: Slab<Share<T>>,
+    /// `sums[i]` (i counted from 1) is the sum of the `i & -i` weights that end at member i - 1.
     sums: Vec<u64>,
     total: u64,
+    selectable: usize,
     rng: Rng,
 }
 
-impl Weighted {
+impl<T: Copy> Weighted<T> {
     pub(super) fn new(seed: u64) -> Self {
-        Self { elements: Vec::new(), slots: BTreeMap::new(), sums: vec![0], total: 0, rng: Rng::new(seed) }
+        Self { members: Slab::new(), sums: vec![0], total: 0, selectable: 0, rng: Rng::new(seed) }
     }
 
-    pub(super) fn insert(&mut self, id: PeId, weight: u32) {
-        if let Some(&slot) = self.slots.get(&id) {
-            self.set(slot, weight);
-            return;
+    pub(super) fn insert(&mut self, tag: T, weight: u32) -> Member {
+        let member = Member::of(self.members.insert(Share { tag, weight, usable: true }));
+        if member.key() + 1 == self.sums.len() {
+            self.grow();
         }
-        let slot = self.elements.len();
-        self.elements.push((id, 0));
-        self.slots.insert(id, slot);
-        // The new node covers its own weight (zero still) and those of the nodes it takes in.
-        let node = slot + 1;
+        self.selectable += usize::from(weight > 0);
+        self.raise(member, weight);
+        member
+    }
+
+    pub(super) fn update(&mut self, member: Member, weight: u32) {
+        self.change(member, |share| share.weight = weight);
+    }
+
+    pub(super) fn set_usable(&mut self, member: Member, usable: bool) {
+        self.change(member, |share| share.usable = usable);
+    }
+
+    pub(super) fn remove(&mut self, member: Member) -> T {
+        self.set_usable(member, false);
+        self.members.remove(member.key()).tag
+    }
+
+    pub(super) fn tag(&self, member: Member) -> T {
+        self.members[member.key()].tag
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn selectable(&self) -> usize {
+        self.selectable
+    }
+
+    /// Draws without putting back. A draw that repeats one is made again, which is the same distribution; when that happens
+    /// often or the list is long, those drawn leave the line until the list is complete.
+    pub(super) fn select(&mut self, count: usize, mut usable: impl FnMut(T) -> bool, chosen: &mut Vec<Member>) {
+        let start = chosen.len();
+        let mut misses = 0;
+        while chosen.len() - start < count.min(self.selectable) {
+            if chosen.len() - start >= TRIED_MAX || misses >= MISSES_MAX {
+                return self.complete(start, count, usable, chosen);
+            }
+            let member = self.draw();
+            if chosen[start..].contains(&member) || !usable(self.tag(member)) {
+                misses += 1;
+            } else {
+                chosen.push(member);
+            }
+        }
+    }
+
+    /// The rest of a list, those drawn off the line.
+    fn complete(&mut self, start: usize, count: usize, mut usable: impl FnMut(T) -> bool, chosen: &mut Vec<Member>) {
+        let mut drawn: Vec<Member> = chosen[start..].to_vec();
+        drawn.iter().for_each(|&member| self.lower(member, self.members[member.key()].weight));
+        while chosen.len() - start < count && self.total > 0 {
+            let member = self.draw();
+            self.lower(member, self.members[member.key()].weight);
+            drawn.push(member);
+            if usable(self.tag(member)) {
+                chosen.push(member);
+            }
+        }
+        drawn.into_iter().for_each(|member| self.raise(member, self.members[member.key()].weight));
+    }
+
+    fn change(&mut self, member: Member, change: impl FnOnce(&mut Share<T>)) {
+        let share = &mut self.members[member.key()];
+        let before = share.effective();
+        change(share);
+        let after = share.effective();
+        if before != after {
+            self.selectable -= usize::from(before > 0);
+            self.selectable += usize::from(after > 0);
+            self.lower(member, before);
+            self.raise(member, after);
+        }
+    }
+
+    /// One node more. It covers its own weight (zero still) and those of the nodes it takes in.
+    fn grow(&mut self) {
+        let node = self.sums.len();
         let first = node - lowest_bit(node);
-        let mut child = slot;
+        let mut child = node - 1;
         let mut sum = 0;
         while child > first {
             sum += self.sums[child];
             child -= lowest_bit(child);
         }
         self.sums.push(sum);
-        self.set(slot, weight);
     }
 
-    pub(super) fn remove(&mut self, id: PeId) -> bool {
-        let Some(slot) = self.slots.remove(&id) else {
-            return false;
-        };
-        let last = self.elements.len() - 1;
-        let (last_id, last_weight) = self.elements[last];
-        self.set(last, 0);
-        if slot != last {
-            self.elements[slot].0 = last_id;
-            self.set(slot, last_weight);
-            self.slots.insert(last_id, slot);
-        }
-        self.elements.pop();
-        self.sums.pop();
-        true
+    fn raise(&mut self, member: Member, weight: u32) {
+        self.total += u64::from(weight);
+        self.walk(member, |sum| *sum += u64::from(weight));
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.elements.len()
+    fn lower(&mut self, member: Member, weight: u32) {
+        self.total -= u64::from(weight);
+        self.walk(member, |sum| *sum -= u64::from(weight));
     }
 
-    /// Draws without putting back; those drawn, usable or not, get their weights back at the end.
-    pub(super) fn select(&mut self, count: usize, mut usable: impl FnMut(PeId) -> bool) -> Vec<PeId> {
-        let mut selected = Vec::new();
-        let mut drawn = Vec::new();
-        while selected.len() < count && self.total > 0 {
-            let point = self.rng.below(self.total);
-            let slot = self.slot_at(point);
-            let (id, weight) = self.elements[slot];
-            drawn.push((slot, weight));
-            self.set(slot, 0);
-            if usable(id) {
-                selected.push(id);
-            }
-        }
-        for (slot, weight) in drawn {
-            self.set(slot, weight);
-        }
-        selected
-    }
-
-    fn set(&mut self, slot: usize, weight: u32) {
-        let old = std::mem::replace(&mut self.elements[slot].1, weight);
-        let change = |sum: u64| sum - u64::from(old) + u64::from(weight);
-        self.total = change(self.total);
-        let mut node = slot + 1;
-        while node < self.sums.len() {
-            self.sums[node] = change(self.sums[node]);
+    /// The sums a member counts in.
+    fn walk(&mut self, member: Member, change: impl Fn(&mut u64)) {
+        let mut node = member.key() + 1;
+        while let Some(sum) = self.sums.get_mut(node) {
+            change(sum);
             node += lowest_bit(node);
         }
     }
 
-    /// The slot in whose share of the line 0..total the point lies.
-    fn slot_at(&self, mut point: u64) -> usize {
+    /// The member in whose share of the line 0..total a random point lies. The total is not 0.
+    fn draw(&mut self) -> Member {
+        let mut point = self.rng.below(self.total);
         let mut node = 0;
-        let mut step = self.sums.len().next_power_of_two();
+        let mut step = self.sums.len().next_power_of_two() / 2;
         while step > 0 {
             if let Some(&sum) = self.sums.get(node + step)
                 && sum <= point
@@ -106,7 +165,7 @@ impl Weighted {
             }
             step /= 2;
         }
-        node
+        Member::of(node)
     }
 }
 

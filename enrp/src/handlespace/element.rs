@@ -1,7 +1,8 @@
 //! One pool element as a name server records it.
 
-use super::PoolNumber;
 use super::homes::Place;
+use super::{Pool, PoolNumber};
+use asap::policy::Member;
 use asap::wire::{PeId, Policy, PoolElement, PoolHandle, SctpTransport};
 use serde::Serialize;
 
@@ -19,6 +20,14 @@ pub enum SuspensionReason {
 
 impl SuspensionReason {
     const ALL: [Self; 3] = [Self::Silent, Self::Unusable, Self::Draining];
+
+    fn bit(self) -> u8 {
+        match self {
+            Self::Silent => 1,
+            Self::Unusable => 2,
+            Self::Draining => 4,
+        }
+    }
 }
 
 /// Whether a PE takes new work.
@@ -43,6 +52,28 @@ impl Stamp {
     }
 }
 
+/// A set of reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reasons(u8);
+
+impl Reasons {
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn has(self, reason: SuspensionReason) -> bool {
+        self.0 & reason.bit() != 0
+    }
+
+    pub(super) fn add(&mut self, reason: SuspensionReason) {
+        self.0 |= reason.bit();
+    }
+
+    pub(super) fn remove(&mut self, reason: SuspensionReason) {
+        self.0 &= !reason.bit();
+    }
+}
+
 /// A registered pool element: what it registered, and what the server knows besides.
 #[derive(Debug, Clone)]
 pub struct Element {
@@ -50,17 +81,25 @@ pub struct Element {
     pub(super) pool: PoolNumber,
     pub(super) registered: PoolElement,
     pub(super) asap_transport: Option<SctpTransport>,
-    pub(super) reasons: Vec<SuspensionReason>,
+    pub(super) reasons: Reasons,
+    /// Its name in the pool's ranking.
+    pub(super) member: Member,
     pub(super) registrations: u64,
     pub(super) selections: u64,
     pub(super) stamp: Stamp,
 }
 
 impl Element {
-    pub(super) fn new(handle: PoolHandle, pool: PoolNumber, mut registered: PoolElement, stamp: Stamp) -> Self {
+    pub(super) fn new(
+        pool: PoolNumber,
+        named: &Pool,
+        member: Member,
+        mut registered: PoolElement,
+        stamp: Stamp,
+    ) -> Self {
         let asap_transport = registered.asap_transport.take();
-        let reasons = Vec::new();
-        Self { handle, pool, registered, asap_transport, reasons, registrations: 1, selections: 0, stamp }
+        let (handle, reasons) = (named.handle().clone(), Reasons::default());
+        Self { handle, pool, registered, asap_transport, reasons, member, registrations: 1, selections: 0, stamp }
     }
 
     /// Its place among all elements.
@@ -96,16 +135,18 @@ impl Element {
     /// Whether it takes new work.
     #[must_use]
     pub fn state(&self) -> State {
-        match self.reasons.as_slice() {
-            [] => State::Up,
-            [SuspensionReason::Draining] => State::Draining,
-            _ => State::Suspended,
+        if self.reasons.is_empty() {
+            State::Up
+        } else if self.reasons == Reasons(SuspensionReason::Draining.bit()) {
+            State::Draining
+        } else {
+            State::Suspended
         }
     }
 
     /// Why it is not selected, in the order of the enum.
     pub fn reasons(&self) -> impl Iterator<Item = SuspensionReason> + '_ {
-        SuspensionReason::ALL.into_iter().filter(|reason| self.reasons.contains(reason))
+        SuspensionReason::ALL.into_iter().filter(|reason| self.reasons.has(*reason))
     }
 
     /// Its own policy values say that it takes nothing: load 100 % or weight 0 (RFC 5356 sections 3.1 and 3.2).

@@ -9,10 +9,11 @@ mod element;
 mod homes;
 mod keyed;
 mod pool;
+mod selected;
 #[cfg(test)]
 mod tests;
 
-use asap::policy::Rng;
+use asap::policy::{Member, Rng};
 use asap::wire::{PeId, PoolElement, PoolHandle, ServerId};
 pub use checksum::Checksum;
 pub use element::{Element, Stamp, State, SuspensionReason};
@@ -20,6 +21,7 @@ pub use homes::Cursor;
 use homes::Homes;
 use keyed::Keyed;
 pub use pool::{Mismatch, Pool};
+pub use selected::Selected;
 use slab::Slab;
 use std::collections::{BTreeMap, HashMap};
 
@@ -89,6 +91,9 @@ pub struct Handlespace {
     random: Rng,
     /// Of the last addition.
     stamp: Stamp,
+    /// The last answer, kept for its memory.
+    members: Vec<Member>,
+    chosen: Vec<Slot>,
 }
 
 impl Handlespace {
@@ -110,6 +115,8 @@ impl Handlespace {
             homes: Homes::default(),
             random,
             stamp: Stamp::default(),
+            members: Vec::new(),
+            chosen: Vec::new(),
         }
     }
 
@@ -135,7 +142,7 @@ impl Handlespace {
         let element = self.elements.try_remove(slot.key())?;
         let pool = &mut self.pools[element.pool as usize];
         pool.members.remove(&element.id());
-        pool.selector.remove(element.id());
+        pool.ranking.remove(element.member);
         self.homes.remove(element.registered.home, element.place(), pool.handle_words);
         if pool.members.is_empty() {
             self.pools.remove(element.pool as usize);
@@ -160,46 +167,68 @@ impl Handlespace {
     /// Adds a reason not to select the element. True: it was up before.
     pub fn suspend(&mut self, slot: Slot, reason: SuspensionReason) -> bool {
         let Some(element) = self.elements.get_mut(slot.key()) else { return false };
-        if element.reasons.contains(&reason) {
-            return false;
+        let first = element.reasons.is_empty();
+        element.reasons.add(reason);
+        if first {
+            self.pools[element.pool as usize].ranking.set_usable(element.member, false);
         }
-        element.reasons.push(reason);
-        let first = element.reasons.len() == 1;
-        self.offer(slot);
         first
     }
 
     /// Takes a reason away. True: it is up again.
     pub fn resume(&mut self, slot: Slot, reason: SuspensionReason) -> bool {
         let Some(element) = self.elements.get_mut(slot.key()) else { return false };
-        let before = element.reasons.len();
-        element.reasons.retain(|&other| other != reason);
-        let up = before > 0 && element.reasons.is_empty();
+        let before = element.reasons;
+        element.reasons.remove(reason);
+        let up = !before.is_empty() && element.reasons.is_empty();
         if up {
-            self.offer(slot);
+            self.pools[element.pool as usize].ranking.set_usable(element.member, true);
         }
         up
     }
 
     /// Selects up to `items` different elements of a pool by its policy, best first, and advances the policy. Suspended,
-    /// draining and full elements are never among them. `None`: no such pool.
-    pub fn select(&mut self, handle: &PoolHandle, items: usize) -> Option<Vec<PeId>> {
-        self.select_among(handle, items, |_| true)
+    /// draining and full elements are never among them. `None`: no such pool. Costs what [`Ranking`] says, whatever the
+    /// number of pools and of suspended elements.
+    ///
+    /// [`Ranking`]: asap::policy::Ranking
+    pub fn resolve(&mut self, handle: &PoolHandle, items: usize) -> Option<Selected<'_>> {
+        self.resolve_among(handle, items, |_, _| true)
     }
 
-    /// As [`Handlespace::select`], among those for which `usable` holds: what a selection plug-in thinks best.
+    /// [`resolve`](Self::resolve), as PE identifiers.
+    pub fn select(&mut self, handle: &PoolHandle, items: usize) -> Option<Vec<PeId>> {
+        Some(self.resolve(handle, items)?.elements().map(Element::id).collect())
+    }
+
+    /// As [`select`](Self::select), among those for which `usable` holds: what a selection plug-in thinks best. Each element
+    /// it refuses costs a step.
     pub fn select_among(
         &mut self,
         handle: &PoolHandle,
         items: usize,
-        usable: impl FnMut(PeId) -> bool,
+        mut usable: impl FnMut(PeId) -> bool,
     ) -> Option<Vec<PeId>> {
+        let selected = self.resolve_among(handle, items, |elements, slot| usable(elements[slot.key()].id()))?;
+        Some(selected.elements().map(Element::id).collect())
+    }
+
+    fn resolve_among(
+        &mut self,
+        handle: &PoolHandle,
+        items: usize,
+        mut usable: impl FnMut(&Slab<Element>, Slot) -> bool,
+    ) -> Option<Selected<'_>> {
         let pool = &mut self.pools[*self.numbers.get(handle)? as usize];
-        let selected = pool.selector.select(items, usable);
-        if let Some(slot) = selected.first().and_then(|first| pool.members.get(first)) {
-            self.elements[slot.key()].selections += 1;
+        let elements = &mut self.elements;
+        self.members.clear();
+        pool.ranking.select(items, |slot| usable(elements, slot), &mut self.members);
+        self.chosen.clear();
+        self.chosen.extend(self.members.iter().map(|&member| pool.ranking.tag(member)));
+        if let Some(first) = self.chosen.first() {
+            elements[first.key()].selections += 1;
         }
-        Some(selected)
+        Some(Selected { pool, elements, chosen: &self.chosen })
     }
 
     /// The pool of this name.
@@ -216,12 +245,6 @@ impl Handlespace {
     /// The members of a pool, by PE identifier; nothing if there is no such pool.
     pub fn members(&self, handle: &PoolHandle) -> impl Iterator<Item = &Element> {
         self.pool(handle).into_iter().flat_map(|pool| pool.members.values()).map(|slot| &self.elements[slot.key()])
-    }
-
-    /// The elements of a pool with these identifiers, in this order.
-    pub fn listed<'a>(&'a self, handle: &PoolHandle, pes: &'a [PeId]) -> impl Iterator<Item = &'a Element> {
-        let members = self.pool(handle).map(|pool| &pool.members);
-        pes.iter().filter_map(move |pe| members?.get(pe)).map(|slot| &self.elements[slot.key()])
     }
 
     /// Where an element is held.
@@ -310,12 +333,12 @@ impl Handlespace {
             return Err(AddError::Full);
         }
         self.stamp.advance();
-        let element = Element::new(pool.handle().clone(), number, element, self.stamp);
         let slot = Slot(self.elements.vacant_key() as u32);
-        pool.members.insert(element.id(), slot);
+        let member = pool.ranking.insert(slot, &element.policy);
+        pool.members.insert(element.id, slot);
+        let element = Element::new(number, pool, member, element, self.stamp);
         self.homes.add(element.registered.home, element.place(), slot, pool.handle_words);
         self.elements.insert(element);
-        self.offer(slot);
         Ok(slot)
     }
 
@@ -328,19 +351,8 @@ impl Handlespace {
         element.registrations += 1;
         element.stamp = self.stamp;
         element.asap_transport = new.asap_transport.take();
+        self.pools[element.pool as usize].ranking.update(element.member, &new.policy);
         element.registered = new;
-        self.offer(slot);
         Added::Replaced { changed }
-    }
-
-    /// Puts the element before the selector with its present values, or takes it away from it.
-    fn offer(&mut self, slot: Slot) {
-        let element = &self.elements[slot.key()];
-        let pool = &mut self.pools[element.pool as usize];
-        if element.is_selectable() {
-            pool.selector.insert(element.id(), &element.registered.policy);
-        } else {
-            pool.selector.remove(element.id());
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Slot;
 use super::checksum;
-use asap::policy::{PolicyKind, Selector};
+use asap::policy::{PolicyKind, Ranking};
 use asap::wire::{PeId, Policy, PoolElement, PoolHandle, Transport};
 use std::collections::BTreeMap;
 
@@ -29,8 +29,7 @@ pub struct Pool {
     user_transport: Transport,
     pub(super) handle_words: u64,
     pub(super) members: BTreeMap<PeId, Slot>,
-    /// The selectable members only.
-    pub(super) selector: Selector,
+    pub(super) ranking: Ranking<Slot>,
 }
 
 impl Pool {
@@ -42,7 +41,7 @@ impl Pool {
             policy: first.policy.clone(),
             user_transport: first.user_transport.clone(),
             members: BTreeMap::new(),
-            selector: Selector::new(PolicyKind::from(&first.policy), seed),
+            ranking: Ranking::new(PolicyKind::from(&first.policy), seed),
         }
     }
 
@@ -73,7 +72,7 @@ impl Pool {
     /// Number of members a resolution may yield.
     #[must_use]
     pub fn selectable(&self) -> usize {
-        self.selector.len()
+        self.ranking.selectable()
     }
 
     /// Whether the element agrees with the pool in policy type, transport type and transport use.

@@ -313,6 +313,37 @@ fn a_later_stamp_tells_what_was_replaced_since() {
     assert_eq!(stale, handlespace.owned(HOME, Cursor::START).count() - 5);
 }
 
+#[test]
+fn an_answer_lists_elements_of_the_pool() {
+    let mut handlespace = filled(vec![Policy::RoundRobin; 4]);
+    let selected = handlespace.resolve(&pool(), 3).unwrap();
+    assert_eq!((selected.len(), selected.pool().handle()), (3, &pool()));
+    assert!(selected.elements().map(Element::id).eq([1, 2, 3].map(PeId)));
+    // What somebody refuses keeps its turn; so do the suspended ones' neighbours.
+    assert_eq!(handlespace.select_among(&pool(), 9, |pe| pe != PeId(2)).unwrap(), [3, 4, 1].map(PeId));
+    let slot = handlespace.find(&pool(), PeId(4)).unwrap();
+    handlespace.suspend(slot, SuspensionReason::Silent);
+    assert_eq!(handlespace.select(&pool(), 9).unwrap(), [2, 1, 3].map(PeId));
+    handlespace.resume(slot, SuspensionReason::Silent);
+    assert_eq!(handlespace.select(&pool(), 9).unwrap(), [1, 3, 2, 4].map(PeId));
+    assert!(handlespace.resolve(&pool(), 0).unwrap().is_empty());
+    assert!(handlespace.resolve(&PoolHandle::from("none"), 1).is_none());
+}
+
+/// Suspension is no registration: the degradation counter goes on where it was (RFC 5356 section 5.2.2).
+#[test]
+fn suspension_does_not_reset_the_degradation() {
+    let degrading = Policy::LeastUsedDegradation { load: 0, degradation: 10 };
+    let mut handlespace = filled([degrading.clone(), degrading.clone()]);
+    let slot = handlespace.find(&pool(), PeId(1)).unwrap();
+    assert_eq!(handlespace.select(&pool(), 1), Some(vec![PeId(1)]));
+    handlespace.suspend(slot, SuspensionReason::Silent);
+    handlespace.resume(slot, SuspensionReason::Silent);
+    assert_eq!(handlespace.select(&pool(), 1), Some(vec![PeId(2)]));
+    handlespace.add(&pool(), element(1, degrading)).unwrap();
+    assert_eq!(handlespace.select(&pool(), 1), Some(vec![PeId(1)]));
+}
+
 #[derive(Debug, Clone)]
 enum Op {
     Add { handle: u8, id: u32, home: u32, load: u32 },

@@ -93,13 +93,13 @@ impl Server {
         if let Some(order) = self.ranked(now, handle, wanted) {
             return self.ranked_answer(handle, subscribed, &order, wanted.items);
         }
-        let selected = self.handlespace.select(handle, wanted.items)?;
+        let selected = self.handlespace.resolve(handle, wanted.items)?;
         if selected.is_empty() {
             return None;
         }
-        let policy = self.handlespace.pool(handle)?.policy();
-        let elements = self.handlespace.listed(handle, &selected).map(Element::registered);
-        let (bytes, listed) = Message::encode_resolution(subscribed, handle, policy, elements).ok()?;
+        let elements = selected.elements().map(Element::registered);
+        let (bytes, listed) =
+            Message::encode_resolution(subscribed, handle, selected.pool().policy(), elements).ok()?;
         if listed < selected.len() {
             self.counters.resolutions_truncated += 1;
         }
