@@ -73,6 +73,7 @@ pub struct ServerConfig {
     pub resolutions_per_s: u32,
     /// Who may report loads and round trips of PEs (Element Report): IP networks, `ADDRESS/BITS`. All addresses of a user must be in
     /// them. Empty: nobody but the program the server lives in.
+    #[schemars(example = ["127.0.0.0/8"])]
     pub report_from: Vec<Network>,
     /// What users measured counts for this long after the last report.
     #[schemars(range(min = 1))]
@@ -143,6 +144,8 @@ impl ServerConfig {
             key,
             "0: expected 1 or more; keep_alive_interval_ms = 0 is off",
         )?;
+        let key = "report_life_ms";
+        ConfigError::unless(self.report_life_ms > 0, key, "0: expected how long a report counts")?;
         let key = "keep_alive_timeout_ms";
         ConfigError::unless(self.keep_alive_timeout_ms > 0, key, "0: expected the milliseconds to wait for an answer")
     }
