@@ -23,9 +23,9 @@ pub mod wire;
 
 pub use config_error::ConfigError;
 pub use handlespace::{Handlespace, SuspensionReason};
-pub use host::{ENRP_PORT, Host, Ports};
+pub use host::{ENRP_PORT, Host, OutsideInput, Ports, Sink, TcpEnd};
 pub use plugin::{Network, PluginFiles, PluginSnapshot, PluginsConfig, PluginsSnapshot, PoolPlugin};
 pub use server::{
-    Attempt, ClientId, Counters, Event, Multicast, Output, PeerAddress, RemovalCause, Server, ServerConfig,
+    Announce, Attempt, ClientId, Counters, Event, Multicast, Output, PeerAddress, RemovalCause, Server, ServerConfig,
     ServerSnapshot,
 };

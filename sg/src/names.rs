@@ -109,7 +109,7 @@ impl Names {
                 self.transmit(now, stack, transmit);
             }
             idle &= !self.host.as_mut().is_some_and(|host| host.carry_out(now, stack));
-            while let Some((_, bytes)) = self.host.as_mut().and_then(Host::poll_message) {
+            while let Some(bytes) = self.host.as_mut().and_then(Host::poll_message) {
                 self.user.handle_received(now, ConnId::EMBEDDED, &bytes);
             }
             while let Some(event) = self.user.poll_event() {

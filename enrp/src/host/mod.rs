@@ -2,19 +2,22 @@
 //!
 //! The stand-alone [`Node`](crate::node::Node) and the gateway both give a [`Host`] the events of the associations that are its own
 //! ([`Host::up`], [`Host::message`], [`Host::closed`]), and let it do what the server wants ([`Host::carry_out`]). What no association
-//! carries they fetch: messages for other clients ([`Host::poll_message`]) and datagrams ([`Host::poll_datagram`]).
+//! carries comes and goes through [`Host::outside`] (TCP, multicast); messages for the program itself it fetches ([`Host::poll_message`]).
 //!
 //! An association is [`ClientId`] with its number, whatever runs on it: PPID 11 is ASAP, PPID 12 ENRP. Which end opened it does
 //! not matter either, but for the [`Attempt`] that it answers.
 
 mod counters;
+mod outside;
 #[cfg(test)]
 mod tests;
 
-use crate::server::{Attempt, ClientId, Multicast, Output, PeerAddress, Server};
+use crate::server::{Attempt, ClientId, Output, PeerAddress, Server};
 use asap::wire::{ASAP_PORT, SctpTransport};
 use bytes::Bytes;
 pub use counters::HostCounters;
+use outside::Outside;
+pub use outside::{OutsideInput, Sink, TcpEnd};
 use sctp::{AssocId, Associations, CloseReason, Connect, SendError, SendOptions, ppid};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -49,9 +52,9 @@ pub struct Host {
     up: BTreeMap<AssocId, Vec<SocketAddr>>,
     /// Connections that the server asked for and that are not up yet.
     connecting: BTreeMap<AssocId, Attempt>,
-    /// For clients that no association carries.
-    messages: VecDeque<(ClientId, Bytes)>,
-    datagrams: VecDeque<(Multicast, Bytes)>,
+    /// For the program that the server lives in.
+    messages: VecDeque<Bytes>,
+    outside: Outside,
     counters: HostCounters,
     stopping: bool,
 }
@@ -67,7 +70,7 @@ impl Host {
             up: BTreeMap::new(),
             connecting: BTreeMap::new(),
             messages: VecDeque::new(),
-            datagrams: VecDeque::new(),
+            outside: Outside::default(),
             counters: HostCounters::default(),
             stopping: false,
         }
@@ -175,24 +178,33 @@ impl Host {
                 Output::Asap { client, bytes } if is_association(client) => {
                     self.send(now, stack, client, ppid::ASAP, bytes);
                 }
-                Output::Asap { client, bytes } => self.messages.push_back((client, bytes)),
+                Output::Asap { client: ClientId::LOCAL, bytes } => self.messages.push_back(bytes),
+                Output::Asap { client, bytes } => {
+                    self.outside.send(now, &mut self.server, &mut self.counters, client, bytes);
+                }
                 Output::Enrp { client, bytes } => self.send(now, stack, client, ppid::ENRP, bytes),
                 Output::Connect { attempt, to } => self.connect(now, stack, attempt, &to),
                 Output::Close { client } => stack.shutdown(now, AssocId(client.0)),
-                Output::Multicast { group, bytes } => self.datagrams.push_back((group, bytes)),
+                Output::Multicast { group, bytes } => self.outside.datagram(&mut self.counters, group, bytes),
             }
         }
         some
     }
 
-    /// The next ASAP message for a client that no association carries: [`ClientId::LOCAL`], or from [`ClientId::OUTSIDE`] on.
-    pub fn poll_message(&mut self) -> Option<(ClientId, Bytes)> {
+    /// The next ASAP message for the program that the server lives in ([`ClientId::LOCAL`]).
+    pub fn poll_message(&mut self) -> Option<Bytes> {
         self.messages.pop_front()
     }
 
-    /// The next datagram for a multicast group.
-    pub fn poll_datagram(&mut self) -> Option<(Multicast, Bytes)> {
-        self.datagrams.pop_front()
+    /// Takes what came over TCP or from a multicast group. [`Host::carry_out`] must follow.
+    pub fn outside(&mut self, now: Instant, input: OutsideInput) {
+        self.outside.input(now, &mut self.server, &mut self.counters, input);
+    }
+
+    /// How many pool users are connected over TCP.
+    #[must_use]
+    pub fn tcp_count(&self) -> usize {
+        self.outside.count()
     }
 
     /// The next change of the handlespace.
@@ -220,6 +232,7 @@ impl Host {
     /// elements whose associations end with its own are gone: nothing is sent on an association that is closing.
     pub fn stop(&mut self, now: Instant, stack: &mut dyn Associations) {
         self.stopping = true;
+        self.outside.stop();
         for assoc in self.associations() {
             stack.shutdown(now, assoc);
         }

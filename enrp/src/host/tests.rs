@@ -35,8 +35,7 @@ fn an_embedded_users_answer_stays_inside() {
     };
     host.server_mut().handle_message(now, ClientId::LOCAL, &[], &question.encode().unwrap());
     assert!(host.carry_out(now, &mut stack));
-    let (client, _) = host.poll_message().expect("an answer");
-    assert_eq!(client, ClientId::LOCAL);
+    assert!(host.poll_message().is_some());
     assert!(!host.carry_out(now, &mut stack));
 }
 
@@ -49,4 +48,93 @@ fn strange_messages_and_associations_are_counted_or_left_to_others() {
     host.message(now, assoc, ppid::M3UA, b"?");
     assert_eq!((host.counters().wrong_ppid, host.association_count()), (1, 1));
     assert!(host.has(assoc) && host.closed(now, assoc, &CloseReason::Shutdown) && !host.has(assoc));
+}
+
+/// Keeps what it takes, up to so many messages.
+#[derive(Debug, Clone)]
+struct Kept(std::sync::Arc<std::sync::Mutex<Vec<Bytes>>>, usize);
+
+impl Sink for Kept {
+    fn send(&mut self, bytes: Bytes) -> bool {
+        let mut taken = self.0.lock().unwrap();
+        let room = taken.len() < self.1;
+        if room {
+            taken.push(bytes);
+        }
+        room
+    }
+}
+
+fn kept(most: usize) -> (Kept, impl Fn() -> Vec<Message>) {
+    let taken = Kept(std::sync::Arc::default(), most);
+    let limits = asap::wire::Limits::default();
+    let kept = taken.clone();
+    (taken, move || {
+        kept.0.lock().unwrap().drain(..).map(|bytes| Message::decode(&bytes, &limits).unwrap().message).collect()
+    })
+}
+
+#[test]
+fn a_pool_user_over_tcp_is_answered_and_a_pool_element_refused() {
+    let (mut host, mut stack, now) = host();
+    let client = ClientId(ClientId::OUTSIDE.0 + 1);
+    let (sink, taken) = kept(64);
+    let source = "127.0.0.1:40000".parse().unwrap();
+    host.outside(now, OutsideInput::Connected { client, source, sink: Box::new(sink) });
+    let transport_use = asap::wire::TransportUse::DataOnly;
+    let transport = SctpTransport { port: 5000, transport_use, addresses: vec![[127, 0, 0, 1].into()] };
+    let element = asap::wire::PoolElement {
+        id: asap::wire::PeId(1),
+        home: ServerId(0),
+        life: asap::wire::RegistrationLife::Infinite,
+        user_transport: asap::wire::Transport::Sctp(transport),
+        policy: asap::wire::Policy::RoundRobin,
+        asap_transport: None,
+    };
+    let registration = Message::Registration { handle: PoolHandle::from("p"), element };
+    for message in [registration, Message::resolution(false, PoolHandle::from("p"), None)] {
+        host.outside(now, OutsideInput::Message { client, bytes: message.encode().unwrap() });
+        host.carry_out(now, &mut stack);
+    }
+    let answers = taken();
+    assert!(matches!(answers[0], Message::RegistrationResponse { reject: true, .. }), "{answers:?}");
+    let Message::HandleResolutionResponse { error: Some(error), .. } = &answers[1] else { panic!("{answers:?}") };
+    assert!(format!("{error:?}").contains("UnknownPoolHandle"), "{error:?}");
+    assert_eq!(host.tcp_count(), 1);
+    host.outside(now, OutsideInput::Ended { client, end: TcpEnd::Malformed });
+    assert_eq!((host.tcp_count(), host.counters().tcp_malformed), (0, 1));
+}
+
+#[test]
+fn a_user_that_does_not_read_is_let_go_and_costs_no_memory() {
+    let (mut host, mut stack, now) = host();
+    let client = ClientId(ClientId::OUTSIDE.0 + 1);
+    let (sink, taken) = kept(2);
+    let source = "127.0.0.1:40000".parse().unwrap();
+    host.outside(now, OutsideInput::Connected { client, source, sink: Box::new(sink) });
+    let bytes = Message::resolution(false, PoolHandle::from("p"), None).encode().unwrap();
+    for _ in 0..5 {
+        host.outside(now, OutsideInput::Message { client, bytes: bytes.clone() });
+        host.carry_out(now, &mut stack);
+    }
+    assert_eq!((taken().len(), host.tcp_count(), host.counters().slow_clients), (2, 0, 1));
+}
+
+#[test]
+fn datagrams_go_to_the_group_that_is_joined() {
+    let (mut host, mut stack, now) = host();
+    let announce = crate::Announce {
+        transports: Vec::new(),
+        t6_server_announce_ms: 1_000,
+        t7_enrp_outdate_ms: 5_000,
+        servers_max: 64,
+    };
+    host.server_mut().announce(now, announce.clone());
+    host.carry_out(now, &mut stack);
+    assert_eq!((host.counters().datagrams_out, host.counters().datagrams_unsent), (0, 1));
+    let (sink, taken) = kept(64);
+    host.outside(now, OutsideInput::Joined { group: crate::Multicast::Asap, sink: Box::new(sink) });
+    host.server_mut().announce(now, announce);
+    host.carry_out(now, &mut stack);
+    assert!(matches!(taken()[..], [Message::ServerAnnounce { server: ServerId(9), .. }]));
 }

@@ -136,6 +136,12 @@ counters! {
     reports_unknown,
     "Reports beyond `reports_per_client_per_s` or `reports_per_s`."
     reports_limited,
+    "ASAP_SERVER_ANNOUNCE sent over multicast."
+    announces_out,
+    "ASAP_SERVER_ANNOUNCE of other servers heard."
+    announces_in,
+    "ASAP_SERVER_ANNOUNCE of more servers than are counted."
+    announces_refused,
     "ENRP messages and multicast datagrams that nobody takes."
     enrp_dropped,
     "Configured peers that nobody uses."

@@ -14,9 +14,12 @@ impl Server {
     }
 
     /// Takes one datagram of a multicast group. `source` is the sender's address with its UDP port.
-    pub fn handle_multicast(&mut self, now: Instant, _group: Multicast, _source: SocketAddr, _message: &[u8]) {
+    pub fn handle_multicast(&mut self, now: Instant, group: Multicast, _source: SocketAddr, message: &[u8]) {
         self.run_timers(now);
-        self.counters.enrp_dropped += 1;
+        match group {
+            Multicast::Asap => self.announce_heard(now, message),
+            Multicast::Enrp => self.counters.enrp_dropped += 1,
+        }
         self.send_updates(now);
     }
 

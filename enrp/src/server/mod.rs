@@ -11,9 +11,11 @@
 //! | `supervision` | 3.4 keep-alive, 3.5 unreachable endpoints, lost associations |
 //! | `way` | associations that the server opens to PEs: taken over, or reported and not ours |
 //! | `enrp` | what comes from peers (RFC 5353) |
+//! | `announce` | 3.6 ASAP_SERVER_ANNOUNCE over multicast |
 //! | `output` | what the server wants done outside |
 //! | `rate` | what clients may ask for in a second (RFC 5355 2.13) |
 
+mod announce;
 mod config;
 mod counters;
 mod enrp;
@@ -32,6 +34,8 @@ mod way;
 use crate::handlespace::{Handlespace, Limits, Slot, SuspensionReason};
 use crate::plugin::{Measures, Plugins};
 use crate::timer::TimerQueue;
+pub use announce::Announce;
+use announce::Announcer;
 use asap::policy::Rng;
 use asap::wire::{self, ErrorCause, Message, OperationError, PeId, PoolHandle, ServerId};
 use bytes::Bytes;
@@ -61,6 +65,12 @@ impl ClientId {
     pub const LOCAL: ClientId = ClientId(u64::MAX);
     /// From here on clients are neither associations nor the program itself: TCP connections.
     pub const OUTSIDE: ClientId = ClientId(1 << 63);
+
+    /// Whether it is a TCP connection.
+    #[must_use]
+    pub fn is_outside(self) -> bool {
+        self >= Self::OUTSIDE && self != Self::LOCAL
+    }
 }
 
 /// What is due for a PE.
@@ -78,6 +88,8 @@ enum Timer {
     Reach(Slot),
     /// A PE of another server, which was reported, did not answer.
     Probe(Slot),
+    /// The next ASAP_SERVER_ANNOUNCE.
+    Announce,
 }
 
 impl Timer {
@@ -129,6 +141,8 @@ pub struct Server {
     /// Selection plug-ins, when some pool has one.
     plugins: Option<Box<Plugins>>,
     measures: Measures,
+    /// Announces this server over multicast, when there is multicast.
+    announcer: Option<Announcer>,
     random: Rng,
     counters: Counters,
 }
@@ -159,6 +173,7 @@ impl Server {
             events: VecDeque::new(),
             plugins: None,
             measures: Measures::default(),
+            announcer: None,
             random,
             counters: Counters::default(),
         }
@@ -307,6 +322,7 @@ impl Server {
                 Timer::Grace(slot) => self.grace_over(now, slot),
                 Timer::Reach(slot) => self.reach(now, slot),
                 Timer::Probe(slot) => self.probe_over(now, slot),
+                Timer::Announce => self.announce_due(now),
             }
         }
     }

@@ -54,6 +54,10 @@ impl Server {
         if element.id == PeId(0) || element.life == RegistrationLife::Seconds(0) {
             return Err(ErrorCause::InvalidValues(tlv(|writer| writer.pool_element(element))));
         }
+        if client.is_outside() {
+            // A pool element uses SCTP (RFC 5352 section 2.1); TCP is for pool users.
+            return Err(ErrorCause::InvalidValues(tlv(|writer| writer.pool_element(element))));
+        }
         if self.config.check_addresses && !bound(&element.user_transport, source) {
             return Err(ErrorCause::InvalidValues(tlv(|writer| writer.transport(&element.user_transport))));
         }

@@ -1,5 +1,6 @@
 //! The server, table by table, with a virtual clock. Messages go through the wire codec in both directions.
 
+mod announce;
 mod hostile;
 mod limits;
 #[cfg(feature = "plugins")]
