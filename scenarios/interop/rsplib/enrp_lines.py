@@ -1,0 +1,2 @@
+"""The ENRP lines."""
+LINES = []
