@@ -3,10 +3,11 @@
 
 #![allow(clippy::print_stdout, reason = "a program")]
 
+use bytes::Bytes;
 use clap::{Parser, Subcommand};
 use enrp::daemon::{self, DaemonConfig};
 use scenarios::population;
-use scenarios::resolve::client::{Questions, Settings};
+use scenarios::resolve::client::{Answer, Questions, Settings};
 use scenarios::resolve::echo::{EchoQuestions, EchoServer};
 use scenarios::resolve::registrations::Registrations;
 use scenarios::resolve::{self, PATIENCE};
@@ -38,7 +39,7 @@ enum What {
     Echo { answer_bytes: usize },
     /// Asks an echo for so many seconds.
     AskEcho { server: IpAddr, answer_bytes: usize, outstanding: usize, seconds: f64 },
-    /// Registers so many elements in each pool, and stays for so many seconds or until SIGINT.
+    /// Registers so many elements in each pool, says "registered" when all are answered, and stays for so many seconds or until SIGINT.
     Register { server: IpAddr, pools: usize, pes_per_pool: u32, outstanding: usize, seconds: f64 },
 }
 
@@ -55,8 +56,36 @@ fn main() -> Result<(), Box<dyn Error>> {
             let handles = (0..pools).map(|number| population::handle("pop-", number)).collect();
             let elements = u32::try_from(pools)?.checked_mul(pes_per_pool).ok_or("too many")?;
             let settings = settings(outstanding, seconds, Duration::ZERO);
-            ask(transport, local, server, settings, Registrations::new(handles, elements, local))
+            let registrations = Registrations::new(handles, elements, local);
+            ask(transport, local, server, settings, Announced { inner: registrations, unanswered: elements })
         }
+    }
+}
+
+/// Says when the last answer came.
+struct Announced<Q> {
+    inner: Q,
+    unanswered: u32,
+}
+
+impl<Q: Questions> Questions for Announced<Q> {
+    fn ppid(&self) -> u32 {
+        self.inner.ppid()
+    }
+
+    fn ask(&mut self) -> Option<Bytes> {
+        self.inner.ask()
+    }
+
+    fn answer(&mut self, message: &[u8]) -> Answer {
+        let answer = self.inner.answer(message);
+        if answer != Answer::Other {
+            self.unanswered = self.unanswered.saturating_sub(1);
+            if self.unanswered == 0 {
+                println!("registered");
+            }
+        }
+        answer
     }
 }
 

@@ -65,6 +65,15 @@ class Program:
         with open(self.log, errors="replace") as log:
             return log.read()
 
+    def listens(self, *ports):
+        """Waits until its namespace's kernel SCTP has these ports."""
+
+        def there():
+            with open(f"/proc/{self.process.pid}/net/sctp/eps", encoding="utf8") as endpoints:
+                return set(ports) <= set(endpoints.read().split())
+
+        wait_for(f"{self.name} listens", there)
+
     def send(self, number):
         self.process.send_signal(number)
 
@@ -220,8 +229,7 @@ route add 224.0.0.0/4 dev eth0
             "rspregistrar", f"-identifier={ident:#x}", f"-asap={own}:3863", f"-enrp={own}:9901", "-mentordiscoverytimeout=500",
             "-endpointkeepalivetransmissioninterval=500", "-endpointkeepalivetimeoutinterval=1000", "-logcolor=off", "-loglevel=4",
             *more])
-        with_ports = f"/proc/{registrar.process.pid}/net/sctp/eps"
-        wait_for("rspregistrar listens", lambda: {"3863", "9901"} <= set(open(with_ports, encoding="utf8").read().split()))
+        registrar.listens("3863", "9901")
         return registrar
 
     def pool_element(self, space, service, servers, *more):
