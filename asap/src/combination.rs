@@ -102,13 +102,19 @@ impl<T> Combination<T> {
 
     /// Makes the user's home the element's, and has the element do what the user wants.
     fn settle(&mut self, now: Instant) {
-        self.pu.share(now, self.pe.home());
-        while let Some(wish) = self.pu.take_wish() {
+        // What the user wants first: a home server that it gave up must not be given back to it.
+        let mut wish = self.pu.take_wish();
+        loop {
             match wish {
-                Wish::Seek => self.pe.seek_home(now),
-                Wish::Leave => self.pe.home_failed(now),
+                Some(Wish::Seek) => self.pe.seek_home(now),
+                Some(Wish::Leave) => self.pe.home_failed(now),
+                None => {}
             }
             self.pu.share(now, self.pe.home());
+            wish = self.pu.take_wish();
+            if wish.is_none() {
+                return;
+            }
         }
     }
 }

@@ -36,7 +36,7 @@ counters! {
     errors_in,
     "Requests refused because `clients_max` clients are known."
     clients_refused,
-    "Answers that could not be encoded (an error with more in it than a message holds)."
+    "Answers that were longer than a message, and were cut: a refusal without what it would quote."
     unencodable,
     "Registrations granted to a new PE."
     registrations,
@@ -56,7 +56,7 @@ counters! {
     refused_transport,
     "Rejected with Inconsistent Data/Control Configuration (0x8)."
     refused_data_control,
-    "Deregistrations rejected with 0xa: not by the PE itself."
+    "Rejected with 0xa (security): deregistrations not by the PE itself, or over TCP."
     refused_security,
     "PEs that deregistered."
     deregistrations,

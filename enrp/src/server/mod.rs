@@ -66,7 +66,7 @@ impl ClientId {
     /// From here on clients are neither associations nor the program itself: TCP connections.
     pub const OUTSIDE: ClientId = ClientId(1 << 63);
 
-    /// Whether it is a TCP connection.
+    /// Whether it is a TCP connection: a pool user, never a PE (RFC 5352 section 2.1).
     #[must_use]
     pub fn is_outside(self) -> bool {
         self >= Self::OUTSIDE && self != Self::LOCAL
@@ -370,10 +370,16 @@ impl Server {
         Some(self.clients.entry(client).or_default())
     }
 
+    /// An answer that is longer than a message goes without the details of its error; without the handle, as ASAP_ERROR, if that is
+    /// what is too long.
     fn send(&mut self, client: ClientId, message: &Message) {
-        match message.encode() {
-            Ok(bytes) => self.send_bytes(client, bytes),
-            Err(_) => self.counters.unencodable += 1,
+        let bytes = message.encode().or_else(|_| {
+            self.counters.unencodable += 1;
+            let unspecified = Message::Error { error: ErrorCause::Unspecified.into() };
+            undetailed(message).encode().or_else(|_| unspecified.encode())
+        });
+        if let Ok(bytes) = bytes {
+            self.send_bytes(client, bytes);
         }
     }
 
@@ -381,6 +387,31 @@ impl Server {
         self.counters.messages_out += 1;
         self.outputs.push_back(Output::Asap { client, bytes });
     }
+}
+
+/// The same refusal without what a cause quotes. What is no refusal cannot be shortened.
+fn undetailed(message: &Message) -> Message {
+    let mut message = message.clone();
+    match &mut message {
+        Message::RegistrationResponse { error: Some(error), .. }
+        | Message::DeregistrationResponse { error: Some(error), .. }
+        | Message::HandleResolutionResponse { error: Some(error), .. }
+        | Message::Error { error } => *error = ErrorCause::Unspecified.into(),
+        Message::Registration { .. }
+        | Message::Deregistration { .. }
+        | Message::RegistrationResponse { error: None, .. }
+        | Message::DeregistrationResponse { error: None, .. }
+        | Message::HandleResolution { .. }
+        | Message::HandleResolutionResponse { error: None, .. }
+        | Message::EndpointKeepAlive { .. }
+        | Message::EndpointKeepAliveAck { .. }
+        | Message::EndpointUnreachable { .. }
+        | Message::ServerAnnounce { .. }
+        | Message::Cookie { .. }
+        | Message::CookieEcho { .. }
+        | Message::BusinessCard { .. } => {}
+    }
+    message
 }
 
 fn ms(milliseconds: u64) -> Duration {

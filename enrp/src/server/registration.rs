@@ -5,8 +5,8 @@ use super::supervision::Supervision;
 use super::{ClientId, Event, RemovalCause, Server, Timer, error};
 use crate::handlespace::{AddError, Added, Mismatch, Slot, SuspensionReason};
 use asap::wire::{
-    ErrorCause, Message, PeId, PoolElement, PoolHandle, RegistrationLife, SctpTransport, Transport, TransportUse,
-    Writer,
+    ErrorCause, Message, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, Transport,
+    TransportUse, Writer,
 };
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -91,6 +91,10 @@ impl Server {
         }
         element.home = self.id;
         element.asap_transport = asap_transport(source);
+        if !fits_messages(handle, &element) {
+            self.forget_if_idle(client);
+            return Err(ErrorCause::LackOfResources);
+        }
         let life = element.life;
         let added = self.handlespace.add(handle, element.clone());
         let (slot, added) = match added {
@@ -165,11 +169,11 @@ impl Server {
         pe_id: PeId,
     ) {
         let slot = self.handlespace.find(&handle, pe_id);
-        let refused = slot.is_some_and(|slot| !self.is_pe_itself(client, source, slot));
+        let refused = client.is_outside() || slot.is_some_and(|slot| !self.is_pe_itself(client, source, slot));
         let error = if refused { error(ErrorCause::Security) } else { None };
         self.send(client, &Message::DeregistrationResponse { handle, pe_id, error });
         match slot {
-            Some(_) if refused => self.counters.refused_security += 1,
+            _ if refused => self.counters.refused_security += 1,
             Some(slot) => self.remove(now, slot, RemovalCause::Deregistration),
             None => self.counters.deregistrations_unknown += 1,
         }
@@ -226,12 +230,12 @@ impl Server {
             ErrorCause::InconsistentPolicy(_) => &mut counters.refused_policy,
             ErrorCause::InconsistentTransportType(_) => &mut counters.refused_transport,
             ErrorCause::InconsistentDataControl => &mut counters.refused_data_control,
+            ErrorCause::Security => &mut counters.refused_security,
             ErrorCause::LackOfResources
             | ErrorCause::Unspecified
             | ErrorCause::UnrecognizedParameter(_)
             | ErrorCause::UnrecognizedMessage(_)
             | ErrorCause::UnknownPoolHandle
-            | ErrorCause::Security
             | ErrorCause::Other { .. } => &mut counters.refused_resources,
         };
         *counter += 1;
@@ -273,6 +277,21 @@ fn cause_of(refusal: AddError) -> ErrorCause {
             ErrorCause::InconsistentTransportType(Some(transport))
         }
         AddError::Mismatch(Mismatch::TransportUse) => ErrorCause::InconsistentDataControl,
+    }
+}
+
+/// Whether users and peers can be told of the PE: handle, policy and element in one message (the longest is ENRP_HANDLE_UPDATE).
+fn fits_messages(handle: &PoolHandle, element: &PoolElement) -> bool {
+    const ENRP_HEADER: usize = 16;
+    let long = handle.as_bytes().len() > 1_024
+        || matches!(element.policy, Policy::Other { .. })
+        || matches!(element.user_transport, Transport::Opaque(_));
+    let mut writer = Writer::new(0, 0);
+    !long || {
+        writer.pool_handle(handle);
+        writer.policy(&element.policy);
+        writer.pool_element(element);
+        writer.position() + ENRP_HEADER <= usize::from(u16::MAX)
     }
 }
 

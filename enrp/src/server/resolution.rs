@@ -100,6 +100,9 @@ impl Server {
         let elements = selected.elements().map(Element::registered);
         let (bytes, listed) =
             Message::encode_resolution(subscribed, handle, selected.pool().policy(), elements).ok()?;
+        if listed == 0 {
+            return None;
+        }
         if listed < selected.len() {
             self.counters.resolutions_truncated += 1;
         }

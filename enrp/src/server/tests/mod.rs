@@ -1,6 +1,8 @@
 //! The server, table by table, with a virtual clock. Messages go through the wire codec in both directions.
 
 mod announce;
+mod causes;
+mod extremes;
 mod hostile;
 mod limits;
 #[cfg(feature = "plugins")]
@@ -12,6 +14,7 @@ mod way;
 
 use super::*;
 use asap::wire::{Limits as WireLimits, Policy, PoolElement, RegistrationLife, SctpTransport, Transport, TransportUse};
+use std::net::IpAddr;
 
 const SERVER: ServerId = ServerId(0x1111_1111);
 
