@@ -15,7 +15,7 @@ pub struct PluginsConfig {
     pub directory: PathBuf,
     /// Which pool has which plug-in: the first pattern that fits. A pool that none fits has none.
     pub pools: Vec<PoolPlugin>,
-    /// Instructions (wasmi's fuel) one selection may take. 1,000,000 are a few milliseconds. A plug-in that wants more has failed.
+    /// Instructions (wasmi's fuel) one selection may take. 1,000,000 are about 1.3 ms. A plug-in that wants more has failed.
     #[schemars(range(min = 1))]
     pub fuel_per_selection_max: u64,
     /// Instructions all selections together may take in a second. Past it pools go by their own policy for a moment.
