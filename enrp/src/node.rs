@@ -3,12 +3,27 @@
 
 use crate::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Kind, Metrics};
 use crate::host::{Host, HostCounters};
-use crate::server::{Event, Server, ServerSnapshot};
+use crate::server::{Event, PeerAddress, Server, ServerSnapshot};
 use asap::wire::{PeId, PoolHandle};
 use sctp::{Associations, Input, Output};
 use serde::Serialize;
 use std::io;
 use std::time::Instant;
+
+/// What the shell says to a name server.
+#[derive(Debug)]
+pub enum NodeCommand {
+    /// What it says to every node.
+    Daemon(DaemonCommand),
+    /// Where the configured peers are now.
+    Peers(Vec<PeerAddress>),
+}
+
+impl From<DaemonCommand> for NodeCommand {
+    fn from(command: DaemonCommand) -> Self {
+        Self::Daemon(command)
+    }
+}
 
 /// A name server with its associations.
 #[derive(Debug)]
@@ -143,17 +158,18 @@ impl Node {
 }
 
 impl sctp::driver::Node for Node {
-    type Command = DaemonCommand;
+    type Command = NodeCommand;
 
     fn handle_input(&mut self, now: Instant, input: Input) {
         self.stack.handle_input(now, input);
         self.pump(now);
     }
 
-    fn handle_command(&mut self, now: Instant, command: DaemonCommand) {
+    fn handle_command(&mut self, now: Instant, command: NodeCommand) {
         match command {
-            DaemonCommand::Admin(request) => self.admin(now, request),
-            DaemonCommand::Stop => self.stop(now),
+            NodeCommand::Daemon(DaemonCommand::Admin(request)) => self.admin(now, request),
+            NodeCommand::Daemon(DaemonCommand::Stop) => self.stop(now),
+            NodeCommand::Peers(peers) => self.host.set_peers(now, peers),
         }
         self.pump(now);
     }

@@ -1,8 +1,8 @@
 //! The program `enrp`: a stand-alone name server. `sigpool enrp --config FILE` is the same thing.
 
 use crate::ConfigError;
-use crate::daemon::{self, DaemonConfig, DaemonError, Program, Start};
-use crate::host::{Host, Ports};
+use crate::daemon::{self, DaemonConfig, DaemonError, Part, Program, Start};
+use crate::host::{ENRP_PORT, Host, Ports};
 use crate::node::Node;
 use crate::plugin::PluginsConfig;
 use crate::server::{Server, ServerConfig};
@@ -40,6 +40,36 @@ pub struct Config {
     pub server: ServerConfig,
     /// Selection plug-ins.
     pub plugins: PluginsConfig,
+    /// Further operation scopes (name spaces): servers of their own in this process, with addresses of their own.
+    pub scope: Vec<Scope>,
+}
+
+/// One operation scope: a name server with its own addresses, peers and limits. It knows nothing of the others.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scope {
+    /// Own addresses, UDP encapsulation port (RFC 6951), capture: not both address and port of another scope.
+    pub udp: DriverConfig,
+    /// The server; its name is the scope's.
+    pub node: NodeConfig,
+    /// SCTP (RFC 9260).
+    pub sctp: sctp::Config,
+    /// Handlespace and supervision.
+    pub server: ServerConfig,
+    /// Selection plug-ins.
+    pub plugins: PluginsConfig,
+}
+
+/// Most scopes of one process.
+const SCOPES_MAX: usize = 64;
+
+impl Config {
+    /// Every scope, that of the top of the file first.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<Scope> {
+        let Self { udp, node, sctp, server, plugins, scope, .. } = self.clone();
+        std::iter::once(Scope { udp, node, sctp, server, plugins }).chain(scope).collect()
+    }
 }
 
 /// This server.
@@ -51,6 +81,11 @@ pub struct NodeConfig {
     /// SCTP port for PEs and PUs (RFC 5352 section 8.2: 3863).
     #[schemars(range(min = 1))]
     pub port: u16,
+    /// SCTP port for peers (RFC 5353 section 5.3: 9901). 0: this server is alone, and speaks no ENRP.
+    pub enrp_port: u16,
+    /// DNS is asked again for the peers that have a name, after this long.
+    #[schemars(range(min = 100))]
+    pub peer_names_ms: u64,
     /// Server Identifier, not 0 (RFC 5353 section 3.2.1). Absent: chosen at random at each start.
     #[schemars(range(min = 1), example = 1)]
     pub server_id: Option<u32>,
@@ -58,7 +93,7 @@ pub struct NodeConfig {
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { name: "enrp".into(), port: ASAP_PORT, server_id: None }
+        Self { name: "enrp".into(), port: ASAP_PORT, enrp_port: ENRP_PORT, peer_names_ms: 30_000, server_id: None }
     }
 }
 
@@ -67,10 +102,9 @@ impl Default for NodeConfig {
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         check(&config)?;
-        daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start: &Start| {
-            node(&config, start)
-        })
-        .map(drop)
+        let scopes = config.scopes();
+        let parts = scopes.iter().map(|scope| part(config.transport, scope)).collect();
+        daemon::run_parts(PROGRAM.name, &config.daemon, parts).map(drop)
     })
 }
 
@@ -79,26 +113,65 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// The first key whose value cannot work.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
-    let Config { node, udp, server, plugins, .. } = config;
-    ConfigError::unless(node.server_id != Some(0), "node.server_id", "not 0; leave it out for a random one")?;
-    ConfigError::unless(node.port != 0, "node.port", "the SCTP port to listen on (3863), not 0")?;
+    let scopes = config.scopes();
+    let key = |index: usize, error: ConfigError| match index.checked_sub(1) {
+        Some(index) => error.within(&format!("scope[{index}]")),
+        None => error,
+    };
+    for (index, scope) in scopes.iter().enumerate() {
+        check_scope(scope)
+            .and_then(|()| apart(config.transport, scope, &scopes[..index]))
+            .map_err(|e| key(index, e))?;
+    }
+    ConfigError::unless(scopes.len() <= SCOPES_MAX, "scope", "63 further scopes at most; start another process")
+}
+
+fn check_scope(scope: &Scope) -> Result<(), ConfigError> {
+    let Scope { node, udp, server, plugins, .. } = scope;
+    let need = |holds: bool, key: &str, problem: &str| ConfigError::unless(holds, key, problem);
+    need(!node.name.is_empty(), "node.name", "a name, not empty")?;
+    need(node.server_id != Some(0), "node.server_id", "not 0; leave it out for a random one")?;
+    need(node.port != 0, "node.port", "the SCTP port to listen on (3863), not 0")?;
+    need(node.enrp_port != node.port, "node.enrp_port", "another one than node.port")?;
+    need(node.peer_names_ms >= 100, "node.peer_names_ms", "100 or more")?;
     ConfigError::check_addresses(udp)?;
     server.check().map_err(|error| error.within("server"))?;
     plugins.check().map_err(|error| error.within("plugins"))
 }
 
-fn node(config: &Config, start: &Start) -> Result<Node, DaemonError> {
-    let (id, seed) = identity(config.node.server_id, &start.seed);
+/// Two scopes must not be told apart by nothing.
+fn apart(transport: Transport, scope: &Scope, others: &[Scope]) -> Result<(), ConfigError> {
+    for other in others {
+        let name = &other.node.name;
+        ConfigError::unless(scope.node.name != *name, "node.name", format!("another scope is named {name}"))?;
+        // Only UDP encapsulation has ports that keep the packets of one address apart.
+        let ports_differ = transport == Transport::Udp && scope.udp.port != other.udp.port;
+        let shared = scope.udp.addresses.iter().find(|&address| other.udp.addresses.contains(address));
+        if let Some(address) = shared.filter(|_| !ports_differ) {
+            let problem = format!("{address} with this port is the scope {name}'s; each scope has its own");
+            return ConfigError::unless(false, "udp.addresses", problem);
+        }
+    }
+    Ok(())
+}
+
+fn part(transport: Transport, scope: &Scope) -> Part<'_, Node> {
+    let make = Box::new(|start: &Start| node(scope, start));
+    Part { name: &scope.node.name, transport, udp: &scope.udp, make, beside: Vec::new() }
+}
+
+fn node(scope: &Scope, start: &Start) -> Result<Node, DaemonError> {
+    let Scope { udp, node, sctp, server, plugins } = scope;
+    let (id, seed) = identity(node.server_id, &start.seed);
     let local = start.local.iter().map(SocketAddr::ip).collect();
     let Start { now, seed: random, backend, .. } = *start;
-    let stack =
-        sctp::associations(backend, config.udp.with_advertised(&config.sctp), local, config.udp.port, random, now);
-    tracing::info!(name = %config.node.name, server = %id, port = config.node.port, "name server ready");
-    let mut server = Server::new(config.server.clone(), id, seed);
-    let files = daemon::read_plugins(&config.plugins)?;
-    server.set_plugins(&config.plugins, &files).map_err(|error| error.within("plugins"))?;
-    let ports = Ports { asap: config.node.port, enrp: None };
-    Ok(Node::new(&config.node.name, stack, Host::new(server, ports, config.udp.port)))
+    let stack = sctp::associations(backend, udp.with_advertised(sctp), local, udp.port, random, now);
+    let mut server = Server::new(server.clone(), id, seed);
+    let files = daemon::read_plugins(plugins)?;
+    server.set_plugins(plugins, &files).map_err(|error| error.within("plugins"))?;
+    tracing::info!(name = %node.name, server = %id, port = node.port, enrp_port = node.enrp_port, "name server ready");
+    let ports = Ports { asap: node.port, enrp: (node.enrp_port != 0).then_some(node.enrp_port) };
+    Ok(Node::new(&node.name, stack, Host::new(server, ports, udp.port)))
 }
 
 /// Server identifier and the machine's seed, from 32 random bytes.
@@ -129,11 +202,41 @@ mod tests {
         assert_eq!(wrong(|c| c.udp.addresses.clear()), "udp.addresses");
         assert_eq!(wrong(|c| c.udp.addresses = vec![[0, 0, 0, 0].into()]), "udp.addresses");
         assert_eq!(wrong(|c| c.node.port = 0), "node.port");
+        assert_eq!(wrong(|c| c.node.enrp_port = 3863), "node.enrp_port");
+        assert_eq!(wrong(|c| c.node.name.clear()), "node.name");
         assert_eq!(wrong(|c| c.server.pools_max = 50_001), "server.pools_max");
         assert_eq!(wrong(|c| c.server.pes_per_pool_max = 10_001), "server.pes_per_pool_max");
         assert_eq!(wrong(|c| c.server.keep_alive_timeout_ms = 0), "server.keep_alive_timeout_ms");
         assert_eq!(wrong(|c| c.server.handle_bytes_max = 0), "server.handle_bytes_max");
         assert_eq!(wrong(|c| c.plugins.fuel_per_s_max = 0), "plugins.fuel_per_s_max");
+    }
+
+    #[test]
+    fn scopes_have_names_and_addresses_of_their_own() {
+        let scope = |name: &str, address: [u8; 4], port| Scope {
+            node: NodeConfig { name: name.into(), ..NodeConfig::default() },
+            udp: DriverConfig { addresses: vec![address.into()], port, ..DriverConfig::default() },
+            ..Scope::default()
+        };
+        let problem = |transport, scopes: &[Scope]| {
+            let config = Config { transport, scope: scopes.to_vec(), ..Config::default() };
+            check(&config).err().map(|error| error.key)
+        };
+        let other_port = scope("b", [127, 0, 0, 1], 9900);
+        assert_eq!(
+            problem(Transport::Udp, &[scope("b", [127, 0, 0, 2], 9899), other_port.clone()]).as_deref(),
+            Some("scope[1].node.name")
+        );
+        assert_eq!(problem(Transport::Udp, std::slice::from_ref(&other_port)), None);
+        assert_eq!(problem(Transport::Kernel, &[other_port]).as_deref(), Some("scope[0].udp.addresses"));
+        assert_eq!(
+            problem(Transport::Udp, &[scope("b", [127, 0, 0, 1], 9899)]).as_deref(),
+            Some("scope[0].udp.addresses")
+        );
+        assert_eq!(problem(Transport::Udp, &[scope("b", [127, 0, 0, 2], 9899)]), None);
+        let mut wrong = scope("b", [127, 0, 0, 2], 9899);
+        wrong.server.pools_max = 0;
+        assert_eq!(problem(Transport::Udp, &[wrong]).as_deref(), Some("scope[0].server.pools_max"));
     }
 
     #[test]

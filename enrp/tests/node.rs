@@ -23,7 +23,7 @@ fn running(config: ServerConfig) -> Lab {
 
 fn admin(lab: &mut Lab, kind: AdminKind) -> AdminReply {
     let (reply, mut answer) = Reply::new();
-    lab.server.handle_command(lab.now, DaemonCommand::Admin(AdminRequest { kind, reply }));
+    lab.server.handle_command(lab.now, DaemonCommand::Admin(AdminRequest { kind, reply }).into());
     answer.try_recv().expect("answered at once")
 }
 
@@ -134,7 +134,7 @@ fn least_used(load: u32) -> Policy {
 fn the_server_stops_cleanly() {
     let mut lab = running(ServerConfig::default());
     assert_eq!(admin(&mut lab, AdminKind::Health).status, 200);
-    lab.server.handle_command(lab.now, DaemonCommand::Stop);
+    lab.server.handle_command(lab.now, DaemonCommand::Stop.into());
     assert_eq!(admin(&mut lab, AdminKind::Health).status, 503);
     lab.run(1_000, |lab| lab.server.finished()).expect("every association is shut down");
     lab.run(5_000, |_| false);

@@ -1,9 +1,10 @@
 //! Admin HTTP: `/state`, `/metrics`, `/healthz`, `POST /command/<name>`. It asks the node over the command channel and
 //! never touches it.
 
+mod merge;
 mod server;
 
-pub(super) use server::AdminServer;
+pub(super) use server::{AdminPart, AdminServer};
 
 use serde::Serialize;
 use tokio::sync::oneshot;

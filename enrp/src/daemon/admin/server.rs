@@ -1,5 +1,6 @@
 //! The HTTP server itself.
 
+use super::merge::merge;
 use super::{AdminKind, AdminReply, AdminRequest, Reply};
 use crate::daemon::{DaemonCommand, DaemonError, Kind, Metrics};
 use axum::Router;
@@ -66,14 +67,8 @@ impl AdminServer {
     }
 
     /// Serves until it is dropped.
-    pub(in crate::daemon) async fn serve<C>(self, commands: mpsc::Sender<C>, counters: Arc<DriverCounters>)
-    where
-        C: From<DaemonCommand> + Send + 'static,
-    {
-        let ask = move |request| {
-            commands.try_send(C::from(DaemonCommand::Admin(request))).map_err(|_| "the node has no time; ask again\n")
-        };
-        let router = router(Node { ask: Arc::new(ask), counters });
+    pub(in crate::daemon) async fn serve(self, parts: Vec<AdminPart>) {
+        let router = router(Arc::new(parts));
         let result = match self.listener {
             Listener::Tcp(listener) => axum::serve(listener, router).await,
             Listener::Unix(listener, _file) => axum::serve(listener, router).await,
@@ -120,23 +115,66 @@ async fn bind_unix(path: PathBuf) -> Result<Listener, DaemonError> {
     Ok(Listener::Unix(listener, SocketFile(path)))
 }
 
-/// How handlers reach the node.
-#[derive(Clone)]
-struct Node {
-    ask: Arc<dyn Fn(AdminRequest) -> Result<(), &'static str> + Send + Sync>,
+/// How handlers reach a node.
+pub(in crate::daemon) struct AdminPart {
+    name: String,
+    ask: Box<dyn Fn(AdminRequest) -> Result<(), &'static str> + Send + Sync>,
     counters: Arc<DriverCounters>,
 }
 
-impl Node {
+impl AdminPart {
+    /// The node that takes these commands.
+    pub(in crate::daemon) fn new<C>(name: String, commands: mpsc::Sender<C>, counters: Arc<DriverCounters>) -> Self
+    where
+        C: From<DaemonCommand> + Send + 'static,
+    {
+        let ask = move |request| {
+            commands.try_send(C::from(DaemonCommand::Admin(request))).map_err(|_| "the node has no time; ask again\n")
+        };
+        Self { name, ask: Box::new(ask), counters }
+    }
+
     async fn ask(&self, kind: AdminKind) -> AdminReply {
+        let metrics = kind == AdminKind::Metrics;
         let (reply, answer) = Reply::new();
         if let Err(text) = (self.ask)(AdminRequest { kind, reply }) {
             return AdminReply::unavailable(text);
         }
-        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+        let mut reply = match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_)) => AdminReply::unavailable("the node gave no answer\n"),
             Err(_) => AdminReply::unavailable("the node did not answer within 2 s\n"),
+        };
+        if metrics && reply.status == 200 {
+            reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
+            let mut driver = Metrics::new();
+            for (name, help, value) in self.counters.snapshot() {
+                driver.family(&format!("udp_{name}_total"), help, Kind::Counter).integer(value);
+            }
+            reply.body.push_str(&driver.finish());
+        }
+        reply
+    }
+}
+
+type Parts = State<Arc<Vec<AdminPart>>>;
+
+/// Asks every node; of several the answers are one.
+async fn ask_all(State(parts): Parts, kind: AdminKind) -> AdminReply {
+    let mut replies = Vec::new();
+    for part in parts.iter() {
+        replies.push((part.name.as_str(), part.ask(kind.clone()).await));
+    }
+    merge(&kind, replies)
+}
+
+/// Asks the node with this name.
+async fn ask_one(State(parts): Parts, name: &str, kind: AdminKind) -> AdminReply {
+    match parts.iter().find(|part| part.name == name) {
+        Some(part) => part.ask(kind).await,
+        None => {
+            let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
+            AdminReply::not_found(format!("scopes: {}\n", names.join(", ")))
         }
     }
 }
@@ -148,36 +186,53 @@ impl IntoResponse for AdminReply {
     }
 }
 
-fn router(node: Node) -> Router {
-    Router::new()
-        .route("/state", get(|State(node): State<Node>| async move { node.ask(AdminKind::State).await }))
-        .route("/healthz", get(|State(node): State<Node>| async move { node.ask(AdminKind::Health).await }))
-        .route("/metrics", get(metrics))
+fn router(parts: Arc<Vec<AdminPart>>) -> Router {
+    let mut router = Router::new();
+    for (path, kind) in [("state", AdminKind::State), ("healthz", AdminKind::Health), ("metrics", AdminKind::Metrics)] {
+        let of_all = kind.clone();
+        router = router.route(&format!("/{path}"), get(move |parts: Parts| ask_all(parts, of_all))).route(
+            &format!("/scope/{{scope}}/{path}"),
+            get(move |parts: Parts, Path(scope): Path<String>| async move { ask_one(parts, &scope, kind).await }),
+        );
+    }
+    router
         .route("/command/{name}", post(command))
-        .fallback(|| async { AdminReply::not_found("GET /state, /metrics, /healthz; POST /command/NAME\n") })
+        .route("/scope/{scope}/command/{name}", post(command_of))
+        .fallback(|| async {
+            AdminReply::not_found(
+                "GET /state, /metrics, /healthz; POST /command/NAME; of one of several: /scope/SCOPE/...\n",
+            )
+        })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(node)
+        .with_state(parts)
 }
 
-async fn metrics(State(node): State<Node>) -> AdminReply {
-    let mut reply = node.ask(AdminKind::Metrics).await;
-    if reply.status == 200 {
-        reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
-        let mut driver = Metrics::new();
-        for (name, help, value) in node.counters.snapshot() {
-            driver.family(&format!("udp_{name}_total"), help, Kind::Counter).integer(value);
+async fn command(parts: Parts, Path(name): Path<String>, headers: HeaderMap, body: String) -> AdminReply {
+    match refusal(&headers) {
+        Some(refusal) => refusal,
+        None if parts.len() > 1 => {
+            AdminReply::bad_request(format!("there are several scopes: POST /scope/SCOPE/command/{name}\n"))
         }
-        reply.body.push_str(&driver.finish());
+        None => ask_all(parts, AdminKind::Command { name, body }).await,
     }
-    reply
 }
 
-async fn command(State(node): State<Node>, Path(name): Path<String>, headers: HeaderMap, body: String) -> AdminReply {
-    if headers.contains_key(header::ORIGIN) {
-        // A page in a browser on this machine can post here; no page of ours does.
-        return AdminReply { status: 403, ..AdminReply::ok("commands do not come from web pages\n") };
+async fn command_of(
+    parts: Parts,
+    Path((scope, name)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: String,
+) -> AdminReply {
+    match refusal(&headers) {
+        Some(refusal) => refusal,
+        None => ask_one(parts, &scope, AdminKind::Command { name, body }).await,
     }
-    node.ask(AdminKind::Command { name, body }).await
+}
+
+/// A page in a browser on this machine can post here; no page of ours does.
+fn refusal(headers: &HeaderMap) -> Option<AdminReply> {
+    let from_page = headers.contains_key(header::ORIGIN);
+    from_page.then(|| AdminReply { status: 403, ..AdminReply::ok("commands do not come from web pages\n") })
 }
 
 #[cfg(test)]
@@ -219,7 +274,7 @@ mod tests {
         let local = server.local();
         let (sender, receiver) = mpsc::channel(4);
         tokio::spawn(node(receiver));
-        tokio::spawn(server.serve(sender, Arc::default()));
+        tokio::spawn(server.serve(vec![AdminPart::new("one".into(), sender, Arc::default())]));
         local
     }
 
@@ -276,7 +331,7 @@ mod tests {
         let local = server.local();
         let (sender, _receiver) = mpsc::channel(1);
         sender.try_send(DaemonCommand::Stop).unwrap();
-        tokio::spawn(server.serve(sender, Arc::default()));
+        tokio::spawn(server.serve(vec![AdminPart::new("one".into(), sender, Arc::default())]));
         let answer = exchange(TcpStream::connect(&local).await.unwrap(), &get_request("/state")).await;
         assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("no time"), "{answer}");
     }
