@@ -1,6 +1,7 @@
 //! Settings of a signaling gateway. One TOML file; unknown keys are refused; every time is in milliseconds.
 
-use asap::ServerAddress;
+mod names;
+
 use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
 use schemars::JsonSchema;
@@ -9,6 +10,8 @@ use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+pub use names::{Enrp, Scope};
 
 /// What `--print-config` shows: every key with its default and what it means.
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
@@ -30,6 +33,8 @@ pub struct Config {
     pub sctp: sctp::Config,
     /// Name server: inside this process, or elsewhere.
     pub enrp: Enrp,
+    /// Further operation scopes (name spaces), for pools that are named `handle@scope`.
+    pub scope: Vec<Scope>,
     /// Application servers toward the pools, in the order in which they are looked at.
     #[serde(rename = "as")]
     #[schemars(length(min = 1))]
@@ -57,24 +62,6 @@ pub struct Node {
     pub records: PathBuf,
 }
 
-/// The name server.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Enrp {
-    /// Run the ENRP server in this process (listening on SCTP port 3863).
-    pub embedded: bool,
-    /// Server Identifier of the embedded server, not 0 (RFC 5353 section 3.2.1). Absent: chosen at random.
-    #[schemars(range(min = 1), example = 1)]
-    pub server_id: Option<u32>,
-    /// Outside servers, in order of preference, when `embedded = false`.
-    #[schemars(example = [ServerAddress::new(IpAddr::from([127, 0, 0, 9]))])]
-    pub servers: Vec<ServerAddress>,
-    /// Settings of the embedded server.
-    pub server: enrp::ServerConfig,
-    /// Its selection plug-ins.
-    pub plugins: enrp::PluginsConfig,
-}
-
 /// Traffic Mode Type (RFC 4666 section 3.7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -89,7 +76,7 @@ pub enum TrafficMode {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct As {
-    /// Pool handle.
+    /// Pool handle; `handle@scope` is a pool of another operation scope ([[scope]]). An `@` of the handle itself is written `@@`.
     #[schemars(length(min = 1))]
     pub pool: String,
     /// Routing Context toward the pool; unique among the application servers.
@@ -236,6 +223,7 @@ impl Default for Config {
             node: Node::default(),
             sctp: sctp::Config::default(),
             enrp: Enrp::default(),
+            scope: Vec::new(),
             application_servers: vec![As { dpc: vec![2], si: vec![5], ..As::default() }],
             network: Network { point_codes: vec![1], ..Network::default() },
             failover: Failover::default(),
@@ -246,18 +234,6 @@ impl Default for Config {
 impl Default for Node {
     fn default() -> Self {
         Self { name: "sg".into(), gateway: 1, epoch: None, records: PathBuf::new() }
-    }
-}
-
-impl Default for Enrp {
-    fn default() -> Self {
-        Self {
-            embedded: true,
-            server_id: None,
-            servers: Vec::new(),
-            server: enrp::ServerConfig::default(),
-            plugins: enrp::PluginsConfig::default(),
-        }
     }
 }
 
@@ -338,6 +314,7 @@ impl Config {
         self.node.check()?;
         ConfigError::check_addresses(&self.udp)?;
         self.enrp.check()?;
+        self.check_scopes()?;
         self.network.check()?;
         self.failover.check()?;
         ConfigError::unless(
@@ -347,6 +324,7 @@ impl Config {
         )?;
         for (i, entry) in self.application_servers.iter().enumerate() {
             entry.check(i)?;
+            self.check_pool(i, entry)?;
             let twice =
                 self.application_servers[..i].iter().any(|other| other.routing_context == entry.routing_context);
             ConfigError::unless(
@@ -371,26 +349,9 @@ impl Node {
     }
 }
 
-impl Enrp {
-    fn check(&self) -> Result<(), ConfigError> {
-        ConfigError::unless(
-            self.server_id != Some(0),
-            "enrp.server_id",
-            "not 0 (RFC 5353 section 2.1); leave it out for a random one",
-        )?;
-        let outside = self.embedded || !self.servers.is_empty();
-        ConfigError::unless(outside, "enrp.servers", "at least one { addresses = [...] } when embedded = false")?;
-        self.server.check().map_err(|error| error.within("enrp.server"))?;
-        let alone = self.embedded || self.plugins.pools.is_empty();
-        ConfigError::unless(alone, "enrp.plugins.pools", "none when embedded = false: the outside server has them")?;
-        self.plugins.check().map_err(|error| error.within("enrp.plugins"))
-    }
-}
-
 impl As {
     fn check(&self, index: usize) -> Result<(), ConfigError> {
         let key = |name: &str| format!("as[{index}].{name}");
-        ConfigError::unless(!self.pool.is_empty(), &key("pool"), "a pool handle, not empty")?;
         ConfigError::unless(!self.dpc.is_empty(), &key("dpc"), "at least one destination point code: the pool's own")?;
         ConfigError::unless(
             self.dpc.iter().all(|pc| *pc <= POINT_CODE_MAX),

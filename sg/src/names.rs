@@ -5,41 +5,73 @@ use crate::pool::{Directory, Location, Share};
 use asap::policy::PolicyKind;
 use asap::pool_user::Selection;
 use asap::wire::{PeId, Policy, PoolElement, PoolHandle, ServerId, Transport as UserTransport};
-use asap::{ConnId, HuntConfig, PuConfig, PuEvent, PuMachine, Transmit};
+use asap::{ConnId, HuntConfig, PoolName, PuConfig, PuEvent, PuMachine, ServerAddress, Transmit};
 use bytes::Bytes;
+use enrp::link::{Done, Link};
 use enrp::{ClientId, Host, Ports, Server};
-use sctp::{AssocId, Associations, CloseReason, Connect, SendOptions, ppid};
+use sctp::{AssocId, Associations, CloseReason};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-/// Pool user and embedded server.
+/// The pool user of one operation scope.
+#[derive(Debug)]
+struct Way {
+    /// `None`: the gateway's own scope.
+    scope: Option<String>,
+    user: PuMachine<()>,
+    /// Associations to outside servers.
+    link: Link,
+}
+
+/// A pool as configuration names it.
+#[derive(Debug)]
+struct Known {
+    /// Whose servers know it.
+    way: usize,
+    /// Its handle there.
+    handle: PoolHandle,
+    /// It was asked for; and its elements may have changed since they were last looked at.
+    used: bool,
+    changed: bool,
+}
+
+/// Pool users, one for each operation scope, and the embedded server.
 #[derive(Debug)]
 pub(crate) struct Names {
-    user: PuMachine<()>,
+    /// The gateway's own scope first.
+    ways: Vec<Way>,
     /// The embedded server.
     host: Option<Host>,
-    /// Associations to outside servers.
-    by_conn: BTreeMap<ConnId, AssocId>,
     udp_port: u16,
-    /// Pools asked for, and whether their elements may have changed since they were last looked at.
-    used: BTreeMap<PoolHandle, bool>,
+    /// By the name that the application servers have for it.
+    pools: BTreeMap<PoolHandle, Known>,
 }
 
 impl Names {
     pub(crate) fn new(config: &config::Config, seed: u64) -> Self {
         let enrp = &config.enrp;
-        let hunt = HuntConfig { servers: enrp.servers.clone(), ..HuntConfig::default() };
-        let pu = PuConfig { hunt, ..PuConfig::default() };
-        let (user, host) = if enrp.embedded {
-            // Any number but 0 (RFC 5353 section 2.1).
-            let id = ServerId(enrp.server_id.unwrap_or_else(|| ((seed >> 32) as u32).max(1)));
-            let server = Server::new(enrp.server.clone(), id, seed.rotate_left(17));
-            (PuMachine::embedded(pu, seed), Some(Host::new(server, Ports::default(), config.udp.port)))
-        } else {
-            (PuMachine::new(pu, seed), None)
+        let pu = |servers: &[ServerAddress]| {
+            let hunt = HuntConfig { servers: servers.to_vec(), ..HuntConfig::default() };
+            PuConfig { hunt, ..PuConfig::default() }
         };
-        Self { user, host, by_conn: BTreeMap::new(), udp_port: config.udp.port, used: BTreeMap::new() }
+        let (user, host) = if enrp.embedded {
+            (PuMachine::embedded(pu(&enrp.servers), seed), Some(embedded(config, seed)))
+        } else {
+            (PuMachine::new(pu(&enrp.servers), seed), None)
+        };
+        let mut ways = vec![Way { scope: None, user, link: Link::new() }];
+        for (number, scope) in (1..).zip(&config.scope) {
+            let user = PuMachine::new(pu(&scope.servers), seed.wrapping_add(number));
+            ways.push(Way { scope: Some(scope.name.clone()), user, link: Link::new() });
+        }
+        let known = |server: &config::As| {
+            let name = server.pool.parse::<PoolName>().ok()?;
+            let way = ways.iter().position(|way| way.scope == name.scope)?;
+            let known = Known { way, handle: name.handle, used: false, changed: false };
+            Some((PoolHandle::from(server.pool.as_str()), known))
+        };
+        let pools = config.application_servers.iter().filter_map(known).collect();
+        Self { ways, host, udp_port: config.udp.port, pools }
     }
 
     /// The embedded server.
@@ -47,9 +79,9 @@ impl Names {
         self.host.as_ref().map(Host::server)
     }
 
-    /// The pool user's counters.
+    /// The counters of the pool user of the gateway's own scope.
     pub(crate) fn user_counters(&self) -> &asap::pool_user::PuCounters {
-        self.user.counters()
+        self.ways[0].user.counters()
     }
 
     /// The embedded server with its associations.
@@ -63,57 +95,45 @@ impl Names {
     }
 
     /// The association to an outside server is up. False: not one.
-    pub(crate) fn server_up(&mut self, now: Instant, assoc: AssocId) -> bool {
-        let conn = self.conn(assoc);
-        if let Some(conn) = conn {
-            self.user.handle_connected(now, conn);
-        }
-        conn.is_some()
+    pub(crate) fn server_up(&mut self, now: Instant, stack: &mut dyn Associations, assoc: AssocId, port: u16) -> bool {
+        let way = self.ways.iter_mut().find(|way| way.link.has(assoc));
+        way.map(|Way { user, link, .. }| link.up(now, stack, user, assoc, port)).is_some()
     }
 
     /// An outside server sent an ASAP message.
     pub(crate) fn server_message(&mut self, now: Instant, assoc: AssocId, payload: &Bytes) {
-        if let Some(conn) = self.conn(assoc) {
-            self.user.handle_received(now, conn, payload);
+        for Way { user, link, .. } in &mut self.ways {
+            link.message(now, user, assoc, payload);
         }
     }
 
     /// An association of the embedded server, or to an outside one, ended or did not come up. False: neither.
     pub(crate) fn closed(&mut self, now: Instant, assoc: AssocId, reason: &CloseReason) -> bool {
-        if self.host.as_mut().is_some_and(|host| host.closed(now, assoc, reason)) {
-            return true;
-        }
-        let conn = self.conn(assoc);
-        if let Some(conn) = conn {
-            self.by_conn.remove(&conn);
-            self.user.handle_closed(now, conn);
-        }
-        conn.is_some()
-    }
-
-    fn conn(&self, assoc: AssocId) -> Option<ConnId> {
-        self.by_conn.iter().find(|(_, other)| **other == assoc).map(|(conn, _)| *conn)
+        self.host.as_mut().is_some_and(|host| host.closed(now, assoc, reason))
+            || self.ways.iter_mut().any(|Way { user, link, .. }| link.closed(now, user, assoc))
     }
 
     /// Associations to outside servers, for a clean stop.
     pub(crate) fn associations(&self) -> impl Iterator<Item = AssocId> + '_ {
-        self.by_conn.values().copied()
+        self.ways.iter().flat_map(|way| way.link.associations())
     }
 
-    /// Moves messages between pool user, server and associations until none is left.
+    /// Moves messages between pool users, server and associations until none is left.
     pub(crate) fn pump(&mut self, now: Instant, stack: &mut dyn Associations) {
         loop {
             let mut idle = true;
-            while let Some(transmit) = self.user.poll_transmit() {
-                idle = false;
-                self.transmit(now, stack, transmit);
+            for index in 0..self.ways.len() {
+                while let Some(transmit) = self.ways[index].user.poll_transmit() {
+                    idle = false;
+                    self.transmit(now, stack, index, transmit);
+                }
+                while let Some(event) = self.ways[index].user.poll_event() {
+                    self.user_event(index, &event);
+                }
             }
             idle &= !self.host.as_mut().is_some_and(|host| host.carry_out(now, stack));
             while let Some(bytes) = self.host.as_mut().and_then(Host::poll_message) {
-                self.user.handle_received(now, ConnId::EMBEDDED, &bytes);
-            }
-            while let Some(event) = self.user.poll_event() {
-                self.user_event(&event);
+                self.ways[0].user.handle_received(now, ConnId::EMBEDDED, &bytes);
             }
             while let Some(event) = self.host.as_mut().and_then(Host::poll_event) {
                 self.server_event(&event);
@@ -124,42 +144,27 @@ impl Names {
         }
     }
 
-    fn transmit(&mut self, now: Instant, stack: &mut dyn Associations, transmit: Transmit) {
-        match transmit {
-            Transmit::Connect { conn, server } => {
-                let peer = server.addresses.iter().map(|ip| SocketAddr::new(*ip, self.udp_port)).collect();
-                match stack.connect(now, Connect { peer, peer_port: server.port, local_port: None }) {
-                    Ok(assoc) => drop(self.by_conn.insert(conn, assoc)),
-                    Err(_) => self.user.handle_closed(now, conn),
-                }
-            }
-            Transmit::Send { conn: ConnId::EMBEDDED, bytes } => {
-                if let Some(host) = &mut self.host {
-                    host.server_mut().handle_message(now, ClientId::LOCAL, &[], &bytes);
-                }
-            }
-            Transmit::Send { conn, bytes } => {
-                let Some(assoc) = self.by_conn.get(&conn).copied() else { return };
-                if stack.send(now, assoc, asap_options(), bytes).is_err() {
-                    // It does not read, or is closing: the pool user looks for another one.
-                    stack.abort(now, assoc, b"name server does not read");
-                }
-            }
-            Transmit::Close { conn } => {
-                if let Some(assoc) = self.by_conn.remove(&conn) {
-                    stack.shutdown(now, assoc);
-                }
+    fn transmit(&mut self, now: Instant, stack: &mut dyn Associations, index: usize, transmit: Transmit) {
+        if let (Transmit::Send { conn: ConnId::EMBEDDED, bytes }, Some(host)) = (&transmit, &mut self.host) {
+            return host.server_mut().handle_message(now, ClientId::LOCAL, &[], bytes);
+        }
+        let Way { user, link, .. } = &mut self.ways[index];
+        match link.perform(now, stack, user, self.udp_port, transmit) {
+            // It does not read, or is closing: the pool user looks for another one.
+            Done::NotSent(Some(assoc)) => stack.abort(now, assoc, b"name server does not read"),
+            Done::NotSent(None) | Done::Sent | Done::Opened(_) | Done::NotOpened | Done::Closing(_) | Done::Nothing => {
             }
         }
     }
 
-    fn user_event(&mut self, event: &PuEvent) {
+    fn user_event(&mut self, way: usize, event: &PuEvent) {
+        let scope = self.ways[way].scope.as_deref().unwrap_or_default();
         match event {
-            PuEvent::Resolved { handle, .. } | PuEvent::PoolChanged { handle, .. } => self.changed(handle),
-            PuEvent::UnknownHandle { handle, .. } => tracing::debug!(%handle, "pool is not known"),
-            PuEvent::NoAnswer { handle } => tracing::warn!(%handle, "no name server answers"),
-            PuEvent::ServerLost => tracing::warn!("name server lost"),
-            PuEvent::ServerFound { .. } => tracing::info!("name server found"),
+            PuEvent::Resolved { handle, .. } | PuEvent::PoolChanged { handle, .. } => self.changed(way, handle),
+            PuEvent::UnknownHandle { handle, .. } => tracing::debug!(%handle, scope, "pool is not known"),
+            PuEvent::NoAnswer { handle } => tracing::warn!(%handle, scope, "no name server answers"),
+            PuEvent::ServerLost => tracing::warn!(scope, "name server lost"),
+            PuEvent::ServerFound { .. } => tracing::info!(scope, "name server found"),
         }
     }
 
@@ -167,40 +172,47 @@ impl Names {
         match event {
             enrp::Event::Registered { handle, element } => {
                 tracing::info!(%handle, pe = %element.id, "registered");
-                self.changed(handle);
+                self.changed(0, handle);
             }
-            enrp::Event::Reregistered { handle, .. } => self.changed(handle),
+            enrp::Event::Reregistered { handle, .. } => self.changed(0, handle),
             enrp::Event::Deregistered { handle, pe, cause } => {
                 tracing::info!(%handle, %pe, ?cause, "deregistered");
-                self.changed(handle);
+                self.changed(0, handle);
             }
             enrp::Event::Suspended { handle, pe, reason } => tracing::info!(%handle, %pe, ?reason, "suspended"),
             enrp::Event::Resumed { handle, pe } => tracing::info!(%handle, %pe, "resumed"),
         }
     }
 
-    fn changed(&mut self, handle: &PoolHandle) {
-        if let Some(changed) = self.used.get_mut(handle) {
-            *changed = true;
+    fn changed(&mut self, way: usize, handle: &PoolHandle) {
+        for known in self.pools.values_mut().filter(|known| known.way == way && known.handle == *handle) {
+            known.changed = known.used;
         }
     }
 
     /// Where the elements of a pool in use listen, if that may have changed since the last call. An embedded server knows also those
     /// that no resolution yields at the moment: they are tried again.
-    pub(crate) fn changed_elements(&mut self, handle: &PoolHandle) -> Option<Vec<(u32, Location)>> {
-        let changed = self.used.get_mut(handle)?;
-        if !std::mem::take(changed) {
+    pub(crate) fn changed_elements(&mut self, pool: &PoolHandle) -> Option<Vec<(u32, Location)>> {
+        let known = self.pools.get_mut(pool)?;
+        if !std::mem::take(&mut known.changed) {
             return None;
         }
-        let elements: Vec<(u32, Location)> = match self.server() {
+        let Known { way, handle, .. } = &self.pools[pool];
+        let elements: Vec<(u32, Location)> = match self.server().filter(|_| *way == 0) {
             Some(server) => server.handlespace().members(handle).filter_map(|e| located(e.registered())).collect(),
-            None => self.user.pool(handle)?.elements().iter().filter_map(located).collect(),
+            None => self.ways[*way].user.pool(handle)?.elements().iter().filter_map(located).collect(),
         };
         Some(elements)
     }
 
+    /// The pool user that knows a pool, and the pool's handle there.
+    fn way(&mut self, pool: &PoolHandle) -> Option<(&mut PuMachine<()>, &PoolHandle)> {
+        let known = self.pools.get(pool)?;
+        Some((&mut self.ways[known.way].user, &known.handle))
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.user.handle_timeout(now);
+        self.ways.iter_mut().for_each(|way| way.user.handle_timeout(now));
         if let Some(host) = &mut self.host {
             host.handle_timeout(now);
         }
@@ -208,12 +220,18 @@ impl Names {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let host = self.host.as_ref().and_then(Host::poll_timeout);
-        self.user.poll_timeout().into_iter().chain(host).min()
+        self.ways.iter().filter_map(|way| way.user.poll_timeout()).chain(host).min()
     }
 }
 
-fn asap_options() -> SendOptions {
-    SendOptions { ppid: ppid::ASAP, ..SendOptions::default() }
+/// The name server in this process.
+fn embedded(config: &config::Config, seed: u64) -> Host {
+    let enrp = &config.enrp;
+    // Any number but 0 (RFC 5353 section 2.1).
+    let id = ServerId(enrp.server_id.unwrap_or_else(|| ((seed >> 32) as u32).max(1)));
+    let server = Server::new(enrp.server.clone(), id, seed.rotate_left(17));
+    let ports = Ports { enrp: (enrp.enrp_port != 0).then_some(enrp.enrp_port), ..Ports::default() };
+    Host::new(server, ports, config.udp.port)
 }
 
 /// M3UA needs SCTP: elements with another transport are none of ours.
@@ -232,19 +250,25 @@ fn located(element: &PoolElement) -> Option<(u32, Location)> {
 
 impl Directory for Names {
     fn resolve(&mut self, now: Instant, pool: &PoolHandle) {
-        self.used.entry(pool.clone()).or_insert(true);
-        self.user.resolve(now, pool);
+        if let Some(known) = self.pools.get_mut(pool).filter(|known| !known.used) {
+            (known.used, known.changed) = (true, true);
+        }
+        if let Some((user, handle)) = self.way(pool) {
+            user.resolve(now, handle);
+        }
     }
 
     fn select(&mut self, now: Instant, pool: &PoolHandle, usable: &dyn Fn(u32) -> bool) -> Option<u32> {
-        match self.user.select(now, pool, |element| usable(element.id.0)) {
+        let (user, handle) = self.way(pool)?;
+        match user.select(now, handle, |element| usable(element.id.0)) {
             Selection::Element { pe, .. } => Some(pe.0),
             Selection::NoneUsable | Selection::Resolving | Selection::TooManyPools => None,
         }
     }
 
     fn share(&self, pool: &PoolHandle, pe: u32) -> Share {
-        let Some(pool) = self.user.pool(pool) else { return Share::Unknown };
+        let known = self.pools.get(pool).and_then(|known| self.ways[known.way].user.pool(&known.handle));
+        let Some(pool) = known else { return Share::Unknown };
         let Some(element) = pool.element(PeId(pe)) else { return Share::Unknown };
         match (PolicyKind::from(pool.policy()), &element.policy) {
             (PolicyKind::RoundRobin | PolicyKind::Random, _) => Share::Weight(1),
@@ -266,15 +290,18 @@ impl Directory for Names {
     }
 
     fn set_usable(&mut self, now: Instant, pool: &PoolHandle, pe: u32, usable: bool) {
-        if let Some(host) = &mut self.host {
-            host.server_mut().set_usable(now, pool, PeId(pe), usable);
+        let Some(Known { way, handle, .. }) = self.pools.get(pool) else { return };
+        if let Some(host) = self.host.as_mut().filter(|_| *way == 0) {
+            host.server_mut().set_usable(now, handle, PeId(pe), usable);
         }
         if usable {
-            self.user.reachable(pool, PeId(pe));
+            self.ways[*way].user.reachable(handle, PeId(pe));
         }
     }
 
     fn report_unreachable(&mut self, now: Instant, pool: &PoolHandle, pe: u32) {
-        self.user.report_unreachable(now, pool, PeId(pe));
+        if let Some((user, handle)) = self.way(pool) {
+            user.report_unreachable(now, handle, PeId(pe));
+        }
     }
 }

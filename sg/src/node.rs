@@ -175,6 +175,12 @@ impl Node {
         self.pools.iter().map(Pool::active_controllers).sum()
     }
 
+    /// The embedded name server.
+    #[must_use]
+    pub fn name_server(&self) -> Option<&enrp::Server> {
+        self.names.server()
+    }
+
     /// Runs `work` on a pool.
     fn with_pool<R>(&mut self, now: Instant, index: usize, work: impl FnOnce(&mut Pool, &mut Cx<'_>) -> R) -> R {
         let mut cx = Cx {
@@ -317,7 +323,7 @@ impl Node {
         if self.names.host().is_some_and(|host| host.has(assoc)) {
             return self.host_up(now, assoc, peer.0, peer.1);
         }
-        if self.names.server_up(now, assoc) {
+        if self.names.server_up(now, &mut *self.wire.stack, assoc, 0) {
             self.roles.insert(assoc, Role::NameServer);
             return;
         }

@@ -28,12 +28,17 @@ fn full(kind: FileKind) -> Table {
     let servers = match kind {
         FileKind::Sg => "enrp.servers",
         FileKind::GwcPe | FileKind::Population => "asap.hunt.servers",
-        FileKind::Scenario | FileKind::Enrp => return table,
+        FileKind::Enrp => {
+            let scope = "[[scope]]\nnode.name = \"carrier-b\"\nudp.addresses = [\"127.0.0.2\"]";
+            table.extend(toml::from_str::<Table>(scope).unwrap());
+            return table;
+        }
+        FileKind::Scenario => return table,
     };
     let server = toml::from_str("addresses = [\"127.0.0.9\"]").map(Toml::Table).unwrap();
     let servers_of = Toml::Array(vec![server]);
     set(&mut table, servers, servers_of.clone());
-    if kind == FileKind::GwcPe {
+    if matches!(kind, FileKind::GwcPe | FileKind::Sg) {
         let scope = Table::from_iter([("name".to_owned(), "carrier-b".into()), ("servers".to_owned(), servers_of)]);
         table.insert("scope".to_owned(), Toml::Array(vec![scope.into()]));
     }

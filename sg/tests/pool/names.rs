@@ -68,6 +68,42 @@ fn with_a_stand_alone_name_server_a_killed_controllers_calls_go_on_elsewhere() {
     assert!(verdict.restored > 0 && verdict.longest < ms(100), "{verdict:?}");
 }
 
+/// Name spaces: controllers that are registered in two scopes, a gateway that serves the pool of the other one. What is registered
+/// under the same handle in its own is another pool.
+#[test]
+fn a_pool_of_another_scope_is_resolved_there() {
+    let mut lab = Lab::new(11, |config| {
+        let servers = vec![asap::ServerAddress::new(NAME_SERVER)];
+        config.scope = vec![sg::config::Scope { name: "carrier-b".into(), servers }];
+        config.application_servers[0].pool = "GatewayPool@carrier-b".into();
+    });
+    name_server(&mut lab);
+    for number in 11..=13 {
+        lab.controller_with(number, |config| {
+            config.pool.more_handles = vec!["Voice".into()];
+            if number != 13 {
+                let servers = vec![asap::ServerAddress::new(NAME_SERVER)];
+                let handles = vec!["GatewayPool".into()];
+                config.scope = vec![gwc_pe::config::Scope { name: "carrier-b".into(), servers, handles }];
+            }
+        });
+    }
+    user(&mut lab, NAME_SERVER);
+    lab.network(48);
+    lab.world.run_until(1_500);
+    assert_eq!(resolved(&mut lab), [11, 12], "in the scope");
+    let own = lab.gateway().name_server().unwrap().handlespace();
+    for handle in ["GatewayPool", "Voice"] {
+        assert_eq!(own.pool(&handle.into()).unwrap().len(), 3, "{handle} in the gateway's own");
+    }
+    assert_eq!(lab.gateway().active_controllers(), 2);
+    lab.kill(11);
+    lab.world.run_until(3_000);
+    assert_eq!(lab.gateway().active_controllers(), 1);
+    let verdict = lab.finish(2_000);
+    assert_eq!((verdict.discarded, verdict.given_up.len()), (0, 1), "{verdict:?}");
+}
+
 /// The traffic does not need the name server once the pool is known (the pool user's cache).
 #[test]
 fn the_name_servers_death_stops_no_call() {
