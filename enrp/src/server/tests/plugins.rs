@@ -496,3 +496,39 @@ fn plugins_and_tables_that_cannot_be_are_refused() {
     lab.server.set_plugins(&PluginsConfig::default(), &PluginFiles::default()).unwrap();
     assert!(lab.server.plugins().plugins.is_empty());
 }
+
+/// Damaged modules: each is refused, fails, or ranks; the pool has its answer all the same.
+#[test]
+fn any_bytes_are_a_plugin_or_an_error() {
+    let good: Vec<Vec<u8>> = [NEAREST, TENANT].map(|text| wat::parse_str(text).unwrap()).to_vec();
+    let mut random = Rng::new(7);
+    let (mut failed, mut ranked) = (0, 0);
+    for round in 0..600 {
+        let mut bytes = good[round % 2].clone();
+        for _ in 0..=random.below(3) {
+            let at = usize::try_from(random.below(bytes.len() as u64)).unwrap();
+            bytes[at] = random.next_u64().to_le_bytes()[0];
+        }
+        let mut lab = Lab::with_plugin("", "location", PLACES, |c| c.fuel_per_selection_max = 20_000);
+        let files = PluginFiles { plugins: [("it".to_owned(), bytes)].into(), tables: [].into() };
+        let config = PluginsConfig {
+            directory: "/plugins".into(),
+            pools: vec![PoolPlugin { handle: "*".into(), plugin: "it".into() }],
+            fuel_per_selection_max: 20_000,
+            ..PluginsConfig::default()
+        };
+        lab.server.set_plugins(&config, &files).unwrap();
+        for hint in ["vienna", "acme", "x"] {
+            let answer = lab.ask(9, &question(false, Some(hint), vec![]));
+            let Message::HandleResolutionResponse { elements, error, .. } = &answer else { panic!("{answer:?}") };
+            let mut pes: Vec<u32> = elements.iter().map(|element| element.id.0).collect();
+            pes.sort_unstable();
+            pes.dedup();
+            assert!(pes.len() == elements.len() && pes.iter().all(|pe| (1..=4).contains(pe)));
+            assert!(error.is_some() == elements.is_empty());
+        }
+        failed += lab.server.counters().plugin_failures;
+        ranked += lab.server.counters().plugin_answers + lab.server.counters().plugin_declined;
+    }
+    assert!(failed > 100 && ranked > 100, "{failed} {ranked}");
+}
