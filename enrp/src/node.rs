@@ -218,6 +218,9 @@ fn log(event: &Event) {
             tracing::debug!(%handle, pe = %element.id, changed, "registered again");
         }
         Event::Deregistered { handle, pe, cause } => tracing::info!(%handle, %pe, ?cause, "deregistered"),
+        Event::PeerUp { server } => tracing::info!(%server, "peer found"),
+        Event::PeerDead { server } => tracing::warn!(%server, "peer dead"),
+        Event::TakenOver { server, by, pes } => tracing::warn!(%server, %by, pes, "dead server taken over"),
         Event::Suspended { handle, pe, reason } => tracing::info!(%handle, %pe, ?reason, "suspended"),
         Event::Resumed { handle, pe } => tracing::info!(%handle, %pe, "resumed"),
     }

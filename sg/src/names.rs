@@ -181,6 +181,11 @@ impl Names {
             }
             enrp::Event::Suspended { handle, pe, reason } => tracing::info!(%handle, %pe, ?reason, "suspended"),
             enrp::Event::Resumed { handle, pe } => tracing::info!(%handle, %pe, "resumed"),
+            enrp::Event::PeerUp { server } => tracing::info!(%server, "name server peer found"),
+            enrp::Event::PeerDead { server } => tracing::warn!(%server, "name server peer dead"),
+            enrp::Event::TakenOver { server, by, pes } => {
+                tracing::warn!(%server, %by, pes, "dead name server taken over");
+            }
         }
     }
 

@@ -1,12 +1,10 @@
 //! What a [`Server`](crate::Server) counts.
 
-use serde::Serialize;
-
 /// Declares [`Counters`] with one text for the documentation and for the metric's help.
 macro_rules! counters {
     ($($help:literal $name:ident,)*) => {
         /// Counted since the server was made. The field names are the metric names without prefix and `_total`.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
         pub struct Counters {
             $(#[doc = $help] pub $name: u64,)*
         }
@@ -20,6 +18,7 @@ macro_rules! counters {
         }
     };
 }
+pub(crate) use counters;
 
 counters! {
     "Messages taken in."
@@ -72,6 +71,10 @@ counters! {
     removed_reported,
     "PEs removed because their association ended."
     removed_association,
+    "PEs removed because the server that owns them did."
+    removed_peer,
+    "PEs of ours asked at once because another server could not reach them."
+    suspected,
     "Times a PE was suspended."
     suspensions,
     "Resolutions answered with PEs."
@@ -142,8 +145,6 @@ counters! {
     announces_in,
     "ASAP_SERVER_ANNOUNCE of more servers than are counted."
     announces_refused,
-    "ENRP messages and multicast datagrams that nobody takes."
+    "ENRP messages and multicast datagrams that nobody takes: this server has no peers."
     enrp_dropped,
-    "Configured peers that nobody uses."
-    peers_ignored,
 }

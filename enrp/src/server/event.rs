@@ -1,10 +1,11 @@
 //! What a [`Server`](crate::Server) tells the program it lives in.
 
 use crate::handlespace::SuspensionReason;
-use asap::wire::{PeId, PoolElement, PoolHandle};
+use asap::wire::{PeId, PoolElement, PoolHandle, ServerId};
 use serde::Serialize;
 
-/// A change of the handlespace. Every change of a PE gives exactly one event.
+/// A change of the handlespace, whoever made it, or of the peers. Every change of a PE gives exactly one event, but for a change
+/// of its home alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A PE joined a pool (the first one makes the pool).
@@ -48,6 +49,25 @@ pub enum Event {
         /// Which PE.
         pe: PeId,
     },
+    /// Another name server became a peer.
+    PeerUp {
+        /// Its identifier.
+        server: ServerId,
+    },
+    /// A peer is dead.
+    PeerDead {
+        /// Its identifier.
+        server: ServerId,
+    },
+    /// The PEs of a dead server have a new home; nothing else about them changed.
+    TakenOver {
+        /// The dead server.
+        server: ServerId,
+        /// The new home: this server or a peer.
+        by: ServerId,
+        /// How many PEs.
+        pes: usize,
+    },
 }
 
 /// Why a PE was removed.
@@ -68,4 +88,6 @@ pub enum RemovalCause {
     AssociationEnded,
     /// Its association ended without a sign of the process's end (silence).
     AssociationSilent,
+    /// The server that owns it removed it, or does not list it.
+    Peer,
 }

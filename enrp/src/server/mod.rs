@@ -17,7 +17,7 @@
 
 mod announce;
 mod config;
-mod counters;
+pub(crate) mod counters;
 mod enrp;
 mod event;
 mod output;
@@ -32,6 +32,7 @@ mod tests;
 mod way;
 
 use crate::handlespace::{Handlespace, Limits, Slot, SuspensionReason};
+use crate::peers::Peers;
 use crate::plugin::{Measures, Plugins};
 use crate::timer::TimerQueue;
 pub use announce::Announce;
@@ -140,6 +141,8 @@ pub struct Server {
     events: VecDeque<Event>,
     /// Selection plug-ins, when some pool has one.
     plugins: Option<Box<Plugins>>,
+    /// Other servers; none: this server is alone.
+    peers: Option<Box<Peers>>,
     measures: Measures,
     /// Announces this server over multicast, when there is multicast.
     announcer: Option<Announcer>,
@@ -172,6 +175,7 @@ impl Server {
             outputs: VecDeque::new(),
             events: VecDeque::new(),
             plugins: None,
+            peers: None,
             measures: Measures::default(),
             announcer: None,
             random,
@@ -210,6 +214,7 @@ impl Server {
         self.run_timers(now);
         let cause = if certain { RemovalCause::AssociationEnded } else { RemovalCause::AssociationSilent };
         self.association_lost(now, client, cause);
+        self.with_peers(now, |peers, cx| peers.lost(cx, client));
         self.send_updates(now);
     }
 
@@ -242,7 +247,8 @@ impl Server {
     /// When to call [`Server::handle_timeout`] at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next().into_iter().chain(self.updates.next()).min()
+        let peers = self.peers.as_ref().and_then(|peers| peers.next_timeout());
+        self.timers.next().into_iter().chain(self.updates.next()).chain(peers).min()
     }
 
     /// Selects up to `items` different PEs by the pool's policy, best first, and advances the policy: a resolution without
@@ -314,6 +320,9 @@ impl Server {
     }
 
     fn run_timers(&mut self, now: Instant) {
+        if self.peers.as_ref().and_then(|peers| peers.next_timeout()).is_some_and(|due| due <= now) {
+            self.with_peers(now, |peers, cx| peers.run(cx));
+        }
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Expiry(slot) => self.remove(now, slot, RemovalCause::Expired),

@@ -84,6 +84,7 @@ impl Server {
         mut element: PoolElement,
     ) -> Result<(), ErrorCause> {
         let known = self.handlespace.find(handle, element.id);
+        let claim = self.claim_to_register(known);
         let pes_max = self.config.pes_per_client_max;
         let memory = self.remember(client).ok_or(ErrorCause::LackOfResources)?;
         if memory.elements.len() >= pes_max && known.is_none_or(|slot| !memory.elements.contains(&slot)) {
@@ -105,6 +106,7 @@ impl Server {
             }
         };
         self.adopt(now, client, slot, life);
+        self.tell_peers_of_registration(slot, claim);
         self.announce_registration(now, handle, element, added);
         // Who registers is alive.
         self.resume(now, slot, SuspensionReason::Silent);
@@ -194,6 +196,7 @@ impl Server {
         for timer in Timer::of(slot) {
             self.timers.cancel(&timer);
         }
+        self.tell_peers_of_removal(slot, &element, cause);
         self.measures.forget(slot);
         let asked_over = self.ways.forget(slot, element.asap_transport());
         let client = self.supervised.remove(&slot).and_then(|supervision| supervision.client);
@@ -250,6 +253,7 @@ impl Server {
             RemovalCause::SendFailed => &mut counters.removed_send_failed,
             RemovalCause::Reported => &mut counters.removed_reported,
             RemovalCause::AssociationEnded | RemovalCause::AssociationSilent => &mut counters.removed_association,
+            RemovalCause::Peer => &mut counters.removed_peer,
         };
         *counter += 1;
     }
@@ -265,7 +269,8 @@ fn tells_the_pe(cause: RemovalCause) -> bool {
         RemovalCause::Deregistration
         | RemovalCause::SendFailed
         | RemovalCause::AssociationEnded
-        | RemovalCause::AssociationSilent => false,
+        | RemovalCause::AssociationSilent
+        | RemovalCause::Peer => false,
     }
 }
 

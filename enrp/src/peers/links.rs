@@ -1,0 +1,253 @@
+//! Associations to peers: which is whose, and addresses that are connected to until somebody answers.
+//!
+//! Both ends may connect at the same time; then there are two associations, and each end sends over the one it had first. Order
+//! matters within one direction only, and that stays on one association while it lives. When a peer's last association is
+//! lost, updates may be lost with it: the next one begins with a download.
+
+use super::{Context, LINKS_PER_PEER, Peers, STRANGERS_MAX, Status, Timer, ms};
+use crate::server::{Attempt, ClientId, Output, PeerAddress};
+use asap::wire::{SctpTransport, ServerId, TransportUse};
+use std::time::Instant;
+
+/// An address that is connected to.
+#[derive(Debug, Default)]
+pub(super) struct Dial {
+    /// Configuration has it, so it is never forgotten.
+    configured: bool,
+    attempt: Option<Attempt>,
+    client: Option<ClientId>,
+    /// Who was found there.
+    peer: Option<ServerId>,
+    /// Not configured, and its server is gone: forgotten then.
+    forget: Option<Instant>,
+}
+
+impl Peers {
+    /// The addresses that configuration and DNS know; those known before and not in the list are no longer configured.
+    pub(crate) fn set_addresses(&mut self, cx: &Context<'_>, addresses: Vec<PeerAddress>) {
+        let first = self.timers.get(&Timer::Heartbeat).is_none();
+        if first {
+            self.timers.set(Timer::Heartbeat, cx.now);
+            if self.config.announce {
+                self.timers.set(Timer::Announce, cx.now);
+            }
+        }
+        let forget = cx.now + ms(self.config.peer_forget_ms);
+        for dial in self.dials.values_mut().filter(|dial| dial.configured) {
+            dial.configured = false;
+            dial.forget = Some(forget);
+        }
+        let others: Vec<_> = addresses.into_iter().map(sorted).filter(|address| !self.is_own(address)).collect();
+        for address in &others {
+            self.add_dial(cx, address.clone(), true);
+        }
+        if first && !others.is_empty() {
+            self.begin_startup(cx);
+        }
+    }
+
+    fn is_own(&self, address: &PeerAddress) -> bool {
+        address.port == self.own.port && address.addresses.iter().any(|ip| self.own.addresses.contains(ip))
+    }
+
+    fn add_dial(&mut self, cx: &Context<'_>, address: PeerAddress, configured: bool) {
+        if !self.dials.contains_key(&address) {
+            if self.dials.len() >= 2 * self.config.peers_max || address.addresses.is_empty() {
+                self.counters.peers_refused += 1;
+                return;
+            }
+            self.timers.set(Timer::Dial(address.clone()), cx.now);
+        }
+        let dial = self.dials.entry(address).or_default();
+        dial.configured |= configured;
+        dial.forget = None;
+    }
+
+    /// A server says where it is, or somebody else does.
+    pub(super) fn learn(&mut self, cx: &Context<'_>, id: ServerId, transport: &SctpTransport) {
+        let address = sorted(PeerAddress { addresses: transport.addresses.clone(), port: transport.port });
+        if id == self.id || self.is_own(&address) {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.transport = Some(transport.clone());
+        }
+        // The same server under fewer or other addresses, as configuration has it.
+        for (known, dial) in &mut self.dials {
+            let same = known.port == address.port && known.addresses.iter().any(|ip| address.addresses.contains(ip));
+            if same && self.peers.contains_key(&id) {
+                dial.peer = Some(id);
+            }
+        }
+        self.add_dial(cx, address.clone(), false);
+        if let Some(dial) = self.dials.get_mut(&address).filter(|_| self.peers.contains_key(&id)) {
+            dial.peer = Some(id);
+        }
+    }
+
+    /// It is time to connect to an address, unless somebody there is connected.
+    pub(super) fn dial(&mut self, cx: &Context<'_>, address: &PeerAddress) {
+        let Some(dial) = self.dials.get_mut(address) else { return };
+        if dial.forget.is_some_and(|forget| forget <= cx.now) {
+            self.dials.remove(address);
+            return;
+        }
+        let connected = dial.peer.and_then(|id| self.peers.get(&id)).is_some_and(|peer| !peer.links.is_empty());
+        if connected || dial.attempt.is_some() || dial.client.is_some() {
+            return;
+        }
+        self.next_attempt += 2;
+        let attempt = Attempt(self.next_attempt);
+        dial.attempt = Some(attempt);
+        self.attempts.insert(attempt, address.clone());
+        let to = SctpTransport {
+            port: address.port,
+            transport_use: TransportUse::DataOnly,
+            addresses: address.addresses.clone(),
+        };
+        self.outputs.push_back(Output::Connect { attempt, to });
+    }
+
+    fn redial(&mut self, now: Instant, address: &PeerAddress) {
+        let pause = self.config.reconnect_ms;
+        let wait = pause / 2 + self.random.below(pause / 2 + 1);
+        self.timers.set(Timer::Dial(address.clone()), now + ms(wait));
+    }
+
+    /// A connection is up. False: it was none of ours.
+    pub(crate) fn connected(&mut self, cx: &Context<'_>, attempt: Attempt, client: ClientId) -> bool {
+        let Some(address) = self.attempts.remove(&attempt) else { return false };
+        let Some(dial) = self.dials.get_mut(&address) else {
+            self.outputs.push_back(Output::Close { client });
+            return true;
+        };
+        dial.attempt = None;
+        dial.client = Some(client);
+        self.links.entry(client).or_insert(None);
+        let known = dial.peer.filter(|id| self.peers.contains_key(id));
+        self.ask_presence(cx, client, known.unwrap_or_default());
+        true
+    }
+
+    /// A connection did not come up. False: it was none of ours.
+    pub(crate) fn connect_failed(&mut self, cx: &Context<'_>, attempt: Attempt) -> bool {
+        let Some(address) = self.attempts.remove(&attempt) else { return false };
+        let Some(dial) = self.dials.get_mut(&address) else { return true };
+        dial.attempt = None;
+        let peer = dial.peer;
+        self.redial(cx.now, &address);
+        // "If the send fails": RFC 5353 section 3.4.3.
+        let dead = peer.filter(|id| {
+            self.peers.get(id).is_some_and(|p| p.links.is_empty() && matches!(p.status, Status::Probed(_)))
+        });
+        if let Some(id) = dead {
+            self.dead(cx, id);
+        }
+        true
+    }
+
+    /// An association ended.
+    pub(crate) fn lost(&mut self, cx: &Context<'_>, client: ClientId) {
+        let Some(owner) = self.links.remove(&client) else { return };
+        let dialled = self.dials.iter_mut().find(|(_, dial)| dial.client == Some(client));
+        if let Some((address, dial)) = dialled {
+            dial.client = None;
+            let address = address.clone();
+            self.redial(cx.now, &address);
+        }
+        let Some(id) = owner else { return };
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.links.retain(|link| link.0 != client);
+        peer.audit_wanted = true;
+        peer.download = None;
+        self.timers.cancel(&Timer::Download(id));
+        self.sessions.remove(&id);
+        self.mentor_lost(cx, id);
+        if self.peers[&id].links.is_empty() {
+            // Whoever is gone cannot be connected to, which is known long before silence tells.
+            let addresses: Vec<_> =
+                self.dials.iter().filter(|(_, d)| d.peer == Some(id)).map(|(a, _)| a.clone()).collect();
+            for address in addresses {
+                self.timers.set(Timer::Dial(address), cx.now);
+            }
+            self.probe(cx, id);
+        }
+    }
+
+    /// The association is this server's: it spoke. False: it is not to be listened to.
+    pub(super) fn bind(&mut self, cx: &Context<'_>, client: ClientId, id: ServerId) -> bool {
+        if !self.links.contains_key(&client)
+            && self.links.len() >= self.config.peers_max * LINKS_PER_PEER + STRANGERS_MAX
+        {
+            self.counters.peers_refused += 1;
+            return false;
+        }
+        if !self.peers.contains_key(&id) && !self.add_peer(cx, id) {
+            self.outputs.push_back(Output::Close { client });
+            return false;
+        }
+        if self.links.insert(client, Some(id)) == Some(Some(id)) {
+            self.heard_over(cx.now, client, id);
+            return true;
+        }
+        for dial in self.dials.values_mut().filter(|dial| dial.client == Some(client)) {
+            dial.peer = Some(id);
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
+        // What was sent before there was an association did not reach us.
+        peer.audit_wanted |= peer.links.is_empty();
+        peer.links.push((client, cx.now));
+        let surplus = (peer.links.len() > LINKS_PER_PEER).then(|| peer.links.remove(0));
+        if let Some((client, _)) = surplus {
+            self.links.remove(&client);
+            self.outputs.push_back(Output::Close { client });
+        }
+        self.heard_over(cx.now, client, id);
+        // RFC 5353 section 3.4.1, and again on each new association: so each end knows that the other can be heard.
+        self.ask_presence(cx, client, id);
+        true
+    }
+
+    /// The peer was heard over this association. When the one we send over has been silent, it may be dead at the other end, and we
+    /// send over this one from now on; what the old one held is either delivered or, when that one ends, downloaded.
+    fn heard_over(&mut self, now: Instant, client: ClientId, id: ServerId) {
+        let patience = ms(self.config.max_time_last_heard_ms);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some(at) = peer.links.iter().position(|link| link.0 == client) else { return };
+        peer.links[at].1 = now;
+        if now.saturating_duration_since(peer.links[0].1) > patience {
+            let link = peer.links.remove(at);
+            peer.links.insert(0, link);
+        }
+    }
+
+    /// Drops a peer and its associations. Its address goes on being connected to, for a while if it was learnt.
+    pub(super) fn remove_peer(&mut self, now: Instant, id: ServerId) {
+        let Some(peer) = self.peers.remove(&id) else { return };
+        for (client, _) in peer.links {
+            self.links.remove(&client);
+            self.outputs.push_back(Output::Close { client });
+        }
+        for timer in [Timer::Silence(id), Timer::Takeover(id), Timer::Download(id), Timer::Session(id)] {
+            self.timers.cancel(&timer);
+        }
+        self.sessions.remove(&id);
+        let forget = now + ms(self.config.peer_forget_ms);
+        let mut redial = Vec::new();
+        for (address, dial) in self.dials.iter_mut().filter(|(_, dial)| dial.peer == Some(id)) {
+            dial.peer = None;
+            dial.client = None;
+            dial.forget = (!dial.configured).then_some(forget);
+            redial.push(address.clone());
+        }
+        for address in redial {
+            self.redial(now, &address);
+        }
+    }
+}
+
+fn sorted(mut address: PeerAddress) -> PeerAddress {
+    address.addresses.sort_unstable();
+    address.addresses.dedup();
+    address
+}

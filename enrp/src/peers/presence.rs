@@ -1,0 +1,185 @@
+//! RFC 5353 section 3.4: who is there, and who has died.
+
+use super::{Context, EXTENSIONS, Effect, Peer, Peers, Recognition, Status, Timer, ms};
+use crate::server::{ClientId, Multicast, Output};
+use crate::wire::{Body, Message, Presence};
+use asap::wire::ServerId;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Timers that come later than this say nothing of others: we stood still ourselves, and what was sent to us waits unread.
+const STALL: Duration = Duration::from_millis(30);
+/// Between two presences to the multicast group.
+const ANNOUNCE: Duration = Duration::from_secs(1);
+
+impl Peers {
+    /// A server that was not known. False: there is no room for it.
+    pub(super) fn add_peer(&mut self, cx: &Context<'_>, id: ServerId) -> bool {
+        if self.peers.len() >= self.config.peers_max {
+            self.counters.peers_refused += 1;
+            return false;
+        }
+        self.counters.peers_up += 1;
+        let peer = Peer {
+            transport: None,
+            links: Vec::new(),
+            last_heard: cx.now,
+            status: Status::Active,
+            recognition: Recognition::default(),
+            download: None,
+            next_audit: cx.now,
+            audit_wanted: true,
+            confirmed: false,
+        };
+        self.peers.insert(id, peer);
+        self.effects.push_back(Effect::Up(id));
+        self.watch(id, cx.now);
+        true
+    }
+
+    /// A message came from the peer: it lives, and whoever takes it over is to stop.
+    pub(super) fn heard(&mut self, cx: &Context<'_>, id: ServerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.last_heard = cx.now;
+        match std::mem::replace(&mut peer.status, Status::Active) {
+            Status::Active => return,
+            Status::Probed(_) => {}
+            Status::Ours(_) | Status::Yielded(_) => {
+                self.counters.takeovers_stopped += 1;
+                self.timers.cancel(&Timer::Takeover(id));
+            }
+        }
+        self.watch(id, cx.now);
+    }
+
+    /// Looks after the longest silence whether there was any.
+    fn watch(&mut self, id: ServerId, from: Instant) {
+        self.timers.set(Timer::Silence(id), from + ms(self.config.max_time_last_heard_ms));
+    }
+
+    pub(super) fn silence(&mut self, cx: &Context<'_>, id: ServerId) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        match peer.status {
+            Status::Active => {
+                let due = peer.last_heard + ms(self.config.max_time_last_heard_ms);
+                if due > cx.now { self.timers.set(Timer::Silence(id), due) } else { self.probe(cx, id) }
+            }
+            Status::Probed(until) if until > cx.now => self.timers.set(Timer::Silence(id), until),
+            Status::Probed(_) => self.dead(cx, id),
+            Status::Ours(_) | Status::Yielded(_) => {}
+        }
+    }
+
+    /// Asks the peer for a presence; it is dead when nothing comes in MAX-TIME-NO-RESPONSE.
+    pub(super) fn probe(&mut self, cx: &Context<'_>, id: ServerId) {
+        let until = cx.now + ms(self.config.max_time_no_response_ms);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if peer.status != Status::Active {
+            return;
+        }
+        self.counters.peers_probed += 1;
+        peer.status = Status::Probed(until);
+        let links = peer.links.clone();
+        self.timers.set(Timer::Silence(id), until);
+        for (client, _) in links {
+            self.ask_presence(cx, client, id);
+        }
+    }
+
+    /// Our timers came late: the peers get the time that we lost.
+    pub(super) fn notice_stall(&mut self, now: Instant) {
+        let Some(late) = self.timers.next().map(|due| now.saturating_duration_since(due)).filter(|&late| late > STALL)
+        else {
+            return;
+        };
+        self.counters.peers_stalls += 1;
+        let answer = now + ms(self.config.max_time_no_response_ms);
+        for (&id, peer) in &mut self.peers {
+            peer.last_heard = (peer.last_heard + late).min(now);
+            if let Status::Probed(until) = &mut peer.status {
+                *until = (*until + late).min(answer).max(*until);
+                self.timers.set(Timer::Silence(id), *until);
+            }
+        }
+    }
+
+    /// ENRP_PRESENCE. The reply to R goes back the way it came.
+    pub(super) fn presence(&mut self, cx: &Context<'_>, client: ClientId, sender: ServerId, presence: &Presence) {
+        if let Some(server) = presence.server.as_ref().filter(|server| server.id == sender) {
+            self.learn(cx, sender, &server.transport);
+        }
+        if let Some(peer) = self.peers.get_mut(&sender) {
+            peer.recognition.presence(presence.extensions.is_some(), presence.server.is_some());
+        }
+        if presence.reply {
+            let reply = self.own_presence(cx, false, true);
+            self.send(client, sender, reply);
+        }
+        self.audit(cx, sender, presence.checksum);
+        self.mentor_heard(cx, sender);
+    }
+
+    /// ENRP_PRESENCE with R, which says who and where we are.
+    pub(super) fn ask_presence(&mut self, cx: &Context<'_>, client: ClientId, receiver: ServerId) {
+        let mut question = self.own_presence(cx, true, true);
+        if let Some(peer) = self.peers.get_mut(&receiver) {
+            if let Body::Presence(presence) = &mut question {
+                presence.probe = !peer.recognition.ours;
+            }
+            peer.recognition.asked();
+        }
+        self.send(client, receiver, question);
+    }
+
+    fn own_presence(&self, cx: &Context<'_>, reply: bool, server: bool) -> Body {
+        Body::Presence(Presence {
+            reply,
+            checksum: cx.handlespace.checksum(self.id).value(),
+            extensions: Some(EXTENSIONS),
+            probe: false,
+            server: server.then(|| self.information()),
+        })
+    }
+
+    /// ENRP_PRESENCE to every peer, each PEER-HEARTBEAT-CYCLE.
+    pub(super) fn heartbeat(&mut self, cx: &Context<'_>) {
+        self.presence_to_all(cx);
+        let cycle = self.config.peer_heartbeat_cycle_ms;
+        let wait = cycle - cycle / 10 + self.random.below(cycle / 5 + 1);
+        self.timers.set(Timer::Heartbeat, cx.now + ms(wait));
+    }
+
+    pub(super) fn presence_to_all(&mut self, cx: &Context<'_>) {
+        let receivers: Vec<_> = self.peers.keys().map(|&id| (id, self.accommodations(id))).collect();
+        for (id, accommodations) in receivers {
+            let presence = self.own_presence(cx, false, accommodations.presence_with_server);
+            self.send_to(id, presence);
+        }
+    }
+
+    /// ENRP_PRESENCE to the multicast group.
+    pub(super) fn announce(&mut self, cx: &Context<'_>) {
+        let body = self.own_presence(cx, false, true);
+        if let Ok(bytes) = (Message { sender: self.id, receiver: ServerId(0), body }).encode() {
+            self.outputs.push_back(Output::Multicast { group: Multicast::Enrp, bytes });
+        }
+        self.timers.set(Timer::Announce, cx.now + ANNOUNCE);
+    }
+
+    /// A datagram to the multicast group: it tells where a server is, nothing else. Whether it lives is asked over SCTP.
+    pub(crate) fn announced(&mut self, cx: &Context<'_>, source: SocketAddr, bytes: &[u8]) {
+        let Ok(decoded) = Message::decode(bytes, &self.limits) else {
+            self.counters.enrp_malformed += 1;
+            return;
+        };
+        let (sender, Body::Presence(presence)) = (decoded.message.sender, decoded.message.body) else { return };
+        let connected = self.peers.get(&sender).is_some_and(|peer| !peer.links.is_empty());
+        if sender == self.id || sender == ServerId(0) || connected {
+            return;
+        }
+        if let Some(mut server) = presence.server.filter(|server| server.id == sender) {
+            server.transport.addresses = vec![source.ip()];
+            self.learn(cx, sender, &server.transport);
+        }
+    }
+}

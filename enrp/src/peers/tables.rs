@@ -1,0 +1,183 @@
+//! RFC 5353 section 3.6: audits by checksum, and tables sent in parts (3.2.3 too).
+//!
+//! A download is one request for each part. Which elements a table had not is told by stamps: those of its owner that were
+//! neither added nor replaced since the download began (RFC 5353 section 3.6.3 marks and unmarks instead).
+
+use super::{Context, Effect, Peers, Timer, ms};
+use crate::handlespace::{Cursor, Element, Slot, Stamp};
+use crate::server::ClientId;
+use crate::wire::{Body, Entry, TableWriter};
+use asap::wire::ServerId;
+
+/// A peer's table on its way to us.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Download {
+    /// W: only what the peer owns.
+    own: bool,
+    /// When it began.
+    since: Stamp,
+}
+
+/// Our table on its way to a peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Session {
+    own: bool,
+    next: Cursor,
+}
+
+impl Peers {
+    /// A checksum came (RFC 5353 section 3.6.1).
+    pub(super) fn audit(&mut self, cx: &Context<'_>, id: ServerId, checksum: u16) {
+        let agrees = cx.handlespace.checksum(id).value() == checksum;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.confirmed = agrees;
+        if !self.startup.is_ready() || peer.download.is_some() || (agrees && !peer.audit_wanted) {
+            return;
+        }
+        if !agrees {
+            self.counters.audits_differ += 1;
+        }
+        if peer.next_audit <= cx.now {
+            self.begin_download(cx, id, true);
+        }
+    }
+
+    /// Asks a peer for its table.
+    pub(super) fn begin_download(&mut self, cx: &Context<'_>, id: ServerId, own: bool) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.download = Some(Download { own, since: cx.handlespace.stamp() });
+        peer.next_audit = cx.now + ms(self.config.audit_interval_ms);
+        peer.audit_wanted = false;
+        self.counters.downloads += 1;
+        self.request_part(cx, id, own);
+    }
+
+    fn request_part(&mut self, cx: &Context<'_>, id: ServerId, own: bool) {
+        self.send_to(id, Body::HandleTableRequest { own });
+        self.timers.set(Timer::Download(id), cx.now + ms(self.config.max_time_no_response_ms));
+    }
+
+    /// ENRP_HANDLE_TABLE_RESPONSE.
+    pub(super) fn table_response(
+        &mut self,
+        cx: &Context<'_>,
+        sender: ServerId,
+        reject: bool,
+        more: bool,
+        entries: Vec<Entry>,
+    ) {
+        let Some(download) = self.peers.get(&sender).and_then(|peer| peer.download) else {
+            self.counters.updates_ignored += entries.len() as u64;
+            return;
+        };
+        if reject {
+            return self.download_failed(cx, sender);
+        }
+        for entry in entries {
+            self.table_entry(cx, sender, download.own, entry);
+        }
+        if more {
+            return self.request_part(cx, sender, download.own);
+        }
+        self.end_download(sender);
+        if download.own {
+            self.effects.push_back(Effect::Sweep { home: sender, since: download.since });
+        }
+        self.mentor_done(cx, sender, true);
+    }
+
+    fn end_download(&mut self, id: ServerId) {
+        self.timers.cancel(&Timer::Download(id));
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.download = None;
+        }
+    }
+
+    fn download_failed(&mut self, cx: &Context<'_>, id: ServerId) {
+        self.counters.downloads_failed += 1;
+        self.end_download(id);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.audit_wanted = true;
+        }
+        self.mentor_done(cx, id, false);
+    }
+
+    pub(super) fn download_overdue(&mut self, cx: &Context<'_>, id: ServerId) {
+        self.download_failed(cx, id);
+    }
+
+    /// What a peer owns is changing in one step: a download of it that is under way would sweep too much.
+    pub(super) fn abandon_download(&mut self, id: ServerId) {
+        let own = self.peers.get(&id).and_then(|peer| peer.download).is_some_and(|download| download.own);
+        if own {
+            self.end_download(id);
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.audit_wanted = true;
+            }
+        }
+    }
+
+    /// ENRP_HANDLE_TABLE_REQUEST: the first part, or the next one of the same table.
+    pub(super) fn table_request(&mut self, cx: &Context<'_>, client: ClientId, sender: ServerId, own: bool) {
+        let session = self.sessions.remove(&sender).filter(|session| session.own == own);
+        let full = session.is_none() && self.sessions.len() >= self.config.downloads_max;
+        if full || !self.startup.is_ready() {
+            self.counters.tables_refused += 1;
+            let body = Body::HandleTableResponse { reject: true, more: false, entries: Vec::new() };
+            return self.send(client, sender, body);
+        }
+        self.counters.tables_served += 1;
+        let from = session.map_or(Cursor::START, |session| session.next);
+        let next = if own {
+            self.send_part(client, sender, cx.handlespace.owned(self.id, from))
+        } else {
+            self.send_part(client, sender, cx.handlespace.elements_from(from))
+        };
+        match next {
+            Some(next) => {
+                self.sessions.insert(sender, Session { own, next });
+                self.timers.set(Timer::Session(sender), cx.now + 4 * ms(self.config.max_time_no_response_ms));
+            }
+            None => self.timers.cancel(&Timer::Session(sender)),
+        }
+    }
+
+    /// Sends as much as a part holds. Where to go on, if there is more.
+    fn send_part<'a>(
+        &mut self,
+        client: ClientId,
+        receiver: ServerId,
+        elements: impl Iterator<Item = (Slot, &'a Element)>,
+    ) -> Option<Cursor> {
+        let accommodations = self.accommodations(receiver);
+        let claims = self.is_ours(receiver);
+        let mut table = TableWriter::new(self.id, receiver, self.config.table_part_bytes);
+        let (mut next, mut written) = (Cursor::START, 0);
+        let mut more = false;
+        for (slot, element) in elements {
+            if written >= self.config.table_part_pes {
+                more = true;
+                break;
+            }
+            let entry = self.entry(slot, element);
+            let told = accommodations.told(&entry.element);
+            let fits =
+                accommodations.takes(&entry.handle) && table.push(&entry.handle, &told, entry.claim.filter(|_| claims));
+            if !fits && !table.is_empty() && accommodations.takes(&entry.handle) {
+                more = true;
+                break;
+            }
+            if fits {
+                written += 1;
+            } else {
+                self.counters.elements_left_out += 1;
+            }
+            next = Cursor::after(element);
+        }
+        match table.finish(more) {
+            Ok(bytes) => self.send_bytes(client, bytes),
+            Err(_) => self.counters.enrp_unencodable += 1,
+        }
+        more.then_some(next)
+    }
+}
