@@ -142,7 +142,7 @@ impl Server {
         if let Some(former) = before.and_then(|before| before.client).filter(|_| moved) {
             self.leave(former, slot);
         }
-        if let Some(way) = self.ways.forget(slot, None) {
+        if let Some(way) = self.ways.forget(slot) {
             self.close_unused(way);
         }
         self.clients.entry(client).or_default().elements.insert(slot);
@@ -198,7 +198,7 @@ impl Server {
         }
         self.tell_peers_of_removal(slot, &element, cause);
         self.measures.forget(slot);
-        let asked_over = self.ways.forget(slot, element.asap_transport());
+        let asked_over = self.ways.forget(slot);
         let client = self.supervised.remove(&slot).and_then(|supervision| supervision.client);
         let (handle, pe) = (element.handle().clone(), element.id());
         if let Some(client) = client {

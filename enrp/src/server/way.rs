@@ -28,6 +28,8 @@ pub(super) struct Ways {
     by_transport: FxHashMap<SctpTransport, Way>,
     by_attempt: FxHashMap<Attempt, SctpTransport>,
     by_client: FxHashMap<ClientId, SctpTransport>,
+    /// Which way a PE waits for. Its ASAP transport may be another by now.
+    waiting: FxHashMap<Slot, SctpTransport>,
     /// PEs of other servers that are being asked.
     probes: FxHashMap<Slot, SctpTransport>,
 }
@@ -45,6 +47,16 @@ impl Ways {
         attempt.0 >= ATTEMPTS
     }
 
+    /// Nothing is open, opened or asked.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_transport.is_empty()
+            && self.by_attempt.is_empty()
+            && self.by_client.is_empty()
+            && self.waiting.is_empty()
+            && self.probes.is_empty()
+    }
+
     /// The association of a way is gone.
     pub(super) fn lost(&mut self, client: ClientId) {
         if let Some(transport) = self.by_client.remove(&client) {
@@ -53,17 +65,16 @@ impl Ways {
     }
 
     /// The PE is no longer there, or somebody else's. Gives the association over which it was asked: it may be of no use now.
-    pub(super) fn forget(&mut self, slot: Slot, transport: Option<&SctpTransport>) -> Option<ClientId> {
-        let probed = self.probes.remove(&slot);
-        let mut over = None;
-        for transport in probed.iter().chain(transport) {
-            match self.by_transport.get_mut(transport) {
-                Some(Way::Opening(waiting)) => waiting.retain(|&other| other != slot),
-                Some(Way::Up(client)) => over = Some(*client),
-                None => {}
-            }
+    pub(super) fn forget(&mut self, slot: Slot) -> Option<ClientId> {
+        let waits = self.waiting.remove(&slot);
+        if let Some(Way::Opening(waiting)) = waits.and_then(|transport| self.by_transport.get_mut(&transport)) {
+            waiting.retain(|&other| other != slot);
         }
-        over
+        let probed = self.probes.remove(&slot)?;
+        match self.by_transport.get(&probed)? {
+            Way::Up(client) => Some(*client),
+            Way::Opening(_) => None,
+        }
     }
 }
 
@@ -72,10 +83,13 @@ impl Server {
     /// Until one answers it is selected as before; its registration life starts anew.
     pub fn take_over(&mut self, now: Instant, slots: Vec<Slot>, per_s: u32) {
         for slot in slots {
+            if self.supervised.contains_key(&slot) {
+                continue;
+            }
             let Some(life) = self.handlespace.get(slot).map(|element| element.registered().life) else { continue };
             self.handlespace.set_home(slot, self.id);
             self.counters.taken_over += 1;
-            self.ways.probes.remove(&slot);
+            let asked_over = self.ways.forget(slot);
             self.timers.cancel(&Timer::Probe(slot));
             self.supervised.insert(slot, Supervision::taken_over());
             if let Some(life) = life.duration() {
@@ -83,6 +97,9 @@ impl Server {
             }
             let at = self.rehoming.place(now, per_s);
             self.timers.set(Timer::Reach(slot), at);
+            if let Some(way) = asked_over {
+                self.close_unused(way);
+            }
         }
     }
 
@@ -92,8 +109,7 @@ impl Server {
         for timer in Timer::of(slot) {
             self.timers.cancel(&timer);
         }
-        let transport = self.handlespace.get(slot).and_then(|element| element.asap_transport());
-        let asked_over = self.ways.forget(slot, transport);
+        let asked_over = self.ways.forget(slot);
         if let Some(client) = supervision.client.or(asked_over) {
             self.leave(client, slot);
         }
@@ -119,8 +135,13 @@ impl Server {
                 let client = *client;
                 self.ask(now, client, slot);
             }
-            Some(Way::Opening(waiting)) => waiting.push(slot),
+            Some(Way::Opening(waiting)) => {
+                if self.ways.waiting.insert(slot, transport).is_none() {
+                    waiting.push(slot);
+                }
+            }
             None => {
+                self.ways.waiting.insert(slot, transport.clone());
                 self.ways.attempts += 1;
                 let attempt = Attempt(ATTEMPTS + self.ways.attempts);
                 self.ways.by_attempt.insert(attempt, transport.clone());
@@ -137,6 +158,7 @@ impl Server {
         self.ways.by_client.insert(client, transport.clone());
         if let Some(Way::Opening(waiting)) = self.ways.by_transport.insert(transport, Way::Up(client)) {
             for slot in waiting {
+                self.ways.waiting.remove(&slot);
                 self.ask(now, client, slot);
             }
         }
@@ -149,6 +171,7 @@ impl Server {
         let Some(transport) = self.ways.by_attempt.remove(&attempt) else { return };
         if let Some(Way::Opening(waiting)) = self.ways.by_transport.remove(&transport) {
             for slot in waiting {
+                self.ways.waiting.remove(&slot);
                 // One that came by itself meanwhile has its own association.
                 let has_own = self.supervised.get(&slot).is_some_and(|supervision| supervision.client.is_some());
                 if !has_own {

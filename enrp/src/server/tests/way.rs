@@ -267,3 +267,97 @@ fn few_pes_of_others_are_asked_at_a_time() {
     }
     assert_eq!((lab.server.counters().probes, lab.server.counters().probes_limited), (64, 36));
 }
+
+/// Anything in any order, by seed: nothing is asked of who is not there, and when all is over nothing is left.
+#[test]
+fn whatever_happens_in_whatever_order_nothing_is_left_behind() {
+    for seed in 0..300 {
+        let mut lab = Lab::new(|c| {
+            c.keep_alive_timeout_ms = 50;
+            c.keep_alive_misses_max = 1;
+            c.keep_alive_gap_ms = 1;
+        });
+        let mut dice = Rng::new(seed);
+        let mut attempts: Vec<u64> = Vec::new();
+        let mut clients: BTreeSet<u64> = BTreeSet::new();
+        for step in 0..200 {
+            let n = 1 + dice.below(6);
+            let slot = lab.server.handlespace().find(&pool(), pe(n));
+            match dice.below(9) {
+                0 if slot.is_none() => drop(lab.learn_at(n, Some(4_000 + u16::try_from(n / 2).unwrap()))),
+                1 => slot.into_iter().for_each(|slot| lab.server.take_over(lab.now, vec![slot], 50)),
+                2 => slot.into_iter().for_each(|slot| {
+                    lab.server.give_up(slot);
+                    lab.server.handlespace.set_home(slot, PEER);
+                }),
+                3 => {
+                    let bytes = report(n).encode().unwrap();
+                    lab.server.handle_message(lab.now, ClientId(9), &source(9), &bytes);
+                }
+                4 => {
+                    clients.insert(n);
+                    let bytes = registration(n).encode().unwrap();
+                    lab.server.handle_message(lab.now, ClientId(n), &source(n), &bytes);
+                }
+                5 if !attempts.is_empty() => {
+                    let attempt = attempts.swap_remove(0);
+                    let client = 1_000 + step;
+                    clients.insert(client);
+                    lab.server.connected(lab.now, Attempt(attempt), ClientId(client), &source(1));
+                }
+                6 if !attempts.is_empty() => {
+                    let attempt = attempts.pop().unwrap();
+                    lab.server.connect_failed(lab.now, Attempt(attempt));
+                }
+                7 => {
+                    let at = dice.below(clients.len().max(1) as u64) as usize;
+                    if let Some(&client) = clients.iter().nth(at) {
+                        clients.remove(&client);
+                        lab.server.client_lost(lab.now, ClientId(client), true);
+                    }
+                }
+                _ => {
+                    for &client in &clients {
+                        let bytes = ack(n).encode().unwrap();
+                        lab.server.handle_message(lab.now, ClientId(client), &source(client.min(200)), &bytes);
+                    }
+                    lab.now += ms(dice.below(60));
+                    lab.server.handle_timeout(lab.now);
+                }
+            }
+            while let Some(output) = lab.server.poll_output() {
+                match output {
+                    Output::Connect { attempt, .. } => attempts.push(attempt.0),
+                    Output::Asap { client, .. } => {
+                        assert!(client.0 == 9 || clients.contains(&client.0), "seed {seed}: {client:?} is not there");
+                    }
+                    Output::Close { client } => {
+                        assert!(clients.remove(&client.0), "seed {seed}: closed twice");
+                        lab.server.client_lost(lab.now, client, true);
+                    }
+                    Output::Enrp { .. } | Output::Multicast { .. } => panic!("seed {seed}: {output:?}"),
+                }
+            }
+            let owned =
+                |slot: &Slot| lab.server.handlespace().get(*slot).is_some_and(|e| e.registered().home == SERVER);
+            assert!(lab.server.supervised.keys().all(owned), "seed {seed}: what is supervised is ours");
+        }
+        // It ends: what is connecting fails, who is there leaves, and time passes.
+        for _ in 0..3 {
+            attempts.drain(..).for_each(|attempt| lab.server.connect_failed(lab.now, Attempt(attempt)));
+            for client in std::mem::take(&mut clients) {
+                lab.server.client_lost(lab.now, ClientId(client), true);
+            }
+            lab.now += Duration::from_secs(60);
+            lab.server.handle_timeout(lab.now);
+            while let Some(output) = lab.server.poll_output() {
+                if let Output::Connect { attempt, .. } = output {
+                    attempts.push(attempt.0);
+                }
+            }
+        }
+        assert!(lab.server.supervised.is_empty(), "seed {seed}");
+        assert_eq!(lab.server.poll_timeout(), None, "seed {seed}");
+        assert!(lab.server.ways.is_empty(), "seed {seed}: {:?}", lab.server.ways);
+    }
+}
