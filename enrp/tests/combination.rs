@@ -104,17 +104,18 @@ impl World {
                 while let Some(output) = self.servers[at].poll_output() {
                     idle = false;
                     let Output::Asap { client, bytes } = output else { panic!("{output:?}") };
-                    // The other elements answer what must be answered to stay.
-                    match Message::decode(&bytes, &Limits::default()).unwrap().message {
-                        Message::EndpointKeepAlive { handle, .. } if client.0 < 1_000 => {
-                            let pe_id = PeId(u32::try_from(client.0).unwrap());
-                            let ack = Message::EndpointKeepAliveAck { handle, pe_id }.encode().unwrap();
-                            self.servers[at].handle_message(self.now, client, &[], &ack);
-                        }
-                        _ if client.0 >= 1_000 && !self.silent.contains(&at) => {
+                    if client.0 >= 1_000 {
+                        if !self.silent.contains(&at) {
                             self.node.handle_received(self.now, ConnId(client.0 - 1_000), &bytes);
                         }
-                        _ => {}
+                        continue;
+                    }
+                    // The other elements answer what must be answered to stay.
+                    let message = Message::decode(&bytes, &Limits::default()).unwrap().message;
+                    if let Message::EndpointKeepAlive { handle, .. } = message {
+                        let pe_id = PeId(u32::try_from(client.0).unwrap());
+                        let ack = Message::EndpointKeepAliveAck { handle, pe_id }.encode().unwrap();
+                        self.servers[at].handle_message(self.now, client, &[], &ack);
                     }
                 }
             }

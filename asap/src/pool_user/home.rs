@@ -12,7 +12,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) enum Home {
     /// It hunts for one.
-    Hunted(Hunt),
+    Hunted(Box<Hunt>),
     /// A server in the same process.
     Embedded,
     /// That of a pool element in the same node, which hunts.

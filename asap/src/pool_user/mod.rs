@@ -52,7 +52,7 @@ impl<T> PuMachine<T> {
     pub fn new(config: PuConfig, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         Self {
-            home: Home::Hunted(Hunt::new(config.hunt.clone(), rng.next_u64())),
+            home: Home::Hunted(Box::new(Hunt::new(config.hunt.clone(), rng.next_u64()))),
             config,
             entries: BTreeMap::new(),
             rng,

@@ -5,16 +5,16 @@ use super::*;
 /// Sends `count` of a message; how many were refused with Lack of Resources.
 fn refusals(lab: &mut Lab, client: u64, message: &Message, count: usize) -> usize {
     let lack = error(ErrorCause::LackOfResources);
-    let is_refusal = |message: &Message| match message {
-        Message::RegistrationResponse { reject, error, .. } => {
+    let is_refusal = |message: &Message| {
+        if let Message::RegistrationResponse { reject, error, .. } = message {
             assert_eq!(*reject, error.is_some());
             *error == lack
-        }
-        Message::HandleResolutionResponse { error, subscribed, .. } => {
+        } else if let Message::HandleResolutionResponse { error, subscribed, .. } = message {
             assert!(error.is_none() || !subscribed, "a cache must not be dropped for it");
             *error == lack
+        } else {
+            panic!("{message:?}")
         }
-        other => panic!("{other:?}"),
     };
     (0..count).filter(|_| is_refusal(&lab.ask(client, message))).count()
 }

@@ -21,9 +21,11 @@ impl Lab {
                 Output::Connect { attempt, to } => Out::Connect(attempt.0 - (1 << 63), to.port),
                 Output::Close { client } => Out::Close(client.0),
                 Output::Asap { client, bytes } => {
-                    match Message::decode(&bytes, &WireLimits::default()).unwrap().message {
-                        Message::EndpointKeepAlive { home, server: SERVER, .. } => Out::KeepAlive(client.0, home),
-                        other => Out::Other(client.0, other),
+                    let message = Message::decode(&bytes, &WireLimits::default()).unwrap().message;
+                    if let Message::EndpointKeepAlive { home, server: SERVER, .. } = message {
+                        Out::KeepAlive(client.0, home)
+                    } else {
+                        Out::Other(client.0, message)
                     }
                 }
                 Output::Enrp { .. } | Output::Multicast { .. } => panic!("{output:?}"),
