@@ -142,10 +142,33 @@ fn what_is_not_there_is_named() {
     scratch.write("location.table", [0xff]);
     let (status, said) = scratch.refused();
     assert!(status == Some(2) && said.contains("location.table: expected text"), "{said}");
+    let config = std::fs::read_to_string(scratch.0.join("enrp.toml")).unwrap();
+    scratch.write("enrp.toml", format!("{config}tables = {{ location = \"a 1\" }}\n"));
+    scratch.write("location.table", PLACES);
+    let (status, said) = scratch.refused();
+    assert!(status == Some(2) && said.contains("plugins.tables.location: is in"), "{said}");
     std::fs::remove_file(scratch.0.join("location.table")).unwrap();
     scratch.write("far.wat", vec![b' '; (1 << 20) + 1]);
     let (status, said) = scratch.refused();
     assert!(status == Some(2) && said.contains("far.wat: longer than 1048576 bytes"), "{said}");
+}
+
+#[test]
+fn without_a_directory_the_two_that_are_built_in_are_there() {
+    let pools = r#"{ handle = "a", plugin = "nearest" }, { handle = "b", plugin = "tenant" }"#;
+    let scratch = Scratch::new("built-in", 3, pools);
+    let config = std::fs::read_to_string(scratch.0.join("enrp.toml")).unwrap();
+    let config =
+        config.replace(&format!("directory = \"{}\"", scratch.0.display()), "tables = { location = \"a 1\\nb 2\" }");
+    scratch.write("enrp.toml", &config);
+    let running = Running::start(&scratch);
+    assert!(!running.1.iter().any(|line| line.contains("ERROR")), "{:?}", running.1);
+    let state = scratch.ask("GET /state", "");
+    assert!(state.contains(r#""name":"tenant""#) && state.contains(r#""tables":{"location":2}"#), "{state}");
+    drop(running);
+    scratch.write("enrp.toml", config.replace("a 1", "a x"));
+    let (status, said) = scratch.refused();
+    assert!(status == Some(2) && said.contains("plugins.tables.location: line 1: `x`"), "{said}");
 }
 
 /// Server and pool user in one process.

@@ -1,7 +1,7 @@
 //! The directory of the selection plug-ins.
 
 use super::DaemonError;
-use crate::plugin::{PluginFiles, PluginsConfig, is_name};
+use crate::plugin::{PluginFiles, PluginsConfig, built_in, is_name};
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -23,14 +23,22 @@ pub fn read_plugins(config: &PluginsConfig) -> Result<PluginFiles, DaemonError> 
             continue;
         }
         let path = |ending: &str| config.directory.join(format!("{}.{ending}", rule.plugin));
-        let binary = read(&path("wasm"), config.module_bytes_max)?;
-        let file = if binary.is_some() { binary } else { read(&path("wat"), config.module_bytes_max)? };
-        let Some(file) = file else {
-            let (wasm, wat) = (path("wasm"), path("wat"));
+        let (wasm, wat) = (path("wasm"), path("wat"));
+        let mut file = None;
+        if !config.directory.as_os_str().is_empty() {
+            file = read(&wasm, config.module_bytes_max)?;
+            if file.is_none() {
+                file = read(&wat, config.module_bytes_max)?;
+            }
+        }
+        let Some(file) = file.or_else(|| built_in(&rule.plugin).map(Into::into)) else {
             let problem = format!("plugins.pools: there is neither {} nor {}", wasm.display(), wat.display());
             return Err(DaemonError::Config(problem));
         };
         files.plugins.insert(rule.plugin.clone(), file);
+    }
+    if config.directory.as_os_str().is_empty() {
+        return Ok(files);
     }
     for entry in fs::read_dir(&config.directory).map_err(|error| unreadable(&config.directory, &error))? {
         let path = entry.map_err(|error| unreadable(&config.directory, &error))?.path();

@@ -4,17 +4,22 @@ use crate::ConfigError;
 use crate::handlespace::PES_PER_POOL_MAX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Which pools have selection plug-ins, and what these may cost. How to write one: `enrp/plugins/README.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginsConfig {
-    /// Directory with the plug-ins, `NAME.wasm` or `NAME.wat`, and the tables they read, `NAME.table`. Empty: none.
+    /// Directory with the plug-ins, `NAME.wasm` or `NAME.wat`, and the tables they read, `NAME.table`. Empty: only those that are built
+    /// in, `nearest` and `tenant`; a file of such a name goes before.
     #[schemars(example = &"/etc/sigpool/plugins")]
     pub directory: PathBuf,
     /// Which pool has which plug-in: the first pattern that fits. A pool that none fits has none.
     pub pools: Vec<PoolPlugin>,
+    /// Tables given here and not as a file: by name the lines `KEY NUMBER...`.
+    #[schemars(example = BTreeMap::from([("location", "vienna 16 48\nip:127.0.0.5 14 50\n")]))]
+    pub tables: BTreeMap<String, String>,
     /// Instructions (wasmi's fuel) one selection may take. 1,000,000 are about 1.3 ms. A plug-in that wants more has failed.
     #[schemars(range(min = 1))]
     pub fuel_per_selection_max: u64,
@@ -54,6 +59,7 @@ impl Default for PluginsConfig {
         Self {
             directory: PathBuf::new(),
             pools: Vec::new(),
+            tables: BTreeMap::new(),
             fuel_per_selection_max: 5_000_000,
             fuel_per_s_max: 100_000_000,
             memory_bytes_max: 4 << 20,
@@ -81,8 +87,14 @@ impl PluginsConfig {
         ConfigError::unless(self.memory_bytes_max >= 1 << 16, key, "expected at least one page, 65536")?;
         let fits = (1..=PES_PER_POOL_MAX).contains(&self.elements_max);
         ConfigError::unless(fits, "elements_max", format!("expected 1 to {PES_PER_POOL_MAX}"))?;
-        let named = self.pools.is_empty() || !self.directory.as_os_str().is_empty();
-        ConfigError::unless(named, "directory", "name the directory with the plug-ins of [[plugins.pools]]")?;
+        let there = !self.directory.as_os_str().is_empty();
+        let known = there || self.pools.iter().all(|pool| built_in(&pool.plugin).is_some());
+        let problem = "name the directory with the plug-ins of [[plugins.pools]]; nearest and tenant are built in";
+        ConfigError::unless(known, "directory", problem)?;
+        if let Some(name) = self.tables.keys().find(|name| !is_name(name)) {
+            let problem = format!("`{name}`: a table's name has letters, digits, - and _ only");
+            return ConfigError::unless(false, "tables", problem);
+        }
         for pool in &self.pools {
             let one = !pool.handle.is_empty() && pool.handle.matches('*').count() <= 1;
             ConfigError::unless(one, "pools.handle", format!("`{}`: a pool handle with at most one *", pool.handle))?;
@@ -108,6 +120,15 @@ impl PoolPlugin {
             }
         }
     }
+}
+
+/// The plug-ins that come with the program, by name.
+const BUILT_IN: [(&str, &str); 2] =
+    [("nearest", include_str!("../../plugins/nearest.wat")), ("tenant", include_str!("../../plugins/tenant.wat"))];
+
+/// The text of a plug-in that comes with the program.
+pub(crate) fn built_in(name: &str) -> Option<&'static str> {
+    BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 /// Names of plug-ins and tables, which are names of files.
@@ -157,5 +178,8 @@ mod tests {
             assert_eq!(config.check().unwrap_err().key, "pools.plugin", "{name}");
         }
         assert_eq!(wrong(|c| (c.directory, c.pools) = ("".into(), vec![rule("a", "p")])), "directory");
+        assert_eq!(wrong(|c| c.tables = [("a/b".to_owned(), String::new())].into()), "tables");
+        let built_in = PluginsConfig { pools: vec![rule("a", "nearest"), rule("b", "tenant")], ..Default::default() };
+        assert_eq!(built_in.check(), Ok(()));
     }
 }

@@ -35,8 +35,8 @@ use crate::ConfigError;
 use crate::handlespace::Element;
 use asap::policy::Rng;
 use asap::wire::{Policy, PoolHandle};
-pub(crate) use config::is_name;
 pub use config::{PluginsConfig, PoolPlugin};
+pub(crate) use config::{built_in, is_name};
 use machine::{Bounds, Machine, Program};
 pub(crate) use measures::Measures;
 pub use network::Network;
@@ -135,9 +135,16 @@ impl Plugins {
     /// A plug-in without a file, or a table that is wrong.
     pub(crate) fn new(config: PluginsConfig, files: &PluginFiles, seed: u64) -> Result<Self, ConfigError> {
         let mut tables = Tables::new(config.tables_max, config.table_rows_max);
+        for (name, text) in &config.tables {
+            let wrong = |problem| ConfigError { key: format!("tables.{name}"), problem };
+            tables.load(name, text).map_err(wrong)?;
+        }
         for (name, text) in &files.tables {
+            let file = config.directory.join(format!("{name}.table"));
+            let twice = !config.tables.contains_key(name);
+            ConfigError::unless(twice, &format!("tables.{name}"), format!("is in {}, too", file.display()))?;
+            let problem = |problem| format!("{}: {problem}", file.display());
             let loaded = tables.load(name, text);
-            let problem = |problem| format!("{}: {problem}", config.directory.join(format!("{name}.table")).display());
             loaded.map_err(|error| ConfigError { key: "directory".into(), problem: problem(error) })?;
         }
         let mut plugins: Vec<Plugin> = Vec::new();
