@@ -1,7 +1,7 @@
 //! The stand-alone name server as a node: SCTP associations, and the [`Host`] with the [`Server`] behind them.
 //! Pure, like everything in it; [`server_daemon`](crate::server_daemon) gives it sockets.
 
-use crate::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Kind, Metrics};
+use crate::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Kind, Metrics, OutsideBatch};
 use crate::host::{Host, HostCounters};
 use crate::server::{Event, PeerAddress, Server, ServerSnapshot};
 use asap::wire::{PeId, PoolHandle};
@@ -17,11 +17,19 @@ pub enum NodeCommand {
     Daemon(DaemonCommand),
     /// Where the configured peers are now.
     Peers(Vec<PeerAddress>),
+    /// What came over TCP or from a multicast group.
+    Outside(OutsideBatch),
 }
 
 impl From<DaemonCommand> for NodeCommand {
     fn from(command: DaemonCommand) -> Self {
         Self::Daemon(command)
+    }
+}
+
+impl From<OutsideBatch> for NodeCommand {
+    fn from(batch: OutsideBatch) -> Self {
+        Self::Outside(batch)
     }
 }
 
@@ -110,8 +118,8 @@ impl Node {
         let draining = match name {
             "drain" => true,
             "undrain" => false,
-            "table" | "plugin" => return plugin_command(now, self.host.server_mut(), name, body),
-            _ => return AdminReply::not_found("commands: drain, undrain, table, plugin\n"),
+            "table" | "plugin" | "dump" => return server_command(now, self.host.server_mut(), name, body),
+            _ => return AdminReply::not_found("commands: drain, undrain, table, plugin, dump\n"),
         };
         let target = body.trim().rsplit_once(' ').and_then(|(handle, id)| {
             let id = u32::from_str_radix(id.trim_start_matches("0x"), 16).ok()?;
@@ -170,6 +178,7 @@ impl sctp::driver::Node for Node {
             NodeCommand::Daemon(DaemonCommand::Admin(request)) => self.admin(now, request),
             NodeCommand::Daemon(DaemonCommand::Stop) => self.stop(now),
             NodeCommand::Peers(peers) => self.host.set_peers(now, peers),
+            NodeCommand::Outside(mut batch) => batch.inputs().for_each(|input| self.host.outside(now, input)),
         }
         self.pump(now);
     }
@@ -198,13 +207,15 @@ impl sctp::driver::Node for Node {
     }
 }
 
-/// The admin commands that are about selection plug-ins, also a gateway's: `table` and `plugin`.
+/// The admin commands that a gateway with an embedded server has too: `table` and `plugin`, about selection plug-ins; `dump` with the
+/// next page of the handlespace ([`Server::page`]).
 #[must_use]
-pub fn plugin_command(now: Instant, server: &mut Server, name: &str, body: &str) -> AdminReply {
+pub fn server_command(now: Instant, server: &mut Server, name: &str, body: &str) -> AdminReply {
     let done = match name {
         "table" => server.change_tables(now, body).map(|lines| format!("{lines} lines done\n")),
         "plugin" => server.replace_plugin(now, body).map(|()| "done\n".to_owned()),
-        _ => return AdminReply::not_found("commands: table, plugin\n"),
+        "dump" => return server.page(body).map_or_else(AdminReply::bad_request, |page| AdminReply::json(&page)),
+        _ => return AdminReply::not_found("commands: table, plugin, dump\n"),
     };
     done.map_or_else(|problem| AdminReply::bad_request(format!("{problem}\n")), AdminReply::ok)
 }

@@ -1,9 +1,12 @@
 //! The program `enrp`: a stand-alone name server. `sigpool enrp --config FILE` is the same thing.
 
 use crate::ConfigError;
-use crate::daemon::{self, DaemonConfig, DaemonError, Part, Program, Start};
+use crate::daemon::query;
+use crate::daemon::{
+    self, Beside, DaemonConfig, DaemonError, MulticastConfig, OutsideSockets, Part, Program, Start, TcpConfig,
+};
 use crate::host::{ENRP_PORT, Host, Ports};
-use crate::node::Node;
+use crate::node::{Node, NodeCommand};
 use crate::plugin::PluginsConfig;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
@@ -11,6 +14,7 @@ use schemars::JsonSchema;
 use sctp::Transport;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -40,6 +44,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// Selection plug-ins.
     pub plugins: PluginsConfig,
+    /// Pool users over TCP.
+    pub tcp: TcpConfig,
+    /// Announcements and discovery by multicast.
+    pub multicast: MulticastConfig,
     /// Further operation scopes (name spaces): servers of their own in this process, with addresses of their own.
     pub scope: Vec<Scope>,
 }
@@ -58,6 +66,10 @@ pub struct Scope {
     pub server: ServerConfig,
     /// Selection plug-ins.
     pub plugins: PluginsConfig,
+    /// Pool users over TCP.
+    pub tcp: TcpConfig,
+    /// Announcements and discovery by multicast.
+    pub multicast: MulticastConfig,
 }
 
 /// Most scopes of one process.
@@ -67,8 +79,8 @@ impl Config {
     /// Every scope, that of the top of the file first.
     #[must_use]
     pub fn scopes(&self) -> Vec<Scope> {
-        let Self { udp, node, sctp, server, plugins, scope, .. } = self.clone();
-        std::iter::once(Scope { udp, node, sctp, server, plugins }).chain(scope).collect()
+        let Self { udp, node, sctp, server, plugins, tcp, multicast, scope, .. } = self.clone();
+        std::iter::once(Scope { udp, node, sctp, server, plugins, tcp, multicast }).chain(scope).collect()
     }
 }
 
@@ -97,13 +109,27 @@ impl Default for NodeConfig {
     }
 }
 
+/// The command line: the daemon's, and the questions to a running one.
+#[must_use]
+pub fn command() -> clap::Command {
+    query::with_questions(PROGRAM.command())
+}
+
 /// Runs the program with the process's command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == PROGRAM.name) {
+        // As `sigpool enrp`.
+        words.remove(0);
+    }
+    if query::asks(&words) {
+        return query::main(command(), words);
+    }
     daemon::main(&PROGRAM, |config: Config| {
         check(&config)?;
         let scopes = config.scopes();
-        let parts = scopes.iter().map(|scope| part(config.transport, scope)).collect();
+        let parts = scopes.iter().map(|scope| part(config.transport, scope)).collect::<Result<_, _>>()?;
         daemon::run_parts(PROGRAM.name, &config.daemon, parts).map(drop)
     })
 }
@@ -127,7 +153,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_scope(scope: &Scope) -> Result<(), ConfigError> {
-    let Scope { node, udp, server, plugins, .. } = scope;
+    let Scope { node, udp, server, plugins, tcp, multicast, .. } = scope;
     let need = |holds: bool, key: &str, problem: &str| ConfigError::unless(holds, key, problem);
     need(!node.name.is_empty(), "node.name", "a name, not empty")?;
     need(node.server_id != Some(0), "node.server_id", "not 0; leave it out for a random one")?;
@@ -136,7 +162,9 @@ fn check_scope(scope: &Scope) -> Result<(), ConfigError> {
     need(node.peer_names_ms >= 100, "node.peer_names_ms", "100 or more")?;
     ConfigError::check_addresses(udp)?;
     server.check().map_err(|error| error.within("server"))?;
-    plugins.check().map_err(|error| error.within("plugins"))
+    plugins.check().map_err(|error| error.within("plugins"))?;
+    tcp.check().map_err(|error| error.within("tcp"))?;
+    multicast.check().map_err(|error| error.within("multicast"))
 }
 
 /// Two scopes must not be told apart by nothing.
@@ -155,13 +183,15 @@ fn apart(transport: Transport, scope: &Scope, others: &[Scope]) -> Result<(), Co
     Ok(())
 }
 
-fn part(transport: Transport, scope: &Scope) -> Part<'_, Node> {
+fn part(transport: Transport, scope: &Scope) -> Result<Part<'_, Node>, DaemonError> {
     let make = Box::new(|start: &Start| node(scope, start));
-    Part { name: &scope.node.name, transport, udp: &scope.udp, make, beside: Vec::new() }
+    let outside = OutsideSockets::bind(&scope.tcp, &scope.multicast, &scope.udp.addresses)?;
+    let beside: Beside<NodeCommand> = Box::new(|commands| Box::pin(outside.serve(commands)));
+    Ok(Part { name: &scope.node.name, transport, udp: &scope.udp, make, beside: vec![beside] })
 }
 
 fn node(scope: &Scope, start: &Start) -> Result<Node, DaemonError> {
-    let Scope { udp, node, sctp, server, plugins } = scope;
+    let Scope { udp, node, sctp, server, plugins, tcp, multicast } = scope;
     let (id, seed) = identity(node.server_id, &start.seed);
     let local = start.local.iter().map(SocketAddr::ip).collect();
     let Start { now, seed: random, backend, .. } = *start;
@@ -169,6 +199,10 @@ fn node(scope: &Scope, start: &Start) -> Result<Node, DaemonError> {
     let mut server = Server::new(server.clone(), id, seed);
     let files = daemon::read_plugins(plugins)?;
     server.set_plugins(plugins, &files).map_err(|error| error.within("plugins"))?;
+    let told = if udp.advertise.is_empty() { &udp.addresses } else { &udp.advertise };
+    if let Some(announce) = multicast.announce(told, node.port, tcp.port) {
+        server.announce(now, announce);
+    }
     tracing::info!(name = %node.name, server = %id, port = node.port, enrp_port = node.enrp_port, "name server ready");
     let ports = Ports { asap: node.port, enrp: (node.enrp_port != 0).then_some(node.enrp_port) };
     Ok(Node::new(&node.name, stack, Host::new(server, ports, udp.port)))
@@ -209,6 +243,10 @@ mod tests {
         assert_eq!(wrong(|c| c.server.keep_alive_timeout_ms = 0), "server.keep_alive_timeout_ms");
         assert_eq!(wrong(|c| c.server.handle_bytes_max = 0), "server.handle_bytes_max");
         assert_eq!(wrong(|c| c.plugins.fuel_per_s_max = 0), "plugins.fuel_per_s_max");
+        assert_eq!(wrong(|c| c.tcp.send_queue_bytes_max = 65_535), "tcp.send_queue_bytes_max");
+        assert_eq!(wrong(|c| c.tcp.connections_max = 0), "tcp.connections_max");
+        assert_eq!(wrong(|c| c.multicast.asap_group = "10.0.0.1:3863".parse().ok()), "multicast.asap_group");
+        assert_eq!(wrong(|c| c.multicast.t6_server_announce_ms = 0), "multicast.t6_server_announce_ms");
     }
 
     #[test]

@@ -322,7 +322,7 @@ fn command_line() -> clap::Command {
     Cli::command()
         .subcommand(sg::daemon::PROGRAM.command())
         .subcommand(gwc_pe::daemon::PROGRAM.command())
-        .subcommand(enrp::server_daemon::PROGRAM.command())
+        .subcommand(enrp::server_daemon::command())
         .subcommand(population::daemon::PROGRAM.command())
 }
 

@@ -19,10 +19,16 @@ mod config;
 mod error;
 mod log;
 mod metrics;
+mod multicast;
+mod outside;
+#[cfg(test)]
+mod outside_tests;
 mod peer_names;
 mod plugins;
+pub(crate) mod query;
 mod record;
 mod run;
+mod tcp;
 
 pub use admin::{AdminKind, AdminReply, AdminRequest, Reply};
 pub use cli::{CommonArgs, Program, main};
@@ -30,7 +36,10 @@ pub use clock::{clock_anchor, os_seed};
 pub use config::{DaemonConfig, assert_default_text, load, parse};
 pub use error::DaemonError;
 pub use metrics::{Kind, Metrics};
+pub use multicast::MulticastConfig;
+pub use outside::{OutsideBatch, OutsideSockets};
 pub use peer_names::PeerNames;
 pub use plugins::read_plugins;
 pub use record::{RecordFile, RecordSink};
 pub use run::{Beside, DaemonCommand, Part, Start, run_daemon, run_parts};
+pub use tcp::TcpConfig;

@@ -6,7 +6,9 @@ use super::element::Element;
 use super::{PoolNumber, Slot};
 use asap::wire::{PeId, ServerId};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Bound;
+use std::str::FromStr;
 
 /// Where an element stands in the order of iteration: members of a pool stand together.
 pub(super) type Place = (PoolNumber, PeId);
@@ -43,6 +45,25 @@ impl Cursor {
 
     fn rest(self) -> (Bound<Place>, Bound<Place>) {
         (self.0.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+    }
+}
+
+impl fmt::Display for Cursor {
+    /// Text that [`Cursor::from_str`] reads; empty before all elements.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(pool, id)| write!(f, "{pool}:{}", id.0))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.is_empty() {
+            return Ok(Self::START);
+        }
+        let (pool, id) = text.split_once(':').ok_or(())?;
+        Ok(Self(Some((pool.parse().map_err(|_| ())?, PeId(id.parse().map_err(|_| ())?)))))
     }
 }
 

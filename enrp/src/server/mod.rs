@@ -18,6 +18,7 @@
 mod announce;
 mod config;
 pub(crate) mod counters;
+mod dump;
 mod enrp;
 mod event;
 mod output;
@@ -42,6 +43,7 @@ use asap::wire::{self, ErrorCause, Message, OperationError, PeId, PoolHandle, Se
 use bytes::Bytes;
 pub use config::ServerConfig;
 pub use counters::Counters;
+pub use dump::{PAGE_PES, Page, PageElement};
 pub use event::{Event, RemovalCause};
 pub use output::{Attempt, Multicast, Output, PeerAddress};
 use rate::{Rates, Request};

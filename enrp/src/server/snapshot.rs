@@ -111,7 +111,7 @@ impl Server {
         }
     }
 
-    fn pe_snapshot(&self, element: &Element) -> PeSnapshot {
+    pub(super) fn pe_snapshot(&self, element: &Element) -> PeSnapshot {
         let registered = element.registered();
         let slot = self.handlespace.find(element.handle(), element.id());
         let supervision = slot.and_then(|slot| self.supervised.get(&slot));
@@ -132,7 +132,7 @@ impl Server {
     }
 }
 
-fn policy_text(policy: &Policy) -> String {
+pub(super) fn policy_text(policy: &Policy) -> String {
     match policy {
         Policy::RoundRobin => "round robin".into(),
         Policy::WeightedRoundRobin { weight } => format!("weighted round robin, weight {weight}"),

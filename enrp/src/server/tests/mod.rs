@@ -2,6 +2,7 @@
 
 mod announce;
 mod causes;
+mod dump;
 mod extremes;
 mod hostile;
 mod limits;
