@@ -7,7 +7,9 @@ use super::ring::{Head, Rings};
 use std::collections::BTreeMap;
 
 /// One round of a weight-1 member in WRR's virtual time.
-const ROUND: u128 = 1 << 64;
+const ROUND: u64 = 1 << 32;
+/// Virtual time is set back when it comes here, after 2^31 rounds.
+const TIME_MAX: u64 = 1 << 63;
 
 /// What places a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,36 +22,51 @@ pub(super) enum Rank {
     Weight(u32),
 }
 
+/// A member. Small, as there are many.
 #[derive(Debug, Clone)]
 struct Place<T> {
-    tag: T,
-    /// None: its policy values say that it takes nothing.
-    rank: Option<Rank>,
-    usable: bool,
-    /// The class it is in, or would be. Neither u32 + n x u32 nor virtual time ever fills 128 bits.
-    value: u128,
-    /// WRR: what rounding left over, in units of 1 / weight, so that it stays exact for ever.
+    /// The class it is in, or would be. It never overflows: virtual time is set back, the rest saturates.
+    value: u64,
+    /// WRR: the weight. LUD: the degradation.
+    step: u32,
+    /// WRR: what rounding left over, in units of 1 / weight, so that it stays exact for ever. LUD: the load.
     rest: u32,
+    tag: T,
+    /// Its policy values say that it takes nothing.
+    full: bool,
+    usable: bool,
+}
+
+/// Which policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// PRIO, LU, PLU.
+    Fixed,
+    /// LUD.
+    Degrading,
+    /// WRR.
+    Weight,
 }
 
 /// WRR, PRIO, LU, LUD, PLU.
 #[derive(Debug, Clone)]
 pub(super) struct Classes<T> {
+    mode: Mode,
     rings: Rings<Place<T>>,
-    classes: BTreeMap<u128, Head>,
+    classes: BTreeMap<u64, Head>,
     /// WRR's virtual time: that of the last selection.
-    virtual_time: u128,
+    virtual_time: u64,
     selectable: usize,
 }
 
 impl<T: Copy> Classes<T> {
-    pub(super) fn new() -> Self {
-        Self { rings: Rings::new(), classes: BTreeMap::new(), virtual_time: 0, selectable: 0 }
+    pub(super) fn new(mode: Mode) -> Self {
+        Self { mode, rings: Rings::new(), classes: BTreeMap::new(), virtual_time: 0, selectable: 0 }
     }
 
     pub(super) fn insert(&mut self, tag: T, rank: Option<Rank>) -> Member {
-        let mut place = Place { tag, rank, usable: true, value: 0, rest: 0 };
-        place.start(self.virtual_time);
+        let mut place = Place { value: 0, step: 0, rest: 0, tag, full: true, usable: true };
+        place.start(rank, self.virtual_time);
         let member = self.rings.insert(place);
         self.link(member);
         member
@@ -58,21 +75,21 @@ impl<T: Copy> Classes<T> {
     /// New values. Equal ones change nothing but the degradation counter.
     pub(super) fn update(&mut self, member: Member, rank: Option<Rank>) {
         let place = self.rings.get(member);
-        let started = match rank {
-            Some(Rank::Degrading { load, .. }) => place.value == u128::from(load),
-            Some(Rank::Fixed(_) | Rank::Weight(_)) | None => true,
-        };
-        if rank == place.rank && started {
+        if place.has(self.mode, rank) {
             return;
         }
         self.unlink(member);
-        let virtual_time = self.virtual_time;
-        self.rings.get_mut(member).change(rank, virtual_time);
+        let (mode, virtual_time) = (self.mode, self.virtual_time);
+        let place = self.rings.get_mut(member);
+        match rank {
+            Some(Rank::Weight(weight)) if mode == Mode::Weight && !place.full => place.reweigh(weight, virtual_time),
+            Some(Rank::Fixed(_) | Rank::Degrading { .. } | Rank::Weight(_)) | None => place.start(rank, virtual_time),
+        }
         self.link(member);
     }
 
     pub(super) fn set_usable(&mut self, member: Member, usable: bool) {
-        let virtual_time = self.virtual_time;
+        let (mode, virtual_time) = (self.mode, self.virtual_time);
         let place = self.rings.get_mut(member);
         if place.usable == usable {
             return;
@@ -80,8 +97,8 @@ impl<T: Copy> Classes<T> {
         place.usable = usable;
         if usable {
             // One that was away for long is not given all the turns it missed.
-            if place.value <= virtual_time && matches!(place.rank, Some(Rank::Weight(_))) {
-                place.start(virtual_time);
+            if mode == Mode::Weight && !place.full && place.value <= virtual_time {
+                place.start(Some(Rank::Weight(place.step)), virtual_time);
             }
             self.link(member);
         } else {
@@ -120,37 +137,49 @@ impl<T: Copy> Classes<T> {
 
     /// Moves a selected member on. False: nothing more to be done, as only the first of a list counts.
     fn advance(&mut self, member: Member, first: bool) -> bool {
-        let place = self.rings.get(member);
-        match place.rank {
-            Some(Rank::Degrading { degradation: 1.., .. }) => {
+        let value = self.rings.get(member).value;
+        match self.mode {
+            Mode::Degrading if self.rings.get(member).step > 0 => {
                 self.unlink(member);
                 self.rings.get_mut(member).degrade();
                 self.link(member);
-                true
             }
-            Some(Rank::Weight(_)) if first => {
-                self.virtual_time = self.virtual_time.max(place.value);
+            Mode::Weight if first => {
+                self.virtual_time = self.virtual_time.max(value);
                 self.unlink(member);
-                let virtual_time = self.virtual_time;
-                self.rings.get_mut(member).next_turn(virtual_time);
+                self.rings.get_mut(member).next_turn(self.virtual_time);
                 self.link(member);
-                false
+                if self.virtual_time >= TIME_MAX {
+                    self.set_time_back();
+                }
             }
-            Some(Rank::Fixed(_) | Rank::Degrading { .. }) if first => {
-                let value = place.value;
+            Mode::Fixed | Mode::Degrading if first => {
                 let head = self.classes.get_mut(&value).expect("invariant: a selected member is in its class");
                 self.rings.send_back(head, member);
-                true
             }
-            Some(Rank::Fixed(_) | Rank::Weight(_)) | None => false,
-            Some(Rank::Degrading { .. }) => true,
+            Mode::Fixed | Mode::Degrading | Mode::Weight => {}
+        }
+        self.mode == Mode::Degrading
+    }
+
+    /// Virtual time begins again at 0, in the same order.
+    fn set_time_back(&mut self) {
+        let time = std::mem::take(&mut self.virtual_time);
+        self.rings.for_each_mut(|place| place.value = place.value.saturating_sub(time));
+        // Those that were skipped for long come into one class, in their order.
+        for (value, mut head) in std::mem::take(&mut self.classes) {
+            while let Some(member) = head.first() {
+                self.rings.unlink(&mut head, member);
+                let class = self.classes.entry(value.saturating_sub(time)).or_insert(Head::EMPTY);
+                self.rings.push(class, member);
+            }
         }
     }
 
     /// Puts the member at the end of its class, if it can be selected.
     fn link(&mut self, member: Member) {
         let place = self.rings.get(member);
-        if place.usable && place.rank.is_some() {
+        if place.usable && !place.full {
             let head = self.classes.entry(place.value).or_insert(Head::EMPTY);
             self.rings.push(head, member);
             self.selectable += 1;
@@ -172,50 +201,97 @@ impl<T: Copy> Classes<T> {
 }
 
 impl<T> Place<T> {
-    /// The value of a newcomer.
-    fn start(&mut self, virtual_time: u128) {
-        self.rest = 0;
-        self.value = match self.rank {
-            Some(Rank::Fixed(value)) => u128::from(value),
-            Some(Rank::Degrading { load, .. }) => u128::from(load),
-            Some(Rank::Weight(_)) => virtual_time,
-            None => 0,
-        };
-        self.step();
-    }
-
-    fn change(&mut self, rank: Option<Rank>, virtual_time: u128) {
-        match (std::mem::replace(&mut self.rank, rank), rank) {
-            // What is left until its turn shrinks or grows with the weight: who changes it often neither gains nor starves.
-            (Some(Rank::Weight(before)), Some(Rank::Weight(weight))) => {
-                let left = self.value.saturating_sub(virtual_time);
-                self.value = virtual_time + left * u128::from(before) / u128::from(weight);
-                self.rest = 0;
+    /// Whether these are the values it has, and a degradation counter at its start.
+    fn has(&self, mode: Mode, rank: Option<Rank>) -> bool {
+        match rank {
+            None => self.full,
+            Some(_) if self.full => false,
+            Some(Rank::Fixed(value)) => mode == Mode::Fixed && self.value == value,
+            Some(Rank::Degrading { load, degradation }) => {
+                (self.value, self.rest, self.step) == (u64::from(load), load, degradation)
             }
-            (Some(Rank::Fixed(_) | Rank::Degrading { .. } | Rank::Weight(_)) | None, _) => self.start(virtual_time),
+            Some(Rank::Weight(weight)) => mode == Mode::Weight && self.step == weight,
         }
     }
 
+    /// The values of a newcomer.
+    fn start(&mut self, rank: Option<Rank>, virtual_time: u64) {
+        self.full = rank.is_none();
+        match rank {
+            Some(Rank::Fixed(value)) => self.value = value,
+            Some(Rank::Degrading { load, degradation }) => {
+                (self.value, self.rest, self.step) = (u64::from(load), load, degradation);
+            }
+            Some(Rank::Weight(weight)) => {
+                (self.value, self.rest, self.step) = (virtual_time, 0, weight);
+                self.next_turn(virtual_time);
+            }
+            None => {}
+        }
+    }
+
+    /// What is left until its turn shrinks or grows with the weight: who changes it often neither gains nor starves.
+    fn reweigh(&mut self, weight: u32, virtual_time: u64) {
+        let left = u128::from(self.value.saturating_sub(virtual_time)) * u128::from(self.step) / u128::from(weight);
+        self.value = virtual_time + u64::try_from(left).unwrap_or(ROUND).min(ROUND);
+        (self.rest, self.step) = (0, weight);
+    }
+
+    /// LUD: one selection more.
     fn degrade(&mut self) {
-        if let Some(Rank::Degrading { degradation, .. }) = self.rank {
-            self.value += u128::from(degradation);
-        }
+        self.value = self.value.saturating_add(u64::from(self.step));
     }
 
-    /// Its next turn after one that it just took, or should have taken long ago.
-    fn next_turn(&mut self, virtual_time: u128) {
-        if self.value < virtual_time {
-            self.value = virtual_time;
-        }
-        self.step();
-    }
-
-    /// WRR: 1 / weight further, exactly.
-    fn step(&mut self) {
-        let Some(Rank::Weight(weight)) = self.rank else { return };
-        let weight = u128::from(weight);
-        let rest = u128::from(self.rest) + ROUND % weight;
-        self.value += ROUND / weight + rest / weight;
+    /// WRR: 1 / weight after a turn that it just took, or should have taken long ago. Exactly: the rest is kept.
+    fn next_turn(&mut self, virtual_time: u64) {
+        let weight = u64::from(self.step);
+        let rest = u64::from(self.rest) + ROUND % weight;
+        self.value = self.value.max(virtual_time) + ROUND / weight + rest / weight;
         self.rest = u32::try_from(rest % weight).expect("invariant: less than the weight");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order of turns is that of a pool whose time is young.
+    #[test]
+    fn time_is_set_back_without_a_trace() {
+        let mut young = Classes::new(Mode::Weight);
+        let mut old = Classes::new(Mode::Weight);
+        old.virtual_time = TIME_MAX - 3 * ROUND;
+        for (tag, weight) in (0..).zip([1_u32, 2, 3, 7, 7]) {
+            young.insert(tag, Some(Rank::Weight(weight)));
+            old.insert(tag, Some(Rank::Weight(weight)));
+        }
+        let pick = |classes: &mut Classes<u32>| {
+            let mut chosen = Vec::new();
+            classes.select(2, |tag| tag != 4, &mut chosen);
+            chosen.into_iter().map(|member| classes.tag(member)).collect::<Vec<_>>()
+        };
+        for _ in 0..200 {
+            assert_eq!(pick(&mut young), pick(&mut old));
+        }
+        assert!(old.virtual_time < TIME_MAX - 3 * ROUND, "it was set back");
+        assert_eq!(old.selectable(), 5);
+    }
+
+    #[test]
+    fn a_degradation_beyond_64_bits_saturates() {
+        let mut classes = Classes::new(Mode::Degrading);
+        for tag in 0..2 {
+            let member = classes.insert(tag, Some(Rank::Degrading { load: 1, degradation: u32::MAX }));
+            classes.unlink(member);
+            classes.rings.get_mut(member).value = u64::MAX - 1;
+            classes.link(member);
+        }
+        for _ in 0..10 {
+            let mut chosen = Vec::new();
+            classes.select(1, |_| true, &mut chosen);
+            classes.select(1, |_| true, &mut chosen);
+            assert_ne!(chosen[0], chosen[1], "in turn still");
+        }
+        assert_eq!(*classes.classes.keys().next().unwrap(), u64::MAX);
     }
 }

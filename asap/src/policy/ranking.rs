@@ -1,6 +1,6 @@
 //! The members of one pool under one policy.
 
-use super::classes::Classes;
+use super::classes::{Classes, Mode};
 use super::ring::RoundRobin;
 use super::values::Values;
 use super::weighted::Weighted;
@@ -34,11 +34,11 @@ impl<T: Copy> Ranking<T> {
             PolicyKind::Random | PolicyKind::WeightedRandom | PolicyKind::RandomizedLeastUsed => {
                 Order::Weighted(Weighted::new(seed))
             }
-            PolicyKind::WeightedRoundRobin
-            | PolicyKind::Priority
-            | PolicyKind::LeastUsed
-            | PolicyKind::LeastUsedDegradation
-            | PolicyKind::PriorityLeastUsed => Order::Classes(Classes::new()),
+            PolicyKind::WeightedRoundRobin => Order::Classes(Classes::new(Mode::Weight)),
+            PolicyKind::LeastUsedDegradation => Order::Classes(Classes::new(Mode::Degrading)),
+            PolicyKind::Priority | PolicyKind::LeastUsed | PolicyKind::PriorityLeastUsed => {
+                Order::Classes(Classes::new(Mode::Fixed))
+            }
         };
         Self { kind, order }
     }

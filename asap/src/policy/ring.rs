@@ -18,6 +18,10 @@ impl Head {
     pub(super) fn is_empty(self) -> bool {
         self.0 == NONE
     }
+
+    pub(super) fn first(self) -> Option<Member> {
+        (self.0 != NONE).then_some(Member(self.0))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +44,10 @@ impl<V> Rings<V> {
 
     /// A member in no list.
     pub(super) fn insert(&mut self, value: V) -> Member {
+        // Most pools are small, and there are many.
+        if self.nodes.len() == self.nodes.capacity() && self.nodes.len() < 4 {
+            self.nodes.reserve_exact(1);
+        }
         Member::of(self.nodes.insert(Node { previous: NONE, next: NONE, value }))
     }
 
@@ -58,6 +66,10 @@ impl<V> Rings<V> {
 
     pub(super) fn get_mut(&mut self, member: Member) -> &mut V {
         &mut self.nodes[member.key()].value
+    }
+
+    pub(super) fn for_each_mut(&mut self, mut change: impl FnMut(&mut V)) {
+        self.nodes.iter_mut().for_each(|(_, node)| change(&mut node.value));
     }
 
     pub(super) fn is_linked(&self, member: Member) -> bool {

@@ -34,13 +34,12 @@ impl Cursor {
         self.0.map_or(0, |(pool, _)| pool)
     }
 
-    /// The range of identifiers that are left of a pool.
-    pub(super) fn rest_of(self, pool: PoolNumber) -> (Bound<PeId>, Bound<PeId>) {
-        let start = match self.0 {
+    /// Where to go on in a pool.
+    pub(super) fn rest_of(self, pool: PoolNumber) -> Bound<PeId> {
+        match self.0 {
             Some((current, id)) if current == pool => Bound::Excluded(id),
             Some(_) | None => Bound::Unbounded,
-        };
-        (start, Bound::Unbounded)
+        }
     }
 
     fn rest(self) -> (Bound<Place>, Bound<Place>) {

@@ -2,25 +2,19 @@
 //! fall into one place.
 
 use asap::policy::Rng;
+use asap::wire::PoolHandle;
 use siphasher::sip::SipHasher13;
-use std::hash::BuildHasher;
 
-/// Builds hashers with one key.
+/// A hash under a key.
 #[derive(Debug, Clone)]
-pub(super) struct Keyed {
-    key: (u64, u64),
-}
+pub(super) struct Keyed(SipHasher13);
 
 impl Keyed {
     pub(super) fn new(random: &mut Rng) -> Self {
-        Self { key: (random.next_u64(), random.next_u64()) }
+        Self(SipHasher13::new_with_keys(random.next_u64(), random.next_u64()))
     }
-}
 
-impl BuildHasher for Keyed {
-    type Hasher = SipHasher13;
-
-    fn build_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_keys(self.key.0, self.key.1)
+    pub(super) fn hash(&self, handle: &PoolHandle) -> u64 {
+        self.0.hash(handle.as_bytes())
     }
 }

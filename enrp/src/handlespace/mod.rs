@@ -8,22 +8,25 @@ mod checksum;
 mod element;
 mod homes;
 mod keyed;
+mod members;
 mod pool;
 mod selected;
 #[cfg(test)]
 mod tests;
 
 use asap::policy::{Member, Rng};
-use asap::wire::{PeId, PoolElement, PoolHandle, ServerId};
+use asap::wire::{PeId, Policy, PoolElement, PoolHandle, ServerId};
 pub use checksum::Checksum;
 pub use element::{Element, Stamp, State, SuspensionReason};
+use hashbrown::HashTable;
 pub use homes::Cursor;
 use homes::Homes;
 use keyed::Keyed;
 pub use pool::{Mismatch, Pool};
 pub use selected::Selected;
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Most pools whatever the settings say.
 pub const POOLS_MAX: usize = 50_000;
@@ -82,8 +85,10 @@ pub enum Added {
 pub struct Handlespace {
     limits: Limits,
     pools: Slab<Pool>,
+    /// The pools by the hash of their handle.
+    numbers: HashTable<PoolNumber>,
     /// Handles come from everybody, hostile ones too.
-    numbers: HashMap<PoolHandle, PoolNumber, Keyed>,
+    key: Keyed,
     /// The pools by handle, for those who list them.
     sorted: BTreeMap<PoolHandle, PoolNumber>,
     elements: Slab<Element>,
@@ -109,7 +114,8 @@ impl Handlespace {
         Self {
             limits,
             pools: Slab::new(),
-            numbers: HashMap::with_hasher(Keyed::new(&mut random)),
+            numbers: HashTable::new(),
+            key: Keyed::new(&mut random),
             sorted: BTreeMap::new(),
             elements: Slab::new(),
             homes: Homes::default(),
@@ -126,13 +132,15 @@ impl Handlespace {
     /// # Errors
     /// [`AddError`]; nothing is changed then.
     pub fn add(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<(Slot, Added), AddError> {
-        let Some(&number) = self.numbers.get(handle) else {
+        let Some(number) = self.number_of(handle) else {
             return Ok((self.create(handle, element)?, Added::New));
         };
         let pool = &self.pools[number as usize];
-        pool.check(&element)?;
-        match pool.members.get(&element.id) {
-            Some(&slot) => Ok((slot, self.replace(slot, element))),
+        let known = pool.members.get(element.id);
+        let member = known.or_else(|| pool.members.first()).expect("invariant: there are no empty pools");
+        pool.check(&element, &self.elements[member.key()].registered)?;
+        match known {
+            Some(slot) => Ok((slot, self.replace(slot, element))),
             None => Ok((self.insert(number, element)?, Added::New)),
         }
     }
@@ -141,13 +149,14 @@ impl Handlespace {
     pub fn remove(&mut self, slot: Slot) -> Option<Element> {
         let element = self.elements.try_remove(slot.key())?;
         let pool = &mut self.pools[element.pool as usize];
-        pool.members.remove(&element.id());
+        pool.members.remove(element.id());
         pool.ranking.remove(element.member);
         self.homes.remove(element.registered.home, element.place(), pool.handle_words);
         if pool.members.is_empty() {
             self.pools.remove(element.pool as usize);
-            self.numbers.remove(&element.handle);
             self.sorted.remove(&element.handle);
+            let entry = self.numbers.find_entry(self.key.hash(&element.handle), |&number| number == element.pool);
+            entry.expect("invariant: every pool is in the table").remove();
         }
         Some(element)
     }
@@ -219,7 +228,8 @@ impl Handlespace {
         items: usize,
         mut usable: impl FnMut(&Slab<Element>, Slot) -> bool,
     ) -> Option<Selected<'_>> {
-        let pool = &mut self.pools[*self.numbers.get(handle)? as usize];
+        let number = self.number_of(handle)?;
+        let pool = &mut self.pools[number as usize];
         let elements = &mut self.elements;
         self.members.clear();
         pool.ranking.select(items, |slot| usable(elements, slot), &mut self.members);
@@ -234,7 +244,7 @@ impl Handlespace {
     /// The pool of this name.
     #[must_use]
     pub fn pool(&self, handle: &PoolHandle) -> Option<&Pool> {
-        self.numbers.get(handle).map(|&number| &self.pools[number as usize])
+        self.number_of(handle).map(|number| &self.pools[number as usize])
     }
 
     /// All pools, by handle.
@@ -244,13 +254,14 @@ impl Handlespace {
 
     /// The members of a pool, by PE identifier; nothing if there is no such pool.
     pub fn members(&self, handle: &PoolHandle) -> impl Iterator<Item = &Element> {
-        self.pool(handle).into_iter().flat_map(|pool| pool.members.values()).map(|slot| &self.elements[slot.key()])
+        let pool = self.pool(handle);
+        pool.into_iter().flat_map(|pool| pool.members.iter(Bound::Unbounded)).map(|slot| &self.elements[slot.key()])
     }
 
     /// Where an element is held.
     #[must_use]
     pub fn find(&self, handle: &PoolHandle, pe: PeId) -> Option<Slot> {
-        self.pool(handle)?.members.get(&pe).copied()
+        self.pool(handle)?.members.get(pe)
     }
 
     /// The element held there.
@@ -298,8 +309,8 @@ impl Handlespace {
     pub fn elements_from(&self, from: Cursor) -> impl Iterator<Item = (Slot, &Element)> {
         (from.pool()..self.pools.capacity() as PoolNumber)
             .filter_map(|number| Some((number, self.pools.get(number as usize)?)))
-            .flat_map(move |(number, pool)| pool.members.range(from.rest_of(number)))
-            .map(|(_, &slot)| (slot, &self.elements[slot.key()]))
+            .flat_map(move |(number, pool)| pool.members.iter(from.rest_of(number)))
+            .map(|slot| (slot, &self.elements[slot.key()]))
     }
 
     /// Stamp of the last addition or replacement. Elements that come later have a later one ([`Element::stamp`]): after a
@@ -310,6 +321,11 @@ impl Handlespace {
         self.stamp
     }
 
+    fn number_of(&self, handle: &PoolHandle) -> Option<PoolNumber> {
+        let same = |&number: &PoolNumber| self.pools[number as usize].handle() == handle;
+        self.numbers.find(self.key.hash(handle), same).copied()
+    }
+
     /// A pool with its first element.
     fn create(&mut self, handle: &PoolHandle, element: PoolElement) -> Result<Slot, AddError> {
         if self.pools.len() >= self.limits.pools || self.limits.pes_per_pool == 0 || self.is_full() {
@@ -318,7 +334,9 @@ impl Handlespace {
         // The bytes alone, not the message they came in.
         let handle = PoolHandle::new(bytes::Bytes::copy_from_slice(handle.as_bytes()));
         let number = self.pools.insert(Pool::new(handle.clone(), &element, self.random.next_u64())) as PoolNumber;
-        self.numbers.insert(handle.clone(), number);
+        let (pools, key) = (&self.pools, &self.key);
+        let hash = |&number: &PoolNumber| key.hash(pools[number as usize].handle());
+        self.numbers.insert_unique(hash(&number), number, hash);
         self.sorted.insert(handle, number);
         self.insert(number, element)
     }
@@ -342,17 +360,29 @@ impl Handlespace {
         Ok(slot)
     }
 
+    /// Only what is another is written: most registrations change nothing.
     fn replace(&mut self, slot: Slot, mut new: PoolElement) -> Added {
         self.set_home(slot, new.home);
         self.stamp.advance();
         let element = &mut self.elements[slot.key()];
-        let changed =
-            element.registered.user_transport != new.user_transport || element.registered.policy != new.policy;
         element.registrations += 1;
         element.stamp = self.stamp;
-        element.asap_transport = new.asap_transport.take();
-        self.pools[element.pool as usize].ranking.update(element.member, &new.policy);
-        element.registered = new;
-        Added::Replaced { changed }
+        let asap_transport = new.asap_transport.take();
+        if element.asap_transport != asap_transport {
+            element.asap_transport = asap_transport;
+        }
+        let registered = &mut element.registered;
+        let other_policy = registered.policy != new.policy;
+        // A registration starts the degradation counter again.
+        if other_policy || matches!(new.policy, Policy::LeastUsedDegradation { .. }) {
+            self.pools[element.pool as usize].ranking.update(element.member, &new.policy);
+            registered.policy = new.policy;
+        }
+        let other_transport = registered.user_transport != new.user_transport;
+        if other_transport {
+            registered.user_transport = new.user_transport;
+        }
+        registered.life = new.life;
+        Added::Replaced { changed: other_policy || other_transport }
     }
 }

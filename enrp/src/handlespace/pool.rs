@@ -1,10 +1,9 @@
 //! One pool: its members and what they have in common.
 
-use super::Slot;
-use super::checksum;
+use super::members::Members;
+use super::{Slot, checksum};
 use asap::policy::{PolicyKind, Ranking};
-use asap::wire::{PeId, Policy, PoolElement, PoolHandle, Transport};
-use std::collections::BTreeMap;
+use asap::wire::{Policy, PoolElement, PoolHandle, Transport};
 
 /// Why an element does not fit a pool (RFC 5352 section 3.1 rules 2 and 3).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,9 +25,8 @@ pub struct Pool {
     handle: PoolHandle,
     /// Of the first element (RFC 5352 section 3.1 rule 1), values included.
     policy: Policy,
-    user_transport: Transport,
     pub(super) handle_words: u64,
-    pub(super) members: BTreeMap<PeId, Slot>,
+    pub(super) members: Members,
     pub(super) ranking: Ranking<Slot>,
 }
 
@@ -39,8 +37,7 @@ impl Pool {
             handle_words: checksum::handle_words(handle.as_bytes()),
             handle,
             policy: first.policy.clone(),
-            user_transport: first.user_transport.clone(),
-            members: BTreeMap::new(),
+            members: Members::default(),
             ranking: Ranking::new(PolicyKind::from(&first.policy), seed),
         }
     }
@@ -75,16 +72,16 @@ impl Pool {
         self.ranking.selectable()
     }
 
-    /// Whether the element agrees with the pool in policy type, transport type and transport use.
-    pub(super) fn check(&self, element: &PoolElement) -> Result<(), Mismatch> {
+    /// Whether the element agrees with the pool in policy type, and with any member in transport type and transport use.
+    pub(super) fn check(&self, element: &PoolElement, member: &PoolElement) -> Result<(), Mismatch> {
         if !same_policy_type(&self.policy, &element.policy) {
             return Err(Mismatch::Policy(self.policy.clone()));
         }
-        if std::mem::discriminant(&self.user_transport) != std::mem::discriminant(&element.user_transport) {
-            return Err(Mismatch::TransportType(self.user_transport.clone()));
+        if std::mem::discriminant(&member.user_transport) != std::mem::discriminant(&element.user_transport) {
+            return Err(Mismatch::TransportType(member.user_transport.clone()));
         }
-        if let (Transport::Sctp(pool), Transport::Sctp(element)) = (&self.user_transport, &element.user_transport)
-            && pool.transport_use != element.transport_use
+        if let (Transport::Sctp(member), Transport::Sctp(element)) = (&member.user_transport, &element.user_transport)
+            && member.transport_use != element.transport_use
         {
             return Err(Mismatch::TransportUse);
         }

@@ -47,9 +47,11 @@ impl Sorting {
             None => self.0.push(Entry { id, policy, selections: 0, usable: true }),
             Some(position) => {
                 let before = self.0[position].value();
-                let same = self.0[position].policy == policy;
+                let degrades = |policy: &Policy| matches!(policy, Policy::LeastUsedDegradation { .. });
+                let other = degrades(&policy) && self.0[position].policy != policy;
                 (self.0[position].policy, self.0[position].selections) = (policy, 0);
-                if !same || self.0[position].value() != before {
+                // Both 100 %: nothing to place.
+                if self.0[position].value() != before || other && before.is_some() {
                     self.to_end(id);
                 }
             }
