@@ -5,6 +5,7 @@
 //! * [`policy`]: selection of pool elements; the one implementation, for name server and pool user.
 //! * [`pool_element`]: registers a pool element with its home server and keeps it registered.
 //! * [`pool_user`]: resolves handles, keeps the cache, queues, selects, reports.
+//! * [`small_map`]: an ordered map for tables of which there are many, most of them small.
 //! * [`combination`]: both in one node, over one association.
 //!
 //! Both machines are driven alike: `handle_*(now, ...)` and application calls, then drain `poll_transmit`, `poll_event`, and ask
@@ -18,6 +19,7 @@ mod name;
 pub mod policy;
 pub mod pool_element;
 pub mod pool_user;
+pub mod small_map;
 pub mod wire;
 
 pub use combination::Combination;

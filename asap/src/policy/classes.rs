@@ -4,7 +4,8 @@
 
 use super::Member;
 use super::ring::{Head, Rings};
-use std::collections::BTreeMap;
+use crate::small_map::SmallMap;
+use std::ops::Bound;
 
 /// One round of a weight-1 member in WRR's virtual time.
 const ROUND: u64 = 1 << 32;
@@ -53,7 +54,7 @@ pub(super) enum Mode {
 pub(super) struct Classes<T> {
     mode: Mode,
     rings: Rings<Place<T>>,
-    classes: BTreeMap<u64, Head>,
+    classes: SmallMap<u64, Head>,
     /// WRR's virtual time: that of the last selection.
     virtual_time: u64,
     selectable: usize,
@@ -61,7 +62,7 @@ pub(super) struct Classes<T> {
 
 impl<T: Copy> Classes<T> {
     pub(super) fn new(mode: Mode) -> Self {
-        Self { mode, rings: Rings::new(), classes: BTreeMap::new(), virtual_time: 0, selectable: 0 }
+        Self { mode, rings: Rings::new(), classes: SmallMap::default(), virtual_time: 0, selectable: 0 }
     }
 
     pub(super) fn insert(&mut self, tag: T, rank: Option<Rank>) -> Member {
@@ -115,6 +116,10 @@ impl<T: Copy> Classes<T> {
         self.rings.get(member).tag
     }
 
+    pub(super) fn selections(&self, member: Member) -> u64 {
+        self.rings.selections(member)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.rings.len()
     }
@@ -125,9 +130,12 @@ impl<T: Copy> Classes<T> {
 
     pub(super) fn select(&mut self, count: usize, mut usable: impl FnMut(T) -> bool, chosen: &mut Vec<Member>) {
         let start = chosen.len();
-        let members = self.classes.values().flat_map(|&head| self.rings.iter(head));
+        let members = self.classes.iter_from(Bound::Unbounded).flat_map(|(_, head)| self.rings.iter(head));
         let members = members.filter(|(_, place)| usable(place.tag)).map(|(member, _)| member);
         chosen.extend(members.take(count));
+        if let Some(&first) = chosen.get(start) {
+            self.rings.count_selection(first);
+        }
         for (position, &member) in chosen[start..].iter().enumerate() {
             if !self.advance(member, position == 0) {
                 break;
@@ -154,7 +162,7 @@ impl<T: Copy> Classes<T> {
                 }
             }
             Mode::Fixed | Mode::Degrading if first => {
-                let head = self.classes.get_mut(&value).expect("invariant: a selected member is in its class");
+                let head = self.classes.get_mut(value).expect("invariant: a selected member is in its class");
                 self.rings.send_back(head, member);
             }
             Mode::Fixed | Mode::Degrading | Mode::Weight => {}
@@ -167,10 +175,11 @@ impl<T: Copy> Classes<T> {
         let time = std::mem::take(&mut self.virtual_time);
         self.rings.for_each_mut(|place| place.value = place.value.saturating_sub(time));
         // Those that were skipped for long come into one class, in their order.
-        for (value, mut head) in std::mem::take(&mut self.classes) {
+        let before = std::mem::take(&mut self.classes);
+        for (value, mut head) in before.iter_from(Bound::Unbounded) {
             while let Some(member) = head.first() {
                 self.rings.unlink(&mut head, member);
-                let class = self.classes.entry(value.saturating_sub(time)).or_insert(Head::EMPTY);
+                let class = self.classes.get_or_insert(value.saturating_sub(time), Head::EMPTY);
                 self.rings.push(class, member);
             }
         }
@@ -180,7 +189,7 @@ impl<T: Copy> Classes<T> {
     fn link(&mut self, member: Member) {
         let place = self.rings.get(member);
         if place.usable && !place.full {
-            let head = self.classes.entry(place.value).or_insert(Head::EMPTY);
+            let head = self.classes.get_or_insert(place.value, Head::EMPTY);
             self.rings.push(head, member);
             self.selectable += 1;
         }
@@ -191,10 +200,10 @@ impl<T: Copy> Classes<T> {
             return;
         }
         let value = self.rings.get(member).value;
-        let head = self.classes.get_mut(&value).expect("invariant: a linked member is in its class");
+        let head = self.classes.get_mut(value).expect("invariant: a linked member is in its class");
         self.rings.unlink(head, member);
         if head.is_empty() {
-            self.classes.remove(&value);
+            self.classes.remove(value);
         }
         self.selectable -= 1;
     }
@@ -292,6 +301,6 @@ mod tests {
             classes.select(1, |_| true, &mut chosen);
             assert_ne!(chosen[0], chosen[1], "in turn still");
         }
-        assert_eq!(*classes.classes.keys().next().unwrap(), u64::MAX);
+        assert_eq!(classes.classes.iter_from(Bound::Unbounded).next().unwrap().0, u64::MAX);
     }
 }

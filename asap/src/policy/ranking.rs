@@ -105,6 +105,19 @@ impl<T: Copy> Ranking<T> {
         }
     }
 
+    /// How often the member was the first of a list.
+    ///
+    /// # Panics
+    /// When the member is not there.
+    #[must_use]
+    pub fn selections(&self, member: Member) -> u64 {
+        match &self.order {
+            Order::RoundRobin(ring) => ring.selections(member),
+            Order::Classes(classes) => classes.selections(member),
+            Order::Weighted(weighted) => weighted.selections(member),
+        }
+    }
+
     /// Number of members, with those that cannot be selected.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -28,6 +28,8 @@ impl Head {
 struct Node<V> {
     previous: u32,
     next: u32,
+    /// How often it was the first of a list. Here because whatever selects it has this at hand.
+    selections: u64,
     value: V,
 }
 
@@ -48,7 +50,7 @@ impl<V> Rings<V> {
         if self.nodes.len() == self.nodes.capacity() && self.nodes.len() < 4 {
             self.nodes.reserve_exact(1);
         }
-        Member::of(self.nodes.insert(Node { previous: NONE, next: NONE, value }))
+        Member::of(self.nodes.insert(Node { previous: NONE, next: NONE, selections: 0, value }))
     }
 
     /// Forgets a member that is in no list.
@@ -58,6 +60,14 @@ impl<V> Rings<V> {
 
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    pub(super) fn selections(&self, member: Member) -> u64 {
+        self.nodes[member.key()].selections
+    }
+
+    pub(super) fn count_selection(&mut self, member: Member) {
+        self.nodes[member.key()].selections += 1;
     }
 
     pub(super) fn get(&self, member: Member) -> &V {
@@ -174,6 +184,10 @@ impl<T: Copy> RoundRobin<T> {
         *self.rings.get(member)
     }
 
+    pub(super) fn selections(&self, member: Member) -> u64 {
+        self.rings.selections(member)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.rings.len()
     }
@@ -187,6 +201,7 @@ impl<T: Copy> RoundRobin<T> {
         let members = self.rings.iter(self.head).filter(|&(_, &tag)| usable(tag)).map(|(member, _)| member);
         chosen.extend(members.take(count));
         if let Some(&first) = chosen.get(start) {
+            self.rings.count_selection(first);
             self.rings.send_back(&mut self.head, first);
         }
     }

@@ -14,6 +14,8 @@ struct Share<T> {
     tag: T,
     weight: u32,
     usable: bool,
+    /// How often it was the first of a list.
+    selections: u64,
 }
 
 impl<T> Share<T> {
@@ -39,7 +41,7 @@ impl<T: Copy> Weighted<T> {
     }
 
     pub(super) fn insert(&mut self, tag: T, weight: u32) -> Member {
-        let member = Member::of(self.members.insert(Share { tag, weight, usable: true }));
+        let member = Member::of(self.members.insert(Share { tag, weight, usable: true, selections: 0 }));
         if member.key() + 1 == self.sums.len() {
             self.grow();
         }
@@ -65,6 +67,10 @@ impl<T: Copy> Weighted<T> {
         self.members[member.key()].tag
     }
 
+    pub(super) fn selections(&self, member: Member) -> u64 {
+        self.members[member.key()].selections
+    }
+
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }
@@ -86,9 +92,16 @@ impl<T: Copy> Weighted<T> {
             if chosen[start..].contains(&member) || !usable(self.tag(member)) {
                 misses += 1;
             } else {
-                chosen.push(member);
+                self.choose(member, start, chosen);
             }
         }
+    }
+
+    fn choose(&mut self, member: Member, start: usize, chosen: &mut Vec<Member>) {
+        if chosen.len() == start {
+            self.members[member.key()].selections += 1;
+        }
+        chosen.push(member);
     }
 
     /// The rest of a list, those drawn off the line.
@@ -100,7 +113,7 @@ impl<T: Copy> Weighted<T> {
             self.lower(member, self.members[member.key()].weight);
             drawn.push(member);
             if usable(self.tag(member)) {
-                chosen.push(member);
+                self.choose(member, start, chosen);
             }
         }
         drawn.into_iter().for_each(|member| self.raise(member, self.members[member.key()].weight));

@@ -85,7 +85,6 @@ pub struct Element {
     /// Its name in the pool's ranking.
     pub(super) member: Member,
     pub(super) registrations: u64,
-    pub(super) selections: u64,
     pub(super) stamp: Stamp,
 }
 
@@ -99,7 +98,7 @@ impl Element {
     ) -> Self {
         let asap_transport = registered.asap_transport.take();
         let (handle, reasons) = (named.handle().clone(), Reasons::default());
-        Self { handle, pool, registered, asap_transport, reasons, member, registrations: 1, selections: 0, stamp }
+        Self { handle, pool, registered, asap_transport, reasons, member, registrations: 1, stamp }
     }
 
     /// Its place among all elements.
@@ -172,12 +171,6 @@ impl Element {
     #[must_use]
     pub fn registrations(&self) -> u64 {
         self.registrations
-    }
-
-    /// How often it was the first of an answer.
-    #[must_use]
-    pub fn selections(&self) -> u64 {
-        self.selections
     }
 
     /// When it was added or replaced last, against [`Handlespace::stamp`](super::Handlespace::stamp).

@@ -8,7 +8,6 @@ mod checksum;
 mod element;
 mod homes;
 mod keyed;
-mod members;
 mod pool;
 mod selected;
 #[cfg(test)]
@@ -137,7 +136,7 @@ impl Handlespace {
         };
         let pool = &self.pools[number as usize];
         let known = pool.members.get(element.id);
-        let member = known.or_else(|| pool.members.first()).expect("invariant: there are no empty pools");
+        let member = known.or_else(|| pool.first()).expect("invariant: there are no empty pools");
         pool.check(&element, &self.elements[member.key()].registered)?;
         match known {
             Some(slot) => Ok((slot, self.replace(slot, element))),
@@ -230,14 +229,11 @@ impl Handlespace {
     ) -> Option<Selected<'_>> {
         let number = self.number_of(handle)?;
         let pool = &mut self.pools[number as usize];
-        let elements = &mut self.elements;
+        let elements = &self.elements;
         self.members.clear();
         pool.ranking.select(items, |slot| usable(elements, slot), &mut self.members);
         self.chosen.clear();
         self.chosen.extend(self.members.iter().map(|&member| pool.ranking.tag(member)));
-        if let Some(first) = self.chosen.first() {
-            elements[first.key()].selections += 1;
-        }
         Some(Selected { pool, elements, chosen: &self.chosen })
     }
 
@@ -255,7 +251,15 @@ impl Handlespace {
     /// The members of a pool, by PE identifier; nothing if there is no such pool.
     pub fn members(&self, handle: &PoolHandle) -> impl Iterator<Item = &Element> {
         let pool = self.pool(handle);
-        pool.into_iter().flat_map(|pool| pool.members.iter(Bound::Unbounded)).map(|slot| &self.elements[slot.key()])
+        pool.into_iter()
+            .flat_map(|pool| pool.members.iter_from(Bound::Unbounded))
+            .map(|(_, slot)| &self.elements[slot.key()])
+    }
+
+    /// How often an element of this handlespace was the first of an answer.
+    #[must_use]
+    pub fn selections(&self, element: &Element) -> u64 {
+        self.pools[element.pool as usize].ranking.selections(element.member)
     }
 
     /// Where an element is held.
@@ -309,8 +313,8 @@ impl Handlespace {
     pub fn elements_from(&self, from: Cursor) -> impl Iterator<Item = (Slot, &Element)> {
         (from.pool()..self.pools.capacity() as PoolNumber)
             .filter_map(|number| Some((number, self.pools.get(number as usize)?)))
-            .flat_map(move |(number, pool)| pool.members.iter(from.rest_of(number)))
-            .map(|slot| (slot, &self.elements[slot.key()]))
+            .flat_map(move |(number, pool)| pool.members.iter_from(from.rest_of(number)))
+            .map(|(_, slot)| (slot, &self.elements[slot.key()]))
     }
 
     /// Stamp of the last addition or replacement. Elements that come later have a later one ([`Element::stamp`]): after a
@@ -353,7 +357,7 @@ impl Handlespace {
         self.stamp.advance();
         let slot = Slot(self.elements.vacant_key() as u32);
         let member = pool.ranking.insert(slot, &element.policy);
-        pool.members.insert(element.id, slot);
+        pool.members.get_or_insert(element.id, slot);
         let element = Element::new(number, pool, member, element, self.stamp);
         self.homes.add(element.registered.home, element.place(), slot, pool.handle_words);
         self.elements.insert(element);

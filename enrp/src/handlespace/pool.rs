@@ -1,9 +1,10 @@
 //! One pool: its members and what they have in common.
 
-use super::members::Members;
 use super::{Slot, checksum};
 use asap::policy::{PolicyKind, Ranking};
-use asap::wire::{Policy, PoolElement, PoolHandle, Transport};
+use asap::small_map::SmallMap;
+use asap::wire::{PeId, Policy, PoolElement, PoolHandle, Transport};
+use std::ops::Bound;
 
 /// Why an element does not fit a pool (RFC 5352 section 3.1 rules 2 and 3).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +27,7 @@ pub struct Pool {
     /// Of the first element (RFC 5352 section 3.1 rule 1), values included.
     policy: Policy,
     pub(super) handle_words: u64,
-    pub(super) members: Members,
+    pub(super) members: SmallMap<PeId, Slot>,
     pub(super) ranking: Ranking<Slot>,
 }
 
@@ -37,7 +38,7 @@ impl Pool {
             handle_words: checksum::handle_words(handle.as_bytes()),
             handle,
             policy: first.policy.clone(),
-            members: Members::default(),
+            members: SmallMap::default(),
             ranking: Ranking::new(PolicyKind::from(&first.policy), seed),
         }
     }
@@ -70,6 +71,11 @@ impl Pool {
     #[must_use]
     pub fn selectable(&self) -> usize {
         self.ranking.selectable()
+    }
+
+    /// Any member.
+    pub(super) fn first(&self) -> Option<Slot> {
+        self.members.iter_from(Bound::Unbounded).next().map(|(_, slot)| slot)
     }
 
     /// Whether the element agrees with the pool in policy type, and with any member in transport type and transport use.

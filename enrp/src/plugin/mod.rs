@@ -176,13 +176,14 @@ impl Plugins {
         (usize::try_from(self.random.below(elements as u64)).unwrap_or(0), most)
     }
 
-    /// Asks plug-in `which` about `elements`, which may all be selected.
+    /// Asks plug-in `which` about `elements`, which may all be selected: with how often each was the first of an answer, and
+    /// what was reported of it.
     pub(crate) fn rank<'a>(
         &mut self,
         now: Instant,
         which: usize,
         question: Question<'_>,
-        elements: impl Iterator<Item = (&'a Element, Option<Reported>)>,
+        elements: impl Iterator<Item = (&'a Element, u64, Option<Reported>)>,
     ) -> Outcome {
         let Some(plugin) = self.plugins.get_mut(which) else { return Outcome::Declined };
         if plugin.rests_until.is_some_and(|until| now < until) {
@@ -192,7 +193,7 @@ impl Plugins {
             return Outcome::OverBudget;
         }
         self.request.begin(&question, self.random.next_u64());
-        elements.for_each(|(element, reported)| self.request.push(element, reported));
+        elements.for_each(|(element, selections, reported)| self.request.push(element, selections, reported));
         let Asked { ranks, fuel } = plugin.ask(&self.config, &mut self.tables, &mut self.request);
         self.budget.take(fuel);
         match ranks {

@@ -79,7 +79,7 @@ impl Request {
     }
 
     /// One more element.
-    pub(super) fn push(&mut self, element: &Element, reported: Option<Reported>) {
+    pub(super) fn push(&mut self, element: &Element, selections: u64, reported: Option<Reported>) {
         let registered = element.registered();
         let (value, degradation) = values(&registered.policy);
         let round_trip = reported.and_then(|reported| reported.round_trip_us);
@@ -94,7 +94,7 @@ impl Request {
             reported.map_or(0, |reported| reported.load),
             round_trip.unwrap_or(0),
             reported.map_or(0, |reported| reported.age_ms),
-            (element.selections() & u64::from(u32::MAX)) as u32,
+            (selections & u64::from(u32::MAX)) as u32,
             0,
             0,
         ] {

@@ -85,7 +85,7 @@ impl Server {
                 round_trip_us: measure.round_trip_us,
                 age_ms: u32::try_from(now.saturating_duration_since(measure.at).as_millis()).unwrap_or(u32::MAX),
             });
-            (element, reported)
+            (element, handlespace.selections(element), reported)
         });
         let question = Question { handle, policy: pool.policy(), items: wanted.items, hint: wanted.hint.as_deref() };
         let (counter, order) = match plugins.rank(now, which, question, seen) {

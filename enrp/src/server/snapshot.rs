@@ -125,7 +125,7 @@ impl Server {
             policy: policy_text(&registered.policy),
             life_s: registered.life.duration().map(|life| life.as_secs()),
             registrations: element.registrations(),
-            selections: element.selections(),
+            selections: self.handlespace.selections(element),
             reports: supervision.map_or(0, |supervision| supervision.reports),
             keep_alive_misses: supervision.map_or(0, |supervision| supervision.misses),
         }
