@@ -25,12 +25,9 @@ pub(super) struct Dial {
 impl Peers {
     /// The addresses that configuration and DNS know; those known before and not in the list are no longer configured.
     pub(crate) fn set_addresses(&mut self, cx: &Context<'_>, addresses: Vec<PeerAddress>) {
-        let first = self.timers.get(&Timer::Heartbeat).is_none();
-        if first {
-            self.timers.set(Timer::Heartbeat, cx.now);
-            if self.config.announce {
-                self.timers.set(Timer::Announce, cx.now);
-            }
+        let first = !std::mem::replace(&mut self.started, true);
+        if first && self.config.announce {
+            self.timers.set(Timer::Announce, cx.now);
         }
         let forget = cx.now + ms(self.config.peer_forget_ms);
         for dial in self.dials.values_mut().filter(|dial| dial.configured) {

@@ -1,5 +1,5 @@
 //! The name server toward its peers (ENRP, RFC 5353), as a pure machine that the [`Server`](crate::Server) drives: it reads the
-//! handlespace, and says in [`Effect`]s what is to become of it.
+//! handlespace, and says in `Effect`s what is to become of it.
 //!
 //! | file | RFC 5353 |
 //! |---|---|
@@ -19,7 +19,7 @@
 //!   and the arbitration begins again every `takeover_ack_ms` until the peer acknowledges or the target is heard. Servers of
 //!   this project object when they heard the target in the last half `max_time_last_heard_ms` (and ask it for a presence). To others the
 //!   RFC's MUST is kept: they are acknowledged at once. One that is not of this project and neither acknowledges nor takes over is passed
-//!   over after [`takeover::ROUNDS`] rounds.
+//!   over after three rounds.
 //! * **The initiator dies** after others acknowledged, which leaves the target unwatched: who acknowledged waits for
 //!   ENRP_TAKEOVER_SERVER as long as an arbitration and a detection take, then asks the target for a presence and goes on by itself.
 //! * **The target comes back in the middle**: any message from it ends the arbitration everywhere it is heard. After the end it is a
@@ -31,6 +31,8 @@
 //! * **A server nobody can reach owns elements** (its peer died before we met it): it is a peer all the same, silent from the
 //!   start, and is taken over.
 //! * **A server returns under a new identifier**: the old one is silent, and taken over.
+//! * **A server returns under its own identifier** before it was taken over, without what it knew: what its mentor says it owns it takes
+//!   as its own again, and tells those elements. Peers ask for its table only after that (it refuses before).
 //!
 //! # One owner for each element
 //! Each element has a claim: how often its home changed. It goes to peers of this project before each Pool Element (parameter
@@ -44,7 +46,8 @@
 //! it (elements it could not reach it has removed), so the highest claim is the one with the freshest proof; the server's
 //! identifier only breaks ties.
 //!
-//! **Bound.** When two servers can reach each other again, they are connected after `reconnect_ms` plus the set-up of an association; each
+//! **Bound.** When two servers can reach each other again, they are connected after `reconnect_ms` plus the set-up of an association (an INIT is
+//! repeated at least each RTO.Max); each
 //! then downloads what the other owns, whatever the checksums say, and is told what it lost. So tables are equal, with one owner for each
 //! element, after `reconnect_ms` + `audit_interval_ms` + two downloads: under 2 s with the defaults and 10,000 elements. Nothing
 //! registered is lost: an element is removed only by its owner, or because its owner does not list it.
@@ -104,6 +107,8 @@ pub(crate) struct Context<'a> {
 pub(crate) enum Effect {
     /// Add or replace the element, whoever owned it.
     Record(Entry),
+    /// Add an element of ours from before this process: it is to be told that its home is here again.
+    Regain(Entry),
     /// Remove the element: its home said so.
     Remove(Slot),
     /// Remove what this server owns and what was not added or replaced since: its whole table has come.
@@ -190,6 +195,8 @@ pub(crate) struct Peers {
     attempts: FxHashMap<Attempt, PeerAddress>,
     /// Even ones are ours, odd ones the server's ways to elements.
     next_attempt: u64,
+    /// The first list of configured peers has come.
+    started: bool,
     startup: Startup,
     sessions: BTreeMap<ServerId, Session>,
     /// How often the home of an element changed, where it did.
@@ -220,6 +227,7 @@ impl Peers {
             dials: BTreeMap::new(),
             attempts: FxHashMap::default(),
             next_attempt: 0,
+            started: false,
             startup: Startup::Ready,
             sessions: BTreeMap::new(),
             claims: FxHashMap::default(),

@@ -32,6 +32,9 @@ impl Peers {
             confirmed: false,
         };
         self.peers.insert(id, peer);
+        if self.timers.get(&Timer::Heartbeat).is_none() {
+            self.timers.set(Timer::Heartbeat, cx.now);
+        }
         self.effects.push_back(Effect::Up(id));
         self.watch(id, cx.now);
         true
@@ -143,6 +146,9 @@ impl Peers {
 
     /// ENRP_PRESENCE to every peer, each PEER-HEARTBEAT-CYCLE.
     pub(super) fn heartbeat(&mut self, cx: &Context<'_>) {
+        if self.peers.is_empty() {
+            return;
+        }
         self.presence_to_all(cx);
         let cycle = self.config.peer_heartbeat_cycle_ms;
         let wait = cycle - cycle / 10 + self.random.below(cycle / 5 + 1);

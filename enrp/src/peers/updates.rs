@@ -17,6 +17,8 @@ enum Verdict {
     Take,
     /// It is ours, and stays so: the sender is told, and the element.
     Keep(Slot),
+    /// It was ours before this process.
+    Regain,
     /// What is known is newer.
     Ignore,
 }
@@ -136,6 +138,7 @@ impl Peers {
                 self.tell(cx, slot, sender);
                 self.effects.push_back(Effect::Reclaim(slot));
             }
+            Verdict::Regain => self.effects.push_back(Effect::Regain(entry)),
             Verdict::Ignore => self.counters.updates_ignored += 1,
         }
     }
@@ -167,7 +170,11 @@ impl Peers {
     fn judge_table(&mut self, cx: &Context<'_>, sender: ServerId, entry: &Entry) -> Verdict {
         let home = entry.element.home;
         let Some((slot, known)) = self.known(cx, entry) else {
-            return if home == self.id { Verdict::Ignore } else { Verdict::Take };
+            return match home == self.id {
+                true if self.startup.is_ready() => Verdict::Ignore,
+                true => Verdict::Regain,
+                false => Verdict::Take,
+            };
         };
         let told = (entry.claim.unwrap_or(known.0), home);
         if home == known.1 {

@@ -120,6 +120,14 @@ impl Server {
     fn apply(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Record(entry) => self.record(now, entry),
+            Effect::Regain(entry) => {
+                let (handle, pe) = (entry.handle.clone(), entry.element.id);
+                self.record(now, entry);
+                if let Some(slot) = self.handlespace.find(&handle, pe) {
+                    let per_s = self.peers.as_ref().map_or(1, |peers| peers.rehome_per_s());
+                    self.take_over(now, vec![slot], per_s);
+                }
+            }
             Effect::Remove(slot) => self.remove(now, slot, RemovalCause::Peer),
             Effect::Sweep { home, since } => self.sweep(now, home, since),
             Effect::Reassign { from, to } => self.reassign(now, from, to),

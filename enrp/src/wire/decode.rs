@@ -98,15 +98,18 @@ fn body(kind: u8, flags: u8, mut fields: &[u8], limits: &Limits) -> Result<Read,
     Ok((body, rest.into_report()))
 }
 
+/// Known parameters that do not belong to a message are ignored.
 fn presence(reply: bool, mut parameters: Parameters<'_>) -> Result<Read, DecodeError> {
     let (mut checksum, mut extensions, mut server, mut probe) = (None, None, None, false);
     while let Some(parameter) = parameters.next_parameter()? {
-        match parameter {
-            Parameter::PeChecksum(value) => checksum = checksum.or(Some(value)),
-            Parameter::Extensions(version) => extensions = extensions.or(Some(version)),
-            Parameter::Probe(_) => probe = true,
-            Parameter::ServerInformation(value) => server = server.or(Some(value)),
-            other => ignore(&other),
+        if let Parameter::PeChecksum(value) = parameter {
+            checksum = checksum.or(Some(value));
+        } else if let Parameter::Extensions(version) = parameter {
+            extensions = extensions.or(Some(version));
+        } else if let Parameter::Probe(_) = parameter {
+            probe = true;
+        } else if let Parameter::ServerInformation(value) = parameter {
+            server = server.or(Some(value));
         }
     }
     let checksum = checksum.ok_or_else(|| missing(param::PE_CHECKSUM))?;
@@ -119,22 +122,22 @@ fn entries(mut parameters: Parameters<'_>, limits: &Limits) -> Result<(Vec<Entry
     let (mut entries, mut handle, mut claim): (Vec<Entry>, Option<PoolHandle>, _) = (Vec::new(), None, None);
     let mut empty = false;
     while let Some(parameter) = parameters.next_parameter()? {
-        match parameter {
-            Parameter::PoolHandle(_) if empty => return Err(missing(param::POOL_ELEMENT)),
-            Parameter::PoolHandle(value) => {
-                handle = Some(value);
-                empty = true;
+        if let Parameter::PoolHandle(value) = parameter {
+            if empty {
+                return Err(missing(param::POOL_ELEMENT));
             }
-            Parameter::Claim(value) => claim = Some(value),
-            Parameter::PoolElement(_) if entries.len() >= limits.max_elements => {
-                return Err(failure(DecodeErrorKind::Invalid(param::POOL_ELEMENT), Some(ErrorCause::LackOfResources)));
+            handle = Some(value);
+            empty = true;
+        } else if let Parameter::Claim(value) = parameter {
+            claim = Some(value);
+        } else if let Parameter::PoolElement(element) = parameter {
+            if entries.len() >= limits.max_elements {
+                let kind = DecodeErrorKind::Invalid(param::POOL_ELEMENT);
+                return Err(failure(kind, Some(ErrorCause::LackOfResources)));
             }
-            Parameter::PoolElement(element) => {
-                let handle = handle.clone().ok_or_else(|| missing(param::POOL_HANDLE))?;
-                entries.push(Entry { handle, element: *element, claim: claim.take() });
-                empty = false;
-            }
-            other => ignore(&other),
+            let handle = handle.clone().ok_or_else(|| missing(param::POOL_HANDLE))?;
+            entries.push(Entry { handle, element: *element, claim: claim.take() });
+            empty = false;
         }
     }
     if empty {
@@ -164,9 +167,10 @@ fn update(fields: &[u8], limits: &Limits) -> Result<Read, DecodeError> {
 fn list(reject: bool, mut parameters: Parameters<'_>) -> Result<Read, DecodeError> {
     let mut servers: Vec<ServerInformation> = Vec::new();
     while let Some(parameter) = parameters.next_parameter()? {
-        match parameter {
-            Parameter::ServerInformation(server) if servers.len() < SERVERS_MAX => servers.push(server),
-            other => ignore(&other),
+        if let Parameter::ServerInformation(server) = parameter
+            && servers.len() < SERVERS_MAX
+        {
+            servers.push(server);
         }
     }
     Ok((Body::ListResponse { reject, servers }, parameters.into_report()))
@@ -175,15 +179,11 @@ fn list(reject: bool, mut parameters: Parameters<'_>) -> Result<Read, DecodeErro
 fn error(mut parameters: Parameters<'_>) -> Result<Read, DecodeError> {
     let mut error: Option<OperationError> = None;
     while let Some(parameter) = parameters.next_parameter()? {
-        match parameter {
-            Parameter::OperationError(value) => error = error.or(Some(value)),
-            other => ignore(&other),
+        if let Parameter::OperationError(value) = parameter {
+            error = error.or(Some(value));
         }
     }
     let error = error.ok_or_else(|| missing(param::OPERATION_ERROR))?;
     // Reports about an error are an error about an error.
     Ok((Body::Error { error }, Vec::new()))
 }
-
-/// Known parameters that do not belong to the message.
-fn ignore(_: &Parameter) {}

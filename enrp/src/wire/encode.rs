@@ -65,7 +65,7 @@ impl Message {
             | Body::TakeoverServer { .. }
             | Body::Error { .. } => (false, false),
         };
-        u8::from(flag) * FLAG | u8::from(more) * MORE
+        (if flag { FLAG } else { 0 }) | if more { MORE } else { 0 }
     }
 }
 

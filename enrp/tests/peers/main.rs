@@ -246,6 +246,21 @@ fn a_restart_is_a_new_server() {
     assert_eq!(lab.table(0).len(), 30);
 }
 
+/// A server that comes back under its own identifier, taken over or not.
+#[test]
+fn a_restart_under_the_same_identifier() {
+    for away in [5, 100, 600] {
+        let mut lab = Lab::running(4, 3, 30);
+        let id = lab.nodes[1].server.id();
+        lab.crash(1, true);
+        lab.run(ms(away));
+        lab.restart(1, id);
+        let settled = lab.settle(ms(4_000));
+        println!("away for {away} ms: settled after {settled:?}");
+        assert_eq!(lab.table(0).len(), 30);
+    }
+}
+
 /// "Full download of 10,000 PEs to a new server: under 1 s": the time that the servers take for it, and on a network of 0.5 ms.
 #[test]
 fn ten_thousand_elements_to_a_new_server() {

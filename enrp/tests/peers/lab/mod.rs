@@ -3,6 +3,8 @@
 //! An association is reliable, as SCTP is: a lost message comes late, never not at all, and order stays. A cut holds everything up; an
 //! association over it ends after [`PATIENCE`], and what it held is lost.
 
+mod check;
+
 use asap::policy::Rng;
 use asap::wire::{
     Limits as WireLimits, Message, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, ServerId,
@@ -408,8 +410,9 @@ impl Lab {
     fn pe_hears(&mut self, n: usize, assoc: u64, bytes: &[u8]) {
         let Some(it) = self.assocs.get(&assoc) else { return };
         let Who::Server(server) = (if it.ends[0] == Who::Pe(n) { it.ends[1] } else { it.ends[0] }) else { return };
-        match Message::decode(bytes, &WireLimits::default()).unwrap().message {
-            Message::EndpointKeepAlive { home, handle, .. } if handle == self.pes[n].handle => {
+        let message = Message::decode(bytes, &WireLimits::default()).unwrap().message;
+        if let Message::EndpointKeepAlive { home, handle, .. } = message {
+            if handle == self.pes[n].handle {
                 if home && self.pes[n].home != Some((server, assoc)) {
                     let old = self.pes[n].home.replace((server, assoc));
                     if let Some((_, old)) = old {
@@ -420,10 +423,9 @@ impl Lab {
                 let ack = Message::EndpointKeepAliveAck { handle, pe_id: self.pes[n].id };
                 self.transmit(Who::Pe(n), Who::Server(server), assoc, 11, ack.encode().unwrap());
             }
-            Message::DeregistrationResponse { .. } if self.pes[n].home == Some((server, assoc)) => {
-                self.pes[n].next = self.now + ms(300);
-            }
-            _ => {}
+        } else if matches!(message, Message::DeregistrationResponse { .. }) && self.pes[n].home == Some((server, assoc))
+        {
+            self.pes[n].next = self.now + ms(300);
         }
     }
 
@@ -476,97 +478,5 @@ impl Lab {
     pub(crate) fn inject(&mut self, n: usize, client: u64, bytes: &[u8]) -> Vec<Output> {
         self.nodes[n].server.handle_enrp(self.now, ClientId(client), &[], bytes);
         std::iter::from_fn(|| self.nodes[n].server.poll_output()).collect()
-    }
-
-    /// Pool, PE and home of everything that a server knows.
-    pub(crate) fn table(&self, n: usize) -> BTreeMap<(PoolHandle, PeId), ServerId> {
-        let space = self.nodes[n].server.handlespace();
-        space
-            .pools()
-            .flat_map(|pool| space.members(pool.handle()))
-            .map(|e| ((e.handle().clone(), e.id()), e.registered().home))
-            .collect()
-    }
-
-    fn whole(&self, n: usize) -> BTreeMap<(PoolHandle, PeId), PoolElement> {
-        let space = self.nodes[n].server.handlespace();
-        space
-            .pools()
-            .flat_map(|pool| space.members(pool.handle()))
-            .map(|e| ((e.handle().clone(), e.id()), e.registered().clone()))
-            .collect()
-    }
-
-    /// What is wrong, if anything: tables that differ, PEs missing, or with an owner that is not theirs.
-    pub(crate) fn unsettled(&self) -> Option<String> {
-        let up: Vec<usize> = (0..self.nodes.len()).filter(|&n| self.nodes[n].up).collect();
-        let first = self.table(*up.first()?);
-        for &n in &up {
-            if self.table(n) != first || self.whole(n) != self.whole(up[0]) {
-                let (a, b) = (self.whole(up[0]), self.whole(n));
-                let other = a
-                    .iter()
-                    .find(|(key, value)| b.get(*key) != Some(*value))
-                    .or(b.iter().find(|(key, value)| a.get(*key) != Some(*value)))
-                    .unwrap()
-                    .0;
-                return Some(format!(
-                    "tables of {} and {n} differ: {:?} {:?} {:?}",
-                    up[0],
-                    other,
-                    a.get(other),
-                    b.get(other)
-                ));
-            }
-            for peer in self.nodes[n].server.peers_snapshot() {
-                if !peer.agrees || peer.status != "active" {
-                    return Some(format!("server {n}: {peer:?}"));
-                }
-            }
-            if self.nodes[n].server.peers_snapshot().len() + 1 != up.len() {
-                return Some(format!("server {n} has other peers than there are"));
-            }
-        }
-        for (n, pe) in self.pes.iter().enumerate() {
-            let owner = first.get(&(pe.handle.clone(), pe.id)).copied();
-            let home = pe.home.map(|(home, _)| self.nodes[home].server.id());
-            if pe.up && (owner != home || owner.is_none()) || !pe.up && owner.is_some() {
-                return Some(format!("PE {n} (up {}) has home {home:?}, tables say {owner:?}", pe.up));
-            }
-        }
-        None
-    }
-
-    #[track_caller]
-    pub(crate) fn assert_settled(&self) {
-        assert_eq!(self.unsettled(), None, "at {:?}", self.now - self.start);
-    }
-
-    /// Runs until all is settled; how long that took.
-    #[track_caller]
-    pub(crate) fn settle(&mut self, bound: Duration) -> Duration {
-        let from = self.now;
-        while let Some(problem) = self.unsettled() {
-            assert!(self.now - from < bound, "not settled after {bound:?}: {problem}{}", self.state());
-            self.run(ms(10));
-        }
-        self.now - from
-    }
-
-    /// Everything that may tell why.
-    fn state(&self) -> String {
-        let mut text = String::new();
-        for (n, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.up) {
-            text += &format!("\nserver {n} {}: {:?}", node.server.id(), node.server.peers_counters());
-            for peer in node.server.peers_snapshot() {
-                text += &format!("\n    {peer:?}");
-            }
-        }
-        text
-    }
-
-    /// When a server saw something first since `from`.
-    pub(crate) fn seen(&self, n: usize, from: Instant, what: impl Fn(&Event) -> bool) -> Option<Duration> {
-        self.nodes[n].events.iter().find(|(at, event)| *at >= from && what(event)).map(|(at, _)| *at - from)
     }
 }
