@@ -81,8 +81,7 @@ pub struct PeConfig {
     #[cfg_attr(feature = "schema", schemars(example = 60_000))]
     pub t4_reregistration_ms: Option<u64>,
     /// T4 is shortened by up to this many percent, at random, so that elements that started (or lost their server) together do not
-    /// register again together for ever. Default 10; at most 100.
-    #[cfg_attr(feature = "schema", schemars(range(max = 100)))]
+    /// register again together for ever. Default 10; larger values than 100 count as 100.
     pub t4_spread_percent: u64,
     /// MAX-REG-ATTEMPT: registrations sent to one server before hunting. Default 2.
     pub max_reg_attempt: u32,

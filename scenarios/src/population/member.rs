@@ -53,7 +53,8 @@ impl Member {
         };
         let mut asap = asap.clone();
         if asap.t4_reregistration_ms.is_none() {
-            // Those that started together must not register again together.
+            // Those that started together must not register again together: a time of its own for each, in the second half of its life.
+            asap.t4_spread_percent = 0;
             asap.t4_reregistration_ms = life.duration().and_then(|life| {
                 let half = u64::try_from(life.as_millis()).ok()? / 2;
                 Some(half + random.below(half))

@@ -299,7 +299,8 @@ fn a_clean_stop_deregisters_all() {
 #[test]
 fn refusals_are_shown_and_not_repeated() {
     let server = ServerConfig { pools_max: 3, ..ServerConfig::default() };
-    let mut world = World::new(4, 5, 1, server, |_| ());
+    // A server without room would be asked again later.
+    let mut world = World::new(4, 5, 1, server, |config| config.asap.refused_retry_ms = 0);
     assert!(world.run(ms(10_000), |world| world.processes[0].state().refused == 5));
     world.run(ms(10_000), |_| false);
     let state = world.processes[0].state();
