@@ -3,6 +3,7 @@
 
 use crate::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Kind, Metrics, OutsideBatch};
 use crate::host::{Host, HostCounters};
+use crate::peers::{PeerSnapshot, PeersCounters};
 use crate::server::{Event, PeerAddress, Server, ServerSnapshot};
 use asap::wire::{PeId, PoolHandle};
 use sctp::{Associations, Input, Output};
@@ -49,13 +50,17 @@ struct NodeSnapshot<'a> {
     associations: usize,
     stopping: bool,
     counters: HostCounters,
+    /// Clients may come: the start (RFC 5353 section 3.2) is over.
+    ready: bool,
     server: ServerSnapshot,
+    peers: Vec<PeerSnapshot>,
+    peers_counters: PeersCounters,
 }
 
 impl Node {
     /// Takes associations, and the server that uses them.
     #[must_use]
-    pub fn new(name: &str, mut stack: Box<dyn Associations>, host: Host) -> Self {
+    pub fn new(name: &str, mut stack: Box<dyn Associations>, mut host: Host) -> Self {
         host.listen(&mut *stack);
         Self { name: name.to_owned(), stack, host, stopping: false }
     }
@@ -102,10 +107,14 @@ impl Node {
                 associations: self.host.association_count(),
                 stopping: self.stopping,
                 counters: self.host.counters(),
+                ready: self.host.is_open(),
                 server: self.server().snapshot(),
+                peers: self.server().peers_snapshot(),
+                peers_counters: self.server().peers_counters(),
             }),
             AdminKind::Metrics => AdminReply::ok(self.metrics()),
             AdminKind::Health if self.stopping => AdminReply::unavailable("stopping\n"),
+            AdminKind::Health if !self.host.is_open() => AdminReply::unavailable("starting: no table of a peer yet\n"),
             AdminKind::Health => AdminReply::ok("ok\n"),
             AdminKind::Command { name, body } => self.command(now, &name, &body),
         };
@@ -152,6 +161,10 @@ impl Node {
         for (name, help, value) in self.server().counters().list() {
             metrics.counter(&format!("enrp_{name}_total"), help, value);
         }
+        for (name, help, value) in self.server().peers_counters().list() {
+            metrics.counter(&format!("enrp_{name}_total"), help, value);
+        }
+        metrics.gauge("enrp_peers", "Peers known.", self.server().peers_snapshot().len() as u64);
         for (name, help, value) in self.host.counters().list() {
             metrics.counter(&format!("enrp_{name}_total"), help, value);
         }

@@ -3,10 +3,12 @@
 use crate::ConfigError;
 use crate::daemon::query;
 use crate::daemon::{
-    self, Beside, DaemonConfig, DaemonError, MulticastConfig, OutsideSockets, Part, Program, Start, TcpConfig,
+    self, Beside, DaemonConfig, DaemonError, MulticastConfig, OutsideSockets, Part, PeerNames, Program, Start,
+    TcpConfig,
 };
-use crate::host::{ENRP_PORT, Host, Ports};
+use crate::host::{ENRP_PORT, Host, Ports, enrp_transport};
 use crate::node::{Node, NodeCommand};
+use crate::peers::PeersConfig;
 use crate::plugin::PluginsConfig;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The commented default configuration (`--print-config`).
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
@@ -48,6 +51,8 @@ pub struct Config {
     pub tcp: TcpConfig,
     /// Announcements and discovery by multicast.
     pub multicast: MulticastConfig,
+    /// Other servers of the same scope (ENRP).
+    pub peers: PeersConfig,
     /// Further operation scopes (name spaces): servers of their own in this process, with addresses of their own.
     pub scope: Vec<Scope>,
 }
@@ -70,6 +75,8 @@ pub struct Scope {
     pub tcp: TcpConfig,
     /// Announcements and discovery by multicast.
     pub multicast: MulticastConfig,
+    /// Other servers of the same scope (ENRP).
+    pub peers: PeersConfig,
 }
 
 /// Most scopes of one process.
@@ -79,8 +86,8 @@ impl Config {
     /// Every scope, that of the top of the file first.
     #[must_use]
     pub fn scopes(&self) -> Vec<Scope> {
-        let Self { udp, node, sctp, server, plugins, tcp, multicast, scope, .. } = self.clone();
-        std::iter::once(Scope { udp, node, sctp, server, plugins, tcp, multicast }).chain(scope).collect()
+        let Self { udp, node, sctp, server, plugins, tcp, multicast, peers, scope, .. } = self.clone();
+        std::iter::once(Scope { udp, node, sctp, server, plugins, tcp, multicast, peers }).chain(scope).collect()
     }
 }
 
@@ -153,7 +160,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_scope(scope: &Scope) -> Result<(), ConfigError> {
-    let Scope { node, udp, server, plugins, tcp, multicast, .. } = scope;
+    let Scope { node, udp, server, plugins, tcp, multicast, peers, .. } = scope;
     let need = |holds: bool, key: &str, problem: &str| ConfigError::unless(holds, key, problem);
     need(!node.name.is_empty(), "node.name", "a name, not empty")?;
     need(node.server_id != Some(0), "node.server_id", "not 0; leave it out for a random one")?;
@@ -164,7 +171,10 @@ fn check_scope(scope: &Scope) -> Result<(), ConfigError> {
     server.check().map_err(|error| error.within("server"))?;
     plugins.check().map_err(|error| error.within("plugins"))?;
     tcp.check().map_err(|error| error.within("tcp"))?;
-    multicast.check().map_err(|error| error.within("multicast"))
+    multicast.check().map_err(|error| error.within("multicast"))?;
+    let alone = node.enrp_port != 0 || peers.servers.is_empty();
+    need(alone, "peers.servers", "none, because node.enrp_port = 0: this server is alone")?;
+    peers.check().map_err(|error| error.within("peers"))
 }
 
 /// Two scopes must not be told apart by nothing.
@@ -186,26 +196,38 @@ fn apart(transport: Transport, scope: &Scope, others: &[Scope]) -> Result<(), Co
 fn part(transport: Transport, scope: &Scope) -> Result<Part<'_, Node>, DaemonError> {
     let make = Box::new(|start: &Start| node(scope, start));
     let outside = OutsideSockets::bind(&scope.tcp, &scope.multicast, &scope.udp.addresses)?;
-    let beside: Beside<NodeCommand> = Box::new(|commands| Box::pin(outside.serve(commands)));
-    Ok(Part { name: &scope.node.name, transport, udp: &scope.udp, make, beside: vec![beside] })
+    let outside: Beside<NodeCommand> = Box::new(|commands| Box::pin(outside.serve(commands)));
+    let names = PeerNames::new(&scope.peers.servers);
+    let names = names.follow(Duration::from_millis(scope.node.peer_names_ms), NodeCommand::Peers);
+    let beside = std::iter::once(outside).chain(names).collect();
+    Ok(Part { name: &scope.node.name, transport, udp: &scope.udp, make, beside })
 }
 
 fn node(scope: &Scope, start: &Start) -> Result<Node, DaemonError> {
-    let Scope { udp, node, sctp, server, plugins, tcp, multicast } = scope;
+    let Scope { udp, node, sctp, server, plugins, tcp, multicast, peers } = scope;
     let (id, seed) = identity(node.server_id, &start.seed);
-    let local = start.local.iter().map(SocketAddr::ip).collect();
+    let local: Vec<_> = start.local.iter().map(SocketAddr::ip).collect();
+    let own = if udp.advertise.is_empty() { local.clone() } else { udp.advertise.clone() };
     let Start { now, seed: random, backend, .. } = *start;
     let stack = sctp::associations(backend, udp.with_advertised(sctp), local, udp.port, random, now);
     let mut server = Server::new(server.clone(), id, seed);
     let files = daemon::read_plugins(plugins)?;
     server.set_plugins(plugins, &files).map_err(|error| error.within("plugins"))?;
-    let told = if udp.advertise.is_empty() { &udp.addresses } else { &udp.advertise };
-    if let Some(announce) = multicast.announce(told, node.port, tcp.port) {
+    if let Some(announce) = multicast.announce(&own, node.port, tcp.port) {
         server.announce(now, announce);
     }
     tracing::info!(name = %node.name, server = %id, port = node.port, enrp_port = node.enrp_port, "name server ready");
+    let mut known = None;
+    if node.enrp_port != 0 {
+        server = server.with_peers_at(peers.clone(), enrp_transport(own, node.enrp_port));
+        known = PeerNames::new(&peers.servers).without_names();
+    }
     let ports = Ports { asap: node.port, enrp: (node.enrp_port != 0).then_some(node.enrp_port) };
-    Ok(Node::new(&node.name, stack, Host::new(server, ports, udp.port)))
+    let mut host = Host::new(server, ports, udp.port);
+    if let Some(known) = known {
+        host.set_peers(now, known);
+    }
+    Ok(Node::new(&node.name, stack, host))
 }
 
 /// Server identifier and the machine's seed, from 32 random bytes.
@@ -238,6 +260,12 @@ mod tests {
         assert_eq!(wrong(|c| c.node.port = 0), "node.port");
         assert_eq!(wrong(|c| c.node.enrp_port = 3863), "node.enrp_port");
         assert_eq!(wrong(|c| c.node.name.clear()), "node.name");
+        assert_eq!(wrong(|c| c.peers.peers_max = 0), "peers.peers_max");
+        let peer = |c: &mut Config| {
+            c.node.enrp_port = 0;
+            c.peers.servers = vec![crate::PeerAddressConfig { name: "b".into(), ..Default::default() }];
+        };
+        assert_eq!(wrong(peer), "peers.servers");
         assert_eq!(wrong(|c| c.server.pools_max = 50_001), "server.pools_max");
         assert_eq!(wrong(|c| c.server.pes_per_pool_max = 10_001), "server.pes_per_pool_max");
         assert_eq!(wrong(|c| c.server.keep_alive_timeout_ms = 0), "server.keep_alive_timeout_ms");

@@ -130,6 +130,46 @@ fn least_used(load: u32) -> Policy {
     Policy::LeastUsed { load }
 }
 
+/// Three name servers, real nodes and associations: one dies, and its elements have another home before anybody misses them. The
+/// new home reaches them at the port of their own association (RFC 5353 section 3.5.2), so none has to hunt.
+#[test]
+fn a_dead_servers_elements_are_taken_over_over_real_associations() {
+    for fault in [Fault::Killed, Fault::Stopped] {
+        let mut lab = Lab::with_peers(ServerConfig::default(), &[21, 22]);
+        lab.run(3_000, |lab| [21, 22].iter().all(|&host| lab.server_at(host).is_ready())).expect("the start is over");
+        for host in 1..=6 {
+            // A third of them each; only those of the first know no other server.
+            let home = [lab::SERVER, 21, 22][usize::from(host % 3)];
+            lab.start_pe_with(host, &[home]);
+        }
+        let count = |lab: &Lab, host: u8| lab.server_at(host).handlespace().element_count();
+        let full = |lab: &mut Lab| [lab::SERVER, 21, 22].iter().all(|&host| count(lab, host) == 6);
+        lab.run(3_000, full).unwrap_or_else(|| panic!("{fault:?}: all have the whole table"));
+        lab.start_pu_with(7, 21);
+        lab.run(1_000, |lab| lab.cached(7).len() == 6).expect("resolved");
+        let dead = lab.server.server().id();
+        lab.faults.insert(lab::SERVER, fault);
+        let owned = |lab: &Lab, host: u8| {
+            lab.server_at(host).handlespace().members(&pool()).filter(|e| e.registered().home == dead).count()
+        };
+        let taken = lab
+            .run(3_000, |lab| owned(lab, 21) == 0 && owned(lab, 22) == 0)
+            .unwrap_or_else(|| panic!("{fault:?}: not taken over"));
+        assert!(taken <= Duration::from_millis(800), "{fault:?}: decided after {taken:?}");
+        let homed =
+            |lab: &mut Lab| lab.pes.values().all(|pe| pe.machine.home().is_some() && pe.machine.is_registered(&pool()));
+        let rehomed = lab.run(3_000, homed).unwrap_or_else(|| panic!("{fault:?}: not all have a home"));
+        println!("{fault:?}: taken over after {taken:?}, all re-homed {rehomed:?} later");
+        let lost = lab.run(30_000, |lab| count(lab, 21) < 6 || count(lab, 22) < 6 || lab.cached(7).len() < 6);
+        assert_eq!(lost, None, "{fault:?}: nobody is lost");
+        // The new home speaks to them, over associations that it opened.
+        let acks = lab.server_at(21).counters().keep_alive_acks + lab.server_at(22).counters().keep_alive_acks;
+        assert!(acks >= 6, "{fault:?}: {acks}");
+        let checksum = |host| lab.server_at(host).peers_snapshot();
+        assert!([21, 22].into_iter().flat_map(checksum).all(|peer| peer.agrees), "{fault:?}: tables agree");
+    }
+}
+
 #[test]
 fn the_server_stops_cleanly() {
     let mut lab = running(ServerConfig::default());

@@ -21,6 +21,8 @@ struct State<'a> {
     associations: Vec<sctp::AssociationView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enrp: Option<enrp::ServerSnapshot>,
+    /// The embedded server's peers.
+    enrp_peers: Vec<enrp::PeerSnapshot>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +62,7 @@ impl Node {
             sctp: SctpState { packets_in: sctp.packets_in, packets_out: sctp.packets_out },
             associations: sctp::association_views(&*self.wire.stack, now, |assoc| self.role_name(assoc)),
             enrp: self.names.server().map(enrp::Server::snapshot),
+            enrp_peers: self.names.server().map(enrp::Server::peers_snapshot).unwrap_or_default(),
         }
     }
 

@@ -2,8 +2,10 @@
 
 use crate::config::{COMMENTED_DEFAULT, Config};
 use crate::node::{Birth, Node};
-use enrp::daemon::{self, DaemonError, Program, RecordSink, Start};
+use enrp::daemon::{self, DaemonError, Part, PeerNames, Program, RecordSink, Start};
+use enrp::node::NodeCommand;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What it is, for the command line.
 pub const PROGRAM: Program =
@@ -15,10 +17,16 @@ pub const PROGRAM: Program =
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         config.check()?;
-        daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start: &Start| {
-            node(&config, start)
-        })
-        .map(drop)
+        let names = PeerNames::new(&config.enrp.peers.servers);
+        let beside = names.follow(Duration::from_millis(config.enrp.peer_names_ms), NodeCommand::Peers);
+        let part = Part {
+            name: PROGRAM.name,
+            transport: config.transport,
+            udp: &config.udp,
+            make: Box::new(|start: &Start| node(&config, start)),
+            beside: beside.into_iter().collect(),
+        };
+        daemon::run_parts(PROGRAM.name, &config.daemon, vec![part]).map(drop)
     })
 }
 

@@ -7,6 +7,8 @@ use asap::pool_user::Selection;
 use asap::wire::{PeId, Policy, PoolElement, PoolHandle, ServerId, Transport as UserTransport};
 use asap::{ConnId, HuntConfig, PoolName, PuConfig, PuEvent, PuMachine, ServerAddress, Transmit};
 use bytes::Bytes;
+use enrp::daemon::PeerNames;
+use enrp::host::enrp_transport;
 use enrp::link::{Done, Link};
 use enrp::{ClientId, Host, Ports, Server};
 use sctp::{AssocId, Associations, CloseReason};
@@ -48,14 +50,14 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn new(config: &config::Config, seed: u64) -> Self {
+    pub(crate) fn new(config: &config::Config, now: Instant, seed: u64) -> Self {
         let enrp = &config.enrp;
         let pu = |servers: &[ServerAddress]| {
             let hunt = HuntConfig { servers: servers.to_vec(), ..HuntConfig::default() };
             PuConfig { hunt, ..PuConfig::default() }
         };
         let (user, host) = if enrp.embedded {
-            (PuMachine::embedded(pu(&enrp.servers), seed), Some(embedded(config, seed)))
+            (PuMachine::embedded(pu(&enrp.servers), seed), Some(embedded(config, now, seed)))
         } else {
             (PuMachine::new(pu(&enrp.servers), seed), None)
         };
@@ -230,13 +232,24 @@ impl Names {
 }
 
 /// The name server in this process.
-fn embedded(config: &config::Config, seed: u64) -> Host {
+fn embedded(config: &config::Config, now: Instant, seed: u64) -> Host {
     let enrp = &config.enrp;
     // Any number but 0 (RFC 5353 section 2.1).
     let id = ServerId(enrp.server_id.unwrap_or_else(|| ((seed >> 32) as u32).max(1)));
-    let server = Server::new(enrp.server.clone(), id, seed.rotate_left(17));
+    let mut server = Server::new(enrp.server.clone(), id, seed.rotate_left(17));
+    let mut known = None;
+    if enrp.enrp_port != 0 {
+        let udp = &config.udp;
+        let own = if udp.advertise.is_empty() { &udp.addresses } else { &udp.advertise };
+        server = server.with_peers_at(enrp.peers.clone(), enrp_transport(own.clone(), enrp.enrp_port));
+        known = PeerNames::new(&enrp.peers.servers).without_names();
+    }
     let ports = Ports { enrp: (enrp.enrp_port != 0).then_some(enrp.enrp_port), ..Ports::default() };
-    Host::new(server, ports, config.udp.port)
+    let mut host = Host::new(server, ports, config.udp.port);
+    if let Some(known) = known {
+        host.set_peers(now, known);
+    }
+    host
 }
 
 /// M3UA needs SCTP: elements with another transport are none of ours.

@@ -11,6 +11,7 @@ use crate::route::Routes;
 use crate::wire::Wire;
 use bytes::Bytes;
 use enrp::daemon::{DaemonCommand, RecordSink};
+use enrp::node::NodeCommand;
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
 use rustc_hash::FxHashMap;
@@ -130,7 +131,7 @@ impl Node {
         let transactions = config.application_servers.iter().all(|server| server.transactions);
         let mut node = Self {
             pools: pools.collect(),
-            names: Names::new(&config, word(24)),
+            names: Names::new(&config, now, word(24)),
             network: Network::new(now, config.network.clone()),
             routes: Routes::new(&config.application_servers),
             wire: Wire { stack, udp_port: config.udp.port },
@@ -451,17 +452,25 @@ fn affected(server: &config::As) -> Vec<AffectedPc> {
 }
 
 impl sctp::driver::Node for Node {
-    type Command = DaemonCommand;
+    type Command = NodeCommand;
 
     fn handle_input(&mut self, now: Instant, input: Input) {
         self.wire.stack.handle_input(now, input);
         self.settle(now);
     }
 
-    fn handle_command(&mut self, now: Instant, command: DaemonCommand) {
+    fn handle_command(&mut self, now: Instant, command: NodeCommand) {
         match command {
-            DaemonCommand::Admin(request) => self.admin(now, request),
-            DaemonCommand::Stop => self.begin_stop(now),
+            NodeCommand::Daemon(DaemonCommand::Admin(request)) => self.admin(now, request),
+            NodeCommand::Daemon(DaemonCommand::Stop) => self.begin_stop(now),
+            NodeCommand::Peers(peers) => {
+                if let Some(host) = self.names.host() {
+                    host.set_peers(now, peers);
+                }
+            }
+            // The gateway's server has neither TCP nor multicast.
+            NodeCommand::Outside(_) => {}
+        }
         }
         self.settle(now);
     }

@@ -1,6 +1,7 @@
 //! DNS names of peers: asked again and again, beside the node, which only hears what came of it.
 
 use super::Beside;
+use crate::peers::PeerAddressConfig;
 use crate::server::PeerAddress;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,6 +19,21 @@ pub struct PeerNames {
 }
 
 impl PeerNames {
+    /// Of `[peers] servers`.
+    #[must_use]
+    pub fn new(servers: &[PeerAddressConfig]) -> Self {
+        let (named, known): (Vec<_>, Vec<_>) = servers.iter().cloned().partition(|server| !server.name.is_empty());
+        let known = known.into_iter().map(|server| PeerAddress { addresses: server.addresses, port: server.port });
+        Self { known: known.collect(), names: named.into_iter().map(|server| (server.name, server.port)).collect() }
+    }
+
+    /// The peers, if no name is among them: those of a server with named peers come when DNS was asked, so that it does not take itself
+    /// for alone.
+    #[must_use]
+    pub fn without_names(self) -> Option<Vec<PeerAddress>> {
+        self.names.is_empty().then_some(self.known)
+    }
+
     /// Asks DNS at once and then at this interval, and tells the node when something is another: always after the first time. A name
     /// without an answer keeps the addresses that it had. `None`: there are no names, so nothing is to be asked.
     #[must_use]
@@ -85,8 +101,10 @@ mod tests {
 
     #[tokio::test]
     async fn names_become_addresses_and_what_is_unknown_is_left_out() {
-        let names = vec![("localhost".to_owned(), 9901), ("no.such.name.invalid".to_owned(), 9901)];
-        let peers = PeerNames { known: vec![known()], names };
+        let named = |name: &str| PeerAddressConfig { name: name.into(), ..PeerAddressConfig::default() };
+        let first = PeerAddressConfig { addresses: known().addresses, ..PeerAddressConfig::default() };
+        let peers = PeerNames::new(&[first, named("localhost"), named("no.such.name.invalid")]);
+        assert_eq!(peers.clone().without_names(), None);
         let (sender, mut receiver) = mpsc::channel(1);
         let task = tokio::spawn(peers.follow(Duration::from_secs(60), |peers| peers).unwrap()(sender));
         let told = receiver.recv().await.unwrap();
@@ -99,6 +117,7 @@ mod tests {
     #[test]
     fn without_names_there_is_nothing_to_ask() {
         let peers = PeerNames { known: vec![known()], names: Vec::new() };
-        assert!(peers.follow(Duration::ZERO, |peers| peers).is_none());
+        assert!(peers.clone().follow(Duration::ZERO, |peers| peers).is_none());
+        assert_eq!(peers.without_names(), Some(vec![known()]));
     }
 }

@@ -13,14 +13,14 @@ mod outside;
 mod tests;
 
 use crate::server::{Attempt, ClientId, Output, PeerAddress, Server};
-use asap::wire::{ASAP_PORT, SctpTransport};
+use asap::wire::{ASAP_PORT, SctpTransport, TransportUse};
 use bytes::Bytes;
 pub use counters::HostCounters;
 use outside::Outside;
 pub use outside::{OutsideInput, Sink, TcpEnd};
 use sctp::{AssocId, Associations, CloseReason, Connect, SendError, SendOptions, ppid};
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 /// SCTP port of ENRP (RFC 5353 section 5.4).
@@ -56,6 +56,8 @@ pub struct Host {
     messages: VecDeque<Bytes>,
     outside: Outside,
     counters: HostCounters,
+    /// It listens for clients.
+    open: bool,
     stopping: bool,
 }
 
@@ -72,16 +74,31 @@ impl Host {
             messages: VecDeque::new(),
             outside: Outside::default(),
             counters: HostCounters::default(),
+            open: false,
             stopping: false,
         }
     }
 
-    /// Makes the associations listen at the server's ports.
-    pub fn listen(&self, stack: &mut dyn Associations) {
-        stack.listen(self.ports.asap);
+    /// Makes the associations listen at the server's ports: for peers at once, for clients as soon as the server has what its peers
+    /// have (RFC 5353 section 3.2).
+    pub fn listen(&mut self, stack: &mut dyn Associations) {
         if let Some(port) = self.ports.enrp {
             stack.listen(port);
         }
+        self.open(stack);
+    }
+
+    fn open(&mut self, stack: &mut dyn Associations) {
+        if !self.open && self.server.is_ready() {
+            self.open = true;
+            stack.listen(self.ports.asap);
+        }
+    }
+
+    /// Whether clients may come.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Whether what comes to this SCTP port is for the server.
@@ -172,6 +189,7 @@ impl Host {
     /// Does what the server wants done. False: it wanted nothing.
     pub fn carry_out(&mut self, now: Instant, stack: &mut dyn Associations) -> bool {
         let mut some = false;
+        self.open(stack);
         while let Some(output) = self.server.poll_output() {
             some = true;
             match output {
@@ -272,6 +290,12 @@ impl Host {
             }
         }
     }
+}
+
+/// Where a server with these addresses is for its peers.
+#[must_use]
+pub fn enrp_transport(addresses: Vec<IpAddr>, port: u16) -> SctpTransport {
+    SctpTransport { port, transport_use: TransportUse::DataOnly, addresses }
 }
 
 /// Associations are numbered from 1; the others are far above.

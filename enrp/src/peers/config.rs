@@ -10,8 +10,10 @@ use std::net::IpAddr;
 #[serde(default, deny_unknown_fields)]
 pub struct PeerAddressConfig {
     /// Its IP addresses; or `name`.
+    #[schemars(example = [IpAddr::from([127, 0, 0, 2])])]
     pub addresses: Vec<IpAddr>,
     /// A DNS name, resolved again and again; empty: `addresses` has them.
+    #[schemars(example = &"enrp.example")]
     pub name: String,
     /// SCTP port (RFC 5353 section 5.3: 9901).
     #[schemars(range(min = 1))]
@@ -43,6 +45,7 @@ pub enum RsplibPeers {
 pub struct PeersConfig {
     /// Servers to connect to, mentors at the start (RFC 5353 section 3.2.2.1). More are learnt from them. None: this server waits
     /// for others to connect.
+    #[schemars(example = [PeerAddressConfig { addresses: vec![IpAddr::from([127, 0, 0, 2])], ..PeerAddressConfig::default() }])]
     pub servers: Vec<PeerAddressConfig>,
     /// PEER-HEARTBEAT-CYCLE: time between two ENRP_PRESENCE to each peer, plus or minus 10 percent (RFC: 30,000).
     #[schemars(range(min = 10))]

@@ -3,9 +3,10 @@
 use asap::policy::Rng;
 use asap::wire::{PeId, Policy, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse};
 use asap::{PeConfig, PeMachine, PuConfig, PuMachine, ServerAddress, pool_element::Registration};
+use enrp::host::enrp_transport;
 use enrp::link::{Link, Machine};
 use enrp::node::Node;
-use enrp::{Ports, Server, ServerConfig};
+use enrp::{ENRP_PORT, PeerAddress, PeersConfig, Ports, Server, ServerConfig};
 use sctp::driver::Node as _;
 use sctp::{Datagram, Event, Output, Stack, Transmit, Unreachable};
 use std::collections::BTreeMap;
@@ -145,6 +146,8 @@ pub(crate) enum Fault {
 pub(crate) struct Lab {
     pub(crate) now: Instant,
     pub(crate) server: Node,
+    /// Its peers.
+    pub(crate) others: BTreeMap<u8, Node>,
     pub(crate) pes: BTreeMap<u8, Client<PeMachine>>,
     pub(crate) pus: BTreeMap<u8, Client<PuMachine>>,
     pub(crate) faults: BTreeMap<u8, Fault>,
@@ -188,7 +191,8 @@ impl Lab {
         let now = Instant::now();
         Self {
             now,
-            server: name_server(config, now),
+            server: name_server(SERVER, config, None, now),
+            others: BTreeMap::new(),
             pes: BTreeMap::new(),
             pus: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -199,10 +203,32 @@ impl Lab {
         }
     }
 
+    /// Name servers that are peers, the first at [`SERVER`]; the others at these hosts know the first only.
+    pub(crate) fn with_peers(config: ServerConfig, others: &[u8]) -> Self {
+        let mut lab = Self::new(config.clone());
+        lab.server = name_server(SERVER, config.clone(), Some(Vec::new()), lab.now);
+        for &host in others {
+            let mentor = PeerAddress { addresses: vec![ip(SERVER)], port: ENRP_PORT };
+            lab.others.insert(host, name_server(host, config.clone(), Some(vec![mentor]), lab.now));
+        }
+        lab
+    }
+
+    /// The node at a host.
+    pub(crate) fn server_at(&self, host: u8) -> &Server {
+        self.others.get(&host).unwrap_or(&self.server).server()
+    }
+
     /// A pool element that registers; its PE identifier is its host number.
     pub(crate) fn start_pe(&mut self, host: u8) {
+        self.start_pe_with(host, &[SERVER]);
+    }
+
+    /// The same with these servers, in order of preference.
+    pub(crate) fn start_pe_with(&mut self, host: u8, servers: &[u8]) {
         let mut config = PeConfig::default();
-        config.hunt.servers = vec![ServerAddress::new(ip(SERVER))];
+        config.hunt.servers = servers.iter().map(|&server| ServerAddress::new(ip(server))).collect();
+        config.hunt.max_parallel = 1;
         let mut machine = PeMachine::new(config, PeId(host.into()), host.into());
         machine.register(self.now, registration(host)).expect("a valid registration");
         self.pes.insert(host, Client::new(machine, host, self.now));
@@ -210,8 +236,13 @@ impl Lab {
 
     /// A pool user that resolves the pool and subscribes.
     pub(crate) fn start_pu(&mut self, host: u8) {
+        self.start_pu_with(host, SERVER);
+    }
+
+    /// The same with this server.
+    pub(crate) fn start_pu_with(&mut self, host: u8, server: u8) {
         let mut config = PuConfig::default();
-        config.hunt.servers = vec![ServerAddress::new(ip(SERVER))];
+        config.hunt.servers = vec![ServerAddress::new(ip(server))];
         let mut machine = PuMachine::new(config, host.into());
         machine.resolve(self.now, &pool());
         self.pus.insert(host, Client::new(machine, host, self.now));
@@ -307,12 +338,15 @@ impl Lab {
     }
 
     fn hosts(&self) -> Vec<u8> {
-        [SERVER].into_iter().chain(self.pes.keys().copied()).chain(self.pus.keys().copied()).collect()
+        let servers = [SERVER].into_iter().chain(self.others.keys().copied());
+        servers.chain(self.pes.keys().copied()).chain(self.pus.keys().copied()).collect()
     }
 
     fn host(&mut self, host: u8) -> &mut dyn Host {
         if host == SERVER {
             &mut self.server
+        } else if let Some(server) = self.others.get_mut(&host) {
+            server
         } else if let Some(pe) = self.pes.get_mut(&host) {
             pe
         } else {
@@ -321,8 +355,14 @@ impl Lab {
     }
 }
 
-fn name_server(config: ServerConfig, now: Instant) -> Node {
-    let stack = Stack::new(sctp::Config::default(), vec![ip(SERVER)], [SERVER; 32], now);
-    let server = Server::new(config, ServerId(0x0909), 3);
-    Node::new("enrp", Box::new(stack), enrp::Host::new(server, Ports::default(), 9899))
+fn name_server(host: u8, config: ServerConfig, peers: Option<Vec<PeerAddress>>, now: Instant) -> Node {
+    let stack = Stack::new(sctp::Config::default(), vec![ip(host)], [host; 32], now);
+    let mut server = Server::new(config, ServerId(0x0900 + u32::from(host)), host.into());
+    let mut ports = Ports::default();
+    if let Some(peers) = peers {
+        ports.enrp = Some(ENRP_PORT);
+        server = server.with_peers_at(PeersConfig::default(), enrp_transport(vec![ip(host)], ENRP_PORT));
+        server.set_peers(now, peers);
+    }
+    Node::new("enrp", Box::new(stack), enrp::Host::new(server, ports, 9899))
 }

@@ -24,6 +24,11 @@ pub struct Enrp {
     /// Outside servers, in order of preference, when `embedded = false`.
     #[schemars(example = [ServerAddress::new(IpAddr::from([127, 0, 0, 9]))])]
     pub servers: Vec<ServerAddress>,
+    /// DNS is asked again for the peers that have a name, after this long.
+    #[schemars(range(min = 100))]
+    pub peer_names_ms: u64,
+    /// Other servers of the same scope, for the embedded one (ENRP).
+    pub peers: enrp::PeersConfig,
     /// Settings of the embedded server.
     pub server: enrp::ServerConfig,
     /// Its selection plug-ins.
@@ -48,6 +53,8 @@ impl Default for Enrp {
             embedded: true,
             server_id: None,
             enrp_port: 0,
+            peer_names_ms: 30_000,
+            peers: enrp::PeersConfig::default(),
             servers: Vec::new(),
             server: enrp::ServerConfig::default(),
             plugins: enrp::PluginsConfig::default(),
@@ -87,6 +94,11 @@ impl Enrp {
         )?;
         let key = "enrp.enrp_port";
         ConfigError::unless(self.enrp_port != asap::wire::ASAP_PORT, key, "another one than that of ASAP, 3863")?;
+        ConfigError::unless(self.peer_names_ms >= 100, "enrp.peer_names_ms", "100 or more")?;
+        let alone = self.peers.servers.is_empty() || self.embedded && self.enrp_port != 0;
+        let problem = "none, because enrp.enrp_port = 0 or embedded = false: no server here has peers";
+        ConfigError::unless(alone, "enrp.peers.servers", problem)?;
+        self.peers.check().map_err(|error| error.within("enrp.peers"))?;
         let outside = self.embedded || !self.servers.is_empty();
         ConfigError::unless(outside, "enrp.servers", "at least one { addresses = [...] } when embedded = false")?;
         self.server.check().map_err(|error| error.within("enrp.server"))?;

@@ -27,7 +27,7 @@ fn ask(lab: &mut Lab, kind: AdminKind) -> String {
     lab.world.with(GATEWAY, |machine, now| {
         let (reply, mut answer) = Reply::new();
         let Machine::Gateway(node) = machine else { unreachable!("the gateway") };
-        node.handle_command(now, DaemonCommand::Admin(AdminRequest { kind, reply }));
+        node.handle_command(now, DaemonCommand::Admin(AdminRequest { kind, reply }).into());
         answer.try_recv().expect("answered at once").body
     })
 }
