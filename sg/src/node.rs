@@ -471,7 +471,6 @@ impl sctp::driver::Node for Node {
             // The gateway's server has neither TCP nor multicast.
             NodeCommand::Outside(_) => {}
         }
-        }
         self.settle(now);
     }
 
