@@ -1,6 +1,8 @@
 //! The server, table by table, with a virtual clock. Messages go through the wire codec in both directions.
 
 mod announce;
+#[cfg(feature = "plugins")]
+mod bad_plugins;
 mod causes;
 mod dump;
 mod extremes;

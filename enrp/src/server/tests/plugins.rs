@@ -1,15 +1,15 @@
-//! Selection plug-ins: the two that are shipped, and bad ones.
+//! Selection plug-ins: the two that are shipped, what they are given, tables and reports.
 
 use super::*;
 use crate::plugin::{PluginFiles, PluginsConfig, PoolPlugin};
 use asap::wire::ElementReport;
 
-const NEAREST: &str = include_str!("../../../plugins/nearest.wat");
-const TENANT: &str = include_str!("../../../plugins/tenant.wat");
+pub(super) const NEAREST: &str = include_str!("../../../plugins/nearest.wat");
+pub(super) const TENANT: &str = include_str!("../../../plugins/tenant.wat");
 
 impl Lab {
     /// A server whose pool has this plug-in and this table, with PEs 1 to 4.
-    fn with_plugin(module: &str, table: &str, rows: &str, change: impl FnOnce(&mut PluginsConfig)) -> Self {
+    pub(super) fn with_plugin(module: &str, table: &str, rows: &str, change: impl FnOnce(&mut PluginsConfig)) -> Self {
         let mut lab = Lab::new(|c| {
             c.keep_alive_interval_ms = 0;
             c.report_from = vec!["127.0.0.0/28".parse().unwrap()];
@@ -34,11 +34,11 @@ impl Lab {
     }
 
     /// A plug-in with this body of `rank` (and what may stand beside it).
-    fn with_rank(beside: &str, body: &str) -> Self {
+    pub(super) fn with_rank(beside: &str, body: &str) -> Self {
         Self::with_plugin(&module(beside, body), "t", "word 1", |_| {})
     }
 
-    fn asked(&mut self, client: u64, hint: Option<&str>) -> Vec<(u32, u32)> {
+    pub(super) fn asked(&mut self, client: u64, hint: Option<&str>) -> Vec<(u32, u32)> {
         priorities(&self.ask(client, &question(false, hint, vec![])))
     }
 
@@ -47,7 +47,7 @@ impl Lab {
     }
 
     /// One resolution by the pool's policy, because the plug-in failed.
-    fn fails(&mut self, expected: &str) {
+    pub(super) fn fails(&mut self, expected: &str) {
         let failures = self.server.counters().plugin_failures;
         assert_eq!(by_policy(&self.ask(9, &question(false, Some("x"), vec![]))).len(), 4, "{expected}");
         assert_eq!(self.server.counters().plugin_failures, failures + 1, "{expected}");
@@ -56,7 +56,7 @@ impl Lab {
     }
 }
 
-fn module(beside: &str, body: &str) -> String {
+pub(super) fn module(beside: &str, body: &str) -> String {
     format!(
         r#"(module
             (import "sigpool" "row" (func $row (param i32 i32 i32 i32 i32 i32) (result i32)))
@@ -69,7 +69,7 @@ fn module(beside: &str, body: &str) -> String {
 }
 
 /// Stores for each record what the expression gives for record `$at` and number `$n`; then 0.
-fn each(expression: &str) -> String {
+pub(super) fn each(expression: &str) -> String {
     format!(
         "(local.set $at (i32.add (local.get $block) (i32.load offset=8 (local.get $block))))
          (block $done (loop $next
@@ -82,13 +82,13 @@ fn each(expression: &str) -> String {
     )
 }
 
-fn question(subscribe: bool, hint: Option<&str>, reports: Vec<ElementReport>) -> Message {
+pub(super) fn question(subscribe: bool, hint: Option<&str>, reports: Vec<ElementReport>) -> Message {
     let hint = hint.map(|hint| Bytes::copy_from_slice(hint.as_bytes()));
     Message::HandleResolution { subscribe, handle: pool(), items: Some(4), hint, reports }
 }
 
 /// PEs and priorities of an answer that a plug-in ordered.
-fn priorities(answer: &Message) -> Vec<(u32, u32)> {
+pub(super) fn priorities(answer: &Message) -> Vec<(u32, u32)> {
     let Message::HandleResolutionResponse { policy, elements, error: None, .. } = answer else {
         panic!("not a positive answer: {answer:?}")
     };
@@ -101,7 +101,7 @@ fn priorities(answer: &Message) -> Vec<(u32, u32)> {
 }
 
 /// PEs of an answer by the pool's policy.
-fn by_policy(answer: &Message) -> Vec<u32> {
+pub(super) fn by_policy(answer: &Message) -> Vec<u32> {
     let Message::HandleResolutionResponse { policy, .. } = answer else { panic!("{answer:?}") };
     assert!(matches!(policy, None | Some(Policy::RoundRobin)), "{answer:?}");
     listed(answer).1
@@ -111,7 +111,7 @@ fn report(n: u64, load: u32) -> ElementReport {
     ElementReport { pe_id: pe(n), load, round_trip_us: None }
 }
 
-const PLACES: &str = "vienna 0 0\ngraz 0 200\nip:127.0.0.1 0 10\nip:127.0.0.2 0 -10\npe:3 300 400\n";
+pub(super) const PLACES: &str = "vienna 0 0\ngraz 0 200\nip:127.0.0.1 0 10\nip:127.0.0.2 0 -10\npe:3 300 400\n";
 
 #[test]
 fn nearest_orders_by_distance_and_shares_among_equals() {
@@ -163,7 +163,7 @@ fn a_strict_user_comes_to_the_same_element() {
     assert_eq!(user.select(4, |_| true), [pe(1), pe(2), pe(3), pe(4)], "and to the same next ones");
 }
 
-const TENANTS: &str = "acme 7\nother 8\nnobody 9\npe:1 7\npe:2 8 7\npe:3 8\nip:127.0.0.4 7\n";
+pub(super) const TENANTS: &str = "acme 7\nother 8\nnobody 9\npe:1 7\npe:2 8 7\npe:3 8\nip:127.0.0.4 7\n";
 
 #[test]
 fn tenant_gives_the_least_loaded_of_the_tenant() {
@@ -286,140 +286,6 @@ fn other_pools_have_no_plugin() {
 }
 
 #[test]
-fn bad_plugins_cost_their_pool_the_default_policy() {
-    for (beside, body, expected) in [
-        ("", "(unreachable)", "unreachable"),
-        ("", "(loop (br 0)) (unreachable)", "fuel"),
-        ("(func $again (call $again))", "(call $again) (i32.const 0)", "stack"),
-        ("", "(i32.const 7)", "`rank` returned 7"),
-        ("", "(i32.const -1)", "`rank` returned -1"),
-        ("", "(i32.load (i32.const -4))", "out of bounds"),
-        ("", "(i32.div_u (i32.const 1) (i32.const 0))", "zero"),
-        (
-            "",
-            "(call $row (i32.const -9) (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))",
-            "not in its memory",
-        ),
-        (
-            "",
-            "(call $element_row (i32.const 0) (i32.const 1) (i32.const 4) (i32.const 0) (i32.const 8))",
-            "element 4 was not in",
-        ),
-        (
-            r#"(data (i32.const 0) "tword")"#,
-            "(call $row (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 4) (i32.const -8) (i32.const 8))",
-            "not in its memory",
-        ),
-        // The start function loops, or a memory that is too large, now or at the start.
-        ("(func $start (loop (br 0))) (start $start)", "(i32.const 0)", "fuel"),
-        (
-            "(func $start (drop (memory.grow (i32.const 1000)))
-            (i32.store (i32.const 4000000) (i32.const 1))) (start $start)",
-            "(i32.const 0)",
-            "out of bounds",
-        ),
-        ("(table 5000 funcref)", "(i32.const 0)", "limit"),
-    ] {
-        Lab::with_rank(beside, body).fails(expected);
-    }
-    for (module, expected) in [
-        ("", "expected"),
-        ("(module", "expected"),
-        ("\0asm\x01\0\0\0\x01", "unexpected end"),
-        ("(module)", "no memory"),
-        (r#"(module (memory (export "memory") 1))"#, "no function `rank`"),
-        (
-            r#"(module (memory (export "memory") 1) (func (export "rank") (param i64 i32) (result i32) (i32.const 0)))"#,
-            "no function `rank`",
-        ),
-        (
-            r#"(module (memory (export "memory") 100) (func (export "rank") (param i32 i32) (result i32) (i32.const 0)))"#,
-            "limit",
-        ),
-        (
-            r#"(module (memory (export "memory") 1 2) (func (export "rank") (param i32 i32) (result i32) (i32.const 0)))"#,
-            "no room for",
-        ),
-        (r#"(module (import "wasi_snapshot_preview1" "fd_write" (func)) (memory (export "memory") 1))"#, "fd_write"),
-    ] {
-        Lab::with_plugin(module, "t", "", |_| {}).fails(expected);
-    }
-}
-
-#[test]
-fn a_failed_plugin_rests_and_starts_anew() {
-    // It fails at its second question: a global says so.
-    let body = format!(
-        "(if (global.get $asked) (then (unreachable))) (global.set $asked (i32.const 1)) {}",
-        each("(i32.load offset=4 (local.get $at))")
-    );
-    let mut lab = Lab::with_rank("(global $asked (mut i32) (i32.const 0))", &body);
-    assert_eq!(lab.asked(9, None), [(1, 4), (2, 3), (3, 2), (4, 1)]);
-    lab.fails("unreachable");
-    for _ in 0..5 {
-        by_policy(&lab.ask(9, &question(false, None, vec![])));
-    }
-    lab.pass(999);
-    by_policy(&lab.ask(9, &question(false, None, vec![])));
-    let counters = lab.server.counters();
-    assert_eq!((counters.plugin_failures, counters.plugin_resting, counters.plugin_answers), (1, 6, 1));
-    lab.pass(1);
-    assert_eq!(lab.asked(9, None), [(1, 4), (2, 3), (3, 2), (4, 1)]);
-}
-
-#[test]
-fn plugins_that_take_too_much_together_are_not_asked() {
-    let body = format!(
-        "(local.set $n (i32.const -9000)) (block (loop (br_if 1 (i32.eqz (local.get $n)))
-        (local.set $n (i32.add (local.get $n) (i32.const 1))) (br 0))) {}",
-        each("(i32.const 5)")
-    );
-    let mut lab = Lab::with_plugin(&module("", &body), "t", "", |c| {
-        c.fuel_per_selection_max = 100_000;
-        c.fuel_per_s_max = 100_000;
-    });
-    let mut answers = 0;
-    while lab.server.counters().plugin_over_budget == 0 {
-        lab.ask(9, &question(false, None, vec![]));
-        answers += 1;
-    }
-    assert!((3..15).contains(&answers), "{answers}");
-    lab.pass(1_000);
-    assert_eq!(lab.asked(9, None).len(), 4, "a second later there is fuel again");
-    assert_eq!(lab.server.counters().plugin_failures, 0);
-}
-
-/// What a plug-in writes beside the ranks, and any ranks: each answer has elements that may be selected, each once.
-#[test]
-fn nothing_but_the_ranks_is_believed() {
-    let scribble = "(memory.fill (local.get $block) (i32.const 0x5a) (local.get $length)) (i32.const 0)";
-    let mut lab = Lab::with_rank("", scribble);
-    let mut all = lab.asked(9, Some("hint"));
-    all.sort_unstable();
-    assert_eq!(all, [(1, 1), (2, 1), (3, 1), (4, 1)]);
-    // Ranks by a bad hash of the random number: any order, some not to be used.
-    let random = "(i32.rotl (i32.xor (i32.load offset=48 (local.get $block)) (i32.const 0x9e3779b9)) (i32.mul (local.get $n) (i32.const 7)))";
-    let mut lab =
-        Lab::with_rank("", &each(&format!("(select (i32.const -1) {random} (i32.and {random} (i32.const 1)))")));
-    lab.server.set_usable(lab.now, &pool(), pe(2), false);
-    let mut orders = BTreeSet::new();
-    for _ in 0..200 {
-        let answer = lab.ask(9, &question(false, None, vec![]));
-        if matches!(answer, Message::HandleResolutionResponse { error: None, .. }) {
-            let mut pes: Vec<u32> = priorities(&answer).iter().map(|&(pe, _)| pe).collect();
-            orders.insert(pes.clone());
-            pes.sort_unstable();
-            pes.dedup();
-            assert_eq!(pes.len(), listed(&answer).1.len());
-            assert!(pes.iter().all(|pe| [1, 3, 4].contains(pe)));
-        } else {
-            assert_eq!(refused(&answer).1, ErrorCause::LackOfResources);
-        }
-    }
-    assert!(orders.len() > 5, "{orders:?}");
-}
-
-#[test]
 fn a_question_says_what_the_readme_says() {
     // Declines (the answer is by policy) when all is as described, fails otherwise.
     let expect =
@@ -495,40 +361,4 @@ fn plugins_and_tables_that_cannot_be_are_refused() {
     // Taken away again.
     lab.server.set_plugins(&PluginsConfig::default(), &PluginFiles::default()).unwrap();
     assert!(lab.server.plugins().plugins.is_empty());
-}
-
-/// Damaged modules: each is refused, fails, or ranks; the pool has its answer all the same.
-#[test]
-fn any_bytes_are_a_plugin_or_an_error() {
-    let good: Vec<Vec<u8>> = [NEAREST, TENANT].map(|text| wat::parse_str(text).unwrap()).to_vec();
-    let mut random = Rng::new(7);
-    let (mut failed, mut ranked) = (0, 0);
-    for round in 0..600 {
-        let mut bytes = good[round % 2].clone();
-        for _ in 0..=random.below(3) {
-            let at = usize::try_from(random.below(bytes.len() as u64)).unwrap();
-            bytes[at] = random.next_u64().to_le_bytes()[0];
-        }
-        let mut lab = Lab::with_plugin("", "location", PLACES, |c| c.fuel_per_selection_max = 20_000);
-        let files = PluginFiles { plugins: [("it".to_owned(), bytes)].into(), tables: [].into() };
-        let config = PluginsConfig {
-            directory: "/plugins".into(),
-            pools: vec![PoolPlugin { handle: "*".into(), plugin: "it".into() }],
-            fuel_per_selection_max: 20_000,
-            ..PluginsConfig::default()
-        };
-        lab.server.set_plugins(&config, &files).unwrap();
-        for hint in ["vienna", "acme", "x"] {
-            let answer = lab.ask(9, &question(false, Some(hint), vec![]));
-            let Message::HandleResolutionResponse { elements, error, .. } = &answer else { panic!("{answer:?}") };
-            let mut pes: Vec<u32> = elements.iter().map(|element| element.id.0).collect();
-            pes.sort_unstable();
-            pes.dedup();
-            assert!(pes.len() == elements.len() && pes.iter().all(|pe| (1..=4).contains(pe)));
-            assert!(error.is_some() == elements.is_empty());
-        }
-        failed += lab.server.counters().plugin_failures;
-        ranked += lab.server.counters().plugin_answers + lab.server.counters().plugin_declined;
-    }
-    assert!(failed > 100 && ranked > 100, "{failed} {ranked}");
 }
