@@ -31,6 +31,7 @@ fn full(kind: FileKind) -> Table {
         FileKind::Enrp => {
             let scope = "[[scope]]\nnode.name = \"carrier-b\"\nudp.addresses = [\"127.0.0.2\"]";
             table.extend(toml::from_str::<Table>(scope).unwrap());
+            ["peers.servers", "scope.peers.servers"].into_iter().for_each(|key| set(&mut table, key, peers()));
             return table;
         }
         FileKind::Scenario => return table,
@@ -38,11 +39,20 @@ fn full(kind: FileKind) -> Table {
     let server = toml::from_str("addresses = [\"127.0.0.9\"]").map(Toml::Table).unwrap();
     let servers_of = Toml::Array(vec![server]);
     set(&mut table, servers, servers_of.clone());
+    if kind == FileKind::Sg {
+        set(&mut table, "enrp.peers.servers", peers());
+        set(&mut table, "enrp.enrp_port", 9901.into());
+    }
     if matches!(kind, FileKind::GwcPe | FileKind::Sg) {
         let scope = Table::from_iter([("name".to_owned(), "carrier-b".into()), ("servers".to_owned(), servers_of)]);
         table.insert("scope".to_owned(), Toml::Array(vec![scope.into()]));
     }
     table
+}
+
+fn peers() -> Toml {
+    let peers: Table = toml::from_str("servers = [{ addresses = [\"127.0.0.3\"] }]").unwrap();
+    peers["servers"].clone()
 }
 
 /// Sets a key; of an array of tables in the first one.
@@ -186,6 +196,9 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
         &["as.cookie_bytes_max", "as.state_bytes_max", "failover.beat_ms", "failover.dead_ms", "failover.idle_beat_ms"],
     ),
     (FileKind::Sg, &["failover.barrier_ms", "failover.confirm_ms"]),
+    (FileKind::Sg, &["enrp.enrp_port", "enrp.peers.max_time_last_heard_ms"]),
+    (FileKind::Enrp, &["node.enrp_port", "scope.node.enrp_port"]),
+    (FileKind::Enrp, &["peers.max_time_last_heard_ms", "scope.peers.max_time_last_heard_ms"]),
     (
         FileKind::GwcPe,
         &["call.cic_first", "call.cic_last", "session.lease_ms", "session.lease_ms_max", "session.lease_beat_ms"],
