@@ -5,7 +5,8 @@ use super::questions::Resolutions;
 use super::{PATIENCE, ResolveOptions};
 use crate::population;
 use crate::runner::RunError;
-use asap::wire::{ASAP_PORT, PoolHandle};
+use asap::wire::{ASAP_PORT, HINT_BYTES_MAX, PoolHandle};
+use bytes::Bytes;
 use sctp::Transport;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -47,6 +48,9 @@ pub struct ResolveArgs {
     /// Elements to ask for [default: the server decides, 16 unless it is set otherwise].
     #[arg(long, value_name = "N")]
     items: Option<u32>,
+    /// Hint for the pools' selection plug-in, up to 255 bytes.
+    #[arg(long, value_name = "TEXT")]
+    hint: Option<String>,
     /// Questions without an answer, at most [default: 1; with --rate 10,000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     outstanding: Option<u32>,
@@ -85,6 +89,9 @@ impl ResolveArgs {
         if handles.iter().any(|handle| !(1..=HANDLE_BYTES_MAX).contains(&handle.as_bytes().len())) {
             return usage("--handle, --prefix: a handle has 1 to 255 bytes");
         }
+        if self.hint.as_ref().is_some_and(|hint| hint.len() > HINT_BYTES_MAX) {
+            return usage("--hint: at most 255 bytes");
+        }
         if self.rate.is_some_and(|rate| !(0.001..=1_000_000.0).contains(&rate)) {
             return usage("--rate: expected 0.001 to 1,000,000 a second");
         }
@@ -106,7 +113,7 @@ impl ResolveArgs {
             udp_port: self.udp_port,
             transport: self.transport,
             local: self.local,
-            questions: Resolutions::new(handles, self.items),
+            questions: Resolutions::new(handles, self.items).with_hint(self.hint.map(Bytes::from)),
             settings: Settings {
                 outstanding,
                 rate_per_s: self.rate,
@@ -163,5 +170,7 @@ mod tests {
             let error = options(words).unwrap_err();
             assert!(error.contains(named), "{words}: {error}");
         }
+        let long = |bytes: usize| options(&format!("--hint {}", "h".repeat(bytes)));
+        assert!(long(255).is_ok() && long(256).unwrap_err().contains("--hint"));
     }
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 pub struct Resolutions {
     handles: Vec<PoolHandle>,
     items: Option<u32>,
+    hint: Option<Bytes>,
     next: usize,
     step: usize,
     /// Which handles have no answer yet.
@@ -24,7 +25,13 @@ impl Resolutions {
     pub fn new(handles: Vec<PoolHandle>, items: Option<u32>) -> Self {
         // Neighbours lie together in the server's memory: a step that has no divisor in common with the number goes around.
         let step = (1..).map(|n| n * 6 + 1).find(|step| gcd(*step, handles.len().max(1)) == 1).unwrap_or(1);
-        Self { handles, items, next: 0, step, asked: VecDeque::new(), limits: Limits::default() }
+        Self { handles, items, hint: None, next: 0, step, asked: VecDeque::new(), limits: Limits::default() }
+    }
+
+    /// With this hint for the pools' selection plug-in, of at most 255 bytes, in each question.
+    #[must_use]
+    pub fn with_hint(self, hint: Option<Bytes>) -> Self {
+        Self { hint, ..self }
     }
 
     /// How many handles.
@@ -53,7 +60,8 @@ impl Questions for Resolutions {
         self.next = (self.next + self.step) % self.handles.len().max(1);
         self.asked.push_back(self.next);
         let handle = self.handles.get(self.next).cloned().unwrap_or_else(|| PoolHandle::from(""));
-        let message = Message::resolution(false, handle, self.items);
+        let (items, hint) = (self.items, self.hint.clone());
+        let message = Message::HandleResolution { subscribe: false, handle, items, hint, reports: Vec::new() };
         // What does not encode is refused when the handles are given.
         Some(message.encode().unwrap_or_default())
     }
