@@ -16,6 +16,8 @@ mod pool;
 mod session;
 
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tests;
 
 use crate::config::{PuConfig, ms};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const POOL: &str = "pool";
 
-fn config() -> PuConfig {
+pub(super) fn config() -> PuConfig {
     let servers = (1..=2).map(|n| ServerAddress::new([127, 0, 0, n].into())).collect();
     PuConfig {
         hunt: HuntConfig { servers, max_parallel: 1, ..HuntConfig::default() },
@@ -18,11 +18,11 @@ fn config() -> PuConfig {
     }
 }
 
-fn handle() -> PoolHandle {
+pub(super) fn handle() -> PoolHandle {
     POOL.into()
 }
 
-fn element(id: u32) -> PoolElement {
+pub(super) fn element(id: u32) -> PoolElement {
     PoolElement {
         id: PeId(id),
         home: ServerId(1),
@@ -34,7 +34,7 @@ fn element(id: u32) -> PoolElement {
 }
 
 #[derive(Debug, PartialEq)]
-enum Out {
+pub(super) enum Out {
     Connect(u64),
     Close(u64),
     /// S bit.
@@ -54,22 +54,22 @@ fn sent(conn: u64, bytes: &[u8]) -> Out {
     }
 }
 
-struct Bed {
-    pu: PuMachine<u64>,
-    now: Instant,
+pub(super) struct Bed {
+    pub(super) pu: PuMachine<u64>,
+    pub(super) now: Instant,
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { pu: PuMachine::new(config(), 1), now: Instant::now() }
     }
 
-    fn embedded() -> Self {
+    pub(super) fn embedded() -> Self {
         Self { pu: PuMachine::embedded(config(), 1), now: Instant::now() }
     }
 
     /// The embedded server has answered with these elements, with updates.
-    fn resolved(ids: &[u32]) -> Self {
+    pub(super) fn resolved(ids: &[u32]) -> Self {
         let mut bed = Self::embedded();
         assert!(!bed.pu.resolve(bed.now, &handle()));
         assert_eq!(bed.out(), [Out::Resolve(0, true)]);
@@ -78,7 +78,7 @@ impl Bed {
         bed
     }
 
-    fn out(&mut self) -> Vec<Out> {
+    pub(super) fn out(&mut self) -> Vec<Out> {
         std::iter::from_fn(|| self.pu.poll_transmit())
             .map(|transmit| match transmit {
                 Transmit::Connect { conn, .. } => Out::Connect(conn.0),
@@ -96,7 +96,7 @@ impl Bed {
         self.pu.handle_received(self.now, ConnId(conn), &message.encode().unwrap());
     }
 
-    fn answer(&mut self, conn: u64, subscribed: bool, ids: &[u32]) {
+    pub(super) fn answer(&mut self, conn: u64, subscribed: bool, ids: &[u32]) {
         self.answer_with(conn, subscribed, None, ids.iter().map(|&id| element(id)).collect());
     }
 
@@ -457,53 +457,4 @@ fn bad_bytes_are_counted_and_answered() {
     bed.receive(0, &Message::Error { error: ErrorCause::Unspecified.into() });
     assert_eq!(bed.out(), [Out::Other(0, 0x0e)]);
     assert_eq!((bed.pu.counters().malformed, bed.pu.counters().unexpected, bed.pu.counters().errors_in), (2, 2, 1));
-}
-
-#[test]
-fn announcements_feed_the_hunt() {
-    let mut bed = Bed::new();
-    bed.pu = PuMachine::new(PuConfig { hunt: HuntConfig::default(), ..config() }, 1);
-    bed.pu.resolve(bed.now, &handle());
-    assert_eq!(bed.out(), []);
-    let announce = Message::ServerAnnounce { server: ServerId(1), transports: Vec::new() }.encode().unwrap();
-    bed.pu.handle_announce(bed.now, [127, 0, 0, 1].into(), &announce);
-    assert_eq!(bed.out(), [Out::Connect(1)]);
-    bed.pu.handle_connected(bed.now, ConnId(1));
-    assert_eq!(bed.out(), [Out::Resolve(1, true)]);
-    bed.pu.handle_announce(bed.now, [127, 0, 0, 1].into(), &[0x60, 0, 0, 4]);
-    assert_eq!((bed.out(), bed.pu.counters().malformed, bed.pu.counters().servers_announced), (vec![], 1, 1));
-}
-
-#[test]
-fn a_session_may_connect_again_to_its_element_while_the_pool_has_it() {
-    let mut bed = Bed::resolved(&[4, 5]);
-    let mut session = Session::default();
-    assert_eq!(bed.pu.reconnect(&handle(), &session), None, "it is with nobody");
-    bed.pu.select_sticky(bed.now, &handle(), &mut session, |element| element.id == PeId(5));
-    assert_eq!(bed.pu.reconnect(&handle(), &session), Some(&element(5)));
-    bed.pu.report_unreachable(bed.now, &handle(), PeId(5));
-    assert_eq!(bed.pu.reconnect(&handle(), &session), None, "reported");
-    bed.pu.reachable(&handle(), PeId(5));
-    assert_eq!(bed.pu.reconnect(&handle(), &session), Some(&element(5)));
-    bed.answer(0, true, &[4]);
-    assert_eq!(bed.pu.reconnect(&handle(), &session), None, "its server took it out");
-    assert_eq!(bed.pu.reconnect(&"other".into(), &session), None);
-}
-
-#[test]
-fn a_business_card_gives_the_failover_order_and_asks_for_its_pool() {
-    let mut bed = Bed::embedded();
-    let mut session = Session::default();
-    assert!(bed.pu.business_card(bed.now, &mut session, &handle(), &[element(9), element(6), element(4)]));
-    assert_eq!(bed.out(), [Out::Resolve(0, true)], "not in the cache (BC1)");
-    bed.answer(0, true, &[4, 5, 6]);
-    let selected = bed.pu.select_sticky(bed.now, &handle(), &mut session, |_| true);
-    assert_eq!(
-        selected,
-        Selection::Element { pe: PeId(6), changed: true, cookie_echo: None },
-        "the first that is there (BC2)"
-    );
-    // A later card replaces the order; the pool is known by now.
-    assert!(bed.pu.business_card(bed.now, &mut session, &handle(), &[element(5)]));
-    assert_eq!((bed.out(), session.preferred), (vec![], vec![PeId(5)]));
 }
