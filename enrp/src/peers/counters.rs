@@ -39,7 +39,7 @@ counters! {
     takeovers_objected,
     "Takeovers that another server announced."
     takeovers_heard,
-    "Times another server took over this one although it lives."
+    "Takeovers announced of a server that lives: this one, or one that is heard."
     taken_over_alive,
     "PEs whose home became this server by a takeover."
     elements_taken_over,

@@ -77,8 +77,14 @@ impl Peers {
             }
         }
         self.add_dial(cx, address.clone(), false);
-        if let Some(dial) = self.dials.get_mut(&address).filter(|_| self.peers.contains_key(&id)) {
-            dial.peer = Some(id);
+        let known = self.peers.contains_key(&id);
+        if let Some(dial) = self.dials.get_mut(&address) {
+            if known {
+                dial.peer = Some(id);
+            } else if !dial.configured {
+                // Somebody says so; if nobody is there it is forgotten.
+                dial.forget = Some(cx.now + ms(self.config.peer_forget_ms));
+            }
         }
     }
 

@@ -20,6 +20,8 @@
 //!   this project object when they heard the target in the last half `max_time_last_heard_ms` (and ask it for a presence). To others the
 //!   RFC's MUST is kept: they are acknowledged at once. One that is not of this project and neither acknowledges nor takes over is passed
 //!   over after three rounds.
+//! * **Two servers only**: nobody has to acknowledge. A target with which there is still an association is given `takeover_ack_ms` to
+//!   contradict; one that cannot be connected to is taken over at once.
 //! * **The initiator dies** after others acknowledged, which leaves the target unwatched: who acknowledged waits for
 //!   ENRP_TAKEOVER_SERVER as long as an arbitration and a detection take, then asks the target for a presence and goes on by itself.
 //! * **The target comes back in the middle**: any message from it ends the arbitration everywhere it is heard. After the end it is a
@@ -387,6 +389,15 @@ impl Peers {
         let link = self.link_to(id);
         if let Some(client) = link {
             self.send(client, id, body);
+        }
+        link.is_some()
+    }
+
+    /// The same for what goes to all: it names no receiver (RFC 5353 section 2.1).
+    fn announce_to(&mut self, id: ServerId, body: Body) -> bool {
+        let link = self.link_to(id);
+        if let Some(client) = link {
+            self.send(client, ServerId(0), body);
         }
         link.is_some()
     }

@@ -159,7 +159,7 @@ impl Peers {
         let receivers: Vec<_> = self.peers.keys().map(|&id| (id, self.accommodations(id))).collect();
         for (id, accommodations) in receivers {
             let presence = self.own_presence(cx, false, accommodations.presence_with_server);
-            self.send_to(id, presence);
+            self.announce_to(id, presence);
         }
     }
 

@@ -32,18 +32,19 @@ impl Peers {
         self.arbitrate(cx, id, 1);
     }
 
-    /// ENRP_INIT_TAKEOVER to all, the target too. Peers that cannot be reached are not waited for.
+    /// ENRP_INIT_TAKEOVER to all, the target too. Peers that cannot be reached are not waited for. Where nobody else can contradict,
+    /// the target itself has the time to: as long as there is an association with it.
     fn arbitrate(&mut self, cx: &Context<'_>, target: ServerId, round: u32) {
         let all: Vec<_> = self.peers.keys().copied().collect();
         let mut waiting = BTreeSet::new();
         for id in all {
-            let reached = self.send_to(id, Body::InitTakeover { target });
+            let reached = self.announce_to(id, Body::InitTakeover { target });
             let lives = self.peers.get(&id).is_some_and(|p| matches!(p.status, Status::Active | Status::Probed(_)));
             if reached && lives && id != target {
                 waiting.insert(id);
             }
         }
-        let decided = waiting.is_empty();
+        let decided = waiting.is_empty() && self.link_to(target).is_none();
         if let Some(peer) = self.peers.get_mut(&target) {
             peer.status = Status::Ours(Arbitration { since: cx.now, waiting, round });
         }
@@ -58,8 +59,7 @@ impl Peers {
     pub(super) fn takeover_ack(&mut self, cx: &Context<'_>, sender: ServerId, target: ServerId) {
         let Some(peer) = self.peers.get_mut(&target) else { return };
         let Status::Ours(arbitration) = &mut peer.status else { return };
-        arbitration.waiting.remove(&sender);
-        if arbitration.waiting.is_empty() {
+        if arbitration.waiting.remove(&sender) && arbitration.waiting.is_empty() {
             self.win(cx, target);
         }
     }
@@ -97,7 +97,7 @@ impl Peers {
         self.counters.takeovers_won += 1;
         let others: Vec<_> = self.peers.keys().copied().filter(|&id| id != target).collect();
         for id in others {
-            self.send_to(id, Body::TakeoverServer { target });
+            self.announce_to(id, Body::TakeoverServer { target });
         }
         self.effects.push_back(Effect::TakeOver(target));
         self.remove_peer(cx.now, target);
@@ -144,15 +144,21 @@ impl Peers {
     pub(super) fn taken_over(&mut self, cx: &Context<'_>, sender: ServerId, target: ServerId) {
         self.counters.takeovers_heard += 1;
         self.abandon_download(sender);
-        if target == self.id {
+        if target == sender {
+            return;
+        }
+        // We live, or hear that the target does, as when the message was held up by a cut that is over: which elements the sender
+        // has, and with which claims, only its table says.
+        let late = self.is_ours(sender) && self.hears(cx, target);
+        if target == self.id || late {
             self.counters.taken_over_alive += 1;
             if let Some(peer) = self.peers.get_mut(&sender) {
                 peer.audit_wanted = true;
                 peer.next_audit = cx.now;
             }
-            return self.presence_to_all(cx);
-        }
-        if target == sender {
+            if target == self.id {
+                self.presence_to_all(cx);
+            }
             return;
         }
         self.effects.push_back(Effect::Reassign { from: target, to: sender });

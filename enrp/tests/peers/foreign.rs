@@ -6,7 +6,7 @@ use asap::wire::{
     Transport, TransportUse,
 };
 use enrp::wire::{Body, Entry, Message, Presence, UpdateAction};
-use enrp::{ClientId, Output};
+use enrp::{ClientId, Output, PeersConfig};
 
 const PEER: ServerId = ServerId(0x7777);
 const LINK: u64 = 1 << 40;
@@ -205,6 +205,62 @@ fn its_dead_server_is_taken_over_and_its_takeovers_are_believed() {
     assert_eq!(lab.table(0).values().copied().collect::<Vec<_>>(), [ServerId(100); 2], "alone, so at once");
 }
 
+/// Says something as a server of this identifier, over an association of its own.
+fn say_as(lab: &mut Lab, id: u32, body: Body) -> Vec<Body> {
+    let message = Message { sender: ServerId(id), receiver: ServerId(0), body };
+    let client = ClientId(LINK + u64::from(id));
+    let outputs = lab.inject(0, client.0, &message.encode().unwrap());
+    let own = |output| match output {
+        Output::Enrp { client: to, bytes } if to == client => Some(bytes),
+        Output::Enrp { .. }
+        | Output::Asap { .. }
+        | Output::Connect { .. }
+        | Output::Close { .. }
+        | Output::Multicast { .. } => None,
+    };
+    outputs.into_iter().filter_map(own).map(|b| Message::decode(&b, &Limits::default()).unwrap().message.body).collect()
+}
+
+/// A server that is about to take over 0x7777, while 50 and 150 (itself is 100) are there.
+fn arbitrating() -> Lab {
+    let mut lab = alone();
+    say(&mut lab, presence(false, 0xffff, false));
+    say(&mut lab, Body::HandleUpdate { action: UpdateAction::Add, entry: entry(1, 300) });
+    let mut said = Vec::new();
+    while !said.contains(&Body::InitTakeover { target: PEER }) {
+        for id in [50, 150] {
+            say_as(&mut lab, id, presence(false, 0xffff, false));
+        }
+        said = wait(&mut lab, 20);
+    }
+    lab
+}
+
+/// RFC 5353 section 3.5.1: rule 2 of what a peer does, and who wins.
+#[test]
+fn arbitration_by_identifier() {
+    let target = PEER;
+    let acknowledged = |said: &[Body]| said.contains(&Body::InitTakeoverAck { target });
+    let mut lab = arbitrating();
+    assert!(!acknowledged(&say_as(&mut lab, 50, Body::InitTakeover { target })), "smaller: ignored");
+    assert!(acknowledged(&say_as(&mut lab, 150, Body::InitTakeover { target })), "larger: ours is aborted");
+    assert_eq!(lab.nodes[0].server.peers_snapshot()[2].status, "yielded");
+    // Both acknowledged: won.
+    let mut lab = arbitrating();
+    say_as(&mut lab, 50, Body::InitTakeoverAck { target });
+    assert_eq!(lab.table(0).into_values().next(), Some(PEER), "one is missing");
+    let said = say_as(&mut lab, 150, Body::InitTakeoverAck { target });
+    assert!(said.contains(&Body::TakeoverServer { target }), "{said:?}");
+    assert_eq!(lab.table(0).into_values().next(), Some(ServerId(100)));
+    // The target lives: over.
+    let mut lab = arbitrating();
+    say(&mut lab, presence(false, 0xffff, false));
+    say_as(&mut lab, 50, Body::InitTakeoverAck { target });
+    say_as(&mut lab, 150, Body::InitTakeoverAck { target });
+    assert_eq!(lab.table(0).into_values().next(), Some(PEER));
+    assert_eq!(lab.nodes[0].server.peers_snapshot()[2].status, "active");
+}
+
 #[test]
 fn wrong_messages_are_counted() {
     let mut lab = alone();
@@ -224,6 +280,36 @@ fn wrong_messages_are_counted() {
     let counters = lab.nodes[0].server.peers_counters();
     assert_eq!((counters.enrp_bad_sender, counters.enrp_misdirected, counters.enrp_malformed), (2, 1, 2));
     assert!(lab.nodes[0].server.peers_snapshot().is_empty());
+}
+
+/// What a datagram says is only where a server is; the connection tells whether.
+#[test]
+fn a_server_heard_over_multicast_is_connected_to() {
+    let mut lab = alone();
+    let bytes = Message { sender: PEER, receiver: ServerId(0), body: presence(false, 0xffff, true) }.encode().unwrap();
+    let source = "10.9.9.8:9901".parse().unwrap();
+    for _ in 0..2 {
+        lab.nodes[0].server.handle_multicast(lab.now, enrp::Multicast::Enrp, source, &bytes);
+        lab.nodes[0].server.handle_timeout(lab.now);
+    }
+    let outputs: Vec<_> = std::iter::from_fn(|| lab.nodes[0].server.poll_output()).collect();
+    let [Output::Connect { attempt, to }] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!((to.port, to.addresses[0]), (9901, source.ip()), "the source, whatever it says of itself");
+    assert!(lab.nodes[0].server.peers_snapshot().is_empty());
+    lab.nodes[0].server.connected(lab.now, *attempt, ClientId(LINK), &[]);
+    let outputs = std::iter::from_fn(|| lab.nodes[0].server.poll_output()).collect();
+    assert!(matches!(&told(outputs)[..], [Body::Presence(p)] if p.reply), "who is there?");
+}
+
+#[test]
+fn an_announcing_server_says_where_it_is() {
+    let mut lab = Lab::new(1, PeersConfig { announce: true, ..PeersConfig::default() });
+    lab.add_server(ServerId(100), 0);
+    lab.nodes[0].server.handle_timeout(lab.now);
+    let outputs: Vec<_> = std::iter::from_fn(|| lab.nodes[0].server.poll_output()).collect();
+    let [Output::Multicast { group: enrp::Multicast::Enrp, bytes }] = &outputs[..] else { panic!("{outputs:?}") };
+    let message = Message::decode(bytes, &Limits::default()).unwrap().message;
+    assert!(matches!(message.body, Body::Presence(Presence { server: Some(s), .. }) if s.id == ServerId(100)));
 }
 
 #[test]

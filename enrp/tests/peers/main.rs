@@ -16,9 +16,14 @@ const BOUND: Duration = Duration::from_millis(2_000);
 #[test]
 fn servers_find_each_other_and_agree() {
     let mut lab = Lab::running(1, 3, 30);
+    lab.enrp.clear();
     lab.run(ms(5_000));
     lab.assert_settled();
     assert_eq!(lab.table(0).len(), 30);
+    // Type 0x01 are presences: ten a second to each of two peers; the updates are the re-registrations.
+    let each = |kinds: std::ops::RangeInclusive<u8>| lab.enrp.range(kinds).map(|(_, n)| n).sum::<u64>() / 15;
+    println!("3 servers at rest: {} presences, {} other messages a second and server", each(1..=1), each(2..=10));
+    assert!(each(1..=1) <= 22, "{:?}", lab.enrp);
     for n in 0..3 {
         let counters = lab.nodes[n].server.peers_counters();
         assert_eq!((counters.takeovers_begun, counters.peers_dead, counters.claims_kept), (0, 0, 0), "server {n}");

@@ -87,6 +87,11 @@ impl Lab {
         let mut text = String::new();
         for (n, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.up) {
             text += &format!("\nserver {n} {}: {:?}", node.server.id(), node.server.peers_counters());
+            let mut homes = BTreeMap::<String, usize>::new();
+            for home in self.table(n).into_values() {
+                *homes.entry(home.to_string()).or_default() += 1;
+            }
+            text += &format!("\n    owners {homes:?}");
             for peer in node.server.peers_snapshot() {
                 text += &format!("\n    {peer:?}");
             }
