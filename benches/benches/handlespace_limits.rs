@@ -6,7 +6,9 @@
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use asap::policy::Rng;
-use asap::wire::{PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse};
+use asap::wire::{
+    PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse,
+};
 use clap::Parser;
 use enrp::handlespace::{Handlespace, Limits};
 use std::hint::black_box;
@@ -103,7 +105,13 @@ struct Figures {
     changed: f64,
 }
 
-fn figures(handlespace: &mut Handlespace, pools: u32, pes: u32, policy: &dyn Fn(u32) -> Policy, batches: usize) -> Figures {
+fn figures(
+    handlespace: &mut Handlespace,
+    pools: u32,
+    pes: u32,
+    policy: &dyn Fn(u32) -> Policy,
+    batches: usize,
+) -> Figures {
     let mut random = Rng::new(3);
     let resolve = [1, 3, 16].map(|items| {
         let prepare = || handle(below(&mut random, pools));
@@ -235,7 +243,9 @@ fn scattered(n: u32) -> u32 {
 }
 
 fn large_pools(judge: &mut Judge, batches: usize) {
-    println!("one pool, ns          resolve 1  resolve 3  resolve 16   register  deregister  re-register  with other values");
+    println!(
+        "one pool, ns          resolve 1  resolve 3  resolve 16   register  deregister  re-register  with other values"
+    );
     for (name, policy) in policies() {
         let mut rows = Vec::new();
         for pes in [100, 9_900] {
