@@ -315,6 +315,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         any::<u32>().prop_map(|priority| Policy::Priority { priority }),
         any::<u32>().prop_map(|load| Policy::LeastUsed { load }),
         any::<u32>().prop_map(|load| Policy::RandomizedLeastUsed { load }),
+        any::<u32>().prop_map(|load| Policy::MostUsed { load }),
         any::<[u32; 2]>().prop_map(|[load, degradation]| Policy::LeastUsedDegradation { load, degradation }),
         any::<[u32; 2]>().prop_map(|[load, degradation]| Policy::PriorityLeastUsed { load, degradation }),
         (0xb000_1001_u32..0xb000_2006, any_bytes()).prop_map(|(policy_type, data)| Policy::Other { policy_type, data }),
@@ -426,4 +427,22 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn most_used_has_a_private_number_that_others_may_use_too() {
+    let element = |policy: &[u8]| {
+        let mut bytes =
+            vec![0, 9, 0, 5, b'p', 0, 0, 0, 0, 10, 0, 32 + policy.len() as u8, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 60];
+        bytes.extend_from_slice(&[0, 4, 0, 16, 0x0b, 0x59, 0, 1, 0, 1, 0, 8, 192, 0, 2, 1]);
+        bytes.extend_from_slice(policy);
+        let Message::Registration { element, .. } = decode(&message(1, &bytes)).unwrap().message else {
+            panic!("kind")
+        };
+        element.policy
+    };
+    assert_eq!(element(&[0, 8, 0, 12, 0xc0, 0, 0, 1, 0, 0, 0, 9]), Policy::MostUsed { load: 9 });
+    let data = Bytes::from_static(&[0, 0, 0, 9, 0, 0, 0, 1]);
+    let theirs = Policy::Other { policy_type: 0xc000_0001, data };
+    assert_eq!(element(&[0, 8, 0, 16, 0xc0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1]), theirs);
 }

@@ -87,6 +87,8 @@ pub enum PolicyName {
     PriorityLeastUsed,
     /// Randomized least used: `load`.
     RandomizedLeastUsed,
+    /// Most used (RFC 3237; policy type 0xc0000001): `load`.
+    MostUsed,
 }
 
 /// The pool it joins.
@@ -157,6 +159,7 @@ impl Pool {
             PolicyName::LeastUsedDegradation => Policy::LeastUsedDegradation { load, degradation },
             PolicyName::PriorityLeastUsed => Policy::PriorityLeastUsed { load, degradation },
             PolicyName::RandomizedLeastUsed => Policy::RandomizedLeastUsed { load },
+            PolicyName::MostUsed => Policy::MostUsed { load },
         }
     }
 

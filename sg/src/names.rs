@@ -301,7 +301,8 @@ impl Directory for Names {
                 | PolicyKind::LeastUsed
                 | PolicyKind::LeastUsedDegradation
                 | PolicyKind::PriorityLeastUsed
-                | PolicyKind::RandomizedLeastUsed,
+                | PolicyKind::RandomizedLeastUsed
+                | PolicyKind::MostUsed,
                 _,
             ) => Share::None,
         }

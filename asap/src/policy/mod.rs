@@ -9,6 +9,7 @@
 //! | RAND, WRAND, RLU | drawn without repetition, p = weight / sum of weights (RLU: 0xffffffff - load) | - |
 //! | PRIO | decreasing priority, equal ones circular | the first goes behind its equals |
 //! | LU, PLU | increasing load (PLU: load + degradation), equal ones circular | the first goes behind its equals |
+//! | MU (RFC 3237; type 0xc0000001) | decreasing load, equal ones circular | the first goes behind its equals |
 //! | LUD | increasing load + n x degradation, equal ones circular | n + 1 for each one returned |
 //!
 //! Elements of weight 0 or with a load of 100 % (0xffffffff) are never selected: they cannot serve (N5). No sum overflows:
@@ -66,6 +67,9 @@ pub enum PolicyKind {
     PriorityLeastUsed,
     /// 0x40000004 (5.4).
     RandomizedLeastUsed,
+    /// 0xc0000001: Most Used (RFC 3237), in the range for private use. Fills the busiest element that has room, so that
+    /// others can be taken out of service.
+    MostUsed,
 }
 
 impl From<&Policy> for PolicyKind {
@@ -80,6 +84,7 @@ impl From<&Policy> for PolicyKind {
             Policy::LeastUsedDegradation { .. } => PolicyKind::LeastUsedDegradation,
             Policy::PriorityLeastUsed { .. } => PolicyKind::PriorityLeastUsed,
             Policy::RandomizedLeastUsed { .. } => PolicyKind::RandomizedLeastUsed,
+            Policy::MostUsed { .. } => PolicyKind::MostUsed,
         }
     }
 }

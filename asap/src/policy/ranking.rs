@@ -36,7 +36,7 @@ impl<T: Copy> Ranking<T> {
             }
             PolicyKind::WeightedRoundRobin => Order::Classes(Classes::new(Mode::Weight)),
             PolicyKind::LeastUsedDegradation => Order::Classes(Classes::new(Mode::Degrading)),
-            PolicyKind::Priority | PolicyKind::LeastUsed | PolicyKind::PriorityLeastUsed => {
+            PolicyKind::Priority | PolicyKind::LeastUsed | PolicyKind::PriorityLeastUsed | PolicyKind::MostUsed => {
                 Order::Classes(Classes::new(Mode::Fixed))
             }
         };

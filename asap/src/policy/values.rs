@@ -19,7 +19,9 @@ impl Values {
             Policy::RoundRobin | Policy::Random | Policy::Other { .. } => {}
             Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => values.weight = weight,
             Policy::Priority { priority } => values.priority = priority,
-            Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => values.load = load,
+            Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } | Policy::MostUsed { load } => {
+                values.load = load;
+            }
             Policy::LeastUsedDegradation { load, degradation } | Policy::PriorityLeastUsed { load, degradation } => {
                 values.load = load;
                 values.degradation = degradation;
@@ -36,6 +38,7 @@ impl Values {
             PolicyKind::WeightedRoundRobin => (self.weight != 0).then_some(Rank::Weight(self.weight)),
             PolicyKind::Priority => Some(Rank::Fixed(u64::from(!self.priority))),
             PolicyKind::LeastUsed => loaded(Rank::Fixed(load)),
+            PolicyKind::MostUsed => loaded(Rank::Fixed(u64::from(!self.load))),
             PolicyKind::PriorityLeastUsed => loaded(Rank::Fixed(load + degradation)),
             PolicyKind::LeastUsedDegradation => {
                 loaded(Rank::Degrading { load: self.load, degradation: self.degradation })
@@ -58,7 +61,8 @@ impl Values {
             | PolicyKind::Priority
             | PolicyKind::LeastUsed
             | PolicyKind::LeastUsedDegradation
-            | PolicyKind::PriorityLeastUsed => 1,
+            | PolicyKind::PriorityLeastUsed
+            | PolicyKind::MostUsed => 1,
         }
     }
 }

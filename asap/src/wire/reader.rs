@@ -320,6 +320,8 @@ fn policy(tlv: &Tlv<'_>) -> Result<Policy> {
         0x4000_0002 => Policy::LeastUsedDegradation { load: value()?, degradation: value()? },
         0x4000_0003 => Policy::PriorityLeastUsed { load: value()?, degradation: value()? },
         0x4000_0004 => Policy::RandomizedLeastUsed { load: value()? },
+        // A number for private use: with other values than ours it is somebody else's.
+        0xc000_0001 if data.len() == 4 => Policy::MostUsed { load: value()? },
         _ => {
             return Ok(Policy::Other { policy_type, data: Bytes::copy_from_slice(data) });
         }

@@ -185,6 +185,11 @@ pub enum Policy {
         /// Current load.
         load: u32,
     },
+    /// 0xc0000001, of the range for private use (RFC 5356 7.1): RFC 5356 has no number for the Most Used of RFC 3237.
+    MostUsed {
+        /// Current load.
+        load: u32,
+    },
     /// Any other type; carried, compared, and selected like round robin.
     Other {
         /// Policy type.

@@ -141,7 +141,9 @@ impl Writer {
                 Policy::RoundRobin | Policy::Random => {}
                 Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => w.u32(*weight),
                 Policy::Priority { priority } => w.u32(*priority),
-                Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => w.u32(*load),
+                Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } | Policy::MostUsed { load } => {
+                    w.u32(*load);
+                }
                 Policy::LeastUsedDegradation { load, degradation }
                 | Policy::PriorityLeastUsed { load, degradation } => {
                     w.u32(*load);
@@ -286,6 +288,7 @@ impl Policy {
             Policy::LeastUsedDegradation { .. } => 0x4000_0002,
             Policy::PriorityLeastUsed { .. } => 0x4000_0003,
             Policy::RandomizedLeastUsed { .. } => 0x4000_0004,
+            Policy::MostUsed { .. } => 0xc000_0001,
             Policy::Other { policy_type, .. } => *policy_type,
         }
     }

@@ -155,7 +155,8 @@ impl Element {
             Policy::LeastUsed { load }
             | Policy::LeastUsedDegradation { load, .. }
             | Policy::PriorityLeastUsed { load, .. }
-            | Policy::RandomizedLeastUsed { load } => load == u32::MAX,
+            | Policy::RandomizedLeastUsed { load }
+            | Policy::MostUsed { load } => load == u32::MAX,
             Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => weight == 0,
             Policy::RoundRobin | Policy::Random | Policy::Priority { .. } | Policy::Other { .. } => false,
         }

@@ -129,7 +129,7 @@ fn values(policy: &Policy) -> (u32, u32) {
         Policy::RoundRobin | Policy::Random | Policy::Other { .. } => (0, 0),
         Policy::WeightedRoundRobin { weight } | Policy::WeightedRandom { weight } => (weight, 0),
         Policy::Priority { priority } => (priority, 0),
-        Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } => (load, 0),
+        Policy::LeastUsed { load } | Policy::RandomizedLeastUsed { load } | Policy::MostUsed { load } => (load, 0),
         Policy::LeastUsedDegradation { load, degradation } | Policy::PriorityLeastUsed { load, degradation } => {
             (load, degradation)
         }

@@ -147,6 +147,7 @@ pub(super) fn policy_text(policy: &Policy) -> String {
             format!("priority least used, load {}, degradation {}", percent(*load), percent(*degradation))
         }
         Policy::RandomizedLeastUsed { load } => format!("randomized least used, load {}", percent(*load)),
+        Policy::MostUsed { load } => format!("most used, load {}", percent(*load)),
         Policy::Other { policy_type, .. } => format!("policy type {policy_type:#010x}"),
     }
 }

@@ -92,6 +92,18 @@ fn priority_is_decreasing() {
 }
 
 #[test]
+fn most_used_descends_to_the_one_that_is_full() {
+    let load = |load| Policy::MostUsed { load };
+    let mut s = selector(&[(A, load(5)), (B, load(u32::MAX - 1)), (C, load(u32::MAX))]);
+    assert_eq!(s.select(3, |_| true), [B, A]);
+    s.insert(B, &load(5));
+    let sequence = picks(&mut s, 6);
+    assert_eq!(counts(&sequence), BTreeMap::from([(A, 3), (B, 3)]));
+    s.insert(C, &load(6));
+    assert_eq!(s.select(1, |_| true), [C]);
+}
+
+#[test]
 fn least_used_ascends_and_rotates_among_equals() {
     let load = |load| Policy::LeastUsed { load };
     let mut s = selector(&[(A, load(5)), (B, load(5)), (C, load(1))]);
@@ -140,7 +152,7 @@ fn equal_seeds_select_equally() {
 }
 
 fn any_kind() -> impl Strategy<Value = Policy> {
-    (0..9_u8).prop_map(|kind| policy_of(kind, 0))
+    (0..10_u8).prop_map(|kind| policy_of(kind, 0))
 }
 
 fn policy_of(kind: u8, value: u32) -> Policy {
@@ -153,12 +165,13 @@ fn policy_of(kind: u8, value: u32) -> Policy {
         5 => Policy::LeastUsed { load: value },
         6 => Policy::LeastUsedDegradation { load: value, degradation: value },
         7 => Policy::PriorityLeastUsed { load: value, degradation: value },
+        8 => Policy::MostUsed { load: value },
         _ => Policy::RandomizedLeastUsed { load: value },
     }
 }
 
 fn number_of(policy: &Policy) -> u8 {
-    (0..9).find(|&kind| policy_of(kind, 0).policy_type() == policy.policy_type()).unwrap()
+    (0..10).find(|&kind| policy_of(kind, 0).policy_type() == policy.policy_type()).unwrap()
 }
 
 proptest! {

@@ -25,6 +25,7 @@ impl Entry {
         match self.policy {
             Policy::Priority { priority } => Some(u128::from(u32::MAX - priority)),
             Policy::LeastUsed { load } => sum(load, 0, 0),
+            Policy::MostUsed { load } => sum(load, 0, 0).map(|_| u128::from(!load)),
             Policy::PriorityLeastUsed { load, degradation } => sum(load, degradation, 1),
             Policy::LeastUsedDegradation { load, degradation } => sum(load, degradation, self.selections),
             _ => Some(0),
@@ -109,6 +110,7 @@ fn values(kind: PolicyKind, load: u32, degradation: u32) -> Policy {
     match kind {
         PolicyKind::Priority => Policy::Priority { priority: load },
         PolicyKind::LeastUsed => Policy::LeastUsed { load },
+        PolicyKind::MostUsed => Policy::MostUsed { load },
         PolicyKind::LeastUsedDegradation => Policy::LeastUsedDegradation { load, degradation },
         PolicyKind::PriorityLeastUsed => Policy::PriorityLeastUsed { load, degradation },
         _ => Policy::RoundRobin,
@@ -123,6 +125,7 @@ proptest! {
             PolicyKind::RoundRobin,
             PolicyKind::Priority,
             PolicyKind::LeastUsed,
+            PolicyKind::MostUsed,
             PolicyKind::LeastUsedDegradation,
             PolicyKind::PriorityLeastUsed,
         ]),
