@@ -46,6 +46,9 @@ pub struct Start {
 /// What runs beside a node on the shell's side (a socket of another kind, a question to DNS), and tells it by commands.
 pub type Beside<C> = Box<dyn FnOnce(mpsc::Sender<C>) -> Pin<Box<dyn Future<Output = ()> + Send>>>;
 
+/// Makes a node.
+pub type Make<'a, N> = Box<dyn FnOnce(&Start) -> Result<N, DaemonError> + 'a>;
+
 /// A node of a program, and what it runs on.
 pub struct Part<'a, N: Node> {
     /// In logs, and in the admin server's paths where there are several.
@@ -55,7 +58,7 @@ pub struct Part<'a, N: Node> {
     /// Own addresses.
     pub udp: &'a DriverConfig,
     /// Makes the node.
-    pub make: Box<dyn FnOnce(&Start) -> Result<N, DaemonError> + 'a>,
+    pub make: Make<'a, N>,
     /// Runs while the node does.
     pub beside: Vec<Beside<N::Command>>,
 }
