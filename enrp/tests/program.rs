@@ -196,6 +196,36 @@ fn registers_shows_and_stops() {
     assert_eq!(running.0.wait().unwrap().code(), Some(0));
 }
 
+/// Two operation scopes in one process: what is registered in one is not in the other, and the admin server shows both.
+#[test]
+fn scopes_have_nothing_in_common_but_the_process() {
+    let (first, second, own): (IpAddr, IpAddr, IpAddr) =
+        ([127, 53, 53, 1].into(), [127, 53, 53, 2].into(), [127, 53, 53, 3].into());
+    let scratch = Scratch::new("scopes");
+    let admin = scratch.0.join("admin");
+    let config = format!(
+        "daemon.admin = \"unix:{}\"\nudp.addresses = [\"{first}\"]\nnode.name = \"carrier-a\"\n\
+         [[scope]]\nudp.addresses = [\"{second}\"]\nnode = {{ name = \"carrier-b\", server_id = 66 }}\n",
+        admin.display()
+    );
+    let mut running = Running::start(&scratch.write(&config));
+    let mut element = Element::new(own, second, 9_899);
+    element.run_until(|event| matches!(event, PeEvent::Registered { .. }));
+    let all = get(&admin, "/state");
+    let body = all.split_once("\r\n\r\n").unwrap().1;
+    let state: serde_json::Value = serde_json::from_str(body).unwrap();
+    let seen: Vec<_> =
+        state["scopes"].as_array().unwrap().iter().map(|one| (&one["name"], &one["server"]["pes_total"])).collect();
+    assert_eq!(serde_json::to_string(&seen).unwrap(), "[[\"carrier-a\",0],[\"carrier-b\",1]]");
+    assert!(get(&admin, "/scope/carrier-b/state").contains("\"id\":\"00000042\""));
+    assert!(get(&admin, "/scope/carrier-c/state").contains("scopes: carrier-a, carrier-b"));
+    let metrics = get(&admin, "/metrics");
+    assert!(metrics.contains("enrp_pes{scope=\"carrier-a\"} 0\nenrp_pes{scope=\"carrier-b\"} 1\n"), "{metrics}");
+    running.signal(Signal::SIGTERM);
+    element.run_until(|event| matches!(event, PeEvent::ServerLost));
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn a_wrong_configuration_is_refused_by_name() {
     let scratch = Scratch::new("wrong");
@@ -203,6 +233,7 @@ fn a_wrong_configuration_is_refused_by_name() {
         ("[server]\npools = 3\n", "pools"),
         ("[server]\npools_max = 50001\n", "server.pools_max"),
         ("[node]\nserver_id = 0\n", "node.server_id"),
+        ("[[scope]]\nnode.name = \"b\"\n", "scope[0].udp.addresses"),
     ] {
         let path = scratch.write(config);
         let output = output(enrp().arg("--config").arg(&path));

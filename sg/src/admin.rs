@@ -43,7 +43,7 @@ impl Node {
             },
             AdminKind::Command { name, body } => match self.names.host() {
                 // About the embedded name server.
-                Some(host) => enrp::node::server_command(now, host.server_mut(), &name, &body),
+                Some(host) => enrp::node::server_command(now, host.server_mut(), name, body),
                 None => AdminReply::not_found("no commands\n"),
             },
         };

@@ -19,6 +19,19 @@ fn name_server(lab: &mut Lab) {
     lab.world.add(NAME_SERVER, Machine::NameServer(Box::new(node)));
 }
 
+/// A name server outside that speaks ENRP, with these peers.
+fn peer_of(lab: &mut Lab, peers: Vec<enrp::PeerAddress>) {
+    let stack = sctp::Stack::new(sctp::Config::default(), vec![NAME_SERVER], lab.world.seed(), lab.world.now);
+    let own = enrp::host::enrp_transport(vec![NAME_SERVER], enrp::ENRP_PORT);
+    let mut server = enrp::Server::new(enrp::ServerConfig::default(), asap::wire::ServerId(3), 3)
+        .with_peers_at(enrp::PeersConfig::default(), own);
+    server.set_peers(lab.world.now, peers);
+    let ports = enrp::Ports { enrp: Some(enrp::ENRP_PORT), ..enrp::Ports::default() };
+    let host = enrp::Host::new(server, ports, crate::world::UDP_PORT);
+    let node = enrp::node::Node::new("enrp", Box::new(stack), host);
+    lab.world.add(NAME_SERVER, Machine::NameServer(Box::new(node)));
+}
+
 fn user(lab: &mut Lab, server: IpAddr) {
     let seed = lab.world.seed();
     let user = User::new(lab.world.now, USER, server, seed);
@@ -102,6 +115,33 @@ fn a_pool_of_another_scope_is_resolved_there() {
     assert_eq!(lab.gateway().active_controllers(), 1);
     let verdict = lab.finish(2_000);
     assert_eq!((verdict.discarded, verdict.given_up.len()), (0, 1), "{verdict:?}");
+}
+
+/// The embedded server has a peer outside, which knows the gateway's pool, and takes its elements over when the gateway dies.
+#[test]
+fn the_embedded_server_has_peers() {
+    let mut lab = Lab::new(13, |config| config.enrp.enrp_port = enrp::ENRP_PORT);
+    let mentor = enrp::PeerAddress { addresses: vec![GATEWAY], port: enrp::ENRP_PORT };
+    peer_of(&mut lab, vec![mentor]);
+    for number in 11..=13 {
+        lab.controller(number);
+    }
+    lab.world.run_until(1_500);
+    assert_eq!(lab.gateway().name_server().unwrap().peers_snapshot().len(), 1);
+    user(&mut lab, NAME_SERVER);
+    lab.world.run_until(1_600);
+    assert_eq!(resolved(&mut lab), [11, 12, 13], "the peer knows them");
+    lab.world.kill(GATEWAY);
+    lab.world.run_until(5_000);
+    assert_eq!(resolved(&mut lab), [11, 12, 13], "taken over");
+    let peer = match lab.world.machine(NAME_SERVER) {
+        Machine::NameServer(node) => node,
+        other => panic!("{} is no name server", other.kind()),
+    };
+    let homes = peer.server().handlespace().members(&"GatewayPool".into()).map(|element| element.registered().home);
+    assert_eq!(homes.collect::<Vec<_>>(), [peer.server().id(); 3]);
+    assert_eq!(peer.server().counters().keep_alive_misses, 0, "they let the new home in");
+    assert!(peer.server().counters().keep_alive_acks >= 3);
 }
 
 /// The traffic does not need the name server once the pool is known (the pool user's cache).
