@@ -76,7 +76,7 @@ pub enum TrafficMode {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct As {
-    /// Pool handle; `handle@scope` is a pool of another operation scope ([[scope]]). An `@` of the handle itself is written `@@`.
+    /// Pool handle; `handle@scope` is a pool of another operation scope (`[[scope]]`). An `@` of the handle itself is written `@@`.
     #[schemars(length(min = 1))]
     pub pool: String,
     /// Routing Context toward the pool; unique among the application servers.
