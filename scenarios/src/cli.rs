@@ -147,7 +147,8 @@ enum Command {
   sigpool resolve-bench --server 127.77.0.1
   sigpool resolve-bench --server 127.77.0.1 --outstanding 64 --seconds 30
   sigpool resolve-bench --server 127.77.0.1 --rate 5000 --json | jq .latency_us.p99
-  sigpool resolve-bench --server 127.77.0.1 --handle GatewayPool --count 1000 --p99-max-us 2000")]
+  sigpool resolve-bench --server 127.77.0.1 --handle GatewayPool --count 1000 --p99-max-us 2000
+  sigpool resolve-bench --server 127.77.0.1 --tcp --handle GatewayPool --hint berlin --count 1000")]
     ResolveBench(Box<ResolveArgs>),
     /// Look at captures.
     #[command(after_help = "Example:

@@ -51,6 +51,9 @@ pub struct ResolveArgs {
     /// Hint for the pools' selection plug-in, up to 255 bytes.
     #[arg(long, value_name = "TEXT")]
     hint: Option<String>,
+    /// Ask over TCP instead of SCTP; --port is then the TCP port, and --udp-port, --transport and --local mean nothing.
+    #[arg(long, conflicts_with_all = ["udp_port", "transport", "local"])]
+    tcp: bool,
     /// Questions without an answer, at most [default: 1; with --rate 10,000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     outstanding: Option<u32>,
@@ -111,6 +114,7 @@ impl ResolveArgs {
             server: self.server,
             port: self.port,
             udp_port: self.udp_port,
+            tcp: self.tcp,
             transport: self.transport,
             local: self.local,
             questions: Resolutions::new(handles, self.items).with_hint(self.hint.map(Bytes::from)),
@@ -166,6 +170,7 @@ mod tests {
             ("--outstanding 0", "--outstanding"),
             ("--pools 0", "--pools"),
             ("--count 3 --seconds 3", "--count"),
+            ("--tcp --transport raw", "--tcp"),
         ] {
             let error = options(words).unwrap_err();
             assert!(error.contains(named), "{words}: {error}");

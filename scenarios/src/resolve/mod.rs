@@ -1,7 +1,7 @@
 //! `sigpool resolve-bench`: a pool user that does nothing but resolve, to see how fast a name server answers.
 //!
 //! [`client`] is the machine (any questions with one answer each), [`questions`] what it asks a name server, [`report`] what is
-//! told afterwards; [`ask`] gives the machine a socket. [`registrations`] and [`echo`] are other questions for the same machine.
+//! told afterwards; [`ask`] gives the machine a socket. `tcp` asks without SCTP. [`registrations`] and [`echo`] are other questions for the same machine.
 
 pub mod args;
 pub mod client;
@@ -9,6 +9,7 @@ pub mod echo;
 pub mod questions;
 pub mod registrations;
 pub mod report;
+mod tcp;
 
 use crate::runner::RunError;
 use client::{Client, Command, Questions, Settings};
@@ -31,6 +32,8 @@ pub struct ResolveOptions {
     pub port: u16,
     /// Its UDP encapsulation port (RFC 6951).
     pub udp_port: u16,
+    /// Over TCP, to `port`.
+    pub tcp: bool,
     /// Who carries our SCTP packets.
     pub transport: Transport,
     /// Our address; none: the one from which the server is reached.
@@ -50,14 +53,19 @@ pub struct ResolveOptions {
 /// # Errors
 /// Usage: there is no way to the server. Environment: no socket, the server cannot be reached or does not answer.
 pub fn run(options: ResolveOptions) -> Result<u8, RunError> {
-    let ResolveOptions { server, port, udp_port, transport, local, questions, settings, json, p99_max_us } = options;
+    let ResolveOptions { server, port, udp_port, tcp, transport, local, questions, settings, json, p99_max_us } =
+        options;
     let first = *server.first().ok_or_else(|| RunError::Usage("--server: give an address".into()))?;
-    let local = match local {
-        Some(local) => local,
-        None => way_to(first, udp_port)?,
+    let report = if tcp {
+        tcp::ask(SocketAddr::new(first, port), settings, questions)?
+    } else {
+        let local = match local {
+            Some(local) => local,
+            None => way_to(first, udp_port)?,
+        };
+        let peer = server.iter().map(|ip| SocketAddr::new(*ip, udp_port)).collect();
+        ask(transport, local, peer, port, settings, questions)?
     };
-    let peer = server.iter().map(|ip| SocketAddr::new(*ip, udp_port)).collect();
-    let report = ask(transport, local, peer, port, settings, questions)?;
     let text = if json {
         serde_json::to_string_pretty(&report).map_err(|e| RunError::Environment(e.to_string()))? + "\n"
     } else {

@@ -138,7 +138,8 @@ fn the_embedded_server_has_peers() {
         Machine::NameServer(node) => node,
         other => panic!("{} is no name server", other.kind()),
     };
-    let homes = peer.server().handlespace().members(&"GatewayPool".into()).map(|element| element.registered().home);
+    let pool = "GatewayPool".into();
+    let homes = peer.server().handlespace().members(&pool).map(|element| element.registered().home);
     assert_eq!(homes.collect::<Vec<_>>(), [peer.server().id(); 3]);
     assert_eq!(peer.server().counters().keep_alive_misses, 0, "they let the new home in");
     assert!(peer.server().counters().keep_alive_acks >= 3);

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use table::Table;
 
-/// The questions, for the command line.
+// No doc comment: it would be the help of the daemon.
 #[derive(Debug, clap::Subcommand)]
 enum Question {
     /// Show the handlespace of a running name server: every pool element, as a table.
