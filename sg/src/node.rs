@@ -1,49 +1,25 @@
 //! The gateway as one machine: it takes datagrams, time and requests, and gives datagrams. It moves things between its parts;
 //! what they mean is the parts' business.
 
+mod associations;
+
 use crate::config::{self, Config};
 use crate::msu::Msu;
 use crate::names::Names;
-use crate::network::{Inbound, NetCx, Network};
+use crate::network::{NetCx, Network};
 use crate::pool::{Cx, Pool, Settings};
 use crate::record::{Direction, Discard, Recorder};
 use crate::route::Routes;
 use crate::wire::Wire;
-use bytes::Bytes;
+use associations::Role;
 use enrp::daemon::{DaemonCommand, RecordSink};
 use enrp::node::NodeCommand;
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
 use rustc_hash::FxHashMap;
-use sctp::{AssocId, BackendKind, ClockAnchor, CloseReason, Event, Input, Output, Undelivered, ppid};
+use sctp::{AssocId, BackendKind, ClockAnchor, Input, Output};
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-/// Whose business an association is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// A controller of this pool.
-    Pool(usize),
-    /// A peer of the network side.
-    Network,
-    /// Of the embedded name server: a client or a peer.
-    Host,
-    /// A name server outside.
-    NameServer,
-}
-
-impl Role {
-    /// The other end, as the record says it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pool(_) => "pool",
-            Self::Network => "network",
-            Self::Host => "client",
-            Self::NameServer => "name-server",
-        }
-    }
-}
 
 /// What the shell gives a node at its birth.
 #[derive(Debug)]
@@ -233,134 +209,6 @@ impl Node {
             for (pe, location) in elements {
                 self.with_pool(now, index, |pool, cx| pool.element_there(cx, pe, location));
             }
-        }
-    }
-
-    fn association_event(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::Up { assoc, local_port, peer_port, peer, incoming, outbound_streams, inbound_streams } => {
-                if incoming {
-                    self.incoming(now, assoc, local_port, peer_port, &peer, outbound_streams);
-                } else {
-                    self.outgoing(now, assoc, (&peer, peer_port), outbound_streams, inbound_streams);
-                }
-            }
-            Event::Message { assoc, stream, ppid, unordered, payload } => {
-                self.message(now, assoc, stream, ppid, unordered, &payload);
-            }
-            Event::Closed { assoc, reason, undelivered } => {
-                if let Some(role) = self.roles.get(&assoc) {
-                    self.record.ended(now, role.name(), &reason);
-                }
-                self.association_closed(now, assoc, &reason, undelivered);
-            }
-            // Selection sees associations, not their paths (P3).
-            Event::Path { assoc, address, state } => {
-                if let Some(role) = self.roles.get(&assoc) {
-                    self.record.path(now, role.name(), address.ip(), state);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// What the other end of an association is.
-    pub(crate) fn role_name(&self, assoc: AssocId) -> &'static str {
-        self.roles.get(&assoc).map_or("closing", |role| role.name())
-    }
-
-    fn association_closed(
-        &mut self,
-        now: Instant,
-        assoc: AssocId,
-        reason: &CloseReason,
-        undelivered: Vec<Undelivered>,
-    ) {
-        match self.roles.remove(&assoc) {
-            Some(Role::Network) => self.with_network(now, |network, cx| network.closed(cx, assoc, undelivered)),
-            Some(Role::Host | Role::NameServer) => drop(self.names.closed(now, assoc, reason)),
-            Some(Role::Pool(index)) => {
-                self.with_pool(now, index, |pool, cx| pool.closed(cx, assoc, reason));
-            }
-            // It never came up.
-            None => {
-                let mine = |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, reason));
-                let _ = self.names.closed(now, assoc, reason) || (0..self.pools.len()).any(|index| mine(self, index));
-            }
-        }
-    }
-
-    fn incoming(
-        &mut self,
-        now: Instant,
-        assoc: AssocId,
-        local_port: u16,
-        peer_port: u16,
-        peer: &[SocketAddr],
-        outbound: u16,
-    ) {
-        if self.stop.is_some() {
-            return self.wire.stack.shutdown(now, assoc);
-        }
-        if local_port == self.config.network.port {
-            self.roles.insert(assoc, Role::Network);
-            self.with_network(now, |network, cx| network.up(cx, assoc, peer, outbound));
-        } else if self.names.listens_at(local_port) {
-            self.host_up(now, assoc, peer, peer_port);
-        } else {
-            self.counters.strangers += 1;
-            self.wire.stack.abort(now, assoc, b"nobody listens");
-        }
-    }
-
-    fn host_up(&mut self, now: Instant, assoc: AssocId, peer: &[SocketAddr], peer_port: u16) {
-        self.roles.insert(assoc, Role::Host);
-        if let Some(host) = self.names.host() {
-            host.up(now, &mut *self.wire.stack, assoc, peer, peer_port);
-        }
-    }
-
-    fn outgoing(&mut self, now: Instant, assoc: AssocId, peer: (&[SocketAddr], u16), outbound: u16, inbound: u16) {
-        if self.names.host().is_some_and(|host| host.has(assoc)) {
-            return self.host_up(now, assoc, peer.0, peer.1);
-        }
-        if self.names.server_up(now, &mut *self.wire.stack, assoc, 0) {
-            self.roles.insert(assoc, Role::NameServer);
-            return;
-        }
-        for index in 0..self.pools.len() {
-            if self.with_pool(now, index, |pool, cx| pool.up(cx, assoc, outbound, inbound)) {
-                self.roles.insert(assoc, Role::Pool(index));
-                return;
-            }
-        }
-        self.counters.strangers += 1;
-        self.wire.stack.abort(now, assoc, b"not wanted any more");
-    }
-
-    fn message(&mut self, now: Instant, assoc: AssocId, stream: u16, ppid: u32, unordered: bool, payload: &Bytes) {
-        match self.roles.get(&assoc) {
-            Some(Role::Pool(index)) => {
-                let index = *index;
-                self.with_pool(now, index, |pool, cx| pool.message(cx, assoc, stream, ppid, unordered, payload));
-            }
-            Some(Role::Network) => {
-                let inbound =
-                    self.with_network(now, |network, cx| network.message(cx, assoc, stream, ppid, unordered, payload));
-                match inbound {
-                    Some(Inbound::Data(message)) => self.offer(now, &message),
-                    Some(Inbound::Audit(audit)) => self.audit(now, assoc, &audit),
-                    Some(Inbound::Active) => self.tell_unavailable(now, assoc),
-                    None => {}
-                }
-            }
-            Some(Role::Host) => {
-                if let Some(host) = self.names.host() {
-                    host.message(now, assoc, ppid, payload);
-                }
-            }
-            Some(Role::NameServer) if ppid == ppid::ASAP => self.names.server_message(now, assoc, payload),
-            Some(Role::NameServer) | None => self.counters.strangers += 1,
         }
     }
 

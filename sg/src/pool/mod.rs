@@ -7,6 +7,7 @@
 //! * [`input`]: what controllers send: output, cookies, BEATs
 //! * [`takeover`]: giving a controller up, fencing, planned stops
 //! * [`moves`]: planned moves, so that each controller has its share
+//! * [`surroundings`]: associations, name service and record, as a pool sees them
 //!
 //! A message that was offered is in exactly one place: a group's queue, applied, or discarded with a counted cause.
 
@@ -15,6 +16,7 @@ mod elements;
 mod input;
 mod moves;
 mod overload;
+mod surroundings;
 mod takeover;
 #[cfg(test)]
 mod tests;
@@ -22,10 +24,9 @@ mod view;
 
 use crate::config;
 use crate::group::{Copy, Group, GroupId, Owner};
-use crate::msu::{self, Msu};
-use crate::record::{Direction, Discard, Recorder};
+use crate::msu;
+use crate::record::{Direction, Discard};
 use asap::wire::PoolHandle;
-use bytes::Bytes;
 use controller::{Controller, Phase};
 use elements::Element;
 pub(crate) use elements::Location;
@@ -34,68 +35,11 @@ use m3ua_lite::session::{CorrelationId, GroupKey, stream_for};
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode};
 use moves::Moves;
 use rustc_hash::FxHashMap;
-use sctp::{AssocId, SendError};
+use sctp::AssocId;
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
+pub(crate) use surroundings::{Cx, Directory, How, Share, Transport};
 pub(crate) use view::{ControllerView, Counters, View};
-
-/// The associations, as a pool sees them.
-pub(crate) trait Transport {
-    /// Starts an association to a controller.
-    fn connect(&mut self, now: Instant, addresses: &[IpAddr], port: u16) -> Option<AssocId>;
-    /// Sends one message.
-    fn send(&mut self, now: Instant, assoc: AssocId, how: How, payload: Bytes) -> Result<(), SendError>;
-    /// Ends an association at once.
-    fn abort(&mut self, now: Instant, assoc: AssocId);
-    /// Ends an association after what was accepted is delivered.
-    fn shutdown(&mut self, now: Instant, assoc: AssocId);
-    /// Smoothed round trip.
-    fn rtt(&self, assoc: AssocId) -> Option<Duration>;
-}
-
-/// How to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct How {
-    pub(crate) stream: u16,
-    pub(crate) ppid: u32,
-    pub(crate) unordered: bool,
-}
-
-/// The name service, as a pool sees it. Elements are named by their PE identifier.
-pub(crate) trait Directory {
-    /// Makes sure that the pool is being asked for.
-    fn resolve(&mut self, now: Instant, pool: &PoolHandle);
-    /// The element for a new group, by the pool's policy, among the usable ones.
-    fn select(&mut self, now: Instant, pool: &PoolHandle, usable: &dyn Fn(u32) -> bool) -> Option<u32>;
-    /// What part of the groups the element should have by the pool's policy.
-    fn share(&self, pool: &PoolHandle, pe: u32) -> Share;
-    /// The element serves, or serves no more: resolution yields it accordingly (N5).
-    fn set_usable(&mut self, now: Instant, pool: &PoolHandle, pe: u32, usable: bool);
-    /// ASAP_ENDPOINT_UNREACHABLE, once an event.
-    fn report_unreachable(&mut self, now: Instant, pool: &PoolHandle, pe: u32);
-}
-
-/// An element's part of a pool's groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Share {
-    /// In proportion to its weight; all have the same one if the policy has none.
-    Weight(u32),
-    /// The name service has not told yet.
-    Unknown,
-    /// The policy does not share: it goes by priority or load.
-    None,
-}
-
-/// What a pool works with during one call.
-pub(crate) struct Cx<'a> {
-    pub(crate) now: Instant,
-    pub(crate) net: &'a mut dyn Transport,
-    pub(crate) directory: &'a mut dyn Directory,
-    pub(crate) record: &'a mut Recorder,
-    /// Output for the network, committed.
-    pub(crate) released: &'a mut Vec<Msu>,
-}
 
 /// Settings of a pool, ready for use.
 #[derive(Debug, Clone)]
