@@ -54,6 +54,8 @@ struct NodeSnapshot<'a> {
     ready: bool,
     server: ServerSnapshot,
     peers: Vec<PeerSnapshot>,
+    /// Configured addresses where nobody is.
+    peers_unreached: Vec<String>,
     peers_counters: PeersCounters,
 }
 
@@ -110,6 +112,7 @@ impl Node {
                 ready: self.host.is_open(),
                 server: self.server().snapshot(),
                 peers: self.server().peers_snapshot(),
+                peers_unreached: self.server().unreached_peers(),
                 peers_counters: self.server().peers_counters(),
             }),
             AdminKind::Metrics => AdminReply::ok(self.metrics()),

@@ -23,6 +23,7 @@ struct State<'a> {
     enrp: Option<enrp::ServerSnapshot>,
     /// The embedded server's peers.
     enrp_peers: Vec<enrp::PeerSnapshot>,
+    enrp_peers_unreached: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +64,7 @@ impl Node {
             associations: sctp::association_views(&*self.wire.stack, now, |assoc| self.role_name(assoc)),
             enrp: self.names.server().map(enrp::Server::snapshot),
             enrp_peers: self.names.server().map(enrp::Server::peers_snapshot).unwrap_or_default(),
+            enrp_peers_unreached: self.names.server().map(enrp::Server::unreached_peers).unwrap_or_default(),
         }
     }
 

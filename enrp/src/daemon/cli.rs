@@ -1,5 +1,6 @@
 //! The command line that all daemons share, and `main`.
 
+use super::config::in_text;
 use super::{DaemonError, load};
 use clap::{Args, FromArgMatches};
 use serde::de::DeserializeOwned;
@@ -90,10 +91,14 @@ fn configuration<C: DeserializeOwned + Default>(args: &CommonArgs) -> Result<C, 
     args.config.as_deref().map_or_else(|| Ok(C::default()), load)
 }
 
-/// Names the file of a setting that only showed to be wrong together with others.
+/// Names the file, and the line, of a setting that only showed to be wrong together with others.
 fn in_file(error: DaemonError, args: &CommonArgs) -> DaemonError {
     match (error, &args.config) {
-        (DaemonError::Config(text), Some(file)) => DaemonError::Config(format!("{}: {text}", file.display())),
+        (DaemonError::Config(problem), Some(file)) => {
+            // It could be read a moment ago; if it cannot now, the line is not known.
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            DaemonError::Config(in_text(&problem, &text, &file.display().to_string()))
+        }
         (other, _) => other,
     }
 }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use toml::de::DeTable;
 
 /// The table `[daemon]` of every daemon's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,12 +53,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, DaemonErr
 
 /// `file:line:column: key: what is wrong`, and where to look it up.
 fn describe(error: &toml::de::Error, text: &str, name: &str) -> String {
-    let place = error.span().map_or(String::new(), |span| {
-        let before = &text[..text.floor_char_boundary(span.start)];
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-        format!(":{line}:{column}")
-    });
+    let place = error.span().map_or(String::new(), |span| place(text, span.start));
     // Without its input the error shows the key instead of the lines: "message\nin `a.b`".
     let mut bare = error.clone();
     bare.set_input(None);
@@ -65,7 +61,50 @@ fn describe(error: &toml::de::Error, text: &str, name: &str) -> String {
     let key = bare.lines().last().and_then(|line| line.strip_prefix("in `")?.strip_suffix('`'));
     let key = key.map_or(String::new(), |key| format!("{key}: "));
     let message = error.message().trim_end().replace('\n', ", ");
-    format!("{name}{place}: {key}{message}; --print-config shows every key with its default")
+    let expected = EXPECTED.iter().find(|(said, _)| message.contains(said)).map_or("", |(_, expected)| expected);
+    format!("{name}{place}: {key}{message}{expected}; --print-config shows every key with its default")
+}
+
+/// What the standard library's and serde's words leave out.
+const EXPECTED: [(&str, &str); 3] = [
+    (
+        "invalid IP address syntax",
+        ", expected an IP address such as \"127.0.0.2\" (names: `name` in place of `addresses`)",
+    ),
+    ("invalid socket address syntax", ", expected ADDRESS:PORT such as \"224.0.1.185:3863\""),
+    ("AddressConfig", ", a table such as { addresses = [\"127.0.0.2\"] }"),
+];
+
+/// `:line:column` of a place in a text.
+fn place(text: &str, at: usize) -> String {
+    let before = &text[..text.floor_char_boundary(at)];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+    format!(":{line}:{column}")
+}
+
+/// A problem of the form `key: what is wrong`, as [`load`] says it: `file:line:column: key: what is wrong`. When the text leaves the
+/// key out, the place is that of the innermost table that it has.
+pub(super) fn in_text(problem: &str, text: &str, name: &str) -> String {
+    let key = problem.split_once(": ").map_or("", |(key, _)| key);
+    let place = DeTable::parse(text).ok().and_then(|table| find(table.get_ref(), key));
+    let place = place.map_or(String::new(), |at| self::place(text, at));
+    format!("{name}{place}: {problem}")
+}
+
+/// Where a key such as `scope[0].udp.addresses` begins, or the innermost part of it that is there.
+fn find(table: &DeTable<'_>, key: &str) -> Option<usize> {
+    let (head, rest) = key.split_once('.').unwrap_or((key, ""));
+    let (head, index) = match head.split_once('[') {
+        Some((head, index)) => (head, index.trim_end_matches(']').parse::<usize>().ok()),
+        None => (head, None),
+    };
+    let (found, value) = table.iter().find(|(name, _)| name.get_ref() == head)?;
+    let (at, value) = match (index, value.get_ref().as_array()) {
+        (Some(index), Some(array)) => (array.get(index)?.span().start, array.get(index)?.get_ref()),
+        (Some(_) | None, _) => (found.span().start, value.get_ref()),
+    };
+    Some(value.as_table().and_then(|table| find(table, rest)).unwrap_or(at))
 }
 
 /// For tests: the commented default text (`--print-config`) parses to the default, and names every key that has one.
@@ -130,6 +169,20 @@ mod tests {
         assert!(text.starts_with("x.toml:1:9: count: "), "{text}");
         let text = error("\u{e4} = = 1\n");
         assert!(text.starts_with("x.toml:1:"), "{text}");
+    }
+
+    #[test]
+    fn a_setting_that_is_wrong_together_with_others_has_its_line() {
+        let text = "name = 1\n[[scope]]\n[[scope]]\nnode = { name = \"b\" }\n[scope.udp]\naddresses = []\n";
+        let line = |key: &str| in_text(&format!("{key}: is wrong"), text, "x.toml");
+        assert_eq!(line("scope[1].udp.addresses"), "x.toml:6:1: scope[1].udp.addresses: is wrong");
+        assert_eq!(line("scope[1].node.name"), "x.toml:4:10: scope[1].node.name: is wrong");
+        // Not in the file: the table it would be in.
+        assert_eq!(line("scope[1].udp.port"), "x.toml:5:8: scope[1].udp.port: is wrong");
+        assert_eq!(line("scope[0].udp.port"), "x.toml:2:1: scope[0].udp.port: is wrong");
+        assert_eq!(line("peers.servers"), "x.toml: peers.servers: is wrong");
+        assert_eq!(in_text("no key", text, "x.toml"), "x.toml: no key");
+        assert_eq!(in_text("name: what", "= =", "x.toml"), "x.toml: name: what");
     }
 
     #[test]

@@ -102,8 +102,12 @@ impl TcpShell {
             let address = SocketAddr::new(ip, config.port);
             let listener = std::net::TcpListener::bind(address);
             listener.and_then(|listener| listener.set_nonblocking(true).map(|()| listener)).map_err(|error| {
-                let problem = format!("cannot listen at TCP {address}: {error}; set tcp.port, 0 is off");
-                DaemonError::Environment(problem)
+                let remedy = if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    "udp.addresses are this machine's own"
+                } else {
+                    "give each server its own udp.addresses, or set tcp.port, 0 is off"
+                };
+                DaemonError::Environment(format!("cannot listen at TCP {address}: {error}; {remedy}"))
             })
         };
         Ok(Self { config: config.clone(), listeners: addresses.iter().map(bind).collect::<Result<_, _>>()? })

@@ -20,6 +20,8 @@ pub(super) struct Dial {
     peer: Option<ServerId>,
     /// Not configured, and its server is gone: forgotten then.
     forget: Option<Instant>,
+    /// The last attempt failed.
+    failed: bool,
 }
 
 impl Peers {
@@ -41,6 +43,18 @@ impl Peers {
         if first && !others.is_empty() {
             self.begin_startup(cx);
         }
+    }
+
+    /// Addresses of `[peers] servers` where nobody is.
+    pub(crate) fn unreached(&self) -> Vec<String> {
+        let at = |(address, dial): (&PeerAddress, &Dial)| {
+            let found = dial.client.is_some() || dial.peer.is_some_and(|id| self.peers.contains_key(&id));
+            (dial.configured && !found).then(|| {
+                let ips: Vec<_> = address.addresses.iter().map(ToString::to_string).collect();
+                format!("{}:{}", ips.join(","), address.port)
+            })
+        };
+        self.dials.iter().filter_map(at).collect()
     }
 
     fn is_own(&self, address: &PeerAddress) -> bool {
@@ -125,6 +139,7 @@ impl Peers {
             return true;
         };
         dial.attempt = None;
+        dial.failed = false;
         dial.client = Some(client);
         self.links.entry(client).or_insert(None);
         let known = dial.peer.filter(|id| self.peers.contains_key(id));
@@ -137,6 +152,10 @@ impl Peers {
         let Some(address) = self.attempts.remove(&attempt) else { return false };
         let Some(dial) = self.dials.get_mut(&address) else { return true };
         dial.attempt = None;
+        if !std::mem::replace(&mut dial.failed, true) && dial.configured {
+            let (addresses, port) = (&address.addresses, address.port);
+            tracing::warn!(?addresses, port, "peer not reached, is tried again; see peers.servers");
+        }
         let peer = dial.peer;
         self.redial(cx.now, &address);
         // "If the send fails": RFC 5353 section 3.4.3.

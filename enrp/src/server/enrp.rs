@@ -86,6 +86,12 @@ impl Server {
         self.peers.as_ref().map(|peers| peers.snapshot(&self.handlespace)).unwrap_or_default()
     }
 
+    /// Configured addresses (`ADDRESS:PORT`) where no server is.
+    #[must_use]
+    pub fn unreached_peers(&self) -> Vec<String> {
+        self.peers.as_ref().map(|peers| peers.unreached()).unwrap_or_default()
+    }
+
     /// What was counted of ENRP.
     #[must_use]
     pub fn peers_counters(&self) -> PeersCounters {

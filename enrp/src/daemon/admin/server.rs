@@ -174,7 +174,7 @@ async fn ask_one(State(parts): Parts, name: &str, kind: AdminKind) -> AdminReply
         Some(part) => part.ask(kind).await,
         None => {
             let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
-            AdminReply::not_found(format!("scopes: {}\n", names.join(", ")))
+            AdminReply::not_found(format!("no such scope; scopes: {}\n", names.join(", ")))
         }
     }
 }

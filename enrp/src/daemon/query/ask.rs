@@ -80,9 +80,11 @@ impl Admin {
                 status => {
                     let text = String::from_utf8_lossy(&answer.body);
                     let (address, text) = (&self.address, text.trim_end());
-                    let problem = format!("{address} answers {status}: {text}");
                     // 4xx: what was asked for is not there.
                     let wrong = (400..500).contains(&status);
+                    let scoped = !self.prefix.is_empty() || text.contains("scopes:");
+                    let hint = if status == 404 && !scoped { "; is it a name server?" } else { "" };
+                    let problem = format!("{address} answers {status}: {text}{hint}");
                     return Err(if wrong { DaemonError::Config(problem) } else { DaemonError::Environment(problem) });
                 }
             }

@@ -99,8 +99,8 @@ fn run(question: Question) -> Result<String, DaemonError> {
         Question::Peers { from } => {
             let admin = Admin::new(&from.admin, from.scope.as_deref())?;
             let state = admin.get("/state")?;
-            let peers = peers(&state)?;
-            if from.json { json(peers) } else { Ok(table_of_peers(peers)) }
+            let peers = all_peers(&state)?;
+            if from.json { json(&peers) } else { Ok(table_of_peers(&peers)) }
         }
     }
 }
@@ -116,10 +116,29 @@ fn peers(state: &Value) -> Result<&Value, DaemonError> {
         let names: Vec<_> = scopes.iter().filter_map(|scope| scope.get("name")?.as_str()).collect();
         return Err(DaemonError::Config(format!("--scope: there are several: {}", names.join(", "))));
     }
-    let places = [state.get("peers"), state.get("server").and_then(|server| server.get("peers"))];
+    // A gateway says what they are peers of.
+    let places =
+        [state.get("peers"), state.get("enrp_peers"), state.get("server").and_then(|server| server.get("peers"))];
     places.into_iter().flatten().next().ok_or_else(|| {
         DaemonError::Config("--admin: what answers there is no name server with peers; give that of `enrp`".to_owned())
     })
+}
+
+/// The peers, and the configured addresses where nobody is.
+fn all_peers(state: &Value) -> Result<Value, DaemonError> {
+    let mut peers = peers(state)?.clone();
+    let places = [
+        state.get("peers_unreached"),
+        state.get("enrp_peers_unreached"),
+        state.get("server").and_then(|server| server.get("peers_unreached")),
+    ];
+    let unreached = places.into_iter().flatten().filter_map(Value::as_array).flatten();
+    if let Some(list) = peers.as_array_mut() {
+        list.extend(
+            unreached.map(|address| serde_json::json!({"id": null, "address": address, "status": "not reached"})),
+        );
+    }
+    Ok(peers)
 }
 
 fn table_of_peers(peers: &Value) -> String {
@@ -170,6 +189,9 @@ mod tests {
             assert!(lines[2].starts_with('3') && lines[2].contains('-'), "{table}");
         }
         assert_eq!(table_of_peers(&json!([])), "no peers\n");
+        let nobody = json!({"server": {"peers": [], "peers_unreached": ["127.0.0.2:9901"]}});
+        let table = table_of_peers(&all_peers(&nobody).unwrap());
+        assert!(table.contains("127.0.0.2:9901") && table.contains("not reached"), "{table}");
         let error = peers(&json!({"scopes": [{"name": "a"}, {"name": "b"}]})).unwrap_err();
         assert!(error.code() == 2 && error.to_string().contains("a, b"), "{error}");
         assert!(peers(&json!({"pools": []})).unwrap_err().to_string().contains("--admin"));
