@@ -13,6 +13,7 @@ pub mod population;
 pub mod replay;
 pub mod report;
 pub mod resolve;
+pub mod resolver;
 pub mod results;
 pub mod runner;
 pub mod scenario;

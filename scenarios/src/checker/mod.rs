@@ -10,6 +10,7 @@ mod faults;
 mod figures;
 mod intervals;
 mod latency;
+mod names;
 mod owners;
 mod paths;
 mod record;
@@ -22,10 +23,12 @@ pub use calls::{AtFault, Calls};
 pub use delivery::Messages;
 pub use faults::Fault;
 pub use figures::{Bucket, Control, ControllerFigures, GroupGap, LoadFigures};
+pub use names::{NameFigures, ServerFigures};
 pub use intervals::{INTERVALS_HEADER, Interval, write_intervals};
 pub use paths::{PathChange, PathFigures};
 pub use record::{
-    Discard, FaultEntry, Flow, Group, Idle, Life, Msg, Ownership, PathEntry, RecordError, Records, Source, Witness,
+    AnswerEntry, Discard, FaultEntry, Flow, Group, Idle, Life, Msg, NameRecords, Ownership, PathEntry, Place,
+    PopulationRecord, RecordError, Records, ServerRecord, Source, TableEntry, Witness,
 };
 
 use faults::Touched;
@@ -103,6 +106,9 @@ pub struct Report {
     /// Times a controller's lease ran out.
     #[serde(default)]
     pub leases_lost: u64,
+    /// The name service; none without name servers of their own and without a resolver.
+    #[serde(default)]
+    pub name_service: Option<NameFigures>,
     /// Controllers given up that nothing was done to.
     pub false_failovers: u64,
     /// Part of the intended messages that were offered, 0 to 1.
@@ -192,6 +198,7 @@ pub fn check(records: &Records) -> Checked {
         path_changes_total: path_report.changes_total,
         associations_ended: path_report.associations_ended,
         leases_lost: records.leases_lost,
+        name_service: names::figures(records),
         false_failovers: faults::false_failovers(records),
         offered_part,
         stall_ms: faults::ms(stall_ns),

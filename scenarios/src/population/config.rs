@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use sctp::Transport;
 use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// What `--print-config` shows: every key with its default and what it means.
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
@@ -82,6 +83,9 @@ pub struct Population {
     /// others wait.
     #[schemars(range(min = 1))]
     pub under_way_max: usize,
+    /// Directory of the record `NAME.csv`: who registered, and which home server each element has, when. Empty: none.
+    #[schemars(example = &"records")]
+    pub records: PathBuf,
     /// Registrations again a second, of one element after the other, besides those that the life asks for.
     #[schemars(range(max = RE_REGISTRATIONS_MAX))]
     pub re_registrations_per_s: u32,
@@ -116,6 +120,7 @@ impl Default for Population {
             first_user_port: 10_000,
             starts_per_s: 2_000,
             under_way_max: 200,
+            records: PathBuf::new(),
             re_registrations_per_s: 0,
         }
     }

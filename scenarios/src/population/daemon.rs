@@ -2,7 +2,8 @@
 
 use super::config::{COMMENTED_DEFAULT, Config};
 use super::node::Node;
-use enrp::daemon::{self, Program};
+use super::record::Record;
+use enrp::daemon::{self, Program, RecordSink};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -24,7 +25,10 @@ pub fn main() -> ExitCode {
         config.check()?;
         daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start| {
             let local = start.local.iter().map(SocketAddr::ip).collect();
-            Ok(Node::new(config.clone(), start.seed, start.now, local, start.backend))
+            let name = &config.population.name;
+            let sink = RecordSink::in_directory(&config.population.records, &format!("{name}.csv"))?;
+            let record = Record::new(start.clock, sink, name);
+            Ok(Node::new(config.clone(), start.seed, start.now, local, start.backend).with_record(record))
         })
         .map(drop)
     })

@@ -8,9 +8,11 @@ mod config;
 pub mod daemon;
 mod member;
 pub mod node;
+mod record;
 #[cfg(test)]
 mod tests;
 
 pub use config::{COMMENTED_DEFAULT, Config, Policy, Population, handle};
 pub use daemon::PROGRAM_NAME;
 pub use node::Node;
+pub use record::Record;

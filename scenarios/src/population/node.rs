@@ -2,6 +2,7 @@
 
 use super::config::{Config, RE_REGISTRATIONS_MAX};
 use super::member::{Member, Phase, policy};
+use super::record::Record;
 use asap::policy::Rng;
 use asap::{PeEvent, Transmit as AsapTransmit};
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Metrics};
@@ -41,6 +42,7 @@ pub struct Node {
     again_at: Instant,
     counters: Counters,
     stopping: bool,
+    record: Record,
 }
 
 /// Counted since the start.
@@ -131,7 +133,21 @@ impl Node {
             again_at: now,
             counters: Counters::default(),
             stopping: false,
+            record: Record::off(),
         }
+    }
+
+    /// The same with a record.
+    #[must_use]
+    pub fn with_record(mut self, record: Record) -> Self {
+        self.record = record;
+        self
+    }
+
+    /// The record ([`enrp::daemon::RecordSink::Memory`] keeps it readable).
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
     }
 
     /// Elements registered now.
@@ -219,6 +235,7 @@ impl Node {
         }
         let member = &mut self.members[index];
         while let Some(event) = member.machine.poll_event() {
+            self.record.event(now, member.machine.id(), member.handle(), &event);
             let refused = match event {
                 PeEvent::Refused { handle, error } => {
                     tracing::warn!(%handle, ?error, "registration refused");
@@ -443,8 +460,7 @@ impl sctp::driver::Node for Node {
     }
 
     fn flush(&mut self, _now: Instant) -> io::Result<()> {
-        // Nothing of a population outlives its process.
-        Ok(())
+        self.record.flush()
     }
 
     fn poll_output(&mut self, now: Instant) -> Option<Output> {

@@ -59,9 +59,9 @@ pub enum Event {
     },
     /// A fault was done.
     Fault {
-        /// kill, stop, cont, term, start, steal-core, cut-path, restore-path.
+        /// kill, stop, cont, term, start, steal-core, cut-path, restore-path, cut-link, restore-link.
         kind: String,
-        /// The process, for example `gwc-1`; `machine`; the path, for example `path-1`.
+        /// The process, for example `gwc-1`; `machine`; the path, for example `path-1`; the link, for example `enrp-1/enrp-2`.
         target: String,
         /// `steal-core`: for how long, ms; 0 otherwise.
         duration_ms: u64,

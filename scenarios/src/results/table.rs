@@ -1,6 +1,7 @@
 //! The verdict table: what people read at the end of a run.
 
 use super::Results;
+use crate::checker::NameFigures;
 use crate::scenario::Bound;
 use std::fmt::{self, Write as _};
 
@@ -85,6 +86,9 @@ impl Results {
             }
             writeln!(out)?;
         }
+        if let Some(names) = &self.name_service {
+            write_names(out, names)?;
+        }
         for crash in &self.crashes {
             writeln!(out, "crash      {crash}")?;
         }
@@ -96,6 +100,54 @@ impl Results {
         }
         writeln!(out, "\n{}: {}", self.scenario, self.verdict)
     }
+}
+
+/// What is known of the name service.
+fn write_names(out: &mut String, names: &NameFigures) -> fmt::Result {
+    let time = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
+    let many = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    for server in &names.servers {
+        let rate = server.datagrams_per_s_max.map_or_else(|| "-".to_owned(), number);
+        writeln!(
+            out,
+            "server     {}{}: {} elements, {} its own, at most {rate} datagrams/s",
+            server.name,
+            if server.dead { " (dead)" } else { "" },
+            many(server.pes),
+            many(server.pes_owned)
+        )?;
+    }
+    if names.detected_ms.is_some() || names.rehomed > 0 {
+        writeln!(
+            out,
+            "takeover   detected after {}, decided after {} more,\n           {} elements re-homed after {}, {} not",
+            time(names.detected_ms),
+            time(names.decided_ms),
+            names.rehomed,
+            time(names.rehomed_ms),
+            names.not_rehomed
+        )?;
+    }
+    if !names.servers.is_empty() {
+        writeln!(
+            out,
+            "tables     {} differ, {} elements lost, {} dead ones listed{}",
+            many(names.tables_differ),
+            many(names.pes_lost),
+            many(names.dead_listed),
+            names.tables_equal_ms.map_or_else(String::new, |ms| format!(",\n           equal {ms:.1} ms after the link was back"))
+        )?;
+    }
+    if let (Some(answers), Some(refused)) = (names.answers, names.refused) {
+        writeln!(
+            out,
+            "resolver   {answers} answers, {refused} refused, longest gap {},\n           dead elements in answers for {}, known dead {}",
+            time(names.resolution_gap_ms),
+            time(names.dead_in_answers_ms),
+            many(names.known_dead_in_answers)
+        )?;
+    }
+    Ok(())
 }
 
 /// With one digit after the point, if there is something.

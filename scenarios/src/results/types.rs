@@ -1,7 +1,8 @@
 //! The types of `results.json`. Its JSON schema is generated from them (`schema/results.schema.json`).
 
 use crate::checker::{
-    Bucket, Calls, Control, ControllerFigures, Fault, GroupGap, LatencyUs, LoadFigures, Messages, PathChange,
+    Bucket, Calls, Control, ControllerFigures, Fault, GroupGap, LatencyUs, LoadFigures, Messages, NameFigures,
+    PathChange,
 };
 use crate::scenario::Outcome;
 use schemars::JsonSchema;
@@ -234,6 +235,9 @@ pub struct Results {
     /// Times a controller's lease ran out.
     #[serde(default)]
     pub leases_lost: u64,
+    /// The name service; `null` without name servers of their own and without a resolver.
+    #[serde(default)]
+    pub name_service: Option<NameFigures>,
     /// Controllers given up without reason.
     pub false_failovers: u64,
     /// Lines of the records that could not be read.

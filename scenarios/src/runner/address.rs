@@ -16,6 +16,11 @@ pub const PATHS_MAX: usize = 2;
 const TRIES: u32 = 64;
 /// Networks of a run: own and outside addresses of each path.
 const NETWORKS: u8 = 4;
+/// Host part of the first stand-alone name server's address, and of the next ones', up to 8.
+const FIRST_NAME_SERVER: u8 = 3;
+const FURTHER_NAME_SERVERS: u8 = 219;
+/// Host part of the resolver's address.
+const RESOLVER: u8 = 4;
 /// Host part of the first controller's address.
 const FIRST_CONTROLLER: u8 = 10;
 /// Host part of the first process of a population, up to 16.
@@ -26,8 +31,12 @@ const FIRST_POPULATION: u8 = 230;
 pub struct Needs {
     /// Controllers.
     pub controllers: usize,
+    /// Stand-alone name servers.
+    pub name_servers: usize,
     /// Processes of a population.
     pub population: usize,
+    /// A resolver.
+    pub resolver: bool,
     /// Addresses of each process; 0 counts as 1.
     pub paths: usize,
     /// A relay between all processes.
@@ -41,8 +50,10 @@ pub enum Host {
     Gateway,
     /// The network side: the traffic source.
     Network,
-    /// The stand-alone name server.
-    NameServer,
+    /// A stand-alone name server, counted from 0 (at most 8).
+    NameServer(usize),
+    /// The pool user that asks all the time.
+    Resolver,
     /// A controller, counted from 0 (at most 200).
     Controller(usize),
     /// A process of the population, counted from 0 (at most 16).
@@ -52,8 +63,10 @@ pub enum Host {
 impl Needs {
     /// Everybody who has addresses.
     pub fn hosts(self) -> impl Iterator<Item = Host> {
-        [Host::Gateway, Host::Network, Host::NameServer]
+        [Host::Gateway, Host::Network]
             .into_iter()
+            .chain((0..self.name_servers).map(Host::NameServer))
+            .chain(self.resolver.then_some(Host::Resolver))
             .chain((0..self.controllers).map(Host::Controller))
             .chain((0..self.population).map(Host::Population))
     }
@@ -142,7 +155,9 @@ impl Net {
         let part = match host {
             Host::Gateway => 1,
             Host::Network => 2,
-            Host::NameServer => 3,
+            Host::NameServer(0) => FIRST_NAME_SERVER,
+            Host::NameServer(index) => nth(FURTHER_NAME_SERVERS, index),
+            Host::Resolver => RESOLVER,
             Host::Controller(index) => nth(FIRST_CONTROLLER, index),
             Host::Population(index) => nth(FIRST_POPULATION, index),
         };
@@ -156,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_network_in_use_is_passed_over() {
-        let needs = Needs { controllers: 2, relayed: true, population: 1, paths: 2 };
+        let needs = Needs { controllers: 2, name_servers: 1, relayed: true, population: 1, paths: 2, resolver: true };
         let net = Net::find(needs).unwrap();
-        for ip in [net.own(Host::Controller(1))[0], net.known(Host::NameServer)[1], net.own(Host::Population(0))[1]] {
+        for ip in [net.own(Host::Controller(1))[0], net.known(Host::NameServer(0))[1], net.own(Host::Population(0))[1]] {
             let _taken = UdpSocket::bind(SocketAddr::new(ip, UDP_PORT)).unwrap();
             assert!(net.try_bind(needs).is_err());
             assert_ne!(Net::find(needs).unwrap(), net);
@@ -167,13 +182,14 @@ mod tests {
 
     #[test]
     fn addresses_do_not_meet() {
-        let needs = Needs { controllers: 200, relayed: true, population: 16, paths: 2 };
+        let needs =
+            Needs { controllers: 200, name_servers: 8, relayed: true, population: 16, paths: 2, resolver: true };
         let net = Net::any(needs);
         let all: Vec<_> = needs.hosts().flat_map(|host| [net.own(host), net.known(host)].concat()).collect();
         let mut distinct = all.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        assert_eq!((distinct.len(), all.len()), (all.len(), 219 * 4));
+        assert_eq!((distinct.len(), all.len()), (all.len(), 227 * 4));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use super::address::{ADMIN_PORT, Host, Needs, Net};
 use super::lab::{LabPlan, NETWORK_ROUTING_CONTEXT};
 use super::population;
 use super::relay::Port;
-use crate::scenario::{NameServerKind, Population};
+use crate::scenario::{NameServerKind, Population, Resolver};
+use asap::ServerAddress;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
     set(&mut config, "as", "dpc", codes(&plan.pool_pcs));
     if plan.name_server.kind == NameServerKind::StandAlone {
         let mut enrp = toml! { embedded = false };
-        enrp.insert("servers".into(), servers(&net.known(Host::NameServer)));
+        enrp.insert("servers".into(), servers(plan, net, 0));
         config.insert("enrp".into(), enrp.into());
     }
     if let Some(population) = &plan.population {
@@ -67,15 +68,26 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
     config
 }
 
-/// Of `enrp-1`, beside the gateway.
-pub(super) fn name_server_config(plan: &LabPlan, net: Net) -> Table {
+/// Of a stand-alone name server, beside the gateway: a peer of all others.
+pub(super) fn name_server_config(plan: &LabPlan, net: Net, index: usize) -> Table {
     let mut config = toml! {
         [daemon]
         [udp]
         [node]
-        name = "enrp-1"
     };
-    set_process(&mut config, plan, net, Host::NameServer);
+    set_process(&mut config, plan, net, Host::NameServer(index));
+    set(&mut config, "node", "name", text(name_server_name(index)));
+    set(&mut config, "node", "server_id", ((index + 1) as i64).into());
+    set(&mut config, "node", "records", path_text(&plan.out.join("records")));
+    if plan.name_server.count > 1 {
+        let others = (0..plan.name_server.count).filter(|other| *other != index);
+        let peer = |other| {
+            let mut peer = Table::new();
+            peer.insert("addresses".into(), texts(&net.known(Host::NameServer(other))));
+            Value::Table(peer)
+        };
+        set(&mut config, "peers", "servers", Value::Array(others.map(peer).collect()));
+    }
     if let Some(population) = &plan.population {
         let (server, sctp) = population::room(population);
         config.insert("server".into(), server.into());
@@ -99,17 +111,43 @@ pub(super) fn population_config(
         [asap.hunt]
     };
     let mut hunt = Table::new();
-    hunt.insert("servers".into(), servers(&name_server(plan, net)));
+    hunt.insert("servers".into(), servers(plan, net, index));
+    // One after the other: each process begins with another name server.
+    hunt.insert("max_parallel".into(), 1.into());
     set_process(&mut config, plan, net, Host::Population(index));
     set(&mut config, "asap", "hunt", hunt.into());
-    config.insert("population".into(), population::settings(population, index, share).into());
+    let mut settings = population::settings(population, index, share);
+    settings.insert("records".into(), path_text(&plan.out.join("records")));
+    config.insert("population".into(), settings.into());
+    merge(&mut config, &population.settings);
     config
+}
+
+/// What the resolver is told: its name servers in the order of its preference.
+pub(super) fn resolver_servers(plan: &LabPlan, resolver: &Resolver, net: Net) -> Vec<ServerAddress> {
+    let count = plan.name_server.stand_alone();
+    if count == 0 {
+        return vec![server_address(net.known(Host::Gateway))];
+    }
+    let in_order = (0..count).map(|step| (resolver.server.saturating_sub(1) + step) % count);
+    in_order.map(|index| server_address(net.known(Host::NameServer(index)))).collect()
+}
+
+fn server_address(addresses: Vec<IpAddr>) -> ServerAddress {
+    ServerAddress { addresses, ..ServerAddress::new(IpAddr::from([0, 0, 0, 0])) }
+}
+
+/// Name of a stand-alone name server.
+pub(super) fn name_server_name(index: usize) -> String {
+    format!("enrp-{}", index + 1)
 }
 
 /// What a run needs addresses for.
 pub(super) fn needs(plan: &LabPlan) -> Needs {
     Needs {
         controllers: plan.controllers,
+        name_servers: plan.name_server.stand_alone(),
+        resolver: plan.resolver.is_some(),
         population: plan.population.as_ref().map_or(0, |population| population::shares(population).len()),
         paths: plan.paths,
         relayed: plan.relayed,
@@ -120,7 +158,7 @@ pub(super) fn needs(plan: &LabPlan) -> Needs {
 pub(super) fn relay_ports(plan: &LabPlan, net: Net) -> Vec<Port> {
     let half = |host| match host {
         Host::Controller(index) => plan.round_trip_ms.get(index).copied().unwrap_or(0),
-        Host::Gateway | Host::Network | Host::NameServer | Host::Population(_) => 0,
+        Host::Gateway | Host::Network | Host::NameServer(_) | Host::Resolver | Host::Population(_) => 0,
     };
     let port = |host| Port {
         half: Duration::from_micros(u64::from(half(host)) * 500),
@@ -130,19 +168,17 @@ pub(super) fn relay_ports(plan: &LabPlan, net: Net) -> Vec<Port> {
     needs(plan).hosts().map(port).collect()
 }
 
-/// Where the name server is, for the others.
-fn name_server(plan: &LabPlan, net: Net) -> Vec<IpAddr> {
-    net.known(match plan.name_server.kind {
-        NameServerKind::Embedded => Host::Gateway,
-        NameServerKind::StandAlone => Host::NameServer,
-    })
-}
-
-/// `servers` of one name server.
-fn servers(addresses: &[IpAddr]) -> Value {
-    let mut server = Table::new();
-    server.insert("addresses".into(), texts(addresses));
-    Value::Array(vec![server.into()])
+/// `servers`: the name servers in the order of preference of somebody; each begins with another one.
+fn servers(plan: &LabPlan, net: Net, first: usize) -> Value {
+    let count = plan.name_server.stand_alone();
+    let in_order = (0..count).map(|step| Host::NameServer((first + step) % count));
+    let hosts = if count == 0 { vec![Host::Gateway] } else { in_order.collect() };
+    let server = |host| {
+        let mut server = Table::new();
+        server.insert("addresses".into(), texts(&net.known(host)));
+        Value::Table(server)
+    };
+    Value::Array(hosts.into_iter().map(server).collect())
 }
 
 fn texts(addresses: &[IpAddr]) -> Value {
@@ -172,7 +208,7 @@ pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: 
         routing_context = 1
     };
     let mut hunt = Table::new();
-    hunt.insert("servers".into(), servers(&name_server(plan, net)));
+    hunt.insert("servers".into(), servers(plan, net, index));
     set_process(&mut config, plan, net, Host::Controller(index));
     set(&mut config, "node", "name", text(controller_name(index)));
     set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
@@ -225,7 +261,7 @@ pub(super) fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
         controller_config(plan, net, 0, 1).try_into().map_err(|error: toml::de::Error| wrong("controllers", &error))?;
     controller.check().map_err(|error| wrong("controllers", &error))?;
     let name_server: enrp::server_daemon::Config =
-        name_server_config(plan, net).try_into().map_err(|error: toml::de::Error| wrong("name_server", &error))?;
+        name_server_config(plan, net, 0).try_into().map_err(|error: toml::de::Error| wrong("name_server", &error))?;
     enrp::server_daemon::check(&name_server).map_err(|error| wrong("name_server", &error))?;
     let Some(population) = &plan.population else { return Ok(()) };
     for (index, share) in population::shares(population).into_iter().enumerate() {

@@ -61,7 +61,7 @@ fn topology(scenario: &Scenario) -> String {
             line.into_iter().collect::<String>().trim_end().to_owned()
         };
         lines.push(joint(""));
-        let enrp = boxed(&[spread("enrp-1", &host(net.first(Host::NameServer)), 13), "name server".to_owned()], 13);
+        let enrp = boxed(&[spread("enrp-1", &host(net.first(Host::NameServer(0))), 13), "name server".to_owned()], 13);
         let indent = " ".repeat(28);
         for (index, line) in enrp.iter().enumerate() {
             let line = format!("{indent}{line}");
@@ -210,7 +210,7 @@ fn assertions(scenario: &Scenario) -> String {
 fn files(scenario: &Scenario, out: &Path) -> String {
     let processes = scenario.controllers.count
         + 1
-        + usize::from(scenario.name_server.kind == NameServerKind::StandAlone)
+        + scenario.name_server.stand_alone()
         + scenario.population.as_ref().map_or(0, |population| population.processes);
     let mut text = format!("\nfiles in {}\n", out.display());
     text.push_str(&wrapped("   verdict   ", "results.json, events.jsonl (FORMATS.md has every field)"));

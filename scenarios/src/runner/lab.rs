@@ -7,13 +7,14 @@ use super::RunError;
 use super::address::{Host, Net, UDP_PORT};
 use super::admin::{self, GatewayState};
 use super::config::{
-    check_settings, controller_config, controller_name, gateway_config, name_server_config, needs, pe_id,
-    population_config, relay_ports,
+    check_settings, controller_config, controller_name, gateway_config, name_server_config, name_server_name, needs,
+    pe_id, population_config, relay_ports, resolver_servers,
 };
 use super::population::{self, Crowd};
 use super::process::Process;
 use super::relay::{Relay, RelayReport};
-use crate::scenario::{FaultKind, NameServer, NameServerKind, Population, Target};
+use crate::resolver::{self, ResolverConfig, RunningResolver};
+use crate::scenario::{FaultKind, NameServer, Population, Resolver, Target};
 use nix::sys::signal::Signal;
 use sctp::Transport;
 use sctp::driver::DriverConfig;
@@ -50,6 +51,8 @@ pub struct LabPlan {
     pub name_server: NameServer,
     /// Other pools in the name space.
     pub population: Option<Population>,
+    /// A pool user that asks for them all the time.
+    pub resolver: Option<Resolver>,
     /// Point codes of the network.
     pub network_pcs: Vec<u32>,
     /// Point codes of the pool.
@@ -74,8 +77,8 @@ pub struct Lab {
     plan: LabPlan,
     net: Net,
     gateway: Process,
-    /// Stand-alone name server; none while it is killed.
-    name_server: Option<Process>,
+    /// Stand-alone name servers; none while it is killed.
+    name_servers: Vec<Option<Process>>,
     controllers: Vec<Place>,
     population: Crowd,
     relay: Option<Relay>,
@@ -95,16 +98,15 @@ impl Lab {
                 .map_err(|e| environment(&folder, &e, "give a writable folder with --out"))?;
         }
         let relay = if plan.relayed { Some(Relay::start(relay_ports(&plan, net))?) } else { None };
-        let name_server = match plan.name_server.kind {
-            NameServerKind::Embedded => None,
-            NameServerKind::StandAlone => Some(start_name_server(&plan, net)?),
-        };
+        let servers = 0..plan.name_server.stand_alone();
+        let name_servers =
+            servers.map(|index| start_name_server(&plan, net, index).map(Some)).collect::<Result<Vec<_>, _>>()?;
         let gateway = start_process(&plan, "sg-1", "sg", &gateway_config(&plan, net))?;
         let population = Crowd::default();
-        let mut lab = Self { gateway, name_server, controllers: Vec::new(), population, relay, plan, net };
+        let mut lab = Self { gateway, name_servers, controllers: Vec::new(), population, relay, plan, net };
         // A controller that does not find its name server waits before it tries again.
-        if lab.name_server.is_some() {
-            lab.wait_answering("enrp-1", net.first(Host::NameServer))?;
+        for index in 0..lab.name_servers.len() {
+            lab.wait_answering(&name_server_name(index), net.first(Host::NameServer(index)))?;
         }
         lab.wait_answering("the gateway", net.first(Host::Gateway))?;
         lab.population = start_population(&lab.plan, net)?;
@@ -165,7 +167,8 @@ impl Lab {
         let name = |host| match host {
             Host::Gateway => "sg-1".to_owned(),
             Host::Network => "network".to_owned(),
-            Host::NameServer => "enrp-1".to_owned(),
+            Host::NameServer(index) => name_server_name(index),
+            Host::Resolver => "resolver".to_owned(),
             Host::Controller(index) => controller_name(index),
             Host::Population(index) => population::name(index),
         };
@@ -180,6 +183,41 @@ impl Lab {
     #[must_use]
     pub fn carried(&self) -> Vec<u64> {
         self.relay.as_ref().map(Relay::carried).unwrap_or_default()
+    }
+
+    /// Name and address of each stand-alone name server that runs.
+    #[must_use]
+    pub fn name_servers(&self) -> Vec<(String, IpAddr)> {
+        let running = self.name_servers.iter().enumerate().filter(|(_, process)| process.is_some());
+        running.map(|(index, _)| (name_server_name(index), self.net.first(Host::NameServer(index)))).collect()
+    }
+
+    /// Starts the pool user that asks all the time, if the plan has one.
+    ///
+    /// # Errors
+    /// Environment: no socket, no record.
+    pub fn start_resolver(&self) -> Result<Option<RunningResolver>, RunError> {
+        let (Some(settings), Some(population)) = (&self.plan.resolver, &self.plan.population) else { return Ok(None) };
+        let (addresses, known) = (self.net.own(Host::Resolver), self.net.known(Host::Resolver));
+        let advertise = if self.net.is_relayed() { known } else { Vec::new() };
+        let config = ResolverConfig {
+            udp: DriverConfig { addresses, advertise, port: UDP_PORT, ..DriverConfig::default() },
+            transport: self.plan.transport,
+            servers: resolver_servers(&self.plan, settings, self.net),
+            pools: population.pools as usize,
+            settings: settings.clone(),
+            record: self.records().join("resolver.csv"),
+        };
+        resolver::start(config).map(Some).map_err(|error| RunError::Environment(format!("the resolver: {error:#}")))
+    }
+
+    /// Lets each name server write its whole table into its record.
+    pub fn record_tables(&self) {
+        for (name, address) in self.name_servers() {
+            if let Err(error) = admin::command(address, "record-table") {
+                tracing::warn!("{name}: no table in its record: {error}");
+            }
+        }
     }
 
     /// The folder for records.
@@ -218,8 +256,10 @@ impl Lab {
     #[must_use]
     pub fn processes(&self) -> Vec<(String, u32, IpAddr)> {
         let mut all = vec![(self.gateway.name().to_owned(), self.gateway.id(), self.net.first(Host::Gateway))];
-        if let Some(name_server) = &self.name_server {
-            all.push((name_server.name().to_owned(), name_server.id(), self.net.first(Host::NameServer)));
+        for (index, process) in self.name_servers.iter().enumerate() {
+            if let Some(process) = process {
+                all.push((process.name().to_owned(), process.id(), self.net.first(Host::NameServer(index))));
+            }
         }
         for (index, place) in self.controllers.iter().enumerate() {
             if let Some(process) = &place.process {
@@ -284,7 +324,7 @@ impl Lab {
     pub fn check_alive(&mut self) -> Result<(), RunError> {
         let controllers = self.controllers.iter_mut().filter_map(|place| place.process.as_mut());
         for process in std::iter::once(&mut self.gateway)
-            .chain(&mut self.name_server)
+            .chain(self.name_servers.iter_mut().flatten())
             .chain(controllers)
             .chain(self.population.iter_mut())
         {
@@ -308,8 +348,19 @@ impl Lab {
                 }
                 return Ok(());
             }
+            Target::Link(a, b) => {
+                let [a, b] = [a, b].map(|index| self.net.first(Host::NameServer(index)));
+                if let Some(relay) = &self.relay {
+                    relay.set_link_cut(a, b, kind == FaultKind::CutLink);
+                }
+                return Ok(());
+            }
+            Target::Population(index) => {
+                self.population.fault(index, kind);
+                return Ok(());
+            }
             Target::Controller(index) => &mut self.controllers[index].process,
-            Target::NameServer => &mut self.name_server,
+            Target::NameServer(index) => &mut self.name_servers[index],
         };
         let signal = match kind {
             FaultKind::Kill => Signal::SIGKILL,
@@ -317,7 +368,11 @@ impl Lab {
             FaultKind::Cont => Signal::SIGCONT,
             FaultKind::Term => Signal::SIGTERM,
             FaultKind::Start => return self.start_again(target),
-            FaultKind::StealCore | FaultKind::CutPath | FaultKind::RestorePath => return Ok(()),
+            FaultKind::StealCore
+            | FaultKind::CutPath
+            | FaultKind::RestorePath
+            | FaultKind::CutLink
+            | FaultKind::RestoreLink => return Ok(()),
         };
         if matches!(kind, FaultKind::Kill | FaultKind::Term) {
             // From now on its end is no surprise.
@@ -335,9 +390,11 @@ impl Lab {
 
     fn start_again(&mut self, target: Target) -> Result<(), RunError> {
         match target {
-            Target::Machine | Target::Path(_) => {}
+            Target::Machine | Target::Path(_) | Target::Link(..) | Target::Population(_) => {}
             Target::Controller(index) => self.start_controller(index)?,
-            Target::NameServer => self.name_server = Some(start_name_server(&self.plan, self.net)?),
+            Target::NameServer(index) => {
+                self.name_servers[index] = Some(start_name_server(&self.plan, self.net, index)?);
+            }
         }
         Ok(())
     }
@@ -368,9 +425,11 @@ impl Lab {
                 tracing::warn!("{} did not end by itself", process.name());
             }
         }
-        for process in std::iter::once(&mut self.gateway).chain(&mut self.name_server) {
+        for process in std::iter::once(&mut self.gateway).chain(self.name_servers.iter_mut().flatten()) {
             process.signal(Signal::SIGCONT);
             process.signal(Signal::SIGTERM);
+        }
+        for process in std::iter::once(&mut self.gateway).chain(self.name_servers.iter_mut().flatten()) {
             if !process.wait_until(Instant::now() + STOP_PATIENCE) {
                 tracing::warn!("{} did not end by itself", process.name());
             }
@@ -401,8 +460,8 @@ fn start_population(plan: &LabPlan, net: Net) -> Result<Crowd, RunError> {
     Ok(Crowd::new(processes, population.pools as usize * population.pes_per_pool as usize))
 }
 
-fn start_name_server(plan: &LabPlan, net: Net) -> Result<Process, RunError> {
-    start_process(plan, "enrp-1", "enrp", &name_server_config(plan, net))
+fn start_name_server(plan: &LabPlan, net: Net, index: usize) -> Result<Process, RunError> {
+    start_process(plan, &name_server_name(index), "enrp", &name_server_config(plan, net, index))
 }
 
 fn config_path(out: &Path, name: &str) -> PathBuf {

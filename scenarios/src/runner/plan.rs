@@ -49,6 +49,7 @@ pub(super) fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
         round_trip_ms: controllers.round_trip_ms.clone(),
         name_server: scenario.name_server.clone(),
         population: scenario.population.clone(),
+        resolver: scenario.resolver.clone(),
         network_pcs: network_pcs(scenario.load.groups),
         pool_pcs: vec![POOL_PC],
         gateway_settings: scenario.gateway.settings.clone(),

@@ -128,7 +128,9 @@ impl Run<'_> {
                 self.lab.fault(fault.target, fault.kind)?;
                 pe = format!("{:08x}", if fault.kind == FaultKind::Start { self.lab.pe(index) } else { before });
             }
-            Target::NameServer => self.lab.fault(fault.target, fault.kind)?,
+            Target::NameServer(_) | Target::Population(_) | Target::Link(..) => {
+                self.lab.fault(fault.target, fault.kind)?;
+            }
             Target::Path(_) => {
                 self.carried(at)?;
                 self.lab.fault(fault.target, fault.kind)?;

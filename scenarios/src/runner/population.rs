@@ -3,7 +3,7 @@
 use super::RunError;
 use super::admin;
 use super::process::Process;
-use crate::scenario::Population;
+use crate::scenario::{FaultKind, Population};
 use nix::sys::signal::Signal;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -86,6 +86,28 @@ impl Crowd {
         self.processes.iter_mut().map(|(process, _)| process)
     }
 
+    /// Does something to one of the processes.
+    pub(super) fn fault(&mut self, index: usize, kind: FaultKind) {
+        let Some((process, _)) = self.processes.iter_mut().find(|(process, _)| process.name() == name(index)) else {
+            return;
+        };
+        match kind {
+            FaultKind::Stop => process.signal(Signal::SIGSTOP),
+            FaultKind::Cont => process.signal(Signal::SIGCONT),
+            FaultKind::Kill | FaultKind::Term => {
+                process.signal(if kind == FaultKind::Kill { Signal::SIGKILL } else { Signal::SIGTERM });
+                // From now on its end is no surprise.
+                self.processes.retain(|(process, _)| process.name() != name(index));
+            }
+            FaultKind::Start
+            | FaultKind::StealCore
+            | FaultKind::CutPath
+            | FaultKind::RestorePath
+            | FaultKind::CutLink
+            | FaultKind::RestoreLink => {}
+        }
+    }
+
     /// How long registering may take.
     pub(super) fn patience(&self) -> Duration {
         Duration::from_secs(self.elements as u64 / SLOW_PER_S)
@@ -141,6 +163,7 @@ mod tests {
             pes_per_pool,
             processes,
             re_registrations_per_s,
+            settings: Table::new(),
         };
         let parts = |population| {
             let shares = shares(&population).into_iter();
@@ -153,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_name_server_gets_room() {
-        let population = Population { pools: 2_000, pes_per_pool: 20, processes: 4, re_registrations_per_s: 0 };
+        let population = Population { pools: 2_000, processes: 4, ..Population::default() };
         let (server, sctp) = room(&population);
         let number = |table: &Table, key: &str| table[key].as_integer().unwrap();
         assert_eq!(number(&server, "pools_max"), 2_001);

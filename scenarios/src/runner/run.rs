@@ -214,7 +214,8 @@ fn attempt(
         processes: processes.clone(),
     })?;
     let sentinel = Sentinel::start().map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
-    let sampler = Sampler::start(lab.gateway_ip())?;
+    let resolver = lab.start_resolver()?;
+    let sampler = Sampler::start(lab.gateway_ip(), lab.name_servers())?;
     let duration = Duration::from_millis(scenario.duration_ms);
     let mut run = Run {
         scenario,
@@ -230,6 +231,11 @@ fn attempt(
     let result = run.play(&sampler);
     run.screen.clear();
     let crashes = std::mem::take(&mut run.crashes);
+    for (at, name, datagrams) in sampler.traffic() {
+        journal.record('U', at, &format!("{name},{datagrams}"))?;
+    }
+    let resolved = resolver.map_or(Ok(()), |resolver| resolver.finish().map(drop));
+    lab.record_tables();
     // Whatever happened: no process stays, and the records are complete.
     journal.record('Q', Instant::now(), "")?;
     let finished = traffic.finish();
@@ -238,6 +244,7 @@ fn attempt(
     let relay = lab.stop();
     result?;
     finished.map_err(|error| RunError::Environment(format!("the traffic source: {error:#}")))?;
+    resolved.map_err(|error| RunError::Environment(format!("the resolver: {error:#}")))?;
     if let Some(report) = relay {
         journal.event(Event::Relay(report))?;
     }

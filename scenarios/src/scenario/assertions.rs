@@ -1,7 +1,7 @@
 //! What a scenario can ask of a run.
 
 use super::Scenario;
-use crate::checker::Report;
+use crate::checker::{NameFigures, Report};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +110,11 @@ fn count(n: u64) -> Option<f64> {
     Some(n as f64)
 }
 
+/// A figure of the name service.
+fn names(report: &Report, figure: fn(&NameFigures) -> Option<f64>) -> Option<f64> {
+    report.name_service.as_ref().and_then(figure)
+}
+
 /// All of them, in the order of the verdict table.
 pub const ASSERTIONS: &[Assertion] = &[
     never("lost", "messages that went nowhere", |r| count(r.messages.lost)),
@@ -159,6 +164,47 @@ pub const ASSERTIONS: &[Assertion] = &[
     }),
     at_most("control_datagrams_per_s", "/s", "control datagrams at the gateway in the idle phase", |r| {
         r.control.map(|control| control.datagrams_per_s)
+    }),
+    at_most("server_detected_ms", "ms", "from the kill of a name server until a peer found it dead", |r| {
+        names(r, |n| n.detected_ms)
+    }),
+    at_most("takeover_decided_ms", "ms", "from then until a peer took its pool elements over", |r| {
+        names(r, |n| n.decided_ms)
+    }),
+    at_most("rehomed_ms", "ms", "from the kill until the last of its pool elements had a new home server", |r| {
+        names(r, |n| n.rehomed_ms)
+    }),
+    at_least("rehomed_min", "", "pool elements of a killed name server that have a new home", |r| {
+        names(r, |n| count(n.rehomed))
+    }),
+    at_most("not_rehomed", "", "pool elements of a killed name server that have none", |r| {
+        names(r, |n| count(n.not_rehomed))
+    }),
+    at_most("tables_differ", "", "entries in which the name servers' tables differ at the end", |r| {
+        names(r, |n| count(n.tables_differ?))
+    }),
+    at_most("pes_lost", "", "living elements of the population missing in a table at the end", |r| {
+        names(r, |n| count(n.pes_lost?))
+    }),
+    at_most("dead_listed", "", "dead elements of the population in a table at the end", |r| {
+        names(r, |n| count(n.dead_listed?))
+    }),
+    at_most("tables_equal_ms", "ms", "from the last restore of a link until the tables were equal", |r| {
+        names(r, |n| n.tables_equal_ms)
+    }),
+    at_least("answers_min", "", "answers to the resolver while the load went on", |r| names(r, |n| count(n.answers?))),
+    at_most("answers_refused", "", "refusals to the resolver", |r| names(r, |n| count(n.refused?))),
+    at_most("resolution_gap_ms", "ms", "longest time between two answers to the resolver", |r| {
+        names(r, |n| n.resolution_gap_ms)
+    }),
+    at_most("dead_in_answers_ms", "ms", "how long after their death elements were in answers", |r| {
+        names(r, |n| n.dead_in_answers_ms)
+    }),
+    at_most("known_dead_in_answers", "", "answers with an element that all name servers knew to be dead", |r| {
+        names(r, |n| count(n.known_dead_in_answers?))
+    }),
+    at_most("server_datagrams_per_s", "/s", "most datagrams of a name server in a second, both directions", |r| {
+        names(r, |n| n.datagrams_per_s_max)
     }),
     at_most("lateness_p99_ms", "ms", "99 of 100 messages were sent less after their time", |r| {
         Some(r.load.lateness_us.p99 as f64 / 1_000.0)

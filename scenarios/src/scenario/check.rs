@@ -1,14 +1,19 @@
 //! What the types of a scenario cannot say.
 
-use super::types::{NameServerKind, Population};
+use super::types::{NameServerKind, Population, Resolver};
 use super::{ASSERTIONS, Fault, FaultKind, Scenario, Target};
 use crate::runner::address::PATHS_MAX;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 /// Most controllers of a scenario (each gets its own loopback address in one /24).
 const CONTROLLERS_MAX: usize = 200;
 /// Most controllers with a relay, which asks all its sockets for each datagram.
 const RELAYED_MAX: usize = 60;
+/// Most stand-alone name servers.
+const NAME_SERVERS_MAX: usize = 8;
+/// Longest hint (asap: Selection Hint), bytes.
+const HINT_BYTES_MAX: usize = 255;
 /// Most processes of a population.
 const POPULATION_PROCESSES_MAX: usize = 16;
 /// An hour, ms.
@@ -38,8 +43,12 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
         "name_server.settings",
         || "only for kind = \"stand-alone\"; the embedded one's are [gateway.settings.enrp.server]".into(),
     )?;
+    check_name_servers(scenario)?;
     if let Some(population) = &scenario.population {
         check_population(population)?;
+    }
+    if let Some(resolver) = &scenario.resolver {
+        check_resolver(scenario, resolver)?;
     }
     scenario.load.check()?;
     for (index, fault) in scenario.faults.iter().enumerate() {
@@ -93,8 +102,32 @@ fn check_controllers(scenario: &Scenario) -> Result<(), Problem> {
     })
 }
 
+fn check_name_servers(scenario: &Scenario) -> Result<(), Problem> {
+    let count = scenario.name_server.count;
+    need((1..=NAME_SERVERS_MAX).contains(&count), "name_server.count", || {
+        format!("{count}: expected 1 to {NAME_SERVERS_MAX} name servers")
+    })?;
+    need(count == 1 || scenario.name_server.kind == NameServerKind::StandAlone, "name_server.count", || {
+        format!("{count}: several are for kind = \"stand-alone\"; the embedded one is one")
+    })
+}
+
+fn check_resolver(scenario: &Scenario, resolver: &Resolver) -> Result<(), Problem> {
+    let Resolver { rate_per_s, items, server, hints } = resolver;
+    need(scenario.population.is_some(), "resolver", || {
+        "it asks for the population's pools: expected [population] too".into()
+    })?;
+    need((1..=10_000).contains(rate_per_s), "resolver.rate_per_s", || format!("{rate_per_s}: expected 1 to 10,000"))?;
+    need((1..=1_000).contains(items), "resolver.items", || format!("{items}: expected 1 to 1,000"))?;
+    let count = scenario.name_server.count;
+    need((1..=count).contains(server), "resolver.server", || format!("{server}: expected 1 to {count} (name_server.count)"))?;
+    need(hints.iter().all(|hint| hint.len() <= HINT_BYTES_MAX), "resolver.hints", || {
+        format!("expected hints of at most {HINT_BYTES_MAX} bytes")
+    })
+}
+
 fn check_population(population: &Population) -> Result<(), Problem> {
-    let &Population { pools, pes_per_pool, processes, re_registrations_per_s } = population;
+    let &Population { pools, pes_per_pool, processes, re_registrations_per_s, settings: _ } = population;
     need((1..=50_000).contains(&pools), "population.pools", || format!("{pools}: expected 1 to 50,000"))?;
     need((1..=10_000).contains(&pes_per_pool), "population.pes_per_pool", || {
         format!("{pes_per_pool}: expected 1 to 10,000")
@@ -134,8 +167,22 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         }
         (_, None) => {}
     }
-    let stand_alone = scenario.name_server.kind == NameServerKind::StandAlone;
+    let servers = scenario.name_server.stand_alone();
+    let processes = scenario.population.as_ref().map_or(0, |population| population.processes);
     match (kind, target) {
+        (FaultKind::CutLink | FaultKind::RestoreLink, Target::Link(a, b)) => {
+            if a >= servers || b >= servers || a == b {
+                return Err(("target", format!("no link `{target}`: expected two of enrp-1 to enrp-{servers}")));
+            }
+            match limit {
+                Some(key) => Err((key, "two name servers carry no messages of groups".into())),
+                None => Ok(()),
+            }
+        }
+        (FaultKind::CutLink | FaultKind::RestoreLink, _) => {
+            Err(("target", format!("{} needs target = \"enrp-1/enrp-2\"", kind.as_str())))
+        }
+        (_, Target::Link(..)) => Err(("target", format!("`{target}`: only cut-link and restore-link take a link"))),
         (FaultKind::CutPath | FaultKind::RestorePath, Target::Path(path)) => {
             let paths = scenario.paths;
             let there = path < paths;
@@ -155,18 +202,28 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         }
         (_, Target::Path(_)) => Err(("target", format!("`{target}`: only cut-path and restore-path take a path"))),
         (FaultKind::StealCore, Target::Machine) => Ok(()),
-        (FaultKind::StealCore, Target::Controller(_) | Target::NameServer) => {
+        (FaultKind::StealCore, Target::Controller(_) | Target::NameServer(_) | Target::Population(_)) => {
             Err(("target", "steal-core takes no target; it hits the whole machine".into()))
         }
         (_, Target::Machine) => Err(("kind", format!("{} needs target = \"gwc-1\" to \"gwc-{count}\"", kind.as_str()))),
         (_, Target::Controller(index)) if index >= count => {
             Err(("target", format!("no process `{target}`: expected gwc-1 to gwc-{count}")))
         }
-        (_, Target::NameServer) if !stand_alone => {
-            Err(("target", "no process `enrp-1`: that is for name_server.kind = \"stand-alone\"".into()))
+        (_, Target::NameServer(_)) if servers == 0 => {
+            Err(("target", format!("no process `{target}`: that is for name_server.kind = \"stand-alone\"")))
+        }
+        (_, Target::NameServer(index)) if index >= servers => {
+            Err(("target", format!("no process `{target}`: expected enrp-1 to enrp-{servers} (name_server.count)")))
+        }
+        (_, Target::Population(index)) if index >= processes => Err((
+            "target",
+            format!("no process `{target}`: expected pop-1 to pop-{processes} (population.processes)"),
+        )),
+        (FaultKind::Start, Target::Population(_)) => {
+            Err(("kind", "a process of the population is not started again: the others register in its place".into()))
         }
         (FaultKind::Kill | FaultKind::Term | FaultKind::Stop | FaultKind::Start, Target::Controller(_)) => Ok(()),
-        (_, Target::Controller(_) | Target::NameServer) => match limit {
+        (_, Target::Controller(_) | Target::NameServer(_) | Target::Population(_)) => match limit {
             Some(key) => {
                 Err((key, "only for kill, term, stop and start of a controller: nothing else moves groups".into()))
             }
@@ -198,7 +255,9 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
     let mut controllers: Vec<_> = (0..scenario.controllers.count)
         .map(|index| if index < at_start { Process::Runs } else { Process::Gone })
         .collect();
-    let mut name_server = Process::Runs;
+    let mut name_servers = vec![Process::Runs; scenario.name_server.count];
+    let mut population = vec![Process::Runs; POPULATION_PROCESSES_MAX];
+    let mut links = BTreeMap::new();
     // Of a path: whole, or cut.
     let mut paths = [Process::Runs; PATHS_MAX];
     let mut in_order: Vec<_> = scenario.faults.iter().enumerate().collect();
@@ -207,7 +266,9 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
         let state = match fault.target {
             Target::Machine => continue,
             Target::Controller(index) => &mut controllers[index],
-            Target::NameServer => &mut name_server,
+            Target::NameServer(index) => &mut name_servers[index],
+            Target::Population(index) => &mut population[index],
+            Target::Link(a, b) => links.entry((a.min(b), a.max(b))).or_insert(Process::Runs),
             Target::Path(path) => &mut paths[path],
         };
         let (possible, next) = match fault.kind {
@@ -217,10 +278,10 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
             FaultKind::Cont => (*state == Process::Stopped, Process::Runs),
             FaultKind::Start => (*state == Process::Gone, Process::Runs),
             FaultKind::StealCore => (true, *state),
-            FaultKind::CutPath => (*state == Process::Runs, Process::Gone),
-            FaultKind::RestorePath => (*state == Process::Gone, Process::Runs),
+            FaultKind::CutPath | FaultKind::CutLink => (*state == Process::Runs, Process::Gone),
+            FaultKind::RestorePath | FaultKind::RestoreLink => (*state == Process::Gone, Process::Runs),
         };
-        let is_path = matches!(fault.target, Target::Path(_));
+        let is_path = matches!(fault.target, Target::Path(_) | Target::Link(..));
         let is = match state {
             Process::Runs if is_path => "whole",
             Process::Gone if is_path => "cut",

@@ -25,6 +25,10 @@ pub enum FaultKind {
     CutPath,
     /// Joins it again.
     RestorePath,
+    /// Cuts two processes off from each other, on all paths: `enrp-1/enrp-2`.
+    CutLink,
+    /// Joins them again.
+    RestoreLink,
 }
 
 impl FaultKind {
@@ -40,6 +44,8 @@ impl FaultKind {
             Self::StealCore => "steal-core",
             Self::CutPath => "cut-path",
             Self::RestorePath => "restore-path",
+            Self::CutLink => "cut-link",
+            Self::RestoreLink => "restore-link",
         }
     }
 }
@@ -52,13 +58,33 @@ pub enum Target {
     Machine,
     /// A controller by its index: 0 is `gwc-1`.
     Controller(usize),
-    /// The stand-alone name server, `enrp-1`.
-    NameServer,
+    /// A stand-alone name server by its index: 0 is `enrp-1`.
+    NameServer(usize),
+    /// A process of the population by its index: 0 is `pop-1`.
+    Population(usize),
+    /// Two stand-alone name servers, as the ends of a link: `enrp-1/enrp-2`.
+    Link(usize, usize),
     /// A path by its index: 0 is `path-1`, all first addresses.
     Path(usize),
 }
 
 impl Target {
+    fn named(name: &str) -> Option<Self> {
+        if let Some((a, b)) = name.split_once('/') {
+            let (Self::NameServer(a), Self::NameServer(b)) = (Self::named(a)?, Self::named(b)?) else { return None };
+            return Some(Self::Link(a, b));
+        }
+        let (kind, number) = name.rsplit_once('-')?;
+        let index = number.parse::<usize>().ok()?.checked_sub(1)?;
+        match kind {
+            "gwc" => Some(Self::Controller(index)),
+            "enrp" => Some(Self::NameServer(index)),
+            "pop" => Some(Self::Population(index)),
+            "path" => Some(Self::Path(index)),
+            _ => None,
+        }
+    }
+
     fn is_machine(&self) -> bool {
         *self == Self::Machine
     }
@@ -70,7 +96,9 @@ impl fmt::Display for Target {
         match self {
             Self::Machine => f.write_str("machine"),
             Self::Controller(index) => write!(f, "gwc-{}", index + 1),
-            Self::NameServer => f.write_str("enrp-1"),
+            Self::NameServer(index) => write!(f, "enrp-{}", index + 1),
+            Self::Population(index) => write!(f, "pop-{}", index + 1),
+            Self::Link(a, b) => write!(f, "enrp-{}/enrp-{}", a + 1, b + 1),
             Self::Path(index) => write!(f, "path-{}", index + 1),
         }
     }
@@ -85,17 +113,10 @@ impl Serialize for Target {
 impl<'de> Deserialize<'de> for Target {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let name = String::deserialize(from)?;
-        if name == "enrp-1" {
-            return Ok(Self::NameServer);
-        }
-        let numbered = |prefix| {
-            let number = name.strip_prefix(prefix).and_then(|n: &str| n.parse::<usize>().ok());
-            number.and_then(|n| n.checked_sub(1))
-        };
-        let target = numbered("gwc-").map(Self::Controller).or_else(|| numbered("path-").map(Self::Path));
-        target.ok_or_else(|| {
+        Self::named(&name).ok_or_else(|| {
             serde::de::Error::custom(format_args!(
-                "no process `{name}`: expected gwc-1 and up, or enrp-1; or a path: path-1, path-2"
+                "no process `{name}`: expected gwc-1 and up, enrp-1 and up, or pop-1 and up; or a path: path-1, path-2; or a link: \
+                 enrp-1/enrp-2"
             ))
         })
     }
@@ -113,7 +134,7 @@ pub struct Fault {
     pub kind: FaultKind,
     /// To whom; `steal-core` takes none.
     #[serde(default, skip_serializing_if = "Target::is_machine")]
-    #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-1|path-[12])$"), example = &"gwc-1")]
+    #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-[1-9]|pop-[1-9][0-9]*|path-[12]|enrp-[1-9]/enrp-[1-9])$"), example = &"gwc-1")]
     pub target: Target,
     /// `steal-core` only: for how long, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -18,7 +18,7 @@ pub use builtin::{BUILT_IN, BuiltIn};
 pub use fault::{Fault, FaultKind, Target};
 pub use load::{HoldDistribution, Load, Mix, Step};
 pub use parse::{ScenarioError, parse};
-pub use types::{Controllers, Gateway, NameServer, NameServerKind, Population, Scenario};
+pub use types::{Controllers, Gateway, NameServer, NameServerKind, Population, Resolver, Scenario};
 
 /// Reads a built-in scenario by name. Files are for [`crate::check::scenario`], which says everything that is wrong in one.
 ///

@@ -52,6 +52,9 @@ pub struct Scenario {
     /// Other pools in the name space.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub population: Option<Population>,
+    /// A pool user that asks for the population's pools all the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<Resolver>,
     /// The load.
     #[serde(default)]
     pub load: Load,
@@ -90,7 +93,12 @@ impl Scenario {
     /// Whether a relay stands between all processes: distances, and paths that are cut, are its work.
     #[must_use]
     pub fn needs_relay(&self) -> bool {
-        let cut = |fault: &Fault| matches!(fault.kind, FaultKind::CutPath | FaultKind::RestorePath);
+        let cut = |fault: &Fault| {
+            matches!(
+                fault.kind,
+                FaultKind::CutPath | FaultKind::RestorePath | FaultKind::CutLink | FaultKind::RestoreLink
+            )
+        };
         !self.controllers.round_trip_ms.is_empty() || self.faults.iter().any(cut)
     }
 
@@ -137,24 +145,70 @@ pub enum NameServerKind {
     /// Inside the gateway.
     #[default]
     Embedded,
-    /// A process of its own, `enrp-1`, beside the gateway.
+    /// Processes of their own, `enrp-1` to `enrp-N`, beside the gateway.
     StandAlone,
 }
 
 /// `[name_server]`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NameServer {
     /// `"embedded"` in the gateway, or `"stand-alone"`.
     #[schemars(example = NameServerKind::StandAlone)]
     pub kind: NameServerKind,
-    /// Stand-alone: laid over the name server's configuration.
+    /// Stand-alone: how many, 1 to 8; each is a peer of all others. The gateway, the controllers and the processes of the population
+    /// each begin with another one of them.
+    #[schemars(range(min = 1, max = 8), example = 3)]
+    pub count: usize,
+    /// Stand-alone: laid over each name server's configuration.
     #[schemars(with = "enrp::server_daemon::Config")]
     pub settings: Table,
 }
 
-/// `[population]`: other pools in the name space, so that it has a real size while calls run.
+impl Default for NameServer {
+    fn default() -> Self {
+        Self { kind: NameServerKind::default(), count: 1, settings: Table::new() }
+    }
+}
+
+impl NameServer {
+    /// Processes of their own.
+    #[must_use]
+    pub fn stand_alone(&self) -> usize {
+        match self.kind {
+            NameServerKind::Embedded => 0,
+            NameServerKind::StandAlone => self.count,
+        }
+    }
+}
+
+/// `[resolver]`: a pool user that asks for the population's pools, one after the other, from before the load until its end. When its
+/// name server is gone it finds another one. Its answers are in the records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resolver {
+    /// Questions a second, 1 to 10,000.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub rate_per_s: u32,
+    /// Elements to ask for (Handle Resolution Option), 1 to 1,000.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub items: u32,
+    /// The name server with which it begins, 1 is `enrp-1`.
+    #[schemars(range(min = 1, max = 8))]
+    pub server: usize,
+    /// Hints for a selection plug-in, one after the other; none: no hint.
+    #[schemars(example = ["berlin"])]
+    pub hints: Vec<String>,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self { rate_per_s: 200, items: 3, server: 1, hints: Vec::new() }
+    }
+}
+
+/// `[population]`: other pools in the name space, so that it has a real size while calls run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Population {
     /// Pools, 1 to 50,000.
@@ -169,11 +223,14 @@ pub struct Population {
     /// Re-registrations a second of all pool elements together, on top of what the registration life asks for.
     #[schemars(range(max = 100_000), example = 2_000)]
     pub re_registrations_per_s: u32,
+    /// Laid over the configuration of each of its processes.
+    #[schemars(with = "crate::population::Config")]
+    pub settings: Table,
 }
 
 impl Default for Population {
     fn default() -> Self {
-        Self { pools: 500, pes_per_pool: 20, processes: 2, re_registrations_per_s: 0 }
+        Self { pools: 500, pes_per_pool: 20, processes: 2, re_registrations_per_s: 0, settings: Table::new() }
     }
 }
 

@@ -13,6 +13,11 @@ pub(super) enum Role {
     Gateway(String),
     Network,
     Runner,
+    /// Index into the name servers.
+    NameServer(usize),
+    /// Index into the populations.
+    Population(usize),
+    Resolver,
 }
 
 impl Records {
@@ -37,6 +42,15 @@ impl Records {
             }
             "network" => Some(Role::Network),
             "runner" => Some(Role::Runner),
+            "name-server" => {
+                let id = u32::from_str_radix(keys.get("server")?, 16).ok()?;
+                Some(Role::NameServer(self.name_service.server(keys.get("name")?, id)))
+            }
+            "population" => Some(Role::Population(self.name_service.population(keys.get("name")?))),
+            "resolver" => {
+                self.name_service.resolver = true;
+                Some(Role::Resolver)
+            }
             _ => None,
         }
     }
@@ -190,6 +204,10 @@ impl Records {
                 self.places.insert(fields.text()?.parse().ok()?, (name, path));
             }
             "C" => self.carried.push((t_ns, std::iter::from_fn(|| fields.decimal()).collect())),
+            "U" => {
+                let name = fields.text()?.to_owned();
+                self.name_service.traffic.push((t_ns, name, fields.decimal()?));
+            }
             "W" => self.stalls.push((t_ns, fields.decimal()?)),
             "K" => {
                 let kind = fields.text()?.to_owned();

@@ -2,8 +2,10 @@
 
 mod line;
 mod lines;
+mod names;
 
 use lines::Role;
+pub use names::{AnswerEntry, NameRecords, Place, PopulationRecord, ServerRecord, TableEntry};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::fs::File;
@@ -172,9 +174,9 @@ pub struct Idle {
 pub struct FaultEntry {
     /// When it was done, ns.
     pub t_ns: u64,
-    /// kill, stop, cont, term, start, steal-core, cut-path, restore-path.
+    /// kill, stop, cont, term, start, steal-core, cut-path, restore-path, cut-link, restore-link.
     pub kind: String,
-    /// The process, for example `gwc-1`; the path, for example `path-1`.
+    /// The process, for example `gwc-1`; the path, for example `path-1`; the link, for example `enrp-1/enrp-2`.
     pub target: String,
     /// PE identifier, when the target is a controller.
     pub pe: Option<u32>,
@@ -286,6 +288,8 @@ pub struct Records {
     pub places: FxHashMap<IpAddr, (String, usize)>,
     /// `C`: datagrams that the relay passed on until then, on each path.
     pub carried: Vec<(u64, Vec<u64>)>,
+    /// Of the name service.
+    pub name_service: NameRecords,
     /// `W`: (t, ns) stalls of the machine.
     pub stalls: Vec<(u64, u64)>,
     /// `I`: the idle phase.
@@ -391,6 +395,9 @@ impl Records {
                 Role::Gateway(name) => self.gateway_line(name, &line),
                 Role::Network => self.network_line(&line),
                 Role::Runner => self.runner_line(&line),
+                Role::NameServer(index) => self.name_service.server_line(*index, &line),
+                Role::Population(index) => self.name_service.population_line(*index, &line),
+                Role::Resolver => self.name_service.resolver_line(&line),
             };
             if parsed.is_none() {
                 self.malformed_lines += 1;

@@ -4,7 +4,8 @@
 //! outside address there, a socket of the relay's, by which the others know it (`udp.advertise`). What comes to an outside address
 //! goes on to the process behind it, from the sender's outside address. Datagrams are not looked into and not changed, and the order
 //! between two processes stays as it is. What a network does not carry either, ICMP errors of a process that is gone, does not
-//! cross the relay. A path that is cut swallows everything that comes from or goes to an address on it.
+//! cross the relay. A path that is cut swallows everything that comes from or goes to an address on it; a link, everything between
+//! two processes.
 
 mod line;
 
@@ -18,8 +19,8 @@ use rustc_hash::FxHashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ pub struct RelayReport {
     /// Of these, on each path.
     #[serde(default)]
     pub paths: Vec<u64>,
-    /// Datagrams that a cut path swallowed.
+    /// Datagrams that a cut path or a cut link swallowed.
     #[serde(default)]
     pub cut: u64,
     /// Datagrams thrown away because too many were on their way already.
@@ -73,6 +74,9 @@ pub struct RelayReport {
 struct Shared {
     stop: AtomicBool,
     cut: [AtomicBool; PATHS_MAX],
+    /// Pairs of processes that are cut off from each other, by their first own addresses.
+    cut_links: Mutex<Vec<[IpAddr; 2]>>,
+    links_are_cut: AtomicBool,
     carried: [AtomicU64; PATHS_MAX],
 }
 
@@ -100,6 +104,17 @@ impl Relay {
         if let Some(flag) = self.shared.cut.get(path) {
             flag.store(cut, Ordering::Relaxed);
         }
+    }
+
+    /// Cuts two processes, by their first own addresses, off from each other, or joins them again.
+    pub(super) fn set_link_cut(&self, a: IpAddr, b: IpAddr, cut: bool) {
+        let link = if a < b { [a, b] } else { [b, a] };
+        let mut links = self.shared.cut_links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|other| *other != link);
+        if cut {
+            links.push(link);
+        }
+        self.shared.links_are_cut.store(!links.is_empty(), Ordering::Relaxed);
     }
 
     /// Datagrams passed on so far, on each path.
@@ -207,7 +222,8 @@ impl Work {
         };
         let (to, path) = (self.sides[side].port, self.sides[side].path);
         let Side { port: sender, path: left_on, .. } = self.sides[out];
-        if [path, left_on].iter().any(|path| self.shared.cut[*path].load(Ordering::Relaxed)) {
+        if [path, left_on].iter().any(|path| self.shared.cut[*path].load(Ordering::Relaxed)) || self.is_cut(sender, to)
+        {
             self.report.cut += 1;
             return;
         }
@@ -222,6 +238,17 @@ impl Work {
         } else {
             self.report.queue_full += 1;
         }
+    }
+
+    /// Whether two processes are cut off from each other.
+    fn is_cut(&self, a: usize, b: usize) -> bool {
+        if !self.shared.links_are_cut.load(Ordering::Relaxed) {
+            return false;
+        }
+        let first = |port: usize| self.ports[port].own.first().copied();
+        let (Some(a), Some(b)) = (first(a), first(b)) else { return false };
+        let link = if a < b { [a, b] } else { [b, a] };
+        self.shared.cut_links.lock().unwrap_or_else(PoisonError::into_inner).contains(&link)
     }
 
     fn send(&mut self) {

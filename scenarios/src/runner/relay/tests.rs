@@ -2,7 +2,7 @@ use super::*;
 use crate::runner::address::{Host, Needs, Net};
 
 const BOUND: Duration = Duration::from_secs(10);
-const HOSTS: [Host; 3] = [Host::Gateway, Host::NameServer, Host::Controller(0)];
+const HOSTS: [Host; 3] = [Host::Gateway, Host::NameServer(0), Host::Controller(0)];
 
 /// A relay and the sockets of three processes on it.
 struct Ends {
@@ -40,7 +40,7 @@ fn open(ip: IpAddr) -> UdpSocket {
 }
 
 fn ends(half_ms: u64) -> Ends {
-    let net = Net::find(Needs { controllers: 1, relayed: true, population: 0, paths: 2 }).unwrap();
+    let net = Net::find(Needs { controllers: 1, name_servers: 1, relayed: true, paths: 2, ..Needs::default() }).unwrap();
     let half = |host| if host == Host::Controller(0) { half_ms } else { 0 };
     let port =
         |host: &Host| Port { half: Duration::from_millis(half(*host)), own: net.own(*host), outside: net.known(*host) };
@@ -52,7 +52,7 @@ fn ends(half_ms: u64) -> Ends {
 #[test]
 fn both_sides_see_each_other_at_the_relay_after_half_the_round_trip() {
     let (ends, half) = (ends(30), Duration::from_millis(30));
-    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer);
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));
     let begin = Instant::now();
     ends.send(b"to the controller", gateway, controller, 0);
     assert_eq!(ends.next(controller, 0), (b"to the controller".to_vec(), ends.outside(gateway, 0)));
@@ -139,4 +139,23 @@ fn an_address_that_is_taken_is_named() {
     // The first relay holds it.
     let error = Relay::start(vec![port]).unwrap_err().to_string();
     assert!(error.contains(&ends.net.known(Host::Gateway)[0].to_string()), "{error}");
+}
+
+#[test]
+fn two_processes_are_cut_off_from_each_other_and_from_nobody_else() {
+    let ends = ends(0);
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));
+    let own = |host| ends.net.own(host)[0];
+    ends.relay.set_link_cut(own(controller), own(gateway), true);
+    ends.send(b"lost", gateway, controller, 0);
+    ends.send(b"lost too", controller, gateway, 1);
+    ends.send(b"the others go on", name_server, controller, 0);
+    assert_eq!(ends.next(controller, 0).0, b"the others go on");
+    ends.send(b"to the gateway too", name_server, gateway, 0);
+    assert_eq!(ends.next(gateway, 0).0, b"to the gateway too");
+    // In the other order it is the same link.
+    ends.relay.set_link_cut(own(gateway), own(controller), false);
+    ends.send(b"joined", gateway, controller, 0);
+    assert_eq!(ends.next(controller, 0).0, b"joined");
+    assert_eq!(ends.relay.finish().cut, 2);
 }

@@ -1,0 +1,70 @@
+//! The resolver's lines (FORMATS.md, role `resolver`).
+
+use asap::wire::{PoolElement, PoolHandle};
+use enrp::daemon::RecordSink;
+use sctp::ClockAnchor;
+use std::io::{self, Write};
+use std::time::Instant;
+
+/// The lines since the last flush.
+#[derive(Debug)]
+pub struct Record {
+    clock: ClockAnchor,
+    sink: RecordSink,
+    lines: Vec<u8>,
+}
+
+impl Record {
+    /// Begins with the header line.
+    #[must_use]
+    pub fn new(clock: ClockAnchor, sink: RecordSink) -> Self {
+        Self { clock, sink, lines: b"# sigpool-record 1 resolver\n".to_vec() }
+    }
+
+    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+        // Writing to a Vec cannot fail.
+        let _ = write(&mut self.lines);
+    }
+
+    /// `A`: an answer, with the hint of its question.
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        asked: Instant,
+        hint: &str,
+        elements: &[PoolElement],
+        handle: &PoolHandle,
+    ) {
+        let (t, asked) = (self.clock.ns(now), self.clock.ns(asked));
+        let ids: Vec<String> = elements.iter().map(|element| element.id.to_string()).collect();
+        let hint = hint.replace([',', '\n'], "_");
+        self.line(|out| writeln!(out, "A,{t},{asked},{},{hint},{handle}", ids.join(";")));
+    }
+
+    /// `U`: refused, `N`: no answer.
+    pub(super) fn without(&mut self, kind: char, now: Instant, asked: Instant, handle: &PoolHandle) {
+        let (t, asked) = (self.clock.ns(now), self.clock.ns(asked));
+        self.line(|out| writeln!(out, "{kind},{t},{asked},{handle}"));
+    }
+
+    /// `L`: its name server is lost, `F`: it found one.
+    pub(super) fn server(&mut self, kind: char, now: Instant) {
+        let t = self.clock.ns(now);
+        self.line(|out| writeln!(out, "{kind},{t}"));
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let result = self.sink.write(&self.lines);
+        self.lines.clear();
+        result
+    }
+
+    /// What was written to memory, else nothing.
+    #[must_use]
+    pub fn memory(&self) -> &[u8] {
+        self.sink.memory()
+    }
+}
