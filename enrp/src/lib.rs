@@ -17,6 +17,7 @@ pub mod link;
 pub mod node;
 pub mod peers;
 mod plugin;
+pub mod record;
 pub mod server;
 pub mod server_daemon;
 mod timer;

@@ -4,6 +4,7 @@
 use crate::daemon::{AdminKind, AdminReply, AdminRequest, DaemonCommand, Kind, Metrics, OutsideBatch};
 use crate::host::{Host, HostCounters};
 use crate::peers::{PeerSnapshot, PeersCounters};
+use crate::record::Record;
 use crate::server::{Event, PeerAddress, Server, ServerSnapshot};
 use asap::wire::{PeId, PoolHandle};
 use sctp::{Associations, Input, Output};
@@ -41,6 +42,7 @@ pub struct Node {
     stack: Box<dyn Associations>,
     host: Host,
     stopping: bool,
+    record: Record,
 }
 
 /// Admin state.
@@ -64,7 +66,14 @@ impl Node {
     #[must_use]
     pub fn new(name: &str, mut stack: Box<dyn Associations>, mut host: Host) -> Self {
         host.listen(&mut *stack);
-        Self { name: name.to_owned(), stack, host, stopping: false }
+        Self { name: name.to_owned(), stack, host, stopping: false, record: Record::off() }
+    }
+
+    /// The same with a record.
+    #[must_use]
+    pub fn with_record(mut self, record: Record) -> Self {
+        self.record = record;
+        self
     }
 
     /// The name server machine.
@@ -86,6 +95,7 @@ impl Node {
             }
         }
         while let Some(event) = self.host.poll_event() {
+            self.record.event(now, &event);
             log(&event);
         }
     }
@@ -131,7 +141,13 @@ impl Node {
             "drain" => true,
             "undrain" => false,
             "table" | "plugin" | "dump" => return server_command(now, self.host.server_mut(), name, body),
-            _ => return AdminReply::not_found("commands: drain, undrain, table, plugin, dump\n"),
+            "record-table" => return self.record_table(now),
+            _ => {
+                return AdminReply::not_found(
+                    "commands: drain, undrain, table, plugin, dump, record-table
+",
+                );
+            }
         };
         let target = body.trim().rsplit_once(' ').and_then(|(handle, id)| {
             let id = u32::from_str_radix(id.trim_start_matches("0x"), 16).ok()?;
@@ -144,6 +160,14 @@ impl Node {
             AdminReply::ok("done\n")
         } else {
             AdminReply::bad_request(format!("no PE {pe} in pool {handle}; /state lists them\n"))
+        }
+    }
+
+    /// The whole table goes into the record.
+    fn record_table(&mut self, now: Instant) -> AdminReply {
+        match self.record.table(now, self.host.server()) {
+            Some(lines) => AdminReply::ok(format!("{lines} lines done\n")),
+            None => AdminReply::bad_request("there is no record; give it a directory in [node] records\n"),
         }
     }
 
@@ -207,7 +231,7 @@ impl sctp::driver::Node for Node {
 
     fn flush(&mut self, _now: Instant) -> io::Result<()> {
         // The handlespace lives as long as the process: PEs register again with the next server.
-        Ok(())
+        self.record.flush()
     }
 
     fn poll_output(&mut self, now: Instant) -> Option<Output> {

@@ -99,8 +99,8 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use asap::wire::{PeId, PoolHandle};
     use crate::server::RemovalCause;
+    use asap::wire::{PeId, PoolHandle};
 
     #[test]
     fn lines_have_what_the_format_says() {

@@ -3,13 +3,14 @@
 use crate::ConfigError;
 use crate::daemon::query;
 use crate::daemon::{
-    self, Beside, DaemonConfig, DaemonError, MulticastConfig, OutsideSockets, Part, PeerNames, Program, Start,
+    self, Beside, DaemonConfig, DaemonError, MulticastConfig, OutsideSockets, Part, PeerNames, Program, RecordSink, Start,
     TcpConfig,
 };
 use crate::host::{ENRP_PORT, Host, Ports, enrp_transport};
 use crate::node::{Node, NodeCommand};
 use crate::peers::PeersConfig;
 use crate::plugin::PluginsConfig;
+use crate::record::Record;
 use crate::server::{Server, ServerConfig};
 use asap::wire::{ASAP_PORT, ServerId};
 use schemars::JsonSchema;
@@ -18,6 +19,7 @@ use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -108,11 +110,21 @@ pub struct NodeConfig {
     /// Server Identifier, not 0 (RFC 5353 section 3.2.1). Absent: chosen at random at each start.
     #[schemars(range(min = 1), example = 1)]
     pub server_id: Option<u32>,
+    /// Directory of the record `NAME-ID.csv`: every change of the handlespace and of the peers, with its time. Empty: none.
+    #[schemars(example = &"records")]
+    pub records: PathBuf,
 }
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { name: "enrp".into(), port: ASAP_PORT, enrp_port: ENRP_PORT, peer_names_ms: 30_000, server_id: None }
+        Self {
+            name: "enrp".into(),
+            port: ASAP_PORT,
+            enrp_port: ENRP_PORT,
+            peer_names_ms: 30_000,
+            server_id: None,
+            records: PathBuf::new(),
+        }
     }
 }
 
@@ -227,7 +239,9 @@ fn node(scope: &Scope, start: &Start) -> Result<Node, DaemonError> {
     if let Some(known) = known {
         host.set_peers(now, known);
     }
-    Ok(Node::new(&node.name, stack, host))
+    let sink = RecordSink::in_directory(&node.records, &Record::file_name(&node.name, id))?;
+    let record = Record::new(start.clock, sink, &node.name, id);
+    Ok(Node::new(&node.name, stack, host).with_record(record))
 }
 
 /// Server identifier and the machine's seed, from 32 random bytes.

@@ -23,8 +23,8 @@ pub use calls::{AtFault, Calls};
 pub use delivery::Messages;
 pub use faults::Fault;
 pub use figures::{Bucket, Control, ControllerFigures, GroupGap, LoadFigures};
-pub use names::{NameFigures, ServerFigures};
 pub use intervals::{INTERVALS_HEADER, Interval, write_intervals};
+pub use names::{NameFigures, ServerFigures};
 pub use paths::{PathChange, PathFigures};
 pub use record::{
     AnswerEntry, Discard, FaultEntry, Flow, Group, Idle, Life, Msg, NameRecords, Ownership, PathEntry, Place,

@@ -100,10 +100,7 @@ fn server_figures(records: &Records, ended: &FxHashMap<String, u64>) -> Vec<Serv
         id: format!("{:08x}", server.id),
         dead: ended.contains_key(&server.name),
         pes: server.table.as_ref().map(|table| table.len() as u64),
-        pes_owned: server
-            .table
-            .as_ref()
-            .map(|table| table.values().filter(|home| **home == server.id).count() as u64),
+        pes_owned: server.table.as_ref().map(|table| table.values().filter(|home| **home == server.id).count() as u64),
         datagrams_per_s_max: per_second_max(&records.name_service, &server.name, records.zero()),
     };
     records.name_service.servers.iter().map(of).collect()
@@ -121,12 +118,7 @@ fn per_second_max(names: &NameRecords, server: &str, from_ns: u64) -> Option<f64
 }
 
 /// The first death of a name server: who noticed, who took over, and when its elements had a new home.
-fn takeover(
-    names: &NameRecords,
-    ended: &FxHashMap<String, u64>,
-    living: &[&ServerRecord],
-    figures: &mut NameFigures,
-) {
+fn takeover(names: &NameRecords, ended: &FxHashMap<String, u64>, living: &[&ServerRecord], figures: &mut NameFigures) {
     let dead = names.servers.iter().filter_map(|server| Some((server, *ended.get(&server.name)?)));
     let Some((dead, t_ns)) = dead.min_by_key(|(_, t)| *t) else { return };
     let first = |wanted: &dyn Fn(&TableEntry) -> bool| {

@@ -181,7 +181,7 @@ impl Node {
             Event::Up { assoc, incoming: true, .. } => self.stack.abort(now, assoc, b"a pool user"),
             // None: it has let go of the association.
             Event::Up { assoc, local_port, .. } => {
-                drop(self.link.up(now, &mut *self.stack, &mut self.user, assoc, local_port));
+                let _ = self.link.up(now, &mut *self.stack, &mut self.user, assoc, local_port);
             }
             Event::Message { assoc, ppid: ppid::ASAP, payload, .. } => {
                 let _ = self.link.message(now, &mut self.user, assoc, &payload);

@@ -135,7 +135,9 @@ fn write_names(out: &mut String, names: &NameFigures) -> fmt::Result {
             many(names.tables_differ),
             many(names.pes_lost),
             many(names.dead_listed),
-            names.tables_equal_ms.map_or_else(String::new, |ms| format!(",\n           equal {ms:.1} ms after the link was back"))
+            names
+                .tables_equal_ms
+                .map_or_else(String::new, |ms| format!(",\n           equal {ms:.1} ms after the link was back"))
         )?;
     }
     if let (Some(answers), Some(refused)) = (names.answers, names.refused) {

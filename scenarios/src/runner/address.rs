@@ -173,7 +173,8 @@ mod tests {
     fn a_network_in_use_is_passed_over() {
         let needs = Needs { controllers: 2, name_servers: 1, relayed: true, population: 1, paths: 2, resolver: true };
         let net = Net::find(needs).unwrap();
-        for ip in [net.own(Host::Controller(1))[0], net.known(Host::NameServer(0))[1], net.own(Host::Population(0))[1]] {
+        for ip in [net.own(Host::Controller(1))[0], net.known(Host::NameServer(0))[1], net.own(Host::Population(0))[1]]
+        {
             let _taken = UdpSocket::bind(SocketAddr::new(ip, UDP_PORT)).unwrap();
             assert!(net.try_bind(needs).is_err());
             assert_ne!(Net::find(needs).unwrap(), net);

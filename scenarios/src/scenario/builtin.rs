@@ -24,4 +24,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "path-cut", text: include_str!("../../scenarios/path-cut.toml") },
     BuiltIn { name: "overload", text: include_str!("../../scenarios/overload.toml") },
     BuiltIn { name: "pools-500", text: include_str!("../../scenarios/pools-500.toml") },
+    BuiltIn { name: "takeover", text: include_str!("../../scenarios/takeover.toml") },
+    BuiltIn { name: "split", text: include_str!("../../scenarios/split.toml") },
+    BuiltIn { name: "mass-failure", text: include_str!("../../scenarios/mass-failure.toml") },
 ];

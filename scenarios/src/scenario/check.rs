@@ -120,7 +120,9 @@ fn check_resolver(scenario: &Scenario, resolver: &Resolver) -> Result<(), Proble
     need((1..=10_000).contains(rate_per_s), "resolver.rate_per_s", || format!("{rate_per_s}: expected 1 to 10,000"))?;
     need((1..=1_000).contains(items), "resolver.items", || format!("{items}: expected 1 to 1,000"))?;
     let count = scenario.name_server.count;
-    need((1..=count).contains(server), "resolver.server", || format!("{server}: expected 1 to {count} (name_server.count)"))?;
+    need((1..=count).contains(server), "resolver.server", || {
+        format!("{server}: expected 1 to {count} (name_server.count)")
+    })?;
     need(hints.iter().all(|hint| hint.len() <= HINT_BYTES_MAX), "resolver.hints", || {
         format!("expected hints of at most {HINT_BYTES_MAX} bytes")
     })
@@ -215,10 +217,9 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         (_, Target::NameServer(index)) if index >= servers => {
             Err(("target", format!("no process `{target}`: expected enrp-1 to enrp-{servers} (name_server.count)")))
         }
-        (_, Target::Population(index)) if index >= processes => Err((
-            "target",
-            format!("no process `{target}`: expected pop-1 to pop-{processes} (population.processes)"),
-        )),
+        (_, Target::Population(index)) if index >= processes => {
+            Err(("target", format!("no process `{target}`: expected pop-1 to pop-{processes} (population.processes)")))
+        }
         (FaultKind::Start, Target::Population(_)) => {
             Err(("kind", "a process of the population is not started again: the others register in its place".into()))
         }

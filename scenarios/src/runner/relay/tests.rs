@@ -40,7 +40,8 @@ fn open(ip: IpAddr) -> UdpSocket {
 }
 
 fn ends(half_ms: u64) -> Ends {
-    let net = Net::find(Needs { controllers: 1, name_servers: 1, relayed: true, paths: 2, ..Needs::default() }).unwrap();
+    let net =
+        Net::find(Needs { controllers: 1, name_servers: 1, relayed: true, paths: 2, ..Needs::default() }).unwrap();
     let half = |host| if host == Host::Controller(0) { half_ms } else { 0 };
     let port =
         |host: &Host| Port { half: Duration::from_millis(half(*host)), own: net.own(*host), outside: net.known(*host) };
