@@ -314,7 +314,7 @@ mod tests {
         pools_max = 7 };
         check_settings(&plan).unwrap();
         let net = Net::any(needs(&plan));
-        let server: IpAddr = net.first(Host::NameServer);
+        let server: IpAddr = net.first(Host::NameServer(0));
         let gateway: sg::Config = gateway_config(&plan, net).try_into().unwrap();
         assert!(!gateway.enrp.embedded);
         assert_eq!(gateway.enrp.servers[0].addresses, [server]);
@@ -338,8 +338,8 @@ mod tests {
         assert_eq!(config.asap.hunt.servers[0].addresses, net.known(Host::Gateway));
         let ports = relay_ports(&plan, net);
         let halves: Vec<_> = ports.iter().map(|port| port.half.as_micros()).collect();
-        assert_eq!(halves, [0, 0, 0, 500, 20_000, 75_000]);
-        assert_eq!(ports[5].outside, net.known(Host::Controller(2)));
+        assert_eq!(halves, [0, 0, 500, 20_000, 75_000]);
+        assert_eq!(ports[4].outside, net.known(Host::Controller(2)));
     }
 
     #[test]
