@@ -3,8 +3,8 @@
 use crate::ConfigError;
 use crate::daemon::query;
 use crate::daemon::{
-    self, Beside, DaemonConfig, DaemonError, MulticastConfig, OutsideSockets, Part, PeerNames, Program, RecordSink, Start,
-    TcpConfig,
+    self, Beside, DaemonConfig, DaemonError, MulticastConfig, OutsideSockets, Part, PeerNames, Program, RecordSink,
+    Start, TcpConfig,
 };
 use crate::host::{ENRP_PORT, Host, Ports, enrp_transport};
 use crate::node::{Node, NodeCommand};
