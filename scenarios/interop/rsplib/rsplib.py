@@ -26,7 +26,9 @@ def capture_begin(folder):
 
 
 def chosen(transport, words):
-    lines = asap_lines.LINES + (enrp_lines.LINES if transport == "kernel" else [])
+    lines = [("ASAP: " + name, line) for name, line in asap_lines.LINES]
+    if transport == "kernel":
+        lines += [("ENRP: " + name, line) for name, line in enrp_lines.LINES]
     return [(name, line) for name, line in lines if not words or any(word in name for word in words)]
 
 
