@@ -1,7 +1,7 @@
 //! The elements by home server: how many, their PE checksum, and a place to go on from when a table is sent, audited or
 //! taken over in parts.
 
-use super::checksum::Checksum;
+use super::checksum::{Checksum, HandleWords};
 use super::element::Element;
 use super::{PoolNumber, Slot};
 use asap::wire::{PeId, ServerId};
@@ -79,14 +79,14 @@ pub(super) struct Homes(BTreeMap<ServerId, Owned>);
 
 impl Homes {
     /// The element has this home from now on.
-    pub(super) fn add(&mut self, home: ServerId, place: Place, slot: Slot, handle_words: u64) {
+    pub(super) fn add(&mut self, home: ServerId, place: Place, slot: Slot, handle_words: HandleWords) {
         let owned = self.0.entry(home).or_default();
         owned.elements.insert(place, slot);
         owned.checksum.add(handle_words, place.1.0);
     }
 
     /// The element, added before with these values, has this home no more.
-    pub(super) fn remove(&mut self, home: ServerId, place: Place, handle_words: u64) {
+    pub(super) fn remove(&mut self, home: ServerId, place: Place, handle_words: HandleWords) {
         let owned = self.0.get_mut(&home).expect("invariant: an element's home owns it");
         owned.elements.remove(&place);
         owned.checksum.subtract(handle_words, place.1.0);

@@ -15,7 +15,7 @@ mod tests;
 
 use asap::policy::{Member, Rng};
 use asap::wire::{PeId, Policy, PoolElement, PoolHandle, ServerId};
-pub use checksum::Checksum;
+pub use checksum::{Checksum, SHORT_HANDLE_BYTES};
 pub use element::{Element, Stamp, State, SuspensionReason};
 use hashbrown::HashTable;
 pub use homes::Cursor;

@@ -26,7 +26,7 @@ pub struct Pool {
     handle: PoolHandle,
     /// Of the first element (RFC 5352 section 3.1 rule 1), values included.
     policy: Policy,
-    pub(super) handle_words: u64,
+    pub(super) handle_words: checksum::HandleWords,
     pub(super) members: SmallMap<PeId, Slot>,
     pub(super) ranking: Ranking<Slot>,
 }

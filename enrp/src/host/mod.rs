@@ -201,7 +201,7 @@ impl Host {
                     self.outside.send(now, &mut self.server, &mut self.counters, client, bytes);
                 }
                 Output::Enrp { client, bytes } => self.send(now, stack, client, ppid::ENRP, bytes),
-                Output::Connect { attempt, to } => self.connect(now, stack, attempt, &to),
+                Output::Connect { attempt, to, local_port } => self.connect(now, stack, attempt, &to, local_port),
                 Output::Close { client } => stack.shutdown(now, AssocId(client.0)),
                 Output::Multicast { group, bytes } => self.outside.datagram(&mut self.counters, group, bytes),
             }
@@ -256,13 +256,20 @@ impl Host {
         }
     }
 
-    fn connect(&mut self, now: Instant, stack: &mut dyn Associations, attempt: Attempt, to: &SctpTransport) {
+    fn connect(
+        &mut self,
+        now: Instant,
+        stack: &mut dyn Associations,
+        attempt: Attempt,
+        to: &SctpTransport,
+        local_port: Option<u16>,
+    ) {
         let peer = to.addresses.iter().map(|&ip| SocketAddr::new(ip, self.udp_port)).collect();
         self.counters.connects += 1;
         let assoc = if self.stopping {
             Err(SendError::NotOpen)
         } else {
-            stack.connect(now, Connect { peer, peer_port: to.port, local_port: None })
+            stack.connect(now, Connect { peer, peer_port: to.port, local_port })
         };
         match assoc {
             Ok(assoc) => drop(self.connecting.insert(assoc, attempt)),

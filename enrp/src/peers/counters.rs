@@ -21,6 +21,8 @@ counters! {
     peers_up,
     "Peers not taken because `peers_max` are known."
     peers_refused,
+    "Associations to a peer's address that were up, and nobody said anything in MAX-TIME-NO-RESPONSE (or a multiple of it, after the first)."
+    peers_unanswered,
     "Peers found dead."
     peers_dead,
     "Times a silent or lost peer was asked for a presence."

@@ -4,10 +4,13 @@
 //! matters within one direction only, and that stays on one association while it lives. When a peer's last association is
 //! lost, updates may be lost with it: the next one begins with a download.
 
-use super::{Context, LINKS_PER_PEER, Peers, STRANGERS_MAX, Status, Timer, ms};
+use super::{Context, LINKS_PER_PEER, Peers, STRANGERS_MAX, Status, Timer, ms, rsplib};
 use crate::server::{Attempt, ClientId, Output, PeerAddress};
 use asap::wire::{SctpTransport, ServerId, TransportUse};
 use std::time::Instant;
+
+/// How often the patience with an address where nobody answers doubles.
+const PATIENCE_DOUBLED_MAX: u32 = 3;
 
 /// An address that is connected to.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub(super) struct Dial {
     client: Option<ClientId>,
     /// Who was found there.
     peer: Option<ServerId>,
+    /// Associations that were up one after the other, and nobody said anything.
+    unanswered: u32,
     /// Not configured, and its server is gone: forgotten then.
     forget: Option<Instant>,
     /// The last attempt failed.
@@ -102,9 +107,17 @@ impl Peers {
         }
     }
 
-    /// It is time to connect to an address, unless somebody there is connected.
+    /// It is time to connect to an address, unless somebody there is connected; or to see whether somebody there answers.
     pub(super) fn dial(&mut self, cx: &Context<'_>, address: &PeerAddress) {
         let Some(dial) = self.dials.get_mut(address) else { return };
+        if let Some(client) = dial.client.filter(|client| self.links.get(client) == Some(&None)) {
+            dial.client = None;
+            dial.unanswered = dial.unanswered.saturating_add(1);
+            self.links.remove(&client);
+            self.counters.peers_unanswered += 1;
+            self.outputs.push_back(Output::Close { client });
+            return self.redial(cx.now, address);
+        }
         if dial.forget.is_some_and(|forget| forget <= cx.now) {
             self.dials.remove(address);
             return;
@@ -116,13 +129,14 @@ impl Peers {
         self.next_attempt += 2;
         let attempt = Attempt(self.next_attempt);
         dial.attempt = Some(attempt);
+        let local_port = rsplib::from_enrp_port(self.config.rsplib, dial.unanswered).then_some(self.own.port);
         self.attempts.insert(attempt, address.clone());
         let to = SctpTransport {
             port: address.port,
             transport_use: TransportUse::DataOnly,
             addresses: address.addresses.clone(),
         };
-        self.outputs.push_back(Output::Connect { attempt, to });
+        self.outputs.push_back(Output::Connect { attempt, to, local_port });
     }
 
     fn redial(&mut self, now: Instant, address: &PeerAddress) {
@@ -141,8 +155,11 @@ impl Peers {
         dial.attempt = None;
         dial.failed = false;
         dial.client = Some(client);
+        // Longer each time: it may be slow.
+        let patience = ms(self.config.max_time_no_response_ms) * (1 << dial.unanswered.min(PATIENCE_DOUBLED_MAX));
         self.links.entry(client).or_insert(None);
         let known = dial.peer.filter(|id| self.peers.contains_key(id));
+        self.timers.set(Timer::Dial(address), cx.now + patience);
         self.ask_presence(cx, client, known.unwrap_or_default());
         true
     }
@@ -156,6 +173,7 @@ impl Peers {
             let (addresses, port) = (&address.addresses, address.port);
             tracing::warn!(?addresses, port, "peer not reached, is tried again; see peers.servers");
         }
+        dial.unanswered = 0;
         let peer = dial.peer;
         self.redial(cx.now, &address);
         // "If the send fails": RFC 5353 section 3.4.3.
@@ -212,10 +230,12 @@ impl Peers {
             self.heard_over(cx.now, client, id);
             return true;
         }
+        let Some(peer) = self.peers.get_mut(&id) else { return false };
         for dial in self.dials.values_mut().filter(|dial| dial.client == Some(client)) {
             dial.peer = Some(id);
+            // When it was connected to.
+            peer.recognition.asked();
         }
-        let Some(peer) = self.peers.get_mut(&id) else { return false };
         // What was sent before there was an association did not reach us.
         peer.audit_wanted |= peer.links.is_empty();
         peer.links.push((client, cx.now));

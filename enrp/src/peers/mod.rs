@@ -255,6 +255,10 @@ impl Peers {
         let Message { sender, receiver, body } = decoded.message;
         if sender == self.id || sender == ServerId(0) {
             self.counters.enrp_bad_sender += 1;
+            if sender == self.id && rsplib::is_complaint(self.config.rsplib, &body) {
+                self.counters.enrp_errors_in += 1;
+                return;
+            }
             self.outputs.push_back(Output::Close { client });
             return;
         }

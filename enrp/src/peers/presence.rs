@@ -1,6 +1,6 @@
 //! RFC 5353 section 3.4: who is there, and who has died.
 
-use super::{Context, EXTENSIONS, Effect, Peer, Peers, Recognition, Status, Timer, ms};
+use super::{Accommodations, Context, EXTENSIONS, Effect, Peer, Peers, Recognition, Status, Timer, ms};
 use crate::server::{ClientId, Multicast, Output};
 use crate::wire::{Body, Message, Presence};
 use asap::wire::ServerId;
@@ -111,11 +111,18 @@ impl Peers {
         if let Some(server) = presence.server.as_ref().filter(|server| server.id == sender) {
             self.learn(cx, sender, &server.transport);
         }
+        let before = self.accommodations(sender);
         if let Some(peer) = self.peers.get_mut(&sender) {
             peer.recognition.presence(presence.extensions.is_some(), presence.server.is_some());
         }
+        let accommodations = self.accommodations(sender);
+        if let Some(peer) = self.peers.get_mut(&sender).filter(|_| accommodations.life_in_ms && !before.life_in_ms) {
+            // What it told until now was misunderstood.
+            peer.audit_wanted = true;
+            peer.next_audit = cx.now;
+        }
         if presence.reply {
-            let reply = self.own_presence(cx, false, true);
+            let reply = self.own_presence(cx, false, true, accommodations);
             self.send(client, sender, reply);
         }
         self.audit(cx, sender, presence.checksum);
@@ -124,7 +131,7 @@ impl Peers {
 
     /// ENRP_PRESENCE with R, which says who and where we are.
     pub(super) fn ask_presence(&mut self, cx: &Context<'_>, client: ClientId, receiver: ServerId) {
-        let mut question = self.own_presence(cx, true, true);
+        let mut question = self.own_presence(cx, true, true, self.accommodations(receiver));
         if let Some(peer) = self.peers.get_mut(&receiver) {
             if let Body::Presence(presence) = &mut question {
                 presence.probe = !peer.recognition.ours;
@@ -134,10 +141,10 @@ impl Peers {
         self.send(client, receiver, question);
     }
 
-    fn own_presence(&self, cx: &Context<'_>, reply: bool, server: bool) -> Body {
+    fn own_presence(&self, cx: &Context<'_>, reply: bool, server: bool, accommodations: Accommodations) -> Body {
         Body::Presence(Presence {
             reply,
-            checksum: cx.handlespace.checksum(self.id).value(),
+            checksum: accommodations.checksum(cx.handlespace.checksum(self.id)),
             extensions: Some(EXTENSIONS),
             probe: false,
             server: server.then(|| self.information()),
@@ -158,14 +165,14 @@ impl Peers {
     pub(super) fn presence_to_all(&mut self, cx: &Context<'_>) {
         let receivers: Vec<_> = self.peers.keys().map(|&id| (id, self.accommodations(id))).collect();
         for (id, accommodations) in receivers {
-            let presence = self.own_presence(cx, false, accommodations.presence_with_server);
+            let presence = self.own_presence(cx, false, accommodations.presence_with_server, accommodations);
             self.announce_to(id, presence);
         }
     }
 
     /// ENRP_PRESENCE to the multicast group.
     pub(super) fn announce(&mut self, cx: &Context<'_>) {
-        let body = self.own_presence(cx, false, true);
+        let body = self.own_presence(cx, false, true, Accommodations::CAREFUL);
         if let Ok(bytes) = (Message { sender: self.id, receiver: ServerId(0), body }).encode() {
             self.outputs.push_back(Output::Multicast { group: Multicast::Enrp, bytes });
         }

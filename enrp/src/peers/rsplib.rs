@@ -11,11 +11,31 @@
 //! A strict peer fails at least the last of these, and the setting `rsplib = "none"` switches all of it off. rsplib always sends
 //! multicast presence with the same contents, so where it was heard does not matter.
 
+//!
+//! Two differences show before anything can be recognised: [`from_enrp_port`] and [`is_complaint`].
+
 use super::config::RsplibPeers;
+use crate::handlespace::{Checksum, SHORT_HANDLE_BYTES};
+use crate::wire::Body;
 use asap::wire::{PoolElement, PoolHandle, RegistrationLife, ServerId};
 
 /// rsplib keeps handles of so many bytes; a longer one ends its process (a CHECK in its parser).
-const HANDLE_BYTES_MAX: usize = 32;
+const HANDLE_BYTES_MAX: usize = SHORT_HANDLE_BYTES;
+
+/// Whether an association is to come from our ENRP port, of an address where so many were up one after the other and nobody said
+/// anything. rsplib takes a presence only over an association that ends at the address and port in its Server Information ("contains no
+/// usable ENRP endpoint addresses"), and is silent otherwise; the RFC wants no certain port of the one who connects, and a strict
+/// peer takes any. Not from the beginning: when both ends connect so, the two associations are one (RFC 9260 section 5.2), and one
+/// that has to end in silence is in the next one's way.
+pub(crate) fn from_enrp_port(setting: RsplibPeers, unanswered: u32) -> bool {
+    setting != RsplibPeers::None && unanswered % 2 == 1
+}
+
+/// Whether a message that came with our own identifier as its sender is no sign of a second server of that name: rsplib puts the
+/// identifier of the server it complains to into its ENRP_ERROR, where RFC 5353 section 2.10 wants its own.
+pub(crate) fn is_complaint(setting: RsplibPeers, body: &Body) -> bool {
+    setting != RsplibPeers::None && matches!(body, Body::Error { .. })
+}
 
 /// What is done otherwise toward one peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,18 +48,31 @@ pub(crate) struct Accommodations {
     pub(crate) lower_id_wins: bool,
     /// rsplib takes no presence without Server Information.
     pub(crate) presence_with_server: bool,
-    /// Handles over 32 bytes are not told: they would end its process. Its view of us then differs, and it asks for our table
-    /// after each presence: that is the price.
+    /// Handles over 32 bytes are not told: they would end its process. Nor are they in the checksum it is told, or it would ask for
+    /// our table after each presence.
     pub(crate) short_handles: bool,
+    /// rsplib sums up its PE checksums in 32 bits, without the carry out of them (RFC 5353 section 3.6.2, RFC 1071: with it). From
+    /// about 16,000 elements of a server on, both would download the other's table for ever.
+    pub(crate) sum_of_32_bits: bool,
 }
 
 impl Accommodations {
     /// All that rsplib needs.
-    pub(crate) const RSPLIB: Self =
-        Self { life_in_ms: true, lower_id_wins: true, presence_with_server: true, short_handles: true };
+    pub(crate) const RSPLIB: Self = Self {
+        life_in_ms: true,
+        lower_id_wins: true,
+        presence_with_server: true,
+        short_handles: true,
+        sum_of_32_bits: true,
+    };
     /// For a peer of which nothing is known: what a strict peer takes as well.
-    pub(crate) const CAREFUL: Self =
-        Self { life_in_ms: false, lower_id_wins: false, presence_with_server: true, short_handles: false };
+    pub(crate) const CAREFUL: Self = Self {
+        life_in_ms: false,
+        lower_id_wins: false,
+        presence_with_server: true,
+        short_handles: false,
+        sum_of_32_bits: false,
+    };
 
     /// Whether `sender`, who wants the same server as `own`, gets it.
     pub(crate) fn sender_wins(self, sender: ServerId, own: ServerId) -> bool {
@@ -59,6 +92,11 @@ impl Accommodations {
     /// Whether this peer may be told of the handle.
     pub(crate) fn takes(self, handle: &PoolHandle) -> bool {
         !self.short_handles || handle.as_bytes().len() <= HANDLE_BYTES_MAX
+    }
+
+    /// The PE checksum that this peer has of what it knows of a server.
+    pub(crate) fn checksum(self, of: Checksum) -> u16 {
+        if self.sum_of_32_bits && self.short_handles { of.value_32_bits() } else { of.value() }
     }
 
     fn with_life(self, element: &PoolElement, convert: impl Fn(u32) -> u32) -> PoolElement {
@@ -130,6 +168,7 @@ impl Recognition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlespace::{Handlespace, Limits};
 
     fn seen(extensions: bool, server: bool, reports: bool) -> Recognition {
         let mut peer = Recognition::default();
@@ -178,5 +217,38 @@ mod tests {
         assert_eq!(rsplib.meant(&seconds(1)).life, RegistrationLife::Seconds(1));
         assert_eq!(rsplib.told(&element(RegistrationLife::Infinite)).life, RegistrationLife::Infinite);
         assert_eq!(strict.told(&seconds(300)).life, RegistrationLife::Seconds(300));
+    }
+
+    #[test]
+    fn the_checksum_is_of_what_rsplib_is_told() {
+        let mut handlespace = Handlespace::new(Limits { pools: 2, pes_per_pool: 1, pes: 2 }, 1);
+        let mut add = |handle: &str| {
+            let element = PoolElement {
+                id: asap::wire::PeId(7),
+                home: ServerId(1),
+                life: RegistrationLife::Infinite,
+                user_transport: asap::wire::Transport::Opaque(bytes::Bytes::new()),
+                policy: asap::wire::Policy::RoundRobin,
+                asap_transport: None,
+            };
+            handlespace.add(&handle.into(), element).unwrap();
+            let of = handlespace.checksum(ServerId(1));
+            (Accommodations::default().checksum(of), Accommodations::RSPLIB.checksum(of))
+        };
+        let (strict, rsplib) = add("short");
+        assert_eq!(strict, rsplib);
+        let (strict_after, rsplib_after) = add("a handle of more than thirty-two bytes");
+        assert_ne!(strict, strict_after);
+        assert_eq!(rsplib, rsplib_after);
+    }
+
+    #[test]
+    fn what_shows_before_it_is_recognised() {
+        let ports = |setting| [0, 1, 2, 3].map(|unanswered| from_enrp_port(setting, unanswered));
+        assert_eq!(ports(RsplibPeers::Recognised), [false, true, false, true]);
+        assert_eq!(ports(RsplibPeers::None), [false; 4]);
+        let error = Body::Error { error: asap::wire::ErrorCause::Unspecified.into() };
+        assert!(is_complaint(RsplibPeers::Recognised, &error) && !is_complaint(RsplibPeers::None, &error));
+        assert!(!is_complaint(RsplibPeers::Recognised, &Body::ListRequest));
     }
 }

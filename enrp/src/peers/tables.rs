@@ -28,7 +28,7 @@ pub(super) struct Session {
 impl Peers {
     /// A checksum came (RFC 5353 section 3.6.1).
     pub(super) fn audit(&mut self, cx: &Context<'_>, id: ServerId, checksum: u16) {
-        let agrees = cx.handlespace.checksum(id).value() == checksum;
+        let agrees = self.accommodations(id).checksum(cx.handlespace.checksum(id)) == checksum;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.confirmed = agrees;
         if !self.startup.is_ready() || peer.download.is_some() || (agrees && !peer.audit_wanted) {

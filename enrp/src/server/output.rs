@@ -42,6 +42,8 @@ pub enum Output {
         attempt: Attempt,
         /// Where to.
         to: SctpTransport,
+        /// The own SCTP port it is to come from; `None`: any.
+        local_port: Option<u16>,
     },
     /// The association is no longer needed: a clean SHUTDOWN, after which `client_lost` comes as ever.
     Close {

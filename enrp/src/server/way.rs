@@ -147,7 +147,7 @@ impl Server {
                 self.ways.by_attempt.insert(attempt, transport.clone());
                 self.ways.by_transport.insert(transport.clone(), Way::Opening(vec![slot]));
                 self.counters.ways += 1;
-                self.outputs.push_back(Output::Connect { attempt, to: transport });
+                self.outputs.push_back(Output::Connect { attempt, to: transport, local_port: None });
             }
         }
     }

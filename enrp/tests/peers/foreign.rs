@@ -140,6 +140,77 @@ fn rsplib_is_recognised_and_spoken_to_in_its_way() {
     assert!(said.iter().all(|body| matches!(body, Body::Presence(p) if p.server.is_some())), "{said:?}");
 }
 
+#[test]
+fn what_rsplib_told_before_it_was_recognised_is_asked_again() {
+    let mut lab = alone();
+    let said = say(&mut lab, presence(true, 0xffff, true));
+    assert!(said.contains(&Body::HandleTableRequest { own: true }), "{said:?}");
+    say(&mut lab, Body::HandleTableResponse { reject: false, more: false, entries: vec![entry(1, 90_000)] });
+    let life =
+        |lab: &Lab| lab.nodes[0].server.handlespace().element(&"theirs".into(), PeId(1)).unwrap().registered().life;
+    assert_eq!(life(&lab), RegistrationLife::Seconds(90_000));
+    let said = say(&mut lab, presence(false, 0xffff, true));
+    assert!(said.contains(&Body::HandleTableRequest { own: true }), "{said:?}");
+    say(&mut lab, Body::HandleTableResponse { reject: false, more: false, entries: vec![entry(1, 90_000)] });
+    assert_eq!(life(&lab), RegistrationLife::Seconds(90));
+}
+
+/// rsplib complains with the identifier of the one it complains to.
+#[test]
+fn an_error_in_our_name_does_not_end_the_association() {
+    let mut lab = alone();
+    let inject = |lab: &mut Lab, body: Body| {
+        let bytes = Message { sender: ServerId(100), receiver: ServerId(0), body }.encode().unwrap();
+        lab.inject(0, LINK, &bytes)
+    };
+    let error = Body::Error { error: ErrorCause::Unspecified.into() };
+    assert_eq!(inject(&mut lab, error), []);
+    let counters = lab.nodes[0].server.peers_counters();
+    assert_eq!((counters.enrp_errors_in, counters.enrp_bad_sender), (1, 1));
+    // Anything else in our name does.
+    assert_eq!(inject(&mut lab, Body::ListRequest), [Output::Close { client: ClientId(LINK) }]);
+}
+
+/// rsplib takes nobody whose association does not come from the port in the server information.
+#[test]
+fn where_nobody_answers_the_next_association_comes_from_our_port() {
+    let mut lab = alone();
+    let bytes = Message { sender: PEER, receiver: ServerId(0), body: presence(false, 0xffff, true) }.encode().unwrap();
+    lab.nodes[0].server.handle_multicast(lab.now, enrp::Multicast::Enrp, "10.9.9.8:9901".parse().unwrap(), &bytes);
+    let next = |lab: &mut Lab| loop {
+        let outputs: Vec<_> = std::iter::from_fn(|| lab.nodes[0].server.poll_output()).collect();
+        if let [Output::Connect { attempt, local_port, .. }] = outputs[..] {
+            return (attempt, local_port);
+        }
+        lab.now = lab.nodes[0].server.poll_timeout().unwrap();
+        lab.nodes[0].server.handle_timeout(lab.now);
+    };
+    for (link, expected) in [(LINK + 1, None), (LINK + 2, Some(9901)), (LINK + 3, None), (LINK + 4, Some(9901))] {
+        let (attempt, local_port) = next(&mut lab);
+        assert_eq!(local_port, expected);
+        lab.nodes[0].server.connected(lab.now, attempt, ClientId(link), &[]);
+        while lab.nodes[0].server.poll_output().is_some_and(|output| matches!(output, Output::Enrp { .. })) {}
+        // Nobody says anything: it is closed.
+        let begin = lab.now;
+        let closed = loop {
+            lab.now = lab.nodes[0].server.poll_timeout().unwrap();
+            lab.nodes[0].server.handle_timeout(lab.now);
+            if let Some(Output::Close { client }) = lab.nodes[0].server.poll_output() {
+                break client;
+            }
+        };
+        assert_eq!(closed, ClientId(link));
+        assert!(lab.now - begin <= ms(1_200), "{:?}", lab.now - begin);
+    }
+    assert_eq!(lab.nodes[0].server.peers_counters().peers_unanswered, 4);
+    // The way it was answered stays.
+    let (attempt, _) = next(&mut lab);
+    lab.nodes[0].server.connected(lab.now, attempt, ClientId(LINK), &[]);
+    lab.inject(0, LINK, &bytes);
+    wait(&mut lab, 200);
+    assert_eq!(lab.nodes[0].server.peers_snapshot()[0].associations, 1);
+}
+
 /// "A peer with a broken checksum costs one audit per interval, not an endless loop."
 #[test]
 fn a_checksum_that_never_fits_costs_one_download_an_interval() {
@@ -293,7 +364,7 @@ fn a_server_heard_over_multicast_is_connected_to() {
         lab.nodes[0].server.handle_timeout(lab.now);
     }
     let outputs: Vec<_> = std::iter::from_fn(|| lab.nodes[0].server.poll_output()).collect();
-    let [Output::Connect { attempt, to }] = &outputs[..] else { panic!("{outputs:?}") };
+    let [Output::Connect { attempt, to, local_port: None }] = &outputs[..] else { panic!("{outputs:?}") };
     assert_eq!((to.port, to.addresses[0]), (9901, source.ip()), "the source, whatever it says of itself");
     assert!(lab.nodes[0].server.peers_snapshot().is_empty());
     lab.nodes[0].server.connected(lab.now, *attempt, ClientId(LINK), &[]);

@@ -18,7 +18,7 @@ impl Lab {
         let outputs = std::iter::from_fn(|| self.server.poll_output());
         outputs
             .map(|output| match output {
-                Output::Connect { attempt, to } => Out::Connect(attempt.0 - (1 << 63), to.port),
+                Output::Connect { attempt, to, .. } => Out::Connect(attempt.0 - (1 << 63), to.port),
                 Output::Close { client } => Out::Close(client.0),
                 Output::Asap { client, bytes } => {
                     let message = Message::decode(&bytes, &WireLimits::default()).unwrap().message;

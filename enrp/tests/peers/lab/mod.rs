@@ -435,7 +435,7 @@ impl Lab {
             match output {
                 Output::Asap { client, bytes } => self.deliver(n, client, 11, bytes),
                 Output::Enrp { client, bytes } => self.deliver(n, client, 12, bytes),
-                Output::Connect { attempt, to } => self.connect(n, attempt, &to),
+                Output::Connect { attempt, to, .. } => self.connect(n, attempt, &to),
                 Output::Close { client } => {
                     let assoc = client.0;
                     self.end(assoc, Who::Server(n));
