@@ -1,6 +1,6 @@
 //! The lab guide `enrp/SEVERAL_SERVERS.md`, run as it stands there: several name servers as processes, peers by configuration, by DNS
 //! name and by multicast, several scopes, a server killed.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests, and say what they skip")]
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

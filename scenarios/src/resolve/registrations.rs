@@ -85,9 +85,10 @@ mod tests {
         assert_eq!(asked.len(), 3);
         let pools: Vec<PoolHandle> = asked
             .iter()
-            .map(|bytes| match Message::decode(bytes, &Limits::default()).unwrap().message {
-                Message::Registration { handle, .. } => handle,
-                other => panic!("{other:?}"),
+            .map(|bytes| {
+                let message = Message::decode(bytes, &Limits::default()).unwrap().message;
+                let Message::Registration { handle, .. } = message else { panic!("{message:?}") };
+                handle
             })
             .collect();
         assert_eq!(pools, [PoolHandle::from("a"), PoolHandle::from("b"), PoolHandle::from("a")]);
