@@ -67,6 +67,86 @@ fn messages() -> Vec<Message> {
     ]
 }
 
+/// Golden vectors of both directions (`asap/tests/vectors.txt`), as hexadecimal digits.
+fn vectors() -> Vec<Vec<u8>> {
+    let lines = include_str!("../../../../asap/tests/vectors.txt").lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let digits: Vec<u8> = line.bytes().filter(u8::is_ascii_hexdigit).collect();
+            digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+        })
+        .collect()
+}
+
+/// Each byte of each vector replaced by each other value; cut anywhere, with and without a Length that says so. Over SCTP and as
+/// over TCP, while time passes and what was registered by chance is asked whether it lives.
+#[test]
+fn damaged_golden_vectors_change_nothing_for_others() {
+    let mut lab = Lab::new(|c| {
+        c.pes_max = 8;
+        c.pools_max = 4;
+        c.subscriptions_per_client_max = 4;
+        c.clients_max = 4;
+    });
+    lab.register(1);
+    // Addresses that the vectors' PE may register from.
+    let stranger: Vec<SocketAddr> = vec!["192.0.2.1:5000".parse().unwrap()];
+    let (sctp, tcp) = (ClientId(7), ClientId(ClientId::OUTSIDE.0 + 7));
+    let mut taken = 0_u64;
+    for vector in vectors() {
+        let mut attack = |bytes: &[u8]| {
+            for client in [sctp, tcp] {
+                lab.server.handle_message(lab.now, client, &stranger, bytes);
+                // An answer, a report of what was skipped, updates to the two that may have subscribed.
+                let said = std::iter::from_fn(|| lab.server.poll_output()).count();
+                assert!(said <= 4 && lab.events().len() <= 2, "{said}: {bytes:02x?}");
+            }
+            taken += 2;
+            if taken.is_multiple_of(100) {
+                pass_while_1_answers(&mut lab, 100);
+            }
+            let handlespace = lab.server.handlespace();
+            assert!(handlespace.element_count() <= 8 && handlespace.pool_count() <= 4);
+            assert!(lab.server.supervised.len() == handlespace.element_count() && lab.server.clients.len() <= 4);
+        };
+        for at in 0..vector.len() {
+            for value in 0..=255 {
+                let mut bytes = vector.clone();
+                bytes[at] = value;
+                attack(&bytes);
+            }
+            attack(&vector[..at]);
+            let mut cut = vector[..at].to_vec();
+            if let Some(length) = cut.get_mut(2..4) {
+                length.copy_from_slice(&u16::try_from(at).unwrap().to_be_bytes());
+                attack(&cut);
+            }
+        }
+    }
+    assert!(lab.is_there(1) && lab.server.counters().malformed > 10_000, "{:?}", lab.server.counters());
+    for client in [sctp, tcp, ClientId(1)] {
+        lab.server.client_lost(lab.now, client, true);
+    }
+    assert!(lab.server.clients.is_empty() && lab.server.subscribers.is_empty());
+    assert_eq!(lab.server.handlespace().element_count(), 0);
+}
+
+/// Lets time pass; PE 1 answers each keep-alive.
+fn pass_while_1_answers(lab: &mut Lab, milliseconds: u64) {
+    let end = lab.now + ms(milliseconds);
+    while let Some(at) = lab.server.poll_timeout().filter(|&at| at <= end) {
+        lab.now = lab.now.max(at);
+        lab.server.handle_timeout(lab.now);
+        for (client, message) in lab.drain() {
+            if client == 1 && matches!(message, Message::EndpointKeepAlive { .. }) {
+                lab.send(1, &ack(1));
+            }
+        }
+    }
+    lab.now = end;
+    lab.events();
+}
+
 proptest! {
     /// Whatever comes: no panic, at most one answer to the sender of a message (besides updates), memory bounded by the limits.
     #[test]
