@@ -26,7 +26,8 @@ pub struct ServerConfig {
     pub pes_per_client_max: usize,
     /// Most clients (associations) with something to remember: PEs, subscriptions, reports.
     pub clients_max: usize,
-    /// PEs in an answer to a user that does not say how many it wants (Handle Resolution Option). RFC 5352 section 3.3: all.
+    /// PEs in an answer to a user that neither says how many it wants (Handle Resolution Option) nor subscribes (S bit; it gets the
+    /// pool, up to `resolution_items_max` and what a message holds). RFC 5352 section 3.3: all.
     #[schemars(range(min = 1, max = PES_PER_POOL_MAX))]
     pub resolution_items: usize,
     /// Most PEs in any answer, also when more are asked for. One message holds about 1,600.

@@ -53,7 +53,7 @@ impl Server {
             return;
         }
         self.take_measures(now, client, source, &handle, &reports);
-        let wanted = Wanted { items: self.items(client, items), hint };
+        let wanted = Wanted { items: self.items(client, subscribe, items), hint };
         let subscribed = subscribe && self.subscribe(client, &handle, &wanted);
         self.answer(now, client, &handle, subscribed, &wanted);
     }
@@ -64,10 +64,12 @@ impl Server {
         self.send(client, &negative(handle, false, ErrorCause::LackOfResources));
     }
 
-    /// How many PEs the client gets: what it asked for (Handle Resolution Option), else the setting.
-    fn items(&self, client: ClientId, asked: Option<u32>) -> usize {
+    /// How many PEs the client gets: what it asked for (Handle Resolution Option), else the pool for a subscriber, which selects
+    /// from what it has until something changes, and the setting for others.
+    fn items(&self, client: ClientId, subscribe: bool, asked: Option<u32>) -> usize {
         let asked = asked.map(|asked| usize::try_from(asked).unwrap_or(usize::MAX).max(1));
-        let default = if client == ClientId::LOCAL { usize::MAX } else { self.config.resolution_items };
+        let whole = subscribe || client == ClientId::LOCAL;
+        let default = if whole { usize::MAX } else { self.config.resolution_items };
         asked.unwrap_or(default).min(self.config.resolution_items_max)
     }
 

@@ -32,11 +32,13 @@ fn the_policy_is_given_unless_round_robin() {
 fn answers_have_as_many_as_asked_for() {
     let mut lab = Lab::new(|c| c.resolution_items_max = 30);
     (1..=40).for_each(|n| lab.register(n));
-    for (client, asked, expected) in
-        [(99, None, 16), (99, Some(0), 1), (99, Some(3), 3), (99, Some(20), 20), (99, Some(u32::MAX), 30)]
+    for (asked, plain, subscriber) in
+        [(None, 16, 30), (Some(0), 1, 1), (Some(3), 3, 3), (Some(20), 20, 20), (Some(u32::MAX), 30, 30)]
     {
-        let answer = lab.ask(client, &resolution(false, asked));
-        assert_eq!(listed(&answer).1.len(), expected, "{asked:?}");
+        for (subscribe, expected) in [(false, plain), (true, subscriber)] {
+            let answer = lab.ask(99, &resolution(subscribe, asked));
+            assert_eq!(listed(&answer).1.len(), expected, "{asked:?}, S = {subscribe}");
+        }
     }
     // The embedding program sees the whole pool.
     lab.server.handle_message(lab.now, ClientId::LOCAL, &[], &resolution(false, None).encode().unwrap());
