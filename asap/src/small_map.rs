@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-/// Up to here a sorted list is as fast as a tree, and smaller.
-const FEW: usize = 64;
+/// Up to here a sorted list is as fast as a tree, smaller, and all in a few cache lines.
+const FEW: usize = 256;
 
 /// An ordered map of small keys and values. All operations are O(log n), n being its size.
 #[derive(Debug, Clone)]
@@ -116,7 +116,7 @@ mod tests {
     proptest! {
         /// It is a map, on both sides of the change of form.
         #[test]
-        fn agrees_with_a_tree(ops in prop::collection::vec((0..120_u8, 0..4_u8), 1..600)) {
+        fn agrees_with_a_tree(ops in prop::collection::vec((0..700_u16, 0..8_u8), 1..900)) {
             let mut map = SmallMap::default();
             let mut tree = BTreeMap::new();
             for (key, op) in ops {
