@@ -1,3 +1,4 @@
+mod judged;
 mod models;
 mod statistics;
 

@@ -5,7 +5,7 @@ use super::*;
 use crate::policy::Rng;
 
 /// A right policy fails a test with this probability, once and for all seeds' choice.
-const SIGNIFICANCE: f64 = 1e-4;
+pub(super) const SIGNIFICANCE: f64 = 1e-4;
 
 /// ln of the gamma function (Lanczos, g = 7, nine terms): 15 digits for x > 0.5.
 fn ln_gamma(x: f64) -> f64 {
@@ -77,7 +77,7 @@ fn the_distribution_is_right() {
 }
 
 /// Probability of counts at least as far from what is expected. Outcomes expected less than five times are put together.
-fn probability(observed: &[u64], expected: &[f64]) -> f64 {
+pub(super) fn probability(observed: &[u64], expected: &[f64]) -> f64 {
     assert_eq!(observed.len(), expected.len());
     let total = observed.iter().sum::<u64>() as f64;
     let (mut statistic, mut cells) = (0.0, 0);
