@@ -1,19 +1,24 @@
 //! Fails when the handlespace alone is slower or larger than it may be: resolution, registration, registration again and
 //! deregistration at several sizes, all nine policies with 10,000 elements in a pool, memory per element. And a whole
-//! resolution, from request to answer, with 50,000 pools against 500.
+//! resolution, from request to answer, with 50,000 pools against 500, at 100,000 elements.
 //!
 //! Each figure is the median over batches of the mean of a batch, pools in random order. What a server has at hand when a
 //! request comes (handle, element) is written before the clock starts.
+//!
+//! Beside each table stands a yardstick, measured at the same moment: a look-up in a `HashMap` of the standard library.
+//! Where it takes longer than on the machine that the goals are of, because the machine is another or others are at work
+//! on it, so may the rest, in proportion.
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use asap::policy::Rng;
 use asap::wire::{
-    PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse,
+    Message, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, ServerId, Transport, TransportUse,
 };
-use benches::{name_server, resolution};
+use benches::name_server;
 use clap::Parser;
 use enrp::ClientId;
 use enrp::handlespace::{Handlespace, Limits};
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
@@ -27,8 +32,12 @@ const SIZES: [(u32, u32); 5] = [(500, 4), (500, 20), (500, 100), (500, 200), (50
 const GOALS: [(&str, f64); 3] = [("resolve 3", 300.0), ("register", 1_000.0), ("re-register", 500.0)];
 /// How much larger a figure may be at 500x200 than at 500x20.
 const FLAT: f64 = 2.0;
-/// How much longer a whole resolution may take with 50,000 pools than with 500 of as many elements.
+/// How much longer a whole resolution may take with 50,000 pools than with 500, with as many elements in both.
 const MANY_POOLS: f64 = 1.5;
+/// What the yardstick takes on the machine that the goals are of, ns.
+const YARDSTICK: f64 = 20.0;
+/// The same of a read of memory that is in no cache, ns.
+const MEMORY_READ: f64 = 100.0;
 const REMOTE_USER: ClientId = ClientId(1 << 40);
 /// Bytes per element, at 500x200 and at 50,000x2.
 const MEMORY: f64 = 600.0;
@@ -38,7 +47,7 @@ const LARGE_POOL: f64 = 5.0;
 /// Limits of time and memory of the handlespace.
 #[derive(Parser)]
 struct Options {
-    /// Times are judged against the goal times this; memory is not.
+    /// Times are judged against the goal times this and times what the yardstick says; memory is not.
     #[arg(long, default_value_t = 2.0)]
     slack: f64,
     /// Batches of 64 per figure.
@@ -170,13 +179,52 @@ fn resident() -> usize {
     line.trim().trim_end_matches(" kB").trim().parse::<usize>().expect("a number") * 1_024
 }
 
+/// A look-up of a handle in a map of 500, ns.
+fn yardstick(batches: usize) -> f64 {
+    let map: HashMap<PoolHandle, u32> = (0..500).map(|pool| (handle(pool), pool)).collect();
+    let mut random = Rng::new(5);
+    let prepare = || handle(below(&mut random, 500));
+    measure(batches, prepare, |handle| {
+        black_box(map.get(&handle)).expect("it is there");
+    })
+}
+
+/// A read of memory that is in no cache, ns: each says where the next one is.
+fn memory_read() -> f64 {
+    const READS: usize = 200_000;
+    const PLACES: u32 = 16 << 20;
+    // A walk that meets every place, as the step and their number have no common factor.
+    let mut next = vec![0_u32; PLACES as usize];
+    for place in 0..PLACES {
+        next[place as usize] = (place.wrapping_mul(0x9e37_79b5).wrapping_add(0x7f4a_7c15)) % PLACES;
+    }
+    let start = Instant::now();
+    let mut place = 0;
+    (0..READS).for_each(|_| place = next[place as usize]);
+    black_box(place);
+    start.elapsed().as_nanos() as f64 / READS as f64
+}
+
 /// What was judged.
 struct Judge {
     slack: f64,
+    /// How much slower than the machine of the goals this one is now, at least 1.
+    slower: f64,
+    /// ns. See [`memory_read`].
+    memory_read: f64,
     failures: Vec<String>,
 }
 
 impl Judge {
+    /// Measures the machine as it is now.
+    fn calibrate(&mut self, batches: usize) {
+        let took = yardstick(batches);
+        self.slower = (took / YARDSTICK).max(1.0);
+        println!("yardstick: {took:.0} ns; goals stand for {YARDSTICK:.0} ns, times {:.2} here", self.slower);
+        self.memory_read = memory_read();
+        println!("a read of memory: {:.0} ns; goals stand for {MEMORY_READ:.0} ns", self.memory_read);
+    }
+
     fn at_most(&mut self, what: &str, value: f64, limit: f64) {
         if value > limit {
             self.failures.push(format!("{what}: {value:.2}, limit {limit:.2}"));
@@ -184,6 +232,16 @@ impl Judge {
     }
 
     fn time(&mut self, what: &str, value: f64, goal: f64) {
+        self.at_most(what, value, goal * self.slack * self.slower);
+    }
+
+    /// Of what is in no cache.
+    fn time_in_memory(&mut self, what: &str, value: f64, goal: f64) {
+        self.at_most(what, value, goal * self.slack * self.slower.max(self.memory_read / MEMORY_READ));
+    }
+
+    /// Both were measured at nearly the same moment: whatever the machine, but for its caches and for noise.
+    fn ratio(&mut self, what: &str, value: f64, goal: f64) {
         self.at_most(what, value, goal * self.slack);
     }
 }
@@ -221,30 +279,35 @@ fn sizes(judge: &mut Judge, batches: usize) {
         judge.time(&format!("{what} at 500x20, ns"), twenty[i], goal);
         judge.time(&format!("{what} at 500x200, ns"), two_hundred[i], goal);
         println!("  {what}: 500x200 takes {:.2} times what 500x20 takes (goal {FLAT})", two_hundred[i] / twenty[i]);
-        judge.time(&format!("{what}, 500x200 to 500x20"), two_hundred[i] / twenty[i], FLAT);
+        judge.ratio(&format!("{what}, 500x200 to 500x20"), two_hundred[i] / twenty[i], FLAT);
     }
     // One in a cache, the other in memory: not judged but by the goal for 500 pools.
     println!("  resolve 3: 50,000x2 takes {:.2} times what 500x4 takes", many[0] / four[0]);
-    judge.time("resolve 3 at 50,000x2, ns", many[0], GOALS[0].1);
+    judge.time_in_memory("resolve 3 at 50,000x2, ns", many[0], GOALS[0].1);
 }
 
-/// From the octets of a request to those of its answer.
+/// From the octets of a request to those of its answer, which lists two elements. What is judged is the number of pools, at
+/// the same number of elements. Against 500 pools of two it is a cache against memory: printed, with what a read costs in each.
 fn whole_resolution(judge: &mut Judge, batches: usize) {
-    println!("whole resolution (request to answer), ns");
+    println!("whole resolution (request to answer, two elements), ns");
     let now = Instant::now();
-    let took = [500, 50_000].map(|pools| {
-        let mut server = name_server(pools, 2, &Policy::RoundRobin);
+    let took = [(500, 2), (500, 200), (50_000, 2)].map(|(pools, pes)| {
+        let mut server = name_server(pools, pes, &Policy::RoundRobin);
         let mut random = Rng::new(4);
-        let prepare = || resolution(below(&mut random, pools));
+        let ask = |pool| Message::resolution(false, benches::handle(pool), Some(2)).encode().expect("short");
+        let prepare = || ask(below(&mut random, pools));
         let took = measure(batches, prepare, |request| {
             server.handle_message(now, REMOTE_USER, &[], &request);
             black_box(server.poll_output()).expect("every request is answered");
         });
-        println!("  {:>10}  {took:9.0}", format!("{pools}x2"));
+        println!("  {:>10}  {took:9.0}", format!("{pools}x{pes}"));
         took
     });
-    println!("  50,000x2 takes {:.2} times what 500x2 takes (goal {MANY_POOLS})", took[1] / took[0]);
-    judge.time("whole resolution, 50,000x2 to 500x2", took[1] / took[0], MANY_POOLS);
+    println!("  50,000x2 takes {:.2} times what 500x200 takes (goal {MANY_POOLS})", took[2] / took[1]);
+    println!("  50,000x2 takes {:.2} times what 500x2 takes, {:.1} reads of memory more", took[2] / took[0], {
+        (took[2] - took[0]) / judge.memory_read
+    });
+    judge.ratio("whole resolution, 50,000x2 to 500x200", took[2] / took[1], MANY_POOLS);
 }
 
 /// Values that differ from element to element and from registration to registration.
@@ -282,20 +345,21 @@ fn large_pools(judge: &mut Judge, batches: usize) {
             rows.push([three, f.again, f.changed]);
         }
         for (i, what) in ["resolve 3", "re-register", "re-register with other values"].into_iter().enumerate() {
-            judge.time(&format!("{name}: {what}, 9,900 to 100 elements"), rows[1][i] / rows[0][i], LARGE_POOL);
+            judge.ratio(&format!("{name}: {what}, 9,900 to 100 elements"), rows[1][i] / rows[0][i], LARGE_POOL);
         }
     }
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let mut judge = Judge { slack: options.slack, failures: Vec::new() };
+    let mut judge = Judge { slack: options.slack, slower: 1.0, memory_read: MEMORY_READ, failures: Vec::new() };
     memory(&mut judge);
+    judge.calibrate(options.batches);
     sizes(&mut judge, options.batches);
     large_pools(&mut judge, options.batches / 4);
     whole_resolution(&mut judge, options.batches);
     for failure in &judge.failures {
-        println!("FAIL {failure}");
+        println!("OVER {failure}");
     }
     if judge.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -155,3 +155,24 @@ fn subscriptions_end_with_their_client_and_have_a_limit() {
     assert_eq!(lab.send(3, &registration(3)).len(), 1);
     assert!(lab.server.subscribers.is_empty());
 }
+
+/// RFC 5354 section 3.8: there will be new policies, and 0x80000000 up are for private use. The server hands
+/// its values on, bit by bit, and lists by round robin.
+#[test]
+fn an_unknown_policy_is_handed_on() {
+    let theirs = |byte: u8| Policy::Other { policy_type: 0x8000_0001, data: Bytes::from(vec![byte; 7]) };
+    let mut lab = Lab::new(|_| {});
+    (1..=3).for_each(|n| lab.register_with(n, theirs(n as u8)));
+    let mut firsts = Vec::new();
+    for _ in 0..3 {
+        let Message::HandleResolutionResponse { policy, elements, .. } = lab.ask(9, &resolution(false, None)) else {
+            panic!()
+        };
+        assert!(matches!(policy, Some(Policy::Other { policy_type: 0x8000_0001, .. })), "{policy:?}");
+        for element in &elements {
+            assert_eq!(element.policy, theirs(element.id.0 as u8));
+        }
+        firsts.push(elements[0].id);
+    }
+    assert_eq!(firsts, [pe(1), pe(2), pe(3)]);
+}
