@@ -48,6 +48,7 @@ impl<T> PuMachine<T> {
         let asked = matches!(entry.request, Request::Sent { .. }) || entry.pool.is_none();
         let known = entry.pool.is_some();
         entry.answered(now, subscribed, &self.config);
+        self.due.set(&handle, None);
         let pool = entry.pool.get_or_insert_with(|| Pool::new(&policy, seed));
         let difference = pool.update(policy, elements, seed);
         difference.removed.iter().for_each(|pe| {
@@ -73,6 +74,7 @@ impl<T> PuMachine<T> {
         self.counters.negative_answers += 1;
         entry.subscribed = subscribed;
         entry.ask_later(now, &self.config);
+        self.due.set(handle, entry.deadline());
         let mut tell = std::mem::take(&mut entry.used);
         if (subscribed || error.causes.contains(&ErrorCause::UnknownPoolHandle))
             && let Some(pool) = entry.pool.take()

@@ -10,6 +10,7 @@
 
 mod answers;
 mod counters;
+mod due;
 mod entry;
 mod home;
 mod pool;
@@ -27,6 +28,7 @@ use crate::policy::Rng;
 use crate::wire::{ElementReport, HINT_BYTES_MAX, Message, PeId, PoolElement, PoolHandle};
 use bytes::Bytes;
 pub use counters::PuCounters;
+use due::Due;
 use entry::{Entry, Request};
 use home::Home;
 pub(crate) use home::Wish;
@@ -42,6 +44,8 @@ pub struct PuMachine<T = u64> {
     config: PuConfig,
     home: Home,
     entries: BTreeMap<PoolHandle, Entry<T>>,
+    /// `Entry::deadline` of each.
+    due: Due,
     rng: Rng,
     transmits: VecDeque<Transmit>,
     events: VecDeque<PuEvent>,
@@ -57,6 +61,7 @@ impl<T> PuMachine<T> {
             home: Home::Hunted(Box::new(Hunt::new(config.hunt.clone(), rng.next_u64()))),
             config,
             entries: BTreeMap::new(),
+            due: Due::default(),
             rng,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -208,6 +213,7 @@ impl<T> PuMachine<T> {
     /// Drops the handle: its cache entry and its queue (items are returned). The server is not told: there is no message for
     /// it; its updates are ignored until its association ends.
     pub fn forget(&mut self, handle: &PoolHandle) -> Vec<T> {
+        self.due.set(handle, None);
         self.entries.remove(handle).map(|entry| entry.queue.into()).unwrap_or_default()
     }
 
@@ -225,8 +231,11 @@ impl<T> PuMachine<T> {
             self.counters.reports_suppressed += 1;
             return false;
         }
-        entry.reported.insert(pe, false);
-        self.send_reports();
+        let home = self.home.conn();
+        entry.reported.insert(pe, home.is_some());
+        if let Some(conn) = home {
+            self.send_report(conn, handle.clone(), pe);
+        }
         true
     }
 
@@ -252,12 +261,12 @@ impl<T> PuMachine<T> {
 
     fn found_home(&mut self, now: Instant, conn: ConnId) {
         self.events.push_back(PuEvent::ServerFound { conn });
-        let wanted = |entry: &Entry<T>| entry.request == Request::Wanted;
-        let handles = self.handles_where(wanted);
+        let wanted = self.entries.iter().filter(|(_, entry)| entry.request == Request::Wanted);
+        let handles: Vec<PoolHandle> = wanted.map(|(handle, _)| handle.clone()).collect();
         for handle in handles {
             self.ask(now, &handle, 0);
         }
-        self.send_reports();
+        self.send_reports(conn);
     }
 
     /// One message with PPID 11 arrived from a server.
@@ -307,7 +316,7 @@ impl<T> PuMachine<T> {
         if self.home.handle_timeout(now, &mut self.transmits) {
             self.counters.hunts_failed += 1;
         }
-        for handle in self.handles_where(|entry| entry.deadline().is_some_and(|deadline| deadline <= now)) {
+        for handle in self.due.over(now) {
             self.entry_timeout(now, &handle);
         }
     }
@@ -315,7 +324,7 @@ impl<T> PuMachine<T> {
     /// When to call `handle_timeout` at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.entries.values().filter_map(Entry::deadline).chain(self.home.deadline()).min()
+        self.due.first().into_iter().chain(self.home.deadline()).min()
     }
 
     /// Next thing to transmit.
@@ -349,6 +358,8 @@ impl<T> PuMachine<T> {
         }
         if entry.touch(now, &self.config) {
             self.ask(now, handle, 0);
+        } else if let Some(sooner) = entry.deadline() {
+            self.due.set(handle, Some(sooner));
         }
         true
     }
@@ -373,11 +384,13 @@ impl<T> PuMachine<T> {
         };
         let Some(conn) = home else {
             entry.request = Request::Wanted;
+            self.due.set(handle, None);
             self.home.seek(now, &mut self.transmits);
             return;
         };
         let t1 = now + ms(self.config.t1_enrp_request_ms);
         entry.request = Request::Sent { t1, attempts: attempts + 1 };
+        self.due.set(handle, Some(t1));
         let (subscribe, items) = (self.config.subscribe, self.config.items);
         let (hint, reports) = entry.take_along();
         self.counters.requests_sent += 1;
@@ -388,6 +401,10 @@ impl<T> PuMachine<T> {
         let Some(entry) = self.entries.get_mut(handle) else {
             return;
         };
+        if entry.deadline().is_none_or(|deadline| deadline > now) {
+            // What was due before it lost the server, so that this waits for the next one.
+            return;
+        }
         match entry.request {
             Request::Sent { attempts, .. } => {
                 self.counters.t1_expired += 1;
@@ -397,6 +414,7 @@ impl<T> PuMachine<T> {
                 }
                 self.events.push_back(PuEvent::NoAnswer { handle: handle.clone() });
                 entry.ask_later(now, &self.config);
+                self.due.set(handle, entry.deadline());
                 if self.home.leave(&mut self.transmits) {
                     self.lost_home(now);
                 }
@@ -409,23 +427,32 @@ impl<T> PuMachine<T> {
     fn lost_home(&mut self, now: Instant) {
         self.counters.servers_lost += 1;
         self.events.push_back(PuEvent::ServerLost);
-        self.entries.values_mut().for_each(Entry::forget_server);
+        for (handle, entry) in &mut self.entries {
+            entry.forget_server();
+            self.due.set(handle, entry.deadline());
+        }
         if !self.entries.is_empty() {
             self.home.seek(now, &mut self.transmits);
         }
     }
 
-    /// Sends the reports that are not sent yet, if there is a server.
-    fn send_reports(&mut self) {
-        let Some(conn) = self.home() else { return };
+    /// Sends the reports that waited for a server.
+    fn send_reports(&mut self, conn: ConnId) {
+        let mut waiting = Vec::new();
         for (handle, entry) in &mut self.entries {
-            for (&pe_id, sent) in entry.reported.iter_mut().filter(|(_, sent)| !**sent) {
+            for (&pe, sent) in entry.reported.iter_mut().filter(|(_, sent)| !**sent) {
                 *sent = true;
-                self.counters.reports_sent += 1;
-                let report = Message::EndpointUnreachable { handle: handle.clone(), pe_id };
-                self.transmits.extend(report.encode().ok().map(|bytes| Transmit::Send { conn, bytes }));
+                waiting.push((handle.clone(), pe));
             }
         }
+        for (handle, pe) in waiting {
+            self.send_report(conn, handle, pe);
+        }
+    }
+
+    fn send_report(&mut self, conn: ConnId, handle: PoolHandle, pe_id: PeId) {
+        self.counters.reports_sent += 1;
+        self.send(conn, &Message::EndpointUnreachable { handle, pe_id });
     }
 
     fn send(&mut self, conn: ConnId, message: &Message) {
@@ -433,9 +460,5 @@ impl<T> PuMachine<T> {
         if let Ok(bytes) = message.encode() {
             self.transmits.push_back(Transmit::Send { conn, bytes });
         }
-    }
-
-    fn handles_where(&self, wanted: impl Fn(&Entry<T>) -> bool) -> Vec<PoolHandle> {
-        self.entries.iter().filter(|(_, entry)| wanted(entry)).map(|(handle, _)| handle.clone()).collect()
     }
 }

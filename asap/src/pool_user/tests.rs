@@ -78,7 +78,10 @@ impl Bed {
         bed
     }
 
+    /// After each step: the first deadline is that of all entries.
     pub(super) fn out(&mut self) -> Vec<Out> {
+        let first = self.pu.entries.values().filter_map(Entry::deadline).min();
+        assert_eq!(self.pu.due.first(), first);
         std::iter::from_fn(|| self.pu.poll_transmit())
             .map(|transmit| match transmit {
                 Transmit::Connect { conn, .. } => Out::Connect(conn.0),
