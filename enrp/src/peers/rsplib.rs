@@ -65,7 +65,10 @@ impl Accommodations {
         short_handles: true,
         sum_of_32_bits: true,
     };
-    /// For a peer of which nothing is known: what a strict peer takes as well.
+    /// For a peer that may still turn out to be rsplib's: what both take. A strict one gets the rest when it is known as such, and it
+    /// asks for our table again, whose checksum it has not.
+    pub(crate) const UNKNOWN: Self = Self { short_handles: true, ..Self::CAREFUL };
+    /// For a strict peer of another project.
     pub(crate) const CAREFUL: Self = Self {
         life_in_ms: false,
         lower_id_wins: false,
@@ -117,6 +120,8 @@ pub(crate) struct Recognition {
     volunteers: bool,
     /// It reported the probe.
     reported: bool,
+    /// It sent a presence without Server Information.
+    plain: bool,
     /// Presences with R that it was sent, with the probe in them.
     asked: u32,
     /// Presences of its own since the first of those, each a chance to have reported by now.
@@ -137,6 +142,7 @@ impl Recognition {
     /// A presence came from it.
     pub(crate) fn presence(&mut self, extensions: bool, server: bool) {
         self.ours |= extensions;
+        self.plain |= !server;
         if self.asked > 0 {
             self.answered = self.answered.saturating_add(1);
         }
@@ -149,7 +155,7 @@ impl Recognition {
         match setting {
             RsplibPeers::None => false,
             RsplibPeers::All => !self.ours && self.answered > 0,
-            RsplibPeers::Recognised => !self.ours && self.volunteers && !self.reported,
+            RsplibPeers::Recognised => !self.ours && self.volunteers && !self.reported && !self.plain,
         }
     }
 
@@ -159,8 +165,10 @@ impl Recognition {
             Accommodations::RSPLIB
         } else if self.ours {
             Accommodations::default()
-        } else {
+        } else if self.reported || self.plain || setting == RsplibPeers::None {
             Accommodations::CAREFUL
+        } else {
+            Accommodations::UNKNOWN
         }
     }
 }
@@ -193,7 +201,9 @@ mod tests {
         let mut fresh = Recognition::default();
         fresh.asked();
         fresh.presence(false, true);
-        assert_eq!(fresh.accommodations(setting), Accommodations::CAREFUL, "that was an answer");
+        assert_eq!(fresh.accommodations(setting), Accommodations::UNKNOWN, "that was an answer");
+        assert!(!Accommodations::UNKNOWN.takes(&"a handle of more than thirty-two bytes".into()), "it may be rsplib");
+        assert!(Accommodations::CAREFUL.takes(&"a handle of more than thirty-two bytes".into()), "strict");
     }
 
     #[test]

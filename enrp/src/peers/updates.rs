@@ -1,7 +1,7 @@
 //! RFC 5353 section 3.3: changes announced to all peers, and changes taken from them. Whose claim to an element holds is said in the
 //! [module's text](super).
 
-use super::{Context, Effect, Peers};
+use super::{Accommodations, Context, Effect, Peers};
 use crate::handlespace::{Element, Slot};
 use crate::wire::{Body, Entry, Message, UpdateAction};
 use asap::wire::{PoolElement, ServerId};
@@ -32,16 +32,16 @@ impl Peers {
         self.counters.updates_out += 1;
         let receivers: Vec<_> = self.peers.keys().copied().collect();
         let entry = self.entry(slot, element);
-        // Three forms at most: with claims, without, and rsplib's.
-        let mut forms: Vec<(bool, bool, Option<Bytes>)> = Vec::new();
+        // Four forms at most: with claims, without, rsplib's, and what is told to those who may be rsplib's.
+        let mut forms: Vec<(bool, Accommodations, Option<Bytes>)> = Vec::new();
         for id in receivers {
             let Some(client) = self.link_to(id) else { continue };
             let accommodations = self.accommodations(id);
-            let (ours, rsplib) = (self.is_ours(id), accommodations.life_in_ms);
-            let known = forms.iter().find(|form| (form.0, form.1) == (ours, rsplib)).map(|form| form.2.clone());
+            let ours = self.is_ours(id);
+            let known = forms.iter().find(|form| (form.0, form.1) == (ours, accommodations)).map(|form| form.2.clone());
             let bytes = known.unwrap_or_else(|| {
                 let bytes = self.encode_update(ServerId(0), action, &entry, id);
-                forms.push((ours, rsplib, bytes.clone()));
+                forms.push((ours, accommodations, bytes.clone()));
                 bytes
             });
             if let Some(bytes) = bytes {

@@ -24,10 +24,6 @@ class Failed(Exception):
     pass
 
 
-class Skip(Exception):
-    pass
-
-
 def address(space):
     return f"10.78.0.{(THEIRS | OURS)[space]}"
 
@@ -39,13 +35,14 @@ def run(*command, **options):
 def wait_for(what, condition, seconds=WINDOW_S):
     """What `condition` returns when that is something; it is asked until then."""
     begin, last = time.monotonic(), None
-    while time.monotonic() - begin < seconds:
+    while (asked := time.monotonic()) - begin < seconds:
         try:
             if last := condition():
                 return last
         except (OSError, ValueError, Failed) as error:
             last = error
-        time.sleep(0.05)
+        # Half of the time at most: the guests of the list share this machine.
+        time.sleep(max(0.05, time.monotonic() - asked))
     raise Failed(f"not in {seconds} s: {what} ({last})" if last else f"not in {seconds} s: {what}")
 
 
@@ -140,6 +137,20 @@ class NameServer(Daemon):
 
     def counters(self):
         return self.server()["counters"]
+
+    def peers_counters(self):
+        state = self.state()
+        return (state["scopes"][0] if "scopes" in state else state)["peers_counters"]
+
+    def peers(self):
+        """Other servers, by identifier."""
+        state = self.state()
+        return {int(peer["id"], 16): peer for peer in (state["scopes"][0] if "scopes" in state else state)["peers"]}
+
+    def audits(self):
+        """Downloads of tables so far: ours and those by peers."""
+        counters = self.peers_counters()
+        return counters["downloads"] + counters["tables_served"] + counters["tables_refused"]
 
 
 class Population(Daemon):
