@@ -28,7 +28,12 @@ impl Entry {
             Policy::MostUsed { load } => sum(load, 0, 0).map(|_| u128::from(!load)),
             Policy::PriorityLeastUsed { load, degradation } => sum(load, degradation, 1),
             Policy::LeastUsedDegradation { load, degradation } => sum(load, degradation, self.selections),
-            _ => Some(0),
+            Policy::RoundRobin
+            | Policy::WeightedRoundRobin { .. }
+            | Policy::Random
+            | Policy::WeightedRandom { .. }
+            | Policy::RandomizedLeastUsed { .. }
+            | Policy::Other { .. } => Some(0),
         }
     }
 }
@@ -38,7 +43,7 @@ impl Sorting {
         self.0.iter().position(|entry| entry.id == id)
     }
 
-    fn to_end(&mut self, id: u32) {
+    fn move_to_end(&mut self, id: u32) {
         let entry = self.0.remove(self.position(id).unwrap());
         self.0.push(entry);
     }
@@ -53,7 +58,7 @@ impl Sorting {
                 (self.0[position].policy, self.0[position].selections) = (policy, 0);
                 // Both 100 %: nothing to place.
                 if self.0[position].value() != before || other && before.is_some() {
-                    self.to_end(id);
+                    self.move_to_end(id);
                 }
             }
         }
@@ -64,7 +69,7 @@ impl Sorting {
             && self.0[position].usable != usable
         {
             self.0[position].usable = usable;
-            self.to_end(id);
+            self.move_to_end(id);
         }
     }
 
@@ -79,7 +84,7 @@ impl Sorting {
             let degrades = matches!(entry.policy, Policy::LeastUsedDegradation { degradation: 1.., .. });
             entry.selections += u64::from(degrades);
             if place == 0 || degrades {
-                self.to_end(id);
+                self.move_to_end(id);
             }
         }
         list
@@ -113,7 +118,11 @@ fn values(kind: PolicyKind, load: u32, degradation: u32) -> Policy {
         PolicyKind::MostUsed => Policy::MostUsed { load },
         PolicyKind::LeastUsedDegradation => Policy::LeastUsedDegradation { load, degradation },
         PolicyKind::PriorityLeastUsed => Policy::PriorityLeastUsed { load, degradation },
-        _ => Policy::RoundRobin,
+        PolicyKind::RoundRobin
+        | PolicyKind::WeightedRoundRobin
+        | PolicyKind::Random
+        | PolicyKind::WeightedRandom
+        | PolicyKind::RandomizedLeastUsed => Policy::RoundRobin,
     }
 }
 
