@@ -4,7 +4,7 @@ use crate::isup;
 use asap::wire::{Policy, RegistrationLife};
 use asap::{PeConfig, ServerAddress};
 use enrp::ConfigError;
-use enrp::daemon::DaemonConfig;
+use enrp::daemon::{DaemonConfig, ListenConfig};
 use m3ua_lite::isup::SERVICE_INDICATOR as ISUP;
 use schemars::JsonSchema;
 use sctp::Transport;
@@ -35,6 +35,8 @@ pub struct Config {
     pub pool: Pool,
     /// Registration with the name server: servers, hunt, timers (RFC 5352).
     pub asap: PeConfig,
+    /// Name servers that announce themselves.
+    pub multicast: ListenConfig,
     /// Further operation scopes (name spaces) in which it registers, with the timers of `[asap]`.
     pub scope: Vec<Scope>,
     /// The M3UA layer (RFC 4666).
@@ -177,20 +179,28 @@ impl Pool {
 }
 
 /// A further operation scope: name servers of their own, which know nothing of those of `[asap]`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// Name in logs and in the admin state; each has its own.
     #[schemars(length(min = 1), example = &"carrier-b")]
     pub name: String,
-    /// Its name servers, in order of preference; at least one.
-    #[schemars(length(min = 1), example = [ServerAddress::new(IpAddr::from([127, 0, 0, 10]))])]
+    /// Its name servers, in order of preference; at least one unless they announce themselves.
+    #[serde(default)]
+    #[schemars(example = [ServerAddress::new(IpAddr::from([127, 0, 0, 10]))])]
     pub servers: Vec<ServerAddress>,
     /// Pool handles to register there. Empty: those of `[pool]`.
     #[serde(default)]
     #[schemars(inner(length(min = 1)), length(max = HANDLES_MAX), example = ["GatewayPool"])]
     pub handles: Vec<String>,
+    /// Name servers of this scope that announce themselves.
+    #[serde(default)]
+    pub multicast: ListenConfig,
 }
+
+/// No configured name server, and no group in which one could announce itself.
+const NO_SERVER: &str = "at least one name server: { addresses = [\"127.0.0.10\"] }, or a multicast.asap_group where they announce \
+                         themselves";
 
 impl Scope {
     fn check(&self, index: usize) -> Result<(), ConfigError> {
@@ -198,7 +208,8 @@ impl Scope {
             ConfigError::unless(holds, &format!("scope[{index}].{key}"), problem)
         };
         need(!self.name.is_empty(), "name", "a name, not empty")?;
-        need(!self.servers.is_empty(), "servers", "at least one name server: { addresses = [\"127.0.0.10\"] }")?;
+        need(!self.servers.is_empty() || self.multicast.asap_group.is_some(), "servers", NO_SERVER)?;
+        self.multicast.check().map_err(|error| error.within(&format!("scope[{index}].multicast")))?;
         need(self.handles.iter().all(|handle| !handle.is_empty()), "handles", "pool handles, not empty")?;
         need(self.handles.len() <= HANDLES_MAX, "handles", "64 at most")
     }
@@ -333,8 +344,9 @@ impl Config {
             "the addresses that gateways send to, none of them 0.0.0.0 or [::]",
         )?;
         need(advertise.len() <= ADVERTISE_MAX, "pool.advertise", "8 addresses at most")?;
-        let servers = "at least one name server: { addresses = [\"127.0.0.1\"] }";
-        need(!self.asap.hunt.servers.is_empty(), "asap.hunt.servers", servers)?;
+        self.multicast.check().map_err(|error| error.within("multicast"))?;
+        let findable = !self.asap.hunt.servers.is_empty() || self.multicast.asap_group.is_some();
+        need(findable, "asap.hunt.servers", NO_SERVER)?;
         let more = &self.pool.more_handles;
         need(more.iter().all(|handle| !handle.is_empty()), "pool.more_handles", "pool handles, not empty")?;
         need(more.len() < HANDLES_MAX, "pool.more_handles", "63 at most")?;
@@ -375,7 +387,7 @@ mod tests {
     }
 
     fn scope(name: &str) -> Scope {
-        Scope { name: name.into(), servers: vec![ServerAddress::new([127, 0, 0, 1].into())], handles: Vec::new() }
+        Scope { name: name.into(), servers: vec![ServerAddress::new([127, 0, 0, 1].into())], ..Scope::default() }
     }
 
     #[test]

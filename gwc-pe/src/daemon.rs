@@ -2,9 +2,9 @@
 
 use crate::config::{COMMENTED_DEFAULT, Config};
 use crate::isup::RecordedCalls;
-use crate::node::{Identity, Node};
+use crate::node::{Identity, Node, NodeCommand};
 use crate::record::Record;
-use enrp::daemon::{self, DaemonError, Program, RecordSink, Start};
+use enrp::daemon::{self, DaemonError, Part, Program, RecordSink, Start};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,8 +22,15 @@ pub const PROGRAM: Program = Program {
 pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         config.check()?;
-        daemon::run_daemon(PROGRAM.name, &config.daemon, config.transport, &config.udp, |start| node(&config, start))
-            .map(drop)
+        let mut beside = Vec::new();
+        let groups = std::iter::once(&config.multicast).chain(config.scope.iter().map(|scope| &scope.multicast));
+        for (scope, group) in groups.enumerate() {
+            let announced = move |source, bytes| NodeCommand::Announced { scope, source, bytes };
+            beside.extend(group.listen(&config.udp.addresses, announced)?);
+        }
+        let make = Box::new(|start: &Start| node(&config, start));
+        let part = Part { name: PROGRAM.name, transport: config.transport, udp: &config.udp, make, beside };
+        daemon::run_parts(PROGRAM.name, &config.daemon, vec![part]).map(drop)
     })
 }
 

@@ -123,6 +123,11 @@ impl Membership {
         self.machine.is_stopped()
     }
 
+    /// A datagram came to the group where the scope's servers announce themselves.
+    pub(crate) fn announce(&mut self, now: Instant, source: IpAddr, bytes: &[u8]) {
+        self.machine.handle_announce(now, source, bytes);
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.machine.handle_timeout(now);
     }

@@ -7,6 +7,7 @@ use crate::membership::{self, Membership, Step};
 use crate::record::Record;
 use crate::session::{Capacity, End, Session, Shared};
 use asap::wire::PeId;
+use bytes::Bytes;
 use enrp::daemon::{DaemonCommand, RecordSink};
 use sctp::{
     AssocId, Associations, BackendKind, ClockAnchor, CloseReason, Event, Input, Output, SendError, SendOptions, ppid,
@@ -36,6 +37,28 @@ impl Role {
             Self::Gateway(_) => Some("gateway"),
             Self::Closing => None,
         }
+    }
+}
+
+/// What the shell says to a controller.
+#[derive(Debug)]
+pub enum NodeCommand {
+    /// What it says to every node.
+    Daemon(DaemonCommand),
+    /// A datagram of the group where name servers announce themselves.
+    Announced {
+        /// Of the scope with this number; 0 is that of `[asap]`.
+        scope: usize,
+        /// Who sent it.
+        source: IpAddr,
+        /// What should be an ASAP_SERVER_ANNOUNCE.
+        bytes: Bytes,
+    },
+}
+
+impl From<DaemonCommand> for NodeCommand {
+    fn from(command: DaemonCommand) -> Self {
+        Self::Daemon(command)
     }
 }
 
@@ -388,17 +411,22 @@ impl Node {
 }
 
 impl sctp::driver::Node for Node {
-    type Command = DaemonCommand;
+    type Command = NodeCommand;
 
     fn handle_input(&mut self, now: Instant, input: Input) {
         self.stack.handle_input(now, input);
         self.pump(now);
     }
 
-    fn handle_command(&mut self, now: Instant, command: DaemonCommand) {
+    fn handle_command(&mut self, now: Instant, command: NodeCommand) {
         match command {
-            DaemonCommand::Admin(request) => self.admin(now, request),
-            DaemonCommand::Stop => self.stop(now),
+            NodeCommand::Daemon(DaemonCommand::Admin(request)) => self.admin(now, request),
+            NodeCommand::Daemon(DaemonCommand::Stop) => self.stop(now),
+            NodeCommand::Announced { scope, source, bytes } => {
+                if let Some(membership) = self.memberships.get_mut(scope) {
+                    membership.announce(now, source, &bytes);
+                }
+            }
         }
         self.pump(now);
     }

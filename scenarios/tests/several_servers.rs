@@ -272,7 +272,9 @@ fn mistakes_are_named() {
     wrong("enrp", &plugin, 2, &["x.toml:4:1: plugins.pools", "there-is-none.wat"]);
     wrong("enrp", "udp.addresses = [\"192.0.2.1\"]\n", 3, &["192.0.2.1", "udp.addresses"]);
     wrong("sg", &with("[[as]]\npool = \"Media@carrier-c\"\ndpc = [2]\n"), 2, &["x.toml:3:1: as[0].pool", "carrier-c"]);
-    wrong("gwc-pe", &with("[[scope]]\nname = \"b\"\n"), 2, &["x.toml:2:1: scope", "servers"]);
+    let scope = with("asap.hunt.servers = [{ addresses = [\"127.90.4.2\"] }]\n[[scope]]\nname = \"b\"\n");
+    wrong("gwc-pe", &scope, 2, &["x.toml:3:1: scope[0].servers", "{ addresses =", "multicast.asap_group"]);
+    wrong("gwc-pe", &with("[[scope]]\nhandles = [\"b\"]\n"), 2, &["x.toml:2:1: scope", "name"]);
     wrong("gwc-pe", own, 2, &["asap.hunt.servers", "{ addresses ="]);
     // A port that is taken.
     let _taken = UdpSocket::bind("127.90.4.1:9899").unwrap();

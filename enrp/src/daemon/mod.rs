@@ -13,6 +13,7 @@
 //! ```
 
 mod admin;
+mod announcements;
 mod cli;
 mod clock;
 mod config;
@@ -31,6 +32,7 @@ mod run;
 mod tcp;
 
 pub use admin::{AdminKind, AdminReply, AdminRequest, Reply};
+pub use announcements::ListenConfig;
 pub use cli::{CommonArgs, Program, main};
 pub use clock::{clock_anchor, os_seed};
 pub use config::{DaemonConfig, assert_default_text, load, parse};

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Longest datagram: an announcement or a presence with all addresses is far shorter.
-const DATAGRAM_BYTES_MAX: usize = 9_000;
+pub(super) const DATAGRAM_BYTES_MAX: usize = 9_000;
 /// Datagrams that wait to be sent to one group.
 const SEND_QUEUE: usize = 16;
 
@@ -130,10 +130,11 @@ impl Groups {
             [(Multicast::Asap, "asap_group", config.asap_group), (Multicast::Enrp, "enrp_group", config.enrp_group)]
         {
             let Some(address) = address else { continue };
-            let socket = join(config, addresses, address).map_err(|error| {
-                let where_to_look = "look at multicast.interface and interface_index";
-                DaemonError::Environment(format!("multicast.{key} = {address}: {error}; {where_to_look}"))
-            })?;
+            let socket =
+                join((config.interface, config.interface_index, config.ttl), addresses, address).map_err(|error| {
+                    let where_to_look = "look at multicast.interface and interface_index";
+                    DaemonError::Environment(format!("multicast.{key} = {address}: {error}; {where_to_look}"))
+                })?;
             groups.push(Group { which, address, socket });
         }
         Ok(Self { groups, per_second: config.datagrams_per_s_max })
@@ -150,8 +151,13 @@ impl Groups {
     }
 }
 
-/// A socket for both ways: bound to the group, so that it takes nothing else, and shared with other servers of this machine.
-fn join(config: &MulticastConfig, own: &[IpAddr], group: SocketAddr) -> io::Result<std::net::UdpSocket> {
+/// A socket for both ways: bound to the group, so that it takes nothing else, and shared with others of this machine. Interface: own
+/// address (IPv4), number (IPv6), and the TTL of what is sent.
+pub(super) fn join(
+    (interface, interface_index, ttl): (Option<Ipv4Addr>, u32, u8),
+    own: &[IpAddr],
+    group: SocketAddr,
+) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(group), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -162,16 +168,16 @@ fn join(config: &MulticastConfig, own: &[IpAddr], group: SocketAddr) -> io::Resu
                 IpAddr::V4(ip) => Some(*ip),
                 IpAddr::V6(_) => None,
             });
-            let interface = config.interface.or(first).unwrap_or(Ipv4Addr::UNSPECIFIED);
+            let interface = interface.or(first).unwrap_or(Ipv4Addr::UNSPECIFIED);
             socket.join_multicast_v4_n(&address, &InterfaceIndexOrAddress::Address(interface))?;
             socket.set_multicast_if_v4(&interface)?;
-            socket.set_multicast_ttl_v4(u32::from(config.ttl))?;
+            socket.set_multicast_ttl_v4(u32::from(ttl))?;
             socket.set_multicast_loop_v4(true)?;
         }
         IpAddr::V6(address) => {
-            socket.join_multicast_v6(&address, config.interface_index)?;
-            socket.set_multicast_if_v6(config.interface_index)?;
-            socket.set_multicast_hops_v6(u32::from(config.ttl))?;
+            socket.join_multicast_v6(&address, interface_index)?;
+            socket.set_multicast_if_v6(interface_index)?;
+            socket.set_multicast_hops_v6(u32::from(ttl))?;
             socket.set_multicast_loop_v6(true)?;
         }
     }
@@ -200,7 +206,7 @@ async fn serve(
         return;
     }
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
-    let mut budget = Budget { second: Instant::now(), left: per_second, per_second };
+    let mut budget = Budget::new(per_second);
     let mut missed = 0;
     loop {
         tokio::select! {
@@ -225,14 +231,18 @@ async fn serve(
 
 /// So many a second.
 #[derive(Debug)]
-struct Budget {
+pub(super) struct Budget {
     second: Instant,
     left: u32,
     per_second: u32,
 }
 
 impl Budget {
-    fn take(&mut self) -> bool {
+    pub(super) fn new(per_second: u32) -> Self {
+        Self { second: Instant::now(), left: per_second, per_second }
+    }
+
+    pub(super) fn take(&mut self) -> bool {
         let now = Instant::now();
         if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
             *self = Self { second: now, left: self.per_second, ..*self };

@@ -305,7 +305,7 @@ impl World {
     }
 
     pub(crate) fn stop(&mut self) {
-        self.controller.handle_command(self.now, DaemonCommand::Stop);
+        self.controller.handle_command(self.now, DaemonCommand::Stop.into());
     }
 
     pub(crate) fn finished(&self) -> bool {

@@ -46,7 +46,7 @@ impl Chaos {
     fn stop(&mut self, number: u8) {
         self.lab.world.with(ip(number), |machine, now| match machine {
             Machine::Controller(node) => {
-                sctp::driver::Node::handle_command(&mut **node, now, enrp::daemon::DaemonCommand::Stop);
+                sctp::driver::Node::handle_command(&mut **node, now, enrp::daemon::DaemonCommand::Stop.into());
             }
             other => unreachable!("{} is no controller", other.kind()),
         });

@@ -97,7 +97,8 @@ fn a_pool_of_another_scope_is_resolved_there() {
             if number != 13 {
                 let servers = vec![asap::ServerAddress::new(NAME_SERVER)];
                 let handles = vec!["GatewayPool".into()];
-                config.scope = vec![gwc_pe::config::Scope { name: "carrier-b".into(), servers, handles }];
+                config.scope =
+                    vec![gwc_pe::config::Scope { name: "carrier-b".into(), servers, handles, ..Default::default() }];
             }
         });
     }
