@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The interoperation list: interop.py usrsctp|kernel-udp|kernel-raw OUR-PEER THEIR-PEER [WORD]
 
-Starts our peer (sctp/examples/peer.rs) and the other stack's, gives both commands, and prints one line for each thing that must
+Starts our peer (benches/examples/peer.rs) and the other stack's, gives both commands, and prints one line for each thing that must
 hold: "ok: ..." or "FAILED: ...". With WORD: only the lines whose name has it. Status 1 when a line failed. Both peers know the
 same commands (README.md), so one list does for every stack. kernel-*: as root, in the network that `guest` makes.
 """

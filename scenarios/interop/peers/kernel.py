@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The kernel's SCTP (lksctp) as peer of ours: kernel.py ADDRESS[,ADDRESS] UDP-PORT [fast]
 
-Does what it is told on standard input, says on standard output what happened. The commands are those of sctp/examples/peer.rs
+Does what it is told on standard input, says on standard output what happened. The commands are those of benches/examples/peer.rs
 (see ../README.md). One socket of the one-to-many kind. UDP-PORT 0: plain IP protocol 132. `fast`: RTO 100 to 1,000 ms, heartbeats
 every 500 ms, two errors a path, as our own defaults are; otherwise what the kernel has.
 """

@@ -1,6 +1,6 @@
 /*
  * usrsctp as peer of ours: does what it is told on standard input, says on standard output what happened. The commands are
- * those of sctp/examples/peer.rs (see ../README.md). Usage: usrsctp ADDRESS[,ADDRESS] UDP-PORT
+ * those of benches/examples/peer.rs (see ../README.md). Usage: usrsctp ADDRESS[,ADDRESS] UDP-PORT
  * gcc -O2 -Wall -Wextra -o usrsctp usrsctp.c $(pkg-config --cflags --libs usrsctp) -lpthread
  */
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 //! Our side of the interoperation list (`scenarios/interop`): an SCTP endpoint that does what it is told on standard input and says on
 //! standard output what happened. It knows nothing of M3UA. The other stacks have programs with the same commands
-//! (`scenarios/interop/README.md`): `cargo run --release -p sctp --features driver --example peer -- ADDRESS[,ADDRESS] [UDP-PORT] [SETTINGS [udp|raw|kernel]]`,
+//! (`scenarios/interop/README.md`): `cargo run --release -p benches --example peer -- ADDRESS[,ADDRESS] [UDP-PORT] [SETTINGS [udp|raw|kernel]]`,
 //! settings in JSON as in [`Config`], for example `{"heartbeat_interval_ms":100}`. With `CAPTURE=FOLDER` it writes a pcapng there.
 
 #![allow(clippy::print_stdout, reason = "a program")]
