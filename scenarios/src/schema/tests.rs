@@ -215,6 +215,7 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
             "load.hold_ms",
             "load.profile.at_ms",
             "load.warm_up_ms",
+            "resolver.server",
         ],
     ),
 ];
