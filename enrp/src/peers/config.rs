@@ -81,6 +81,15 @@ pub struct PeersConfig {
     /// Most downloads served at a time; more are refused (R bit).
     #[schemars(range(min = 1))]
     pub downloads_max: usize,
+    /// ENRP_HANDLE_UPDATE taken from one peer in a second. What is more is not taken, and its table is downloaded instead.
+    #[schemars(range(min = 1))]
+    pub updates_per_s: u32,
+    /// Requests of one peer for a table (each part is one) or the peer list that are served in a second; more are refused (R bit).
+    #[schemars(range(min = 1))]
+    pub requests_per_s: u32,
+    /// PEs in one download at most; what says that it has more is given up.
+    #[schemars(range(min = 1))]
+    pub download_pes_max: usize,
     /// PEs in one ENRP_HANDLE_TABLE_RESPONSE at most.
     #[schemars(range(min = 1, max = 1_000))]
     pub table_part_pes: usize,
@@ -109,6 +118,9 @@ impl Default for PeersConfig {
             rehome_per_s: 5_000,
             peers_max: 64,
             downloads_max: 8,
+            updates_per_s: 50_000,
+            requests_per_s: 2_000,
+            download_pes_max: 1_000_000,
             table_part_pes: 400,
             table_part_bytes: 48_000,
             announce: false,
@@ -133,6 +145,9 @@ impl PeersConfig {
             ("rehome_per_s", u64::from(self.rehome_per_s), 1),
             ("peers_max", self.peers_max as u64, 1),
             ("downloads_max", self.downloads_max as u64, 1),
+            ("updates_per_s", u64::from(self.updates_per_s), 1),
+            ("requests_per_s", u64::from(self.requests_per_s), 1),
+            ("download_pes_max", self.download_pes_max as u64, 1),
         ] {
             ConfigError::unless(value >= least, key, format!("{value}: expected {least} or more"))?;
         }

@@ -11,6 +11,8 @@ counters! {
     enrp_malformed,
     "ENRP messages whose sender has our own identifier and is not us, or has none."
     enrp_bad_sender,
+    "ENRP messages not taken, and their associations closed: of a server that is connected from elsewhere, or of a second server over one association."
+    enrp_spoofed,
     "ENRP messages for another server."
     enrp_misdirected,
     "ENRP_ERROR received."
@@ -61,6 +63,8 @@ counters! {
     updates_out,
     "Updates taken."
     updates_in,
+    "Updates not taken because of `updates_per_s`."
+    updates_limited,
     "Updates and table entries not taken: about elements that are ours, or older than what is known."
     updates_ignored,
     "Elements not taken for lack of room or because they do not fit their pool."

@@ -7,10 +7,14 @@
 use super::{Context, LINKS_PER_PEER, Peers, STRANGERS_MAX, Status, Timer, ms, rsplib};
 use crate::server::{Attempt, ClientId, Output, PeerAddress};
 use asap::wire::{SctpTransport, ServerId, TransportUse};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// How often the patience with an address where nobody answers doubles.
 const PATIENCE_DOUBLED_MAX: u32 = 3;
+
+/// Addresses of a peer's associations that are kept.
+const SOURCES_MAX: usize = 64;
 
 /// An address that is connected to.
 #[derive(Debug, Default)]
@@ -214,8 +218,20 @@ impl Peers {
         }
     }
 
+    /// Whether somebody else speaks in this server's name: over an association that is another's, or from elsewhere while the server
+    /// is connected. (Who it is cannot be proven without TLS; but nobody gets between two servers that hear each other.)
+    pub(super) fn is_spoofed(&self, client: ClientId, source: &[SocketAddr], id: ServerId) -> bool {
+        if let Some(Some(owner)) = self.links.get(&client) {
+            return *owner != id;
+        }
+        let Some(peer) = self.peers.get(&id).filter(|peer| !peer.links.is_empty() && !peer.sources.is_empty()) else {
+            return false;
+        };
+        !source.is_empty() && !source.iter().any(|from| peer.sources.contains(&from.ip()))
+    }
+
     /// The association is this server's: it spoke. False: it is not to be listened to.
-    pub(super) fn bind(&mut self, cx: &Context<'_>, client: ClientId, id: ServerId) -> bool {
+    pub(super) fn bind(&mut self, cx: &Context<'_>, client: ClientId, source: &[SocketAddr], id: ServerId) -> bool {
         if !self.links.contains_key(&client)
             && self.links.len() >= self.config.peers_max * LINKS_PER_PEER + STRANGERS_MAX
         {
@@ -238,6 +254,12 @@ impl Peers {
         }
         // What was sent before there was an association did not reach us.
         peer.audit_wanted |= peer.links.is_empty();
+        if peer.links.is_empty() {
+            peer.sources.clear();
+        }
+        let new: Vec<_> = source.iter().map(SocketAddr::ip).filter(|ip| !peer.sources.contains(ip)).collect();
+        peer.sources.extend(new);
+        peer.sources.truncate(SOURCES_MAX);
         peer.links.push((client, cx.now));
         let surplus = (peer.links.len() > LINKS_PER_PEER).then(|| peer.links.remove(0));
         if let Some((client, _)) = surplus {

@@ -70,6 +70,7 @@ mod takeover;
 mod updates;
 
 use crate::handlespace::{Handlespace, Slot, Stamp};
+use crate::server::rate::Rate;
 use crate::server::{Attempt, ClientId, Output, PeerAddress};
 use crate::timer::TimerQueue;
 use crate::wire::{Body, Entry, Message};
@@ -84,6 +85,7 @@ use rustc_hash::FxHashMap;
 pub use snapshot::PeerSnapshot;
 use startup::Startup;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tables::{Download, Session};
 use takeover::Arbitration;
@@ -170,6 +172,11 @@ struct Peer {
     transport: Option<SctpTransport>,
     /// Its associations, and when it was heard over each; messages go over the first one.
     links: Vec<(ClientId, Instant)>,
+    /// Where those come from.
+    sources: Vec<IpAddr>,
+    /// Updates taken from it, requests of it served.
+    updates: Rate,
+    requests: Rate,
     last_heard: Instant,
     status: Status,
     recognition: Recognition,
@@ -243,7 +250,7 @@ impl Peers {
     }
 
     /// Takes one ENRP message.
-    pub(crate) fn handle(&mut self, cx: &Context<'_>, client: ClientId, bytes: &[u8]) {
+    pub(crate) fn handle(&mut self, cx: &Context<'_>, client: ClientId, source: &[SocketAddr], bytes: &[u8]) {
         self.counters.enrp_in += 1;
         let decoded = match Message::decode(bytes, &self.limits) {
             Ok(decoded) => decoded,
@@ -266,7 +273,12 @@ impl Peers {
             self.counters.enrp_misdirected += 1;
             return;
         }
-        if !self.bind(cx, client, sender) {
+        if self.is_spoofed(client, source, sender) {
+            self.counters.enrp_spoofed += 1;
+            self.outputs.push_back(Output::Close { client });
+            return;
+        }
+        if !self.bind(cx, client, source, sender) {
             return;
         }
         self.report(client, Some(sender), decoded.report);
@@ -282,7 +294,7 @@ impl Peers {
                 self.table_response(cx, sender, reject, more, entries);
             }
             Body::HandleUpdate { action, entry } => self.update(cx, sender, action, entry),
-            Body::ListRequest => self.list_request(client, sender),
+            Body::ListRequest => self.list_request(cx, client, sender),
             Body::ListResponse { reject, servers } => self.list_response(cx, sender, reject, &servers),
             Body::InitTakeover { target } => self.init_takeover(cx, client, sender, target),
             Body::InitTakeoverAck { target } => self.takeover_ack(cx, sender, target),

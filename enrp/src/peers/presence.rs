@@ -1,6 +1,7 @@
 //! RFC 5353 section 3.4: who is there, and who has died.
 
 use super::{Accommodations, Context, EXTENSIONS, Effect, Peer, Peers, Recognition, Status, Timer, ms};
+use crate::server::rate::Rate;
 use crate::server::{ClientId, Multicast, Output};
 use crate::wire::{Body, Message, Presence};
 use asap::wire::ServerId;
@@ -23,6 +24,9 @@ impl Peers {
         let peer = Peer {
             transport: None,
             links: Vec::new(),
+            sources: Vec::new(),
+            updates: Rate::default(),
+            requests: Rate::default(),
             last_heard: cx.now,
             status: Status::Active,
             recognition: Recognition::default(),

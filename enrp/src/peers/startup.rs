@@ -54,8 +54,8 @@ impl Peers {
     }
 
     /// ENRP_LIST_REQUEST: every server we know, and ourselves.
-    pub(super) fn list_request(&mut self, client: ClientId, sender: ServerId) {
-        if !self.startup.is_ready() {
+    pub(super) fn list_request(&mut self, cx: &Context<'_>, client: ClientId, sender: ServerId) {
+        if !self.startup.is_ready() || !self.may_request(cx, sender) {
             self.counters.tables_refused += 1;
             return self.send(client, sender, Body::ListResponse { reject: true, servers: Vec::new() });
         }

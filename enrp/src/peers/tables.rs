@@ -16,6 +16,8 @@ pub(super) struct Download {
     own: bool,
     /// When it began.
     since: Stamp,
+    /// PEs that came.
+    pes: usize,
 }
 
 /// Our table on its way to a peer.
@@ -45,7 +47,7 @@ impl Peers {
     /// Asks a peer for its table.
     pub(super) fn begin_download(&mut self, cx: &Context<'_>, id: ServerId, own: bool) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.download = Some(Download { own, since: cx.handlespace.stamp() });
+        peer.download = Some(Download { own, since: cx.handlespace.stamp(), pes: 0 });
         peer.next_audit = cx.now + ms(self.config.audit_interval_ms);
         peer.audit_wanted = false;
         self.counters.downloads += 1;
@@ -66,15 +68,22 @@ impl Peers {
         more: bool,
         entries: Vec<Entry>,
     ) {
-        let Some(download) = self.peers.get(&sender).and_then(|peer| peer.download) else {
+        let Some(download) = self.peers.get_mut(&sender).and_then(|peer| peer.download.as_mut()) else {
             self.counters.updates_ignored += entries.len() as u64;
             return;
         };
         if reject {
             return self.download_failed(cx, sender);
         }
+        download.pes += entries.len();
+        // More and more without an end, or without anything in it.
+        let endless = more && (entries.is_empty() || download.pes >= self.config.download_pes_max);
+        let download = *download;
         for entry in entries {
             self.table_entry(cx, sender, download.own, entry);
+        }
+        if endless {
+            return self.download_failed(cx, sender);
         }
         if more {
             return self.request_part(cx, sender, download.own);
@@ -117,11 +126,17 @@ impl Peers {
         }
     }
 
+    /// Whether a request of the peer is served now.
+    pub(super) fn may_request(&mut self, cx: &Context<'_>, id: ServerId) -> bool {
+        let limit = self.config.requests_per_s;
+        self.peers.get_mut(&id).is_some_and(|peer| peer.requests.take(cx.now, limit))
+    }
+
     /// ENRP_HANDLE_TABLE_REQUEST: the first part, or the next one of the same table.
     pub(super) fn table_request(&mut self, cx: &Context<'_>, client: ClientId, sender: ServerId, own: bool) {
         let session = self.sessions.remove(&sender).filter(|session| session.own == own);
         let full = session.is_none() && self.sessions.len() >= self.config.downloads_max;
-        if full || !self.startup.is_ready() {
+        if full || !self.startup.is_ready() || !self.may_request(cx, sender) {
             self.counters.tables_refused += 1;
             let body = Body::HandleTableResponse { reject: true, more: false, entries: Vec::new() };
             return self.send(client, sender, body);

@@ -95,6 +95,15 @@ impl Peers {
 
     /// ENRP_HANDLE_UPDATE.
     pub(super) fn update(&mut self, cx: &Context<'_>, sender: ServerId, action: UpdateAction, mut entry: Entry) {
+        let limit = self.config.updates_per_s;
+        if let Some(peer) = self.peers.get_mut(&sender)
+            && !peer.updates.take(cx.now, limit)
+        {
+            // Its table has what this says.
+            peer.audit_wanted = true;
+            self.counters.updates_limited += 1;
+            return;
+        }
         self.counters.updates_in += 1;
         entry.element = self.accommodations(sender).meant(&entry.element);
         match action {

@@ -20,10 +20,10 @@ impl Server {
     }
 
     /// Takes one ENRP message (PPID 12). `source` is where the sender is: each of its IP addresses, with its SCTP port.
-    pub fn handle_enrp(&mut self, now: Instant, client: ClientId, _source: &[SocketAddr], message: &[u8]) {
+    pub fn handle_enrp(&mut self, now: Instant, client: ClientId, source: &[SocketAddr], message: &[u8]) {
         self.run_timers(now);
         self.count_dropped();
-        self.with_peers(now, |peers, cx| peers.handle(cx, client, message));
+        self.with_peers(now, |peers, cx| peers.handle(cx, client, source, message));
         self.send_updates(now);
     }
 

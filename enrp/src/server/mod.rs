@@ -23,7 +23,7 @@ mod enrp;
 mod event;
 mod output;
 mod ranking;
-mod rate;
+pub(crate) mod rate;
 mod registration;
 mod resolution;
 mod snapshot;

@@ -19,11 +19,11 @@ pub(super) enum Request {
 
 /// Taken so far in the second that began at an instant.
 #[derive(Debug, Clone, Copy, Default)]
-struct Rate(Option<(Instant, u32)>);
+pub(crate) struct Rate(Option<(Instant, u32)>);
 
 impl Rate {
     /// One more, if that is not more than `limit`.
-    fn take(&mut self, now: Instant, limit: u32) -> bool {
+    pub(crate) fn take(&mut self, now: Instant, limit: u32) -> bool {
         let (start, count) = self
             .0
             .filter(|&(start, _)| now.saturating_duration_since(start) < Duration::from_secs(1))

@@ -8,19 +8,19 @@ use asap::wire::{
 use enrp::wire::{Body, Entry, Message, Presence, UpdateAction};
 use enrp::{ClientId, Output, PeersConfig};
 
-const PEER: ServerId = ServerId(0x7777);
-const LINK: u64 = 1 << 40;
+pub(crate) const PEER: ServerId = ServerId(0x7777);
+pub(crate) const LINK: u64 = 1 << 40;
 
 fn transport(port: u16) -> SctpTransport {
     SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: vec!["10.9.9.9".parse().unwrap()] }
 }
 
-fn presence(reply: bool, checksum: u16, server: bool) -> Body {
+pub(crate) fn presence(reply: bool, checksum: u16, server: bool) -> Body {
     let server = server.then(|| ServerInformation { id: PEER, transport: transport(9901) });
     Body::Presence(Presence { reply, checksum, extensions: None, probe: false, server })
 }
 
-fn entry(id: u32, life: u32) -> Entry {
+pub(crate) fn entry(id: u32, life: u32) -> Entry {
     let element = PoolElement {
         id: PeId(id),
         home: PEER,
@@ -33,18 +33,19 @@ fn entry(id: u32, life: u32) -> Entry {
 }
 
 /// Says something to server 0 as the peer; what it answers over that association.
-fn say(lab: &mut Lab, body: Body) -> Vec<Body> {
+pub(crate) fn say(lab: &mut Lab, body: Body) -> Vec<Body> {
     let bytes = Message { sender: PEER, receiver: ServerId(0), body }.encode().unwrap();
     let outputs = lab.inject(0, LINK, &bytes);
     told(outputs)
 }
 
-fn told(outputs: Vec<Output>) -> Vec<Body> {
+pub(crate) fn told(outputs: Vec<Output>) -> Vec<Body> {
     outputs
         .into_iter()
         .filter_map(|output| {
             let Output::Enrp { client: ClientId(LINK), bytes } = output else { return None };
-            let message = Message::decode(&bytes, &Limits::default()).unwrap().message;
+            let limits = Limits { max_handle: 65_531, max_addresses: 64, ..Limits::default() };
+            let message = Message::decode(&bytes, &limits).unwrap().message;
             assert_eq!(message.sender, ServerId(100));
             Some(message.body)
         })
@@ -52,7 +53,7 @@ fn told(outputs: Vec<Output>) -> Vec<Body> {
 }
 
 /// Lets time pass on server 0 alone; what it says to the peer.
-fn wait(lab: &mut Lab, milliseconds: u64) -> Vec<Body> {
+pub(crate) fn wait(lab: &mut Lab, milliseconds: u64) -> Vec<Body> {
     let end = lab.now + ms(milliseconds);
     let mut said = Vec::new();
     while let Some(at) = lab.nodes[0].server.poll_timeout().filter(|&at| at <= end) {
@@ -65,7 +66,7 @@ fn wait(lab: &mut Lab, milliseconds: u64) -> Vec<Body> {
     said
 }
 
-fn alone() -> Lab {
+pub(crate) fn alone() -> Lab {
     Lab::running(1, 1, 0)
 }
 

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which print their figures")]
 
 mod foreign;
+mod hostile;
 mod lab;
+mod rules;
 
 use asap::wire::{PeId, ServerId};
 use enrp::{Event, PeersConfig};
@@ -12,6 +14,11 @@ use std::time::{Duration, Instant};
 
 /// What the module text of `enrp::peers` promises after a partition, plus the association's set-up.
 const BOUND: Duration = Duration::from_millis(2_000);
+
+/// How many seeds a test with faults runs: so many, or what `ENRP_SEEDS` says.
+pub(crate) fn seeds(default: u64) -> u64 {
+    std::env::var("ENRP_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
 
 #[test]
 fn servers_find_each_other_and_agree() {
@@ -142,7 +149,8 @@ fn a_server_that_others_hear_is_not_taken_over() {
 #[test]
 fn after_a_partition_each_element_has_one_owner() {
     let mut worst = Duration::ZERO;
-    for seed in 0..20_u64 {
+    let seeds = seeds(20);
+    for seed in 0..seeds {
         let servers = 2 + (seed % 4) as usize;
         let mut lab = Lab::running(seed, servers, 40);
         lab.loss = 5 * (seed % 3);
@@ -169,14 +177,15 @@ fn after_a_partition_each_element_has_one_owner() {
         worst = worst.max(settled);
         assert_eq!(lab.table(0).len(), 41, "seed {seed}");
     }
-    println!("20 partitions of 2 to 5 servers: tables equal at the latest after {worst:?}");
+    println!("{seeds} partitions of 2 to 5 servers: tables equal at the latest after {worst:?}");
 }
 
 /// Whatever happens to 2 to 5 servers and 40 PEs for a while: when it stops, all is well after a bounded time.
 #[test]
 fn faults_of_all_kinds_leave_nothing_behind() {
     let mut worst = Duration::ZERO;
-    for seed in 100..140_u64 {
+    let seeds = seeds(40);
+    for seed in 100..100 + seeds {
         let servers = 2 + (seed % 4) as usize;
         let mut lab = Lab::running(seed, servers, 40);
         lab.loss = 10;
@@ -200,7 +209,7 @@ fn faults_of_all_kinds_leave_nothing_behind() {
         let up = lab.pes.iter().filter(|pe| pe.up).count();
         assert_eq!(lab.table(0).len(), up, "seed {seed}");
     }
-    println!("40 runs of 12 faults: settled at the latest after {worst:?}");
+    println!("{seeds} runs of 12 faults: settled at the latest after {worst:?}");
 }
 
 fn fault(lab: &mut Lab, servers: usize, id: &mut u32) {
