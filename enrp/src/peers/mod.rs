@@ -56,7 +56,9 @@
 //!
 //! # Restraint
 //! A peer whose checksum never fits costs one download in `audit_interval_ms`. Peers, addresses, associations of one peer, downloads
-//! served, elements in a message: all limited. Nothing here walks all elements, except to send them or to take them over.
+//! served, elements in a message: all limited. So are the updates of one peer (`updates_per_s`; its table is downloaded instead), its
+//! requests (`requests_per_s`) and what one download brings (`download_pes_max`). Nobody speaks for a server that is connected from
+//! elsewhere. Nothing here walks all elements, except to send them or to take them over.
 
 mod config;
 mod counters;

@@ -3,7 +3,7 @@
 use super::foreign::{LINK, PEER, alone, entry, presence, say, told, wait};
 use super::lab::{Lab, ms};
 use asap::policy::Rng;
-use asap::wire::{PoolHandle, SctpTransport, ServerId, ServerInformation, Transport, TransportUse};
+use asap::wire::{ErrorCause, PoolHandle, SctpTransport, ServerId, ServerInformation, Transport, TransportUse};
 use enrp::wire::{Body, Entry, Message, UpdateAction};
 use enrp::{ClientId, Event, Output, PeersConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -138,6 +138,9 @@ fn answers_that_nobody_asked_for_change_nothing() {
 fn long_handles_and_many_addresses() {
     let mut lab = alone();
     say(&mut lab, presence(false, 0xffff, true));
+    // It is strict: whoever may be rsplib's is told no long handle.
+    let probe = ErrorCause::UnrecognizedParameter(vec![0xff, 0x03, 0, 8, 0, 0, 0, 0].into());
+    say(&mut lab, Body::Error { error: probe.into() });
     say(&mut lab, Body::HandleTableResponse { reject: false, more: false, entries: Vec::new() });
     let addresses: Vec<IpAddr> = (1..=64).map(|n| Ipv4Addr::new(10, 7, 0, n).into()).collect();
     let sctp = |port| SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: addresses.clone() };
