@@ -257,7 +257,7 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
         .map(|index| if index < at_start { Process::Runs } else { Process::Gone })
         .collect();
     let mut name_servers = vec![Process::Runs; scenario.name_server.count];
-    let mut population = vec![Process::Runs; POPULATION_PROCESSES_MAX];
+    let mut population = [Process::Runs; POPULATION_PROCESSES_MAX];
     let mut links = BTreeMap::new();
     // Of a path: whole, or cut.
     let mut paths = [Process::Runs; PATHS_MAX];
