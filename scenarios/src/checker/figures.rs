@@ -73,4 +73,10 @@ pub struct Control {
     pub datagrams_per_s: f64,
     /// Bytes of UDP payload a second, sent and received.
     pub bytes_per_s: f64,
+    /// The same while the load went on, without these: what the data took, with its acknowledgements; `null`: not measured.
+    #[serde(default)]
+    pub data_bytes_per_s: Option<f64>,
+    /// `bytes_per_s` in percent of `data_bytes_per_s`.
+    #[serde(default)]
+    pub percent_of_data: Option<f64>,
 }

@@ -27,7 +27,7 @@ pub use intervals::{INTERVALS_HEADER, Interval, write_intervals};
 pub use names::{NameFigures, ServerFigures};
 pub use paths::{PathChange, PathFigures};
 pub use record::{
-    AnswerEntry, Discard, FaultEntry, Flow, Group, Idle, Life, Msg, NameRecords, Ownership, PathEntry, Place,
+    AnswerEntry, Discard, FaultEntry, Flow, Group, Life, Msg, NameRecords, Ownership, PathEntry, PhaseTraffic, Place,
     PopulationRecord, RecordError, Records, ServerRecord, Source, TableEntry, Witness,
 };
 
@@ -86,7 +86,7 @@ pub struct Report {
     pub rate_per_s: f64,
     /// Messages of the network applied, a second, in the measured load.
     pub applied_per_s: f64,
-    /// Control traffic in the idle phase.
+    /// Control traffic in the idle phase, and beside the data of the load.
     pub control: Option<Control>,
     /// Begin of the measured load, ms after the begin of the load.
     pub measured_from_ms: f64,
@@ -190,7 +190,7 @@ pub fn check(records: &Records) -> Checked {
         latency_histogram: latency.histogram(),
         rate_per_s: rate(records),
         applied_per_s: share::applied_per_s(records),
-        control: records.idle.map(control),
+        control: records.idle.map(|idle| control(idle, records.loaded)),
         measured_from_ms: faults::ms(begin.saturating_sub(zero)),
         measured_to_ms: faults::ms(end.saturating_sub(zero)),
         interval_ms,
@@ -229,9 +229,18 @@ fn load_figures(records: &Records) -> LoadFigures {
     }
 }
 
-fn control(idle: Idle) -> Control {
-    let per_s = |count: u64| if idle.ms == 0 { 0.0 } else { (count as f64 * 10_000.0 / idle.ms as f64).round() / 10.0 };
-    Control { idle_ms: idle.ms as f64, datagrams_per_s: per_s(idle.datagrams), bytes_per_s: per_s(idle.bytes) }
+fn control(idle: PhaseTraffic, loaded: Option<PhaseTraffic>) -> Control {
+    let tenths = |value: f64| (value * 10.0).round() / 10.0;
+    let per_s = |count: u64, ms: u64| if ms == 0 { 0.0 } else { count as f64 * 1_000.0 / ms as f64 };
+    let bytes = per_s(idle.bytes, idle.ms);
+    let data = loaded.map(|loaded| (per_s(loaded.bytes, loaded.ms) - bytes).max(0.0));
+    Control {
+        idle_ms: idle.ms as f64,
+        datagrams_per_s: tenths(per_s(idle.datagrams, idle.ms)),
+        bytes_per_s: tenths(bytes),
+        data_bytes_per_s: data.map(tenths),
+        percent_of_data: data.filter(|data| *data > 0.0).map(|data| (bytes / data * 10_000.0).round() / 100.0),
+    }
 }
 
 fn void(stall_ns: u64, offered_part: f64) -> Option<String> {

@@ -55,7 +55,8 @@ pub struct NameFigures {
     pub resolution_gap_ms: Option<f64>,
     /// How long after their process was killed elements were still in answers, ms; `null`: nothing was killed.
     pub dead_in_answers_ms: Option<f64>,
-    /// Answers to questions that were asked when all servers knew an element in them to be dead.
+    /// Answers with an element that the server that gave them knew to be dead when it was asked (where it is not known which one
+    /// answered: that all servers knew to be dead).
     pub known_dead_in_answers: Option<u64>,
     /// Most UDP datagrams of a name server in a second, both directions.
     pub datagrams_per_s_max: Option<f64>,
@@ -251,7 +252,7 @@ fn answers(records: &Records, ended: &FxHashMap<String, u64>, living: &[&ServerR
         let Some(t_ns) = ended.get(&process.name) else { continue };
         dead.extend(process.elements.iter().map(|place| (*place, *t_ns)));
     }
-    let known = known_dead(living, &dead);
+    let known = KnownDead::new(names, living, &dead);
     let (mut longest, mut wrong) = ((!dead.is_empty()).then_some(0.0_f64), 0);
     for answer in &names.answers {
         let places = || answer.pes.iter().map(|pe| (answer.handle, *pe));
@@ -259,31 +260,45 @@ fn answers(records: &Records, ended: &FxHashMap<String, u64>, living: &[&ServerR
         if let (Some(after), Some(longest)) = (after, &mut longest) {
             *longest = longest.max(ms(after));
         }
-        wrong += u64::from(places().any(|place| known.get(&place).is_some_and(|t| answer.asked_ns > *t)));
+        let server = answer.server.and_then(|address| Some(records.places.get(&address)?.0.as_str()));
+        wrong += u64::from(places().any(|place| known.since(server, place).is_some_and(|t| answer.asked_ns > t)));
     }
     (figures.dead_in_answers_ms, figures.known_dead_in_answers) = (longest, Some(wrong));
 }
 
-/// Since when all servers that live know each dead element to be dead, ns; without those that one still lists.
-fn known_dead(living: &[&ServerRecord], dead: &FxHashMap<Place, u64>) -> FxHashMap<Place, u64> {
-    let mut known: FxHashMap<Place, (usize, u64)> = FxHashMap::default();
-    for server in living {
-        let mut removed: FxHashMap<Place, u64> = FxHashMap::default();
-        for (t, entry) in &server.entries {
-            match entry {
-                TableEntry::Removed(place) if dead.get(place).is_some_and(|killed| t >= killed) => {
-                    removed.insert(*place, *t);
-                }
-                TableEntry::Has { place, .. } => drop(removed.remove(place)),
-                TableEntry::Removed(_) | TableEntry::Dead(_) | TableEntry::TakenOver { .. } => {}
-            }
+/// Since when servers know dead elements to be dead, ns.
+struct KnownDead<'a> {
+    by_server: FxHashMap<&'a str, FxHashMap<Place, u64>>,
+    living: Vec<&'a str>,
+}
+
+impl<'a> KnownDead<'a> {
+    fn new(names: &'a NameRecords, living: &[&'a ServerRecord], dead: &FxHashMap<Place, u64>) -> Self {
+        let by_server = names.servers.iter().map(|server| (server.name.as_str(), removed(server, dead))).collect();
+        Self { by_server, living: living.iter().map(|server| server.name.as_str()).collect() }
+    }
+
+    /// Since when this server knows it, or all that live if it is not said which; `None`: not known.
+    fn since(&self, server: Option<&str>, place: Place) -> Option<u64> {
+        let of = |name: &str| self.by_server.get(name)?.get(&place).copied();
+        if let Some(name) = server.filter(|name| self.by_server.contains_key(name)) {
+            return of(name);
         }
-        for (place, t) in removed {
-            let (servers, last) = known.entry(place).or_default();
-            *servers += 1;
-            *last = (*last).max(t);
+        self.living.iter().map(|name| of(name)).try_fold(0, |last, t| Some(t?.max(last)))
+    }
+}
+
+/// The dead elements that a server removed after their death, and did not learn again.
+fn removed(server: &ServerRecord, dead: &FxHashMap<Place, u64>) -> FxHashMap<Place, u64> {
+    let mut removed: FxHashMap<Place, u64> = FxHashMap::default();
+    for (t, entry) in &server.entries {
+        match entry {
+            TableEntry::Removed(place) if dead.get(place).is_some_and(|killed| t >= killed) => {
+                removed.insert(*place, *t);
+            }
+            TableEntry::Has { place, .. } => drop(removed.remove(place)),
+            TableEntry::Removed(_) | TableEntry::Dead(_) | TableEntry::TakenOver { .. } => {}
         }
     }
-    let by_all = known.into_iter().filter(|(_, (servers, _))| *servers == living.len());
-    by_all.map(|(place, (_, t))| (place, t)).collect()
+    removed
 }

@@ -3,12 +3,13 @@
 use super::Record;
 use crate::scenario::Resolver;
 use asap::wire::PoolHandle;
-use asap::{HuntConfig, PuConfig, PuEvent, PuMachine, ServerAddress, Transmit};
+use asap::{ConnId, HuntConfig, PuConfig, PuEvent, PuMachine, ServerAddress, Transmit};
 use bytes::Bytes;
 use enrp::link::{Done, Link};
 use rustc_hash::FxHashMap;
 use sctp::{AssocId, Associations, Event, Input, Output, ppid};
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Questions without an answer, at most: more are not asked.
@@ -57,6 +58,8 @@ pub struct Node {
     step: usize,
     next_at: Instant,
     /// Set when it is to end.
+    /// Servers that were called, since the last that was found.
+    opened: Vec<(ConnId, IpAddr)>,
     stopping: bool,
     counters: Counters,
 }
@@ -93,6 +96,7 @@ impl Node {
             stack,
             record,
             asked: FxHashMap::default(),
+            opened: Vec::new(),
             turn: 0,
             step,
             handles,
@@ -168,6 +172,11 @@ impl Node {
     }
 
     fn perform(&mut self, now: Instant, transmit: Transmit) {
+        if let Transmit::Connect { conn, server } = &transmit
+            && let Some(address) = server.addresses.first()
+        {
+            self.opened.push((*conn, *address));
+        }
         match self.link.perform(now, &mut *self.stack, &mut self.user, self.udp_port, transmit) {
             Done::NotSent(assoc) => {
                 self.counters.not_sent += u64::from(assoc.is_some());
@@ -213,8 +222,13 @@ impl Node {
                 self.counters.unanswered += 1;
                 self.record.without('N', now, *asked, &handle);
             }
-            PuEvent::ServerLost => self.record.server('L', now),
-            PuEvent::ServerFound { .. } => self.record.server('F', now),
+            PuEvent::ServerLost => self.record.lost(now),
+            PuEvent::ServerFound { conn } => {
+                if let Some((_, address)) = self.opened.iter().find(|(opened, _)| *opened == conn) {
+                    self.record.found(now, *address);
+                }
+                self.opened.retain(|(opened, _)| *opened >= conn);
+            }
             PuEvent::PoolChanged { .. } => {}
         }
     }

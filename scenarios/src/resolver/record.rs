@@ -4,6 +4,7 @@ use asap::wire::{PoolElement, PoolHandle};
 use enrp::daemon::RecordSink;
 use sctp::ClockAnchor;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::time::Instant;
 
 /// The lines since the last flush.
@@ -47,10 +48,16 @@ impl Record {
         self.line(|out| writeln!(out, "{kind},{t},{asked},{handle}"));
     }
 
-    /// `L`: its name server is lost, `F`: it found one.
-    pub(super) fn server(&mut self, kind: char, now: Instant) {
+    /// `L`: its name server is lost.
+    pub(super) fn lost(&mut self, now: Instant) {
         let t = self.clock.ns(now);
-        self.line(|out| writeln!(out, "{kind},{t}"));
+        self.line(|out| writeln!(out, "L,{t}"));
+    }
+
+    /// `F`: it found a name server; who answers from now on.
+    pub(super) fn found(&mut self, now: Instant, address: IpAddr) {
+        let t = self.clock.ns(now);
+        self.line(|out| writeln!(out, "F,{t},{address}"));
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {

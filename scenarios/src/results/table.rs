@@ -86,6 +86,16 @@ impl Results {
             }
             writeln!(out)?;
         }
+        if let Some(control) = &self.control {
+            let data = control.data_bytes_per_s.map_or_else(|| "-".to_owned(), number);
+            let percent = control.percent_of_data.map_or_else(|| "-".to_owned(), |percent| format!("{percent}"));
+            writeln!(
+                out,
+                "control    {} datagrams/s, {} bytes/s without load; {data} bytes/s of data under load: {percent} %",
+                number(control.datagrams_per_s),
+                number(control.bytes_per_s)
+            )?;
+        }
         if let Some(names) = &self.name_service {
             write_names(out, names)?;
         }

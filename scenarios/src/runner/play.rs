@@ -1,7 +1,7 @@
 //! The time line of a run: idle time, load, faults, and the end of the calls.
 
 use super::RunError;
-use super::admin::{self, ControllerState, GatewayState};
+use super::admin::{self, ControllerState, GatewayState, UdpTraffic};
 use super::journal::Journal;
 use super::lab::Lab;
 use super::machine::{Sentinel, steal_core};
@@ -57,7 +57,12 @@ impl Run<'_> {
         self.journal.record('B', begin + warm_up, "")?;
         let measured_from_ms = u64::try_from(warm_up.as_millis()).unwrap_or(u64::MAX);
         self.journal.event(Event::Begin { measured_from_ms })?;
+        // Only beside an idle phase is it of use.
+        let before = if self.scenario.idle_ms > 0 { Some(self.counted()?) } else { None };
         self.timeline(begin, sampler)?;
+        if let Some(before) = before {
+            self.phase_over('V', begin, before)?;
+        }
         self.carried(Instant::now())?;
         self.journal.record('E', Instant::now(), "")?;
         self.journal.event(Event::LoadEnd {})?;
@@ -77,20 +82,29 @@ impl Run<'_> {
             return Ok(());
         }
         self.screen.say(&format!("  {} ms of control traffic alone", self.scenario.idle_ms));
-        let gateway = self.lab.gateway_ip();
-        let counted =
-            || admin::udp_traffic(gateway).map_err(|e| RunError::Environment(format!("the gateway's metrics: {e}")));
-        let (begin, before) = (Instant::now(), counted()?);
+        let (begin, before) = (Instant::now(), self.counted()?);
         let end = begin + Duration::from_millis(self.scenario.idle_ms);
         while Instant::now() < end && !self.interrupt.seen() && !self.crashed()? {
             std::thread::sleep(end.saturating_duration_since(Instant::now()).min(LOOK));
         }
-        let after = counted()?;
-        let at = Instant::now();
-        let idle_ms = u64::try_from(at.duration_since(begin).as_millis()).unwrap_or(u64::MAX);
-        let (datagrams, bytes) = (after.datagrams - before.datagrams, after.bytes - before.bytes);
-        self.journal.record('I', at, &format!("{idle_ms},{datagrams},{bytes}"))?;
+        let (idle_ms, datagrams, bytes) = self.phase_over('I', begin, before)?;
         self.journal.event(Event::Idle { idle_ms, datagrams, bytes })
+    }
+
+    /// What went through the gateway's socket so far.
+    fn counted(&self) -> Result<UdpTraffic, RunError> {
+        let gateway = self.lab.gateway_ip();
+        admin::udp_traffic(gateway).map_err(|e| RunError::Environment(format!("the gateway's metrics: {e}")))
+    }
+
+    /// Records how long a phase was, ms, and the datagrams and bytes in it.
+    fn phase_over(&mut self, kind: char, begin: Instant, before: UdpTraffic) -> Result<(u64, u64, u64), RunError> {
+        let after = self.counted()?;
+        let at = Instant::now();
+        let ms = u64::try_from(at.duration_since(begin).as_millis()).unwrap_or(u64::MAX);
+        let (datagrams, bytes) = (after.datagrams - before.datagrams, after.bytes - before.bytes);
+        self.journal.record(kind, at, &format!("{ms},{datagrams},{bytes}"))?;
+        Ok((ms, datagrams, bytes))
     }
 
     fn timeline(&mut self, begin: Instant, sampler: &Sampler) -> Result<(), RunError> {

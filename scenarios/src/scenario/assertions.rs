@@ -165,6 +165,9 @@ pub const ASSERTIONS: &[Assertion] = &[
     at_most("control_datagrams_per_s", "/s", "control datagrams at the gateway in the idle phase", |r| {
         r.control.map(|control| control.datagrams_per_s)
     }),
+    at_most("control_percent_of_data", "%", "bytes of the idle phase, in percent of what the data takes", |r| {
+        r.control.and_then(|control| control.percent_of_data)
+    }),
     at_most("server_detected_ms", "ms", "from the kill of a name server until a peer found it dead", |r| {
         names(r, |n| n.detected_ms)
     }),

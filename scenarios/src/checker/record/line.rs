@@ -1,5 +1,6 @@
 //! One line of a record: its fields, and what the checker needs of the user data in it.
 
+use super::PhaseTraffic;
 use rustc_hash::FxHasher;
 use std::hash::Hasher;
 
@@ -28,6 +29,11 @@ impl<'a> Fields<'a> {
 
     pub(super) fn decimal_u32(&mut self) -> Option<u32> {
         u32::try_from(self.decimal()?).ok()
+    }
+
+    /// Length of a phase, datagrams and bytes in it.
+    pub(super) fn phase(&mut self) -> Option<PhaseTraffic> {
+        Some(PhaseTraffic { ms: self.decimal()?, datagrams: self.decimal()?, bytes: self.decimal()? })
     }
 
     pub(super) fn hex(&mut self) -> Option<u64> {

@@ -1,9 +1,7 @@
 //! The lines of the records, by the role of their file.
 
 use super::line::{Fields, UserData, decimal};
-use super::{
-    Discard, FaultEntry, Flow, Group, Idle, Life, Msg, Ownership, PathEntry, Records, Source, Witness, bit_of,
-};
+use super::{Discard, FaultEntry, Flow, Group, Life, Msg, Ownership, PathEntry, Records, Source, Witness, bit_of};
 use rustc_hash::FxHashMap;
 
 /// What a file says of itself in its first line.
@@ -196,9 +194,9 @@ impl Records {
                 self.names.insert(fields.hex_u32()?, name);
             }
             "I" => {
-                let idle = Idle { ms: fields.decimal()?, datagrams: fields.decimal()?, bytes: fields.decimal()? };
-                self.idle = Some(idle);
+                self.idle = Some(fields.phase()?);
             }
+            "V" => self.loaded = Some(fields.phase()?),
             "Y" => {
                 let (name, path) = (fields.text()?.to_owned(), fields.decimal()? as usize);
                 self.places.insert(fields.text()?.parse().ok()?, (name, path));

@@ -158,9 +158,9 @@ pub struct Life {
     pub active: bool,
 }
 
-/// Control traffic at the gateway in the idle phase before the load.
+/// What went through the gateway's socket in a phase: the idle one before the load, or the load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Idle {
+pub struct PhaseTraffic {
     /// How long it was, ms.
     pub ms: u64,
     /// UDP datagrams, sent and received.
@@ -293,7 +293,9 @@ pub struct Records {
     /// `W`: (t, ns) stalls of the machine.
     pub stalls: Vec<(u64, u64)>,
     /// `I`: the idle phase.
-    pub idle: Option<Idle>,
+    pub idle: Option<PhaseTraffic>,
+    /// `V`: the load.
+    pub loaded: Option<PhaseTraffic>,
     /// `A`: the load begins, ns.
     pub zero_ns: Option<u64>,
     /// `B`: the measured load begins, ns.

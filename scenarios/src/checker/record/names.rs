@@ -2,6 +2,7 @@
 
 use super::line::Fields;
 use rustc_hash::FxHashMap;
+use std::net::IpAddr;
 
 /// A pool element in a pool: index of the handle, PE identifier.
 pub type Place = (u32, u32);
@@ -62,6 +63,8 @@ pub struct AnswerEntry {
     pub asked_ns: u64,
     /// The pool.
     pub handle: u32,
+    /// The address of the name server; `None`: not known.
+    pub server: Option<IpAddr>,
     /// The hint of the question; empty: none.
     pub hint: String,
     /// The elements, in order.
@@ -85,6 +88,7 @@ pub struct NameRecords {
     pub resolver: bool,
     /// `U` of the runner: datagrams of a server so far.
     pub traffic: Vec<(u64, String, u64)>,
+    answering: Option<IpAddr>,
     handles: FxHashMap<String, u32>,
     /// The handles, by index.
     pub handle_names: Vec<String>,
@@ -176,11 +180,12 @@ impl NameRecords {
                 let pes = pes.map(|id| u32::from_str_radix(id, 16).ok()).collect::<Option<Vec<_>>>()?;
                 let hint = fields.text()?.to_owned();
                 let handle = self.handle(&fields)?;
-                self.answers.push(AnswerEntry { t_ns, asked_ns, handle, hint, pes });
+                self.answers.push(AnswerEntry { t_ns, asked_ns, handle, server: self.answering, hint, pes });
             }
             "U" => self.refused.push(t_ns),
             "N" => self.unanswered.push(t_ns),
-            "L" | "F" => {}
+            "L" => self.answering = None,
+            "F" => self.answering = Some(fields.text()?.parse().ok()?),
             _ => return None,
         }
         Some(())

@@ -70,6 +70,12 @@ fn load_and_control_traffic() {
     assert_eq!((load.lateness_us.p50, load.lateness_us.max), (1, 1));
     let control = report.control.unwrap();
     assert_eq!((control.idle_ms, control.datagrams_per_s, control.bytes_per_s), (2_000.0, 250.0, 30_000.0));
+    assert_eq!((control.data_bytes_per_s, control.percent_of_data), (None, None));
+    // Under load 780,000 bytes a second, 30,000 of them are not data.
+    set.runner.push("V,1700000000,1000,9000,780000".into());
+    let control = set.check().control.unwrap();
+    assert_eq!((control.bytes_per_s, control.data_bytes_per_s), (30_000.0, Some(750_000.0)));
+    assert_eq!(control.percent_of_data, Some(4.0));
     // 60 in 605 ms; the first was to be sent at 10 ms.
     assert_eq!((report.applied_per_s, report.measured_to_ms), (99.2, 595.0));
     let histogram: u64 = report.latency_histogram.iter().map(|bucket| bucket.count).sum();
