@@ -2,6 +2,7 @@
 
 mod figures;
 mod moves;
+mod names;
 mod paths;
 
 use super::{Checked, Messages, Records, Report, check};
