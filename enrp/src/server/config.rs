@@ -55,6 +55,9 @@ pub struct ServerConfig {
     /// the interval to us, RFC 3237 wants no heavy traffic). A PE that is silent or reported is asked at once all the same.
     #[schemars(range(min = 1))]
     pub keep_alives_per_s_max: u32,
+    /// When a PE is found dead or silent, others at its host are asked out of turn, at most so many in a second: a few, and the more the
+    /// more of them are dead too. 0: off (not in the RFC).
+    pub neighbours_per_s_max: u32,
     /// Least time between two keep-alives to one PE, also on reports (RFC 5355 section 2.14).
     pub keep_alive_gap_ms: u64,
     /// MAX-BAD-PE-REPORT: a PE is removed when more ASAP_ENDPOINT_UNREACHABLE than this came since its last registration
@@ -106,6 +109,7 @@ impl Default for ServerConfig {
             keep_alive_timeout_ms: 500,
             keep_alive_misses_max: 6,
             keep_alives_per_s_max: 200,
+            neighbours_per_s_max: 1_500,
             keep_alive_gap_ms: 50,
             max_bad_pe_report: 3,
             reports_per_client_per_s: 100,

@@ -113,6 +113,8 @@ counters! {
     keep_alives,
     "Keep-alives that waited because of `keep_alives_per_s_max`."
     keep_alives_paced,
+    "Keep-alives out of turn, since a PE at the same host was found dead or silent."
+    neighbours_asked,
     "Keep-alive answers taken."
     keep_alive_acks,
     "Keep-alives not answered in time."

@@ -9,6 +9,7 @@
 //! | `resolution` | 3.3 handle resolution, 2.2.5 subscriptions |
 //! | `ranking` | resolution of pools with a selection plug-in; what users measured (not in the RFCs) |
 //! | `supervision` | 3.4 keep-alive, 3.5 unreachable endpoints, lost associations |
+//! | `neighbours` | PEs at the host of one that was found dead are asked soon (not in the RFCs) |
 //! | `way` | associations that the server opens to PEs: taken over, or reported and not ours |
 //! | `enrp` | what comes from peers (RFC 5353) |
 //! | `announce` | 3.6 ASAP_SERVER_ANNOUNCE over multicast |
@@ -21,6 +22,7 @@ pub(crate) mod counters;
 mod dump;
 mod enrp;
 mod event;
+mod neighbours;
 mod output;
 mod ranking;
 pub(crate) mod rate;
@@ -45,6 +47,7 @@ pub use config::ServerConfig;
 pub use counters::Counters;
 pub use dump::{PAGE_PES, Page, PageElement};
 pub use event::{Event, RemovalCause};
+use neighbours::Neighbours;
 pub use output::{Attempt, Multicast, Output, PeerAddress};
 use rate::{Rates, Request};
 use resolution::{Question, Subscribers};
@@ -133,6 +136,7 @@ pub struct Server {
     subscribers: BTreeMap<PoolHandle, Subscribers>,
     timers: TimerQueue<Timer>,
     pace: Pace,
+    neighbours: Neighbours,
     /// When PEs that were taken over are told.
     rehoming: Pace,
     /// Associations that we opened to PEs.
@@ -171,6 +175,7 @@ impl Server {
             subscribers: BTreeMap::new(),
             timers: TimerQueue::new(),
             pace: Pace::default(),
+            neighbours: Neighbours::default(),
             rehoming: Pace::default(),
             ways: Ways::default(),
             updates: TimerQueue::new(),

@@ -199,7 +199,9 @@ impl Server {
         self.tell_peers_of_removal(slot, &element, cause);
         self.measures.forget(slot);
         let asked_over = self.ways.forget(slot);
-        let client = self.supervised.remove(&slot).and_then(|supervision| supervision.client);
+        let supervision = self.supervised.remove(&slot);
+        let is_own = supervision.is_some();
+        let client = supervision.and_then(|supervision| supervision.client);
         let (handle, pe) = (element.handle().clone(), element.id());
         if let Some(client) = client {
             if tells_the_pe(cause) {
@@ -214,6 +216,9 @@ impl Server {
         self.count_removal(cause);
         self.pool_changed(now, &handle);
         self.events.push_back(Event::Deregistered { handle, pe, cause });
+        if is_own && says_something_of_the_host(cause) {
+            self.ask_neighbours(now, element.asap_transport());
+        }
     }
 
     /// Drops the memory of a client with nothing in it.
@@ -271,6 +276,17 @@ fn tells_the_pe(cause: RemovalCause) -> bool {
         | RemovalCause::AssociationEnded
         | RemovalCause::AssociationSilent
         | RemovalCause::Peer => false,
+    }
+}
+
+/// Whether others at the PE's host may be dead too.
+fn says_something_of_the_host(cause: RemovalCause) -> bool {
+    match cause {
+        RemovalCause::KeepAlive
+        | RemovalCause::SendFailed
+        | RemovalCause::AssociationEnded
+        | RemovalCause::AssociationSilent => true,
+        RemovalCause::Deregistration | RemovalCause::Expired | RemovalCause::Reported | RemovalCause::Peer => false,
     }
 }
 

@@ -152,6 +152,10 @@ impl Server {
         let misses = supervision.misses;
         self.counters.keep_alive_misses += 1;
         self.suspend(now, slot, SuspensionReason::Silent);
+        if misses == 1 {
+            let transport = self.handlespace.get(slot).and_then(|element| element.asap_transport()).cloned();
+            self.ask_neighbours(now, transport.as_ref());
+        }
         if misses > self.config.keep_alive_misses_max {
             self.remove(now, slot, RemovalCause::KeepAlive);
         } else {

@@ -8,6 +8,7 @@ mod dump;
 mod extremes;
 mod hostile;
 mod limits;
+mod neighbours;
 #[cfg(feature = "plugins")]
 mod plugins;
 mod registration;
