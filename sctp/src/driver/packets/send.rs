@@ -162,14 +162,26 @@ fn try_send(
     }
 }
 
-/// How many of the batch's first datagrams can leave in one call: same destination, same size, only the last may be shorter.
+/// Same SCTP ports and verification tag.
+fn is_of_association(one: &Transmit, other: &Transmit) -> bool {
+    one.payload.get(..8) == other.payload.get(..8)
+}
+
+/// How many of the batch's first datagrams can leave in one call: same destination, same size, only the last may be shorter. And same
+/// association: where nobody listens, one call has one ICMP error, which quotes the first packet only.
 fn run_length(batch: &[Transmit], segments_max: usize) -> usize {
     let first = &batch[0];
     let size = first.payload.len();
     let (mut count, mut bytes) = (1, size);
     for next in &batch[1..] {
         let len = next.payload.len();
-        if count == segments_max || next.to != first.to || len > size || len == 0 || bytes + len > RUN_BYTES_MAX {
+        if count == segments_max
+            || next.to != first.to
+            || !is_of_association(next, first)
+            || len > size
+            || len == 0
+            || bytes + len > RUN_BYTES_MAX
+        {
             break;
         }
         count += 1;
@@ -220,6 +232,10 @@ mod tests {
         assert_eq!(run_length(&batch(&[1_400; 64]), 64), 46);
         let other = [transmit("127.0.0.2:9", 10), transmit("127.0.0.2:8", 10)];
         assert_eq!(run_length(&other, 64), 1);
+        // Another verification tag: another association.
+        let mut two = batch(&[100, 100]);
+        two[1].payload = Bytes::from([&[0, 0, 0, 0, 0, 0, 0, 1_u8][..], &[0; 92]].concat());
+        assert_eq!(run_length(&two, 64), 1);
     }
 
     #[test]
