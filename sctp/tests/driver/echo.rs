@@ -160,7 +160,9 @@ pub async fn when(commands: &mpsc::Sender<Command>, datagrams: usize, errors: us
 }
 
 pub fn payload(number: usize, len: usize) -> Vec<u8> {
-    let mut payload = number.to_be_bytes().to_vec();
+    // What stands for SCTP's ports and verification tag is equal, as in packets of one association.
+    let mut payload = if len >= 16 { vec![0; 8] } else { Vec::new() };
+    payload.extend_from_slice(&number.to_be_bytes());
     payload.resize(len.max(8), number as u8);
     payload
 }
