@@ -76,8 +76,11 @@ impl Server {
         if interval > 0 {
             let crowded =
                 self.supervised.len() as u64 * 1_000_000 / u64::from(self.config.keep_alives_per_s_max.max(1));
-            let interval = interval.max(crowded);
-            let wait = interval / 2 + self.random.below(interval);
+            // In a crowd no PE has to be asked soon, but of those that a host has some: one that died is found by its neighbours.
+            let wait = match crowded > interval {
+                true => self.random.below(crowded.saturating_mul(2)),
+                false => interval / 2 + self.random.below(interval),
+            };
             self.timers.set(Timer::KeepAlive(slot), now + Duration::from_micros(wait));
         }
     }
