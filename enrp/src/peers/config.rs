@@ -115,7 +115,7 @@ impl Default for PeersConfig {
             audit_interval_ms: 1_000,
             reconnect_ms: 300,
             peer_forget_ms: 600_000,
-            rehome_per_s: 2_500,
+            rehome_per_s: 2_000,
             peers_max: 64,
             downloads_max: 8,
             updates_per_s: 50_000,
