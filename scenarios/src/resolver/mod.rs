@@ -1,7 +1,7 @@
 //! A pool user that asks for the pools of a population, one after the other, all the time, and writes each answer into
 //! `records/resolver.csv`: whether resolution goes on while name servers and pool elements die, and what the answers hold.
 //!
-//! [`node`] is the machine, [`record`] its lines; [`start`] gives it a thread and a socket.
+//! [`Node`] is the machine, [`Record`] its lines; [`start`] gives it a thread and a socket.
 
 mod node;
 mod record;
