@@ -51,7 +51,7 @@ pub struct ServerConfig {
     /// How many keep-alives in a row a PE may miss, sent one after each timeout, before it is removed.
     pub keep_alive_misses_max: u32,
     /// Regular keep-alives to all PEs together in a second; more than 0. With more PEs than this times `keep_alive_interval_ms` the
-    /// interval grows: 10,000 PEs at 200 a second are asked every 50 s each, plus or minus 50 percent (RFC 5352 section 3.5 leaves
+    /// interval grows: 10,000 PEs at 50 a second are asked every 200 s each, plus or minus 50 percent (RFC 5352 section 3.5 leaves
     /// the interval to us, RFC 3237 wants no heavy traffic). A PE that is silent or reported is asked at once all the same.
     #[schemars(range(min = 1))]
     pub keep_alives_per_s_max: u32,
@@ -108,7 +108,7 @@ impl Default for ServerConfig {
             keep_alive_interval_max_ms: 5_000,
             keep_alive_timeout_ms: 500,
             keep_alive_misses_max: 6,
-            keep_alives_per_s_max: 200,
+            keep_alives_per_s_max: 50,
             neighbours_per_s_max: 1_500,
             keep_alive_gap_ms: 50,
             max_bad_pe_report: 3,

@@ -1,6 +1,6 @@
 //! What becomes of one PE says something of the others at its host: the machine may be dead, or the process they live in.
 //!
-//! Regular keep-alives find that slowly, since all of them together are limited: of 10,000 PEs each has its turn every 50 s. So whenever a
+//! Regular keep-alives find that slowly, since all of them together are limited: of 10,000 PEs each has its turn every 200 s. So whenever a
 //! PE is found dead or silent, a few of its neighbours (PEs with the same first address) are asked out of turn. If they are well
 //! that is all; if they are dead too, each of them has the next few asked, and the whole host is known after a few steps, at
 //! most `neighbours_per_s_max` PEs a second. This is how half of 10,000 PEs can die at once and be out of the answers soon, without
