@@ -76,7 +76,14 @@ pub struct Control {
     /// The same while the load went on, without these: what the data took, with its acknowledgements; `null`: not measured.
     #[serde(default)]
     pub data_bytes_per_s: Option<f64>,
-    /// `bytes_per_s` in percent of `data_bytes_per_s`.
+    /// `bytes_per_s` in percent of `data_bytes_per_s`: all that goes on, the leases of the controllers too.
     #[serde(default)]
     pub percent_of_data: Option<f64>,
+    /// Of `bytes_per_s` what went between the population and its name servers (registrations, keep-alives, their acknowledgements and
+    /// heartbeats).
+    #[serde(default)]
+    pub pool_bytes_per_s: Option<f64>,
+    /// The same in percent of `data_bytes_per_s`.
+    #[serde(default)]
+    pub pool_percent_of_data: Option<f64>,
 }

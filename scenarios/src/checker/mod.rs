@@ -234,12 +234,16 @@ fn control(idle: PhaseTraffic, loaded: Option<PhaseTraffic>) -> Control {
     let per_s = |count: u64, ms: u64| if ms == 0 { 0.0 } else { count as f64 * 1_000.0 / ms as f64 };
     let bytes = per_s(idle.bytes, idle.ms);
     let data = loaded.map(|loaded| (per_s(loaded.bytes, loaded.ms) - bytes).max(0.0));
+    let pools = idle.population_bytes.map(|bytes| per_s(bytes, idle.ms));
+    let percent = |part: f64| data.filter(|data| *data > 0.0).map(|data| (part / data * 10_000.0).round() / 100.0);
     Control {
         idle_ms: idle.ms as f64,
         datagrams_per_s: tenths(per_s(idle.datagrams, idle.ms)),
         bytes_per_s: tenths(bytes),
         data_bytes_per_s: data.map(tenths),
-        percent_of_data: data.filter(|data| *data > 0.0).map(|data| (bytes / data * 10_000.0).round() / 100.0),
+        percent_of_data: percent(bytes),
+        pool_bytes_per_s: pools.map(tenths),
+        pool_percent_of_data: pools.and_then(percent),
     }
 }
 

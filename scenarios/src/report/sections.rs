@@ -177,6 +177,8 @@ pub(super) fn load(results: &Results) -> Markup {
                     ("datagrams/s", number(control.datagrams_per_s)),
                     ("bytes/s", number(control.bytes_per_s)),
                     ("bytes/s of data under load", control.data_bytes_per_s.map_or_else(|| "-".to_owned(), number)),
+                    ("population and name servers, bytes/s", control.pool_bytes_per_s.map_or_else(|| "-".to_owned(), number)),
+                    ("the same, in % of data", control.pool_percent_of_data.map_or_else(|| "-".to_owned(), number)),
                     ("control, in % of data", control.percent_of_data.map_or_else(|| "-".to_owned(), number)),
                 ])),
                 None => div { p.soft { "Control traffic was not measured: the scenario has no time without load (idle_ms)." } },

@@ -88,12 +88,16 @@ impl Results {
         }
         if let Some(control) = &self.control {
             let data = control.data_bytes_per_s.map_or_else(|| "-".to_owned(), number);
-            let percent = control.percent_of_data.map_or_else(|| "-".to_owned(), |percent| format!("{percent}"));
+            let percent = |part: Option<f64>| part.map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"));
             writeln!(
                 out,
-                "control    {} datagrams/s, {} bytes/s without load; {data} bytes/s of data under load: {percent} %",
+                "control    {} datagrams/s, {} bytes/s without load, {} of the data's {data} bytes/s;\n           \
+                 population and name servers {} bytes/s, {}",
                 number(control.datagrams_per_s),
-                number(control.bytes_per_s)
+                number(control.bytes_per_s),
+                percent(control.percent_of_data),
+                control.pool_bytes_per_s.map_or_else(|| "-".to_owned(), number),
+                percent(control.pool_percent_of_data)
             )?;
         }
         if let Some(names) = &self.name_service {

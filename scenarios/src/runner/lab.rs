@@ -179,6 +179,11 @@ impl Lab {
         needs(&self.plan).hosts().flat_map(of).collect()
     }
 
+    /// Bytes between the population and its name servers so far.
+    pub(super) fn population_bytes(&self) -> std::io::Result<u64> {
+        self.population.bytes()
+    }
+
     /// Datagrams that the relay passed on so far, on each path; empty without a relay.
     #[must_use]
     pub fn carried(&self) -> Vec<u64> {

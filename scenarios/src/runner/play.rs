@@ -61,7 +61,7 @@ impl Run<'_> {
         let before = if self.scenario.idle_ms > 0 { Some(self.counted()?) } else { None };
         self.timeline(begin, sampler)?;
         if let Some(before) = before {
-            self.phase_over('V', begin, before)?;
+            self.phase_over('V', begin, before, "")?;
         }
         self.carried(Instant::now())?;
         self.journal.record('E', Instant::now(), "")?;
@@ -83,11 +83,13 @@ impl Run<'_> {
         }
         self.screen.say(&format!("  {} ms of control traffic alone", self.scenario.idle_ms));
         let (begin, before) = (Instant::now(), self.counted()?);
+        let population = self.population_bytes()?;
         let end = begin + Duration::from_millis(self.scenario.idle_ms);
         while Instant::now() < end && !self.interrupt.seen() && !self.crashed()? {
             std::thread::sleep(end.saturating_duration_since(Instant::now()).min(LOOK));
         }
-        let (idle_ms, datagrams, bytes) = self.phase_over('I', begin, before)?;
+        let population = self.population_bytes()?.saturating_sub(population);
+        let (idle_ms, datagrams, bytes) = self.phase_over('I', begin, before, &format!(",{population}"))?;
         self.journal.event(Event::Idle { idle_ms, datagrams, bytes })
     }
 
@@ -97,13 +99,24 @@ impl Run<'_> {
         admin::udp_traffic(gateway).map_err(|e| RunError::Environment(format!("the gateway's metrics: {e}")))
     }
 
-    /// Records how long a phase was, ms, and the datagrams and bytes in it.
-    fn phase_over(&mut self, kind: char, begin: Instant, before: UdpTraffic) -> Result<(u64, u64, u64), RunError> {
+    fn population_bytes(&self) -> Result<u64, RunError> {
+        let failed = |e| RunError::Environment(format!("the population's metrics: {e}"));
+        self.lab.population_bytes().map_err(failed)
+    }
+
+    /// Records how long a phase was, ms, and the datagrams and bytes in it, and what else is known of it.
+    fn phase_over(
+        &mut self,
+        kind: char,
+        begin: Instant,
+        before: UdpTraffic,
+        more: &str,
+    ) -> Result<(u64, u64, u64), RunError> {
         let after = self.counted()?;
         let at = Instant::now();
         let ms = u64::try_from(at.duration_since(begin).as_millis()).unwrap_or(u64::MAX);
         let (datagrams, bytes) = (after.datagrams - before.datagrams, after.bytes - before.bytes);
-        self.journal.record(kind, at, &format!("{ms},{datagrams},{bytes}"))?;
+        self.journal.record(kind, at, &format!("{ms},{datagrams},{bytes}{more}"))?;
         Ok((ms, datagrams, bytes))
     }
 

@@ -76,6 +76,14 @@ impl Crowd {
         Self { processes, elements }
     }
 
+    /// Bytes that all of them sent and received; they talk with name servers only.
+    ///
+    /// # Errors
+    /// One does not answer.
+    pub(super) fn bytes(&self) -> std::io::Result<u64> {
+        self.processes.iter().map(|(_, address)| Ok(admin::udp_traffic(*address)?.bytes)).sum()
+    }
+
     /// The processes with their addresses.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Process, IpAddr)> {
         self.processes.iter()

@@ -168,6 +168,9 @@ pub const ASSERTIONS: &[Assertion] = &[
     at_most("control_percent_of_data", "%", "bytes of the idle phase, in percent of what the data takes", |r| {
         r.control.and_then(|control| control.percent_of_data)
     }),
+    at_most("pool_control_percent_of_data", "%", "of these what the population and its name servers exchange", |r| {
+        r.control.and_then(|control| control.pool_percent_of_data)
+    }),
     at_most("server_detected_ms", "ms", "from the kill of a name server until a peer found it dead", |r| {
         names(r, |n| n.detected_ms)
     }),

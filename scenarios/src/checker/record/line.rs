@@ -33,7 +33,8 @@ impl<'a> Fields<'a> {
 
     /// Length of a phase, datagrams and bytes in it.
     pub(super) fn phase(&mut self) -> Option<PhaseTraffic> {
-        Some(PhaseTraffic { ms: self.decimal()?, datagrams: self.decimal()?, bytes: self.decimal()? })
+        let (ms, datagrams, bytes) = (self.decimal()?, self.decimal()?, self.decimal()?);
+        Some(PhaseTraffic { ms, datagrams, bytes, population_bytes: self.decimal() })
     }
 
     pub(super) fn hex(&mut self) -> Option<u64> {

@@ -167,6 +167,8 @@ pub struct PhaseTraffic {
     pub datagrams: u64,
     /// Bytes in them.
     pub bytes: u64,
+    /// Bytes that the population sent and received, to and from its name servers; `None`: not recorded.
+    pub population_bytes: Option<u64>,
 }
 
 /// A fault, as the runner recorded it.

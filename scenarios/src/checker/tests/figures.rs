@@ -75,7 +75,11 @@ fn load_and_control_traffic() {
     set.runner.push("V,1700000000,1000,9000,780000".into());
     let control = set.check().control.unwrap();
     assert_eq!((control.bytes_per_s, control.data_bytes_per_s), (30_000.0, Some(750_000.0)));
-    assert_eq!(control.percent_of_data, Some(4.0));
+    assert_eq!((control.percent_of_data, control.pool_percent_of_data), (Some(4.0), None));
+    // Of them 15,000 a second are the population's.
+    set.runner[0].push_str(",30000");
+    let control = set.check().control.unwrap();
+    assert_eq!((control.pool_bytes_per_s, control.pool_percent_of_data), (Some(15_000.0), Some(2.0)));
     // 60 in 605 ms; the first was to be sent at 10 ms.
     assert_eq!((report.applied_per_s, report.measured_to_ms), (99.2, 595.0));
     let histogram: u64 = report.latency_histogram.iter().map(|bucket| bucket.count).sum();
