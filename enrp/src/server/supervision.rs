@@ -8,7 +8,8 @@
 //! `keep_alive_interval_max_ms`; one that is reported or silent is asked at once, and then often again.
 //!
 //! The regular ones are paced: all PEs together are sent no more than `keep_alives_per_s_max`. With so many PEs that the interval
-//! would ask for more, the interval grows with their number; what still comes together waits for its place in the row.
+//! would ask for more, the interval grows with their number; what still comes together waits for its place in the row, and when the row
+//! is long, for another turn.
 
 use super::rate::Request;
 use super::{ClientId, RemovalCause, Server, ServerConfig, Timer, ms};
@@ -47,6 +48,15 @@ pub(super) struct Pace {
 impl Pace {
     /// So much may come together; what a small pool does by chance is not moved.
     const SLACK: Duration = Duration::from_millis(50);
+
+    /// A longer row than this is not stood in.
+    const ROW_MAX: Duration = Duration::from_millis(500);
+
+    /// Whether so many wait already that another one had better come by chance later: else those that were planned when there were few PEs
+    /// stand before all others, and what happens to these is seen seconds later.
+    fn is_long(&self, now: Instant) -> bool {
+        self.next.is_some_and(|next| next > now + Self::SLACK + Self::ROW_MAX)
+    }
 
     /// When the next keep-alive may be sent.
     pub(super) fn place(&mut self, now: Instant, per_s: u32) -> Instant {
@@ -89,6 +99,10 @@ impl Server {
     pub(super) fn keep_alive_due(&mut self, now: Instant, slot: Slot) {
         let Some(supervision) = self.supervised.get_mut(&slot) else { return };
         if !std::mem::take(&mut supervision.has_place) {
+            if self.pace.is_long(now) {
+                self.counters.keep_alives_paced += 1;
+                return self.plan_keep_alive(now, slot);
+            }
             let place = self.pace.place(now, self.config.keep_alives_per_s_max);
             if place > now {
                 supervision.has_place = true;

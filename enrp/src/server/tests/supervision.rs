@@ -30,7 +30,10 @@ fn pass_alive(lab: &mut Lab, milliseconds: u64) -> Vec<(u64, u64)> {
 
 #[test]
 fn keep_alives_are_spread() {
-    let mut lab = Lab::new(|c| c.keep_alive_interval_max_ms = 0);
+    let mut lab = Lab::new(|c| {
+        c.keep_alive_interval_max_ms = 0;
+        c.keep_alives_per_s_max = 200;
+    });
     (1..=50).for_each(|n| lab.register(n));
     let times = pass_alive(&mut lab, 20_000);
     // 50 PEs, one a second each on average.
@@ -276,6 +279,19 @@ fn many_pes_are_asked_at_the_limit_and_no_faster() {
         assert!((3..=12).contains(&own), "every 10 s plus or minus 50 percent: {own} in 60 s");
     }
     assert!(lab.server.counters().keep_alives_paced > 0);
+}
+
+#[test]
+fn those_that_came_first_do_not_keep_the_others_waiting() {
+    let mut lab = Lab::new(|c| c.keep_alives_per_s_max = 4);
+    // The first ones have a turn within seconds, as if they were alone.
+    (1..=125).for_each(|n| lab.register(n));
+    pass_alive(&mut lab, 6_000);
+    (126..=250).for_each(|n| lab.register(n));
+    let times = pass_alive(&mut lab, 10_000);
+    let of_new: Vec<u64> = times.iter().filter(|(_, client)| *client > 125).map(|(at, _)| *at).collect();
+    assert!(times.len() <= 41, "4 a second: {}", times.len());
+    assert!(of_new.len() >= 3 && of_new[0] < 5_000, "they come between: {of_new:?}");
 }
 
 #[test]
