@@ -91,7 +91,8 @@ impl Results {
             let percent = |part: Option<f64>| part.map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"));
             writeln!(
                 out,
-                "control    {} datagrams/s, {} bytes/s without load, {} of the data's {data} bytes/s;\n           \
+                "control    {} datagrams/s, {} bytes/s without load;\n           \
+                 {} of the {data} bytes/s of data;\n           \
                  population and name servers {} bytes/s, {}",
                 number(control.datagrams_per_s),
                 number(control.bytes_per_s),
