@@ -14,6 +14,7 @@ mod names;
 mod owners;
 mod paths;
 mod record;
+mod selected;
 mod share;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use record::{
     AnswerEntry, Discard, FaultEntry, Flow, Group, Life, Msg, NameRecords, Ownership, PathEntry, PhaseTraffic, Place,
     PopulationRecord, RecordError, Records, ServerRecord, Source, TableEntry, Witness,
 };
+pub use selected::{ElementShare, ShareFigures};
 
 use faults::Touched;
 use intervals::Collector;

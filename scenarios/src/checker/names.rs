@@ -3,6 +3,7 @@
 
 use super::faults::ms;
 use super::record::{NameRecords, Place, Records, ServerRecord, TableEntry};
+use super::selected::{self, ShareFigures};
 use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,12 @@ pub struct NameFigures {
     pub known_dead_in_answers: Option<u64>,
     /// Most UDP datagrams of a name server in a second, both directions.
     pub datagrams_per_s_max: Option<f64>,
+    /// What was expected of the answers for pools, and what they were.
+    #[serde(default)]
+    pub expected: Vec<ShareFigures>,
+    /// Failures of selection plug-ins, at all name servers that live; `null`: none could be asked.
+    #[serde(default)]
+    pub plugin_failures: Option<u64>,
 }
 
 /// The figures; `None`: neither name servers of their own nor a resolver.
@@ -76,6 +83,9 @@ pub(super) fn figures(records: &Records) -> Option<NameFigures> {
     takeover(names, &ended, &living, &mut figures);
     tables(names, &ended, &living, &mut figures);
     figures.tables_equal_ms = equal_after(records, &living);
+    figures.expected = selected::figures(records);
+    let failures = names.plugin_failures.iter().map(|(_, failures)| *failures);
+    figures.plugin_failures = failures.reduce(|sum, more| sum + more);
     if names.resolver {
         answers(records, &ended, &living, &mut figures);
     }
@@ -195,7 +205,9 @@ fn tables(names: &NameRecords, ended: &FxHashMap<String, u64>, living: &[&Server
     let (mut lost, mut listed) = (0, 0);
     for process in &names.population {
         let dead = ended.contains_key(&process.name);
-        let elements: FxHashSet<&Place> = process.elements.iter().collect();
+        // The tables are those of the scope that all servers have.
+        let in_scope = |place: &&Place| !names.handle_names[place.0 as usize].contains('@');
+        let elements: FxHashSet<&Place> = process.elements.iter().filter(in_scope).collect();
         for place in elements {
             let in_all = tables.iter().all(|table| table.contains_key(place));
             let in_any = tables.iter().any(|table| table.contains_key(place));

@@ -1,5 +1,6 @@
 //! Settings of a population. One TOML file; unknown keys are refused; every time is in milliseconds.
 
+use super::pools::{Element, NamedPool, Scope};
 use asap::PeConfig;
 use asap::wire::PoolHandle;
 use enrp::ConfigError;
@@ -17,6 +18,8 @@ pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");
 const FIRST_OWN_PORT: u16 = 49_152;
 /// Most elements of one process: each needs a port of the dynamic range, which has 16,384.
 const ELEMENTS_MAX: usize = 16_000;
+/// Most pools with names of their own.
+const POOLS_MAX: usize = 1_000;
 /// Most registrations again in a second.
 pub(super) const RE_REGISTRATIONS_MAX: u32 = 100_000;
 /// Ports registered as user transports; they repeat from here on.
@@ -61,8 +64,7 @@ pub struct Population {
     pub prefix: String,
     /// The first pool's number.
     pub first_pool: usize,
-    /// How many pools.
-    #[schemars(range(min = 1))]
+    /// How many pools; 0: only those of `[[population.pool]]`.
     pub pools: usize,
     /// Elements that this process has in each pool.
     #[schemars(range(min = 1))]
@@ -89,6 +91,14 @@ pub struct Population {
     /// Registrations again a second, of one element after the other, besides those that the life asks for.
     #[schemars(range(max = RE_REGISTRATIONS_MAX))]
     pub re_registrations_per_s: u32,
+    /// Number of this process, for `[[population.pool]]`.
+    #[schemars(range(min = 1))]
+    pub process: usize,
+    /// Further pools, with names and values of their own; this process has the elements that say its number.
+    #[schemars(length(max = POOLS_MAX))]
+    pub pool: Vec<NamedPool>,
+    /// The name servers of their scopes.
+    pub scope: Vec<Scope>,
 }
 
 impl Default for Config {
@@ -122,15 +132,33 @@ impl Default for Population {
             under_way_max: 200,
             records: PathBuf::new(),
             re_registrations_per_s: 0,
+            process: 1,
+            pool: Vec::new(),
+            scope: Vec::new(),
         }
     }
 }
 
 impl Population {
-    /// Elements of this process.
+    /// Elements of this process in the numbered pools.
+    fn numbered(&self) -> usize {
+        self.pools.saturating_mul(self.pes_per_pool)
+    }
+
+    /// Elements of this process in all pools.
     #[must_use]
     pub fn elements(&self) -> usize {
-        self.pools.saturating_mul(self.pes_per_pool)
+        self.numbered().saturating_add(self.named().count())
+    }
+
+    /// Its elements in pools with names of their own.
+    fn named(&self) -> impl Iterator<Item = (&NamedPool, &Element)> {
+        self.pool.iter().filter_map(|pool| Some((pool, pool.element_in(self.process)?)))
+    }
+
+    /// The pool with a name of its own in which an element is; the numbered ones come first.
+    pub(super) fn named_at(&self, element: usize) -> Option<(&NamedPool, &Element)> {
+        self.named().nth(element.checked_sub(self.numbered())?)
     }
 
     /// Handle of a pool, counted from the first one.
@@ -159,6 +187,28 @@ impl Population {
     }
 }
 
+impl Population {
+    fn check_named(&self) -> Result<(), ConfigError> {
+        let need = |holds: bool, key: &str, problem: &str| ConfigError::unless(holds, key, problem);
+        need(self.process > 0, "population.process", "1 or more")?;
+        need(self.pool.len() <= POOLS_MAX, "population.pool", "1000 at most")?;
+        for (index, scope) in self.scope.iter().enumerate() {
+            let key = |name: &str| format!("population.scope[{index}].{name}");
+            need(!scope.name.is_empty(), &key("name"), "a name, not empty")?;
+            need(!scope.servers.is_empty(), &key("servers"), "at least one name server")?;
+        }
+        for (index, pool) in self.pool.iter().enumerate() {
+            let within = format!("population.pool[{index}]");
+            pool.check().map_err(|error| error.within(&within))?;
+            let known = pool.scope.as_ref().is_none_or(|name| self.scope.iter().any(|scope| scope.name == *name));
+            need(known, &format!("{within}.scope"), "the name of a [[population.scope]]")?;
+            let twice = self.pool[..index].iter().any(|other| other.name() == pool.name());
+            need(!twice, &format!("{within}.handle"), "another pool of the scope has this name")?;
+        }
+        Ok(())
+    }
+}
+
 /// Handle of a population's pool of this number.
 #[must_use]
 pub fn handle(prefix: &str, number: usize) -> PoolHandle {
@@ -174,7 +224,9 @@ impl Config {
         let Population { pools, pes_per_pool, life_s, starts_per_s, under_way_max, .. } = self.population;
         let need = |holds: bool, key: &str, problem: &str| ConfigError::unless(holds, key, problem);
         ConfigError::check_addresses(&self.udp)?;
-        need(pools > 0, "population.pools", "1 or more")?;
+        self.population.check_named()?;
+        let any = pools > 0 || !self.population.pool.is_empty();
+        need(any, "population.pools", "1 or more; 0 is for a file with [[population.pool]]")?;
         need(pes_per_pool > 0, "population.pes_per_pool", "1 or more")?;
         let most = ELEMENTS_MAX.min(self.sctp.associations_max);
         let key = "population.pes_per_pool";

@@ -1,11 +1,13 @@
 //! One pool element of a population, with its association.
 
-use super::config::{Policy as PolicyName, Population};
+use super::config::{Policy as Numbered, Population};
+use super::pools::Element;
 use asap::policy::Rng;
 use asap::pool_element::Registration;
 use asap::wire::{PeId, Policy, PoolHandle, RegistrationLife, SctpTransport, Transport, TransportUse};
 use asap::{PeConfig, PeMachine};
 use enrp::link::Link;
+use gwc_pe::config::PolicyName;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -24,11 +26,22 @@ pub(super) enum Phase {
     Stopped,
 }
 
+/// What the settings say of an element in a pool with a name of its own.
+#[derive(Debug)]
+pub(super) struct Named {
+    /// With the scope.
+    pub(super) name: String,
+    pub(super) policy: PolicyName,
+    pub(super) values: Element,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) machine: PeMachine,
     pub(super) registration: Registration,
+    /// The values of an element in a pool with a name of its own.
+    pub(super) named: Option<Named>,
     pub(super) phase: Phase,
     pub(super) registered: bool,
     pub(super) refused: bool,
@@ -65,15 +78,27 @@ impl Member {
             transport_use: TransportUse::DataOnly,
             addresses: known.to_vec(),
         };
-        let id = PeId(((random.next_u64() >> 32) as u32).max(1));
+        let mut id = ((random.next_u64() >> 32) as u32).max(1);
+        let mut registration = Registration {
+            handle: settings.handle(index / settings.pes_per_pool.max(1)),
+            life,
+            user_transport: Transport::Sctp(transport),
+            policy: policy(settings.policy, random),
+        };
+        let mut named = None;
+        if let Some((pool, element)) = settings.named_at(index) {
+            id = element.id.unwrap_or(id);
+            registration.handle = PoolHandle::from(pool.handle.as_str());
+            registration.policy = element.policy(pool.policy);
+            if let Some(scope) = settings.scope.iter().find(|scope| pool.scope.as_ref() == Some(&scope.name)) {
+                asap.hunt.servers.clone_from(&scope.servers);
+            }
+            named = Some(Named { name: pool.name(), policy: pool.policy, values: element.clone() });
+        }
         Self {
-            machine: PeMachine::new(asap, id, random.next_u64()),
-            registration: Registration {
-                handle: settings.handle(index / settings.pes_per_pool.max(1)),
-                life,
-                user_transport: Transport::Sctp(transport),
-                policy: policy(settings.policy, random),
-            },
+            machine: PeMachine::new(asap, PeId(id), random.next_u64()),
+            registration,
+            named,
             phase: Phase::Waiting,
             registered: false,
             refused: false,
@@ -85,13 +110,18 @@ impl Member {
     pub(super) fn handle(&self) -> &PoolHandle {
         &self.registration.handle
     }
+
+    /// Its pool, with the scope, as records have it.
+    pub(super) fn pool(&self) -> String {
+        self.named.as_ref().map_or_else(|| self.handle().to_string(), |named| named.name.clone())
+    }
 }
 
 /// Values for a registration; another load each time.
-pub(super) fn policy(name: PolicyName, random: &mut Rng) -> Policy {
+pub(super) fn policy(name: Numbered, random: &mut Rng) -> Policy {
     match name {
-        PolicyName::RoundRobin => Policy::RoundRobin,
+        Numbered::RoundRobin => Policy::RoundRobin,
         // Not full: 100 % would not be selected.
-        PolicyName::LeastUsed => Policy::LeastUsed { load: (random.next_u64() >> 33) as u32 },
+        Numbered::LeastUsed => Policy::LeastUsed { load: (random.next_u64() >> 33) as u32 },
     }
 }

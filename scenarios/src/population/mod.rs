@@ -4,10 +4,12 @@
 //!
 //! `sigpool population --config FILE` ([`daemon`]); [`node`] is the machine.
 
+mod command;
 mod config;
 pub mod daemon;
 mod member;
 pub mod node;
+mod pools;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -15,4 +17,5 @@ mod tests;
 pub use config::{COMMENTED_DEFAULT, Config, Policy, Population, handle};
 pub use daemon::PROGRAM_NAME;
 pub use node::Node;
+pub use pools::{Element, NamedPool, Scope, full_name};
 pub use record::Record;

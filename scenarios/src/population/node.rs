@@ -1,6 +1,6 @@
 //! A population as a node. Pure; [`daemon`](super::daemon) gives it sockets.
 
-use super::config::{Config, RE_REGISTRATIONS_MAX};
+use super::config::Config;
 use super::member::{Member, Phase, policy};
 use super::record::Record;
 use asap::policy::Rng;
@@ -21,10 +21,10 @@ const BEHIND_MAX: Duration = Duration::from_millis(100);
 /// Many pool elements. See the module above.
 #[derive(Debug)]
 pub struct Node {
-    config: Config,
+    pub(super) config: Config,
     stack: Box<dyn Associations>,
     random: Rng,
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
     /// Whose association it is.
     owners: FxHashMap<AssocId, usize>,
     /// One entry an element: its machine's deadline.
@@ -39,7 +39,7 @@ pub struct Node {
     refused: usize,
     /// Whose turn it is to register again, and when.
     again: usize,
-    again_at: Instant,
+    pub(super) again_at: Instant,
     counters: Counters,
     stopping: bool,
     record: Record,
@@ -229,13 +229,13 @@ impl Node {
     }
 
     /// Does what an element's machine says, and keeps count of what it is.
-    fn follow(&mut self, now: Instant, index: usize) {
+    pub(super) fn follow(&mut self, now: Instant, index: usize) {
         while let Some(transmit) = self.members[index].machine.poll_transmit() {
             self.perform(now, index, transmit);
         }
         let member = &mut self.members[index];
         while let Some(event) = member.machine.poll_event() {
-            self.record.event(now, member.machine.id(), member.handle(), &event);
+            self.record.event(now, member.machine.id(), &member.pool(), &event);
             let refused = match event {
                 PeEvent::Refused { handle, error } => {
                     tracing::warn!(%handle, ?error, "registration refused");
@@ -351,8 +351,11 @@ impl Node {
             self.again_at += gap;
             self.again = (self.again + 1) % self.members.len();
             let index = self.again;
-            let values = policy(self.config.population.policy, &mut self.random);
             let member = &mut self.members[index];
+            let values = match &member.named {
+                Some(named) => named.values.policy(named.policy),
+                None => policy(self.config.population.policy, &mut self.random),
+            };
             if member.registered && member.machine.set_policy(now, &member.registration.handle, values).is_ok() {
                 self.counters.re_registrations += 1;
                 self.follow(now, index);
@@ -380,19 +383,6 @@ impl Node {
             self.under_way = 0;
             self.members.iter_mut().filter(|m| m.phase == Phase::Starting).for_each(|m| m.phase = Phase::Settled);
         }
-    }
-
-    /// `re-registrations`, body: how many a second from now on.
-    fn command(&mut self, now: Instant, name: &str, body: &str) -> AdminReply {
-        if name != "re-registrations" {
-            return AdminReply::not_found("commands: re-registrations\n");
-        }
-        let Some(per_s) = body.trim().parse().ok().filter(|per_s| *per_s <= RE_REGISTRATIONS_MAX) else {
-            return AdminReply::bad_request(format!("give how many a second, 0 to {RE_REGISTRATIONS_MAX}\n"));
-        };
-        self.config.population.re_registrations_per_s = per_s;
-        self.again_at = now;
-        AdminReply::ok("done\n")
     }
 
     fn admin(&mut self, now: Instant, request: AdminRequest) {

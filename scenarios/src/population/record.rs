@@ -1,7 +1,7 @@
 //! The record of a population (FORMATS.md, role `population`): which elements it has, and which home servers they had when.
 
 use asap::PeEvent;
-use asap::wire::{PeId, PoolHandle, ServerId};
+use asap::wire::{PeId, ServerId};
 use enrp::daemon::RecordSink;
 use sctp::ClockAnchor;
 use std::io::{self, Write};
@@ -32,16 +32,16 @@ impl Record {
     }
 
     /// What an element was told.
-    pub(super) fn event(&mut self, now: Instant, pe: PeId, handle: &PoolHandle, event: &PeEvent) {
+    pub(super) fn event(&mut self, now: Instant, pe: PeId, pool: &str, event: &PeEvent) {
         let Some(clock) = self.clock else { return };
         let (t, lines) = (clock.ns(now), &mut self.lines);
         // Writing to a Vec cannot fail.
         let _ = match event {
-            PeEvent::Registered { .. } => writeln!(lines, "R,{t},{pe},{handle}"),
+            PeEvent::Registered { .. } => writeln!(lines, "R,{t},{pe},{pool}"),
             PeEvent::HomeServer { server, .. } => {
-                writeln!(lines, "H,{t},{pe},{},{handle}", server.unwrap_or(ServerId(0)))
+                writeln!(lines, "H,{t},{pe},{},{pool}", server.unwrap_or(ServerId(0)))
             }
-            PeEvent::ServerLost => writeln!(lines, "L,{t},{pe},{handle}"),
+            PeEvent::ServerLost => writeln!(lines, "L,{t},{pe},{pool}"),
             PeEvent::Refused { .. } | PeEvent::Deregistered { .. } => Ok(()),
         };
     }

@@ -11,9 +11,10 @@ mod tests;
 pub use node::{Command, Counters, Node};
 pub use record::Record;
 
-use crate::population::handle;
-use crate::scenario::Resolver;
+use crate::population::{full_name, handle};
+use crate::scenario::{Population, Resolver};
 use asap::ServerAddress;
+use asap::wire::PoolHandle;
 use enrp::daemon::{RecordFile, RecordSink, clock_anchor, os_seed};
 use sctp::Transport;
 use sctp::driver::{DriverConfig, Sockets};
@@ -33,12 +34,37 @@ pub struct ResolverConfig {
     pub transport: Transport,
     /// Name servers, in the order of preference.
     pub servers: Vec<ServerAddress>,
-    /// Pools of the population.
-    pub pools: usize,
+    /// What it asks for.
+    pub pools: Pools,
     /// What the scenario says.
     pub settings: Resolver,
     /// The record to write.
     pub record: PathBuf,
+}
+
+/// The pools of one operation scope.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pools {
+    /// Handles.
+    pub handles: Vec<PoolHandle>,
+    /// The scope, which records have behind the handle; absent: that of all name servers.
+    pub scope: Option<String>,
+}
+
+impl Pools {
+    /// A population's pools in a scope.
+    #[must_use]
+    pub fn of(population: &Population, scope: Option<String>) -> Self {
+        let numbered = if scope.is_none() { population.pools as usize } else { 0 };
+        let named = population.pool.iter().filter(|pool| pool.scope == scope);
+        let named = named.map(|pool| PoolHandle::from(pool.handle.as_str()));
+        Self { handles: (0..numbered).map(|pool| handle(PREFIX, pool)).chain(named).collect(), scope }
+    }
+
+    /// A pool as records have it.
+    fn name(&self, handle: &PoolHandle) -> String {
+        full_name(&handle.to_string(), self.scope.as_deref())
+    }
 }
 
 /// A resolver that runs in a thread of its own; dropping it ends it.
@@ -63,8 +89,7 @@ pub fn start(config: ResolverConfig) -> anyhow::Result<RunningResolver> {
     };
     let sctp = udp.with_advertised(&sctp::Config::default());
     let stack = sctp::associations(sockets.kind(), sctp, udp.addresses.clone(), udp.port, seed, clock.instant);
-    let handles = (0..pools).map(|pool| handle(PREFIX, pool)).collect();
-    let node = Node::new(settings, servers, udp.port, handles, stack, record, clock.instant);
+    let node = Node::new(settings, servers, udp.port, pools, stack, record, clock.instant);
     let (commands, inbox) = mpsc::channel(4);
     let thread = std::thread::Builder::new().name("resolver".into()).spawn(move || {
         let node = runtime.block_on(sctp::driver::run(node, sockets, inbox, None))?;

@@ -1,7 +1,9 @@
 //! The resolver as a node. Pure; the module above gives it a socket.
 
-use super::Record;
+use super::record::Answer;
+use super::{Pools, Record};
 use crate::scenario::Resolver;
+use asap::pool_user::Selection;
 use asap::wire::PoolHandle;
 use asap::{ConnId, HuntConfig, PuConfig, PuEvent, PuMachine, ServerAddress, Transmit};
 use bytes::Bytes;
@@ -45,7 +47,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Node {
     settings: Resolver,
-    handles: Vec<PoolHandle>,
+    pools: Pools,
     user: PuMachine<()>,
     link: Link,
     udp_port: u16,
@@ -65,13 +67,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// Asks from `now` on for these handles, at least one.
+    /// Asks from `now` on for these pools; for nothing when there is none.
     #[must_use]
     pub fn new(
         settings: Resolver,
         servers: Vec<ServerAddress>,
         udp_port: u16,
-        handles: Vec<PoolHandle>,
+        pools: Pools,
         stack: Box<dyn Associations>,
         record: Record,
         now: Instant,
@@ -83,11 +85,12 @@ impl Node {
             t1_enrp_request_ms: T1_MS,
             subscribe: false,
             items: Some(settings.items),
-            max_pools: handles.len().max(1),
+            max_pools: pools.handles.len().max(1),
             ..PuConfig::default()
         };
+        let handles = pools.handles.len().max(1);
         // A step that has no divisor in common with the number of handles goes around all of them.
-        let step = (1..).map(|n| n * 6 + 1).find(|step| gcd(*step, handles.len().max(1)) == 1).unwrap_or(1);
+        let step = (1..).map(|n| n * 6 + 1).find(|step| gcd(*step, handles) == 1).unwrap_or(1);
         Self {
             settings,
             user: PuMachine::new(config, 1),
@@ -99,7 +102,7 @@ impl Node {
             opened: Vec::new(),
             turn: 0,
             step,
-            handles,
+            pools,
             next_at: now,
             stopping: false,
             counters: Counters::default(),
@@ -134,8 +137,8 @@ impl Node {
         let hints = self.settings.hints.len();
         let turn = self.turn;
         self.turn = self.turn.wrapping_add(1);
-        let place = (turn / hints.max(1)).wrapping_mul(self.step) % self.handles.len().max(1);
-        let Some(handle) = self.handles.get(place).cloned() else { return };
+        let place = (turn / hints.max(1)).wrapping_mul(self.step) % self.pools.handles.len().max(1);
+        let Some(handle) = self.pools.handles.get(place).cloned() else { return };
         if self.asked.contains_key(&handle) || self.asked.len() >= OUTSTANDING_MAX {
             self.counters.left_out += 1;
             return;
@@ -144,7 +147,8 @@ impl Node {
         self.user.forget(&handle);
         let hint = turn % hints.max(1);
         if let Some(text) = self.settings.hints.get(hint) {
-            self.user.set_hint(now, &handle, Some(Bytes::copy_from_slice(text.as_bytes())));
+            let hint = (!text.is_empty()).then(|| Bytes::copy_from_slice(text.as_bytes()));
+            self.user.set_hint(now, &handle, hint);
         }
         self.asked.insert(handle.clone(), (now, hint));
         self.counters.asked += 1;
@@ -207,20 +211,25 @@ impl Node {
             PuEvent::Resolved { handle, elements, .. } => {
                 let Some((asked, hint)) = self.asked.remove(&handle) else { return };
                 self.counters.answered += 1;
+                // A strict pool user: it selects again, by the policy that the answer has.
+                let taken = match self.user.select(now, &handle, |_| true) {
+                    Selection::Element { pe, .. } => Some(pe),
+                    Selection::NoneUsable | Selection::Resolving | Selection::TooManyPools => None,
+                };
                 let hint = self.settings.hints.get(hint).map_or("", String::as_str);
-                self.record.answer(now, asked, hint, &elements, &handle);
+                self.record.answer(now, asked, &Answer { hint, elements: &elements, taken }, &self.pools.name(&handle));
             }
             PuEvent::UnknownHandle { handle, .. } => {
                 let Some((asked, _)) = self.asked.remove(&handle) else { return };
                 self.counters.refused += 1;
-                self.record.without('U', now, asked, &handle);
+                self.record.without('U', now, asked, &self.pools.name(&handle));
                 self.user.forget(&handle);
             }
             PuEvent::NoAnswer { handle } => {
                 // The machine asks the next server; the question still waits.
                 let Some((asked, _)) = self.asked.get(&handle) else { return };
                 self.counters.unanswered += 1;
-                self.record.without('N', now, *asked, &handle);
+                self.record.without('N', now, *asked, &self.pools.name(&handle));
             }
             PuEvent::ServerLost => self.record.lost(now),
             PuEvent::ServerFound { conn } => {

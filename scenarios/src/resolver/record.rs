@@ -1,11 +1,21 @@
 //! The resolver's lines (FORMATS.md, role `resolver`).
 
-use asap::wire::{PoolElement, PoolHandle};
+use asap::wire::{PeId, PoolElement};
 use enrp::daemon::RecordSink;
 use sctp::ClockAnchor;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::time::Instant;
+
+/// What came back.
+pub(super) struct Answer<'a> {
+    /// The hint of the question.
+    pub(super) hint: &'a str,
+    /// The elements, in order.
+    pub(super) elements: &'a [PoolElement],
+    /// The element that a pool user takes.
+    pub(super) taken: Option<PeId>,
+}
 
 /// The lines since the last flush.
 #[derive(Debug)]
@@ -27,25 +37,20 @@ impl Record {
         let _ = write(&mut self.lines);
     }
 
-    /// `A`: an answer, with the hint of its question.
-    pub(super) fn answer(
-        &mut self,
-        now: Instant,
-        asked: Instant,
-        hint: &str,
-        elements: &[PoolElement],
-        handle: &PoolHandle,
-    ) {
+    /// `A`: an answer, with the policy that its elements have, and the one that a pool user takes.
+    pub(super) fn answer(&mut self, now: Instant, asked: Instant, answer: &Answer<'_>, pool: &str) {
         let (t, asked) = (self.clock.ns(now), self.clock.ns(asked));
-        let ids: Vec<String> = elements.iter().map(|element| element.id.to_string()).collect();
-        let hint = hint.replace([',', '\n'], "_");
-        self.line(|out| writeln!(out, "A,{t},{asked},{},{hint},{handle}", ids.join(";")));
+        let ids: Vec<String> = answer.elements.iter().map(|element| element.id.to_string()).collect();
+        let taken = answer.taken.map_or_else(String::new, |pe| pe.to_string());
+        let policy = answer.elements.first().map_or(0, |element| element.policy.policy_type());
+        let hint = answer.hint.replace([',', '\n'], "_");
+        self.line(|out| writeln!(out, "A,{t},{asked},{},{taken},{policy:08x},{hint},{pool}", ids.join(";")));
     }
 
     /// `U`: refused, `N`: no answer.
-    pub(super) fn without(&mut self, kind: char, now: Instant, asked: Instant, handle: &PoolHandle) {
+    pub(super) fn without(&mut self, kind: char, now: Instant, asked: Instant, pool: &str) {
         let (t, asked) = (self.clock.ns(now), self.clock.ns(asked));
-        self.line(|out| writeln!(out, "{kind},{t},{asked},{handle}"));
+        self.line(|out| writeln!(out, "{kind},{t},{asked},{pool}"));
     }
 
     /// `L`: its name server is lost.

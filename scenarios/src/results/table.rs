@@ -1,7 +1,7 @@
 //! The verdict table: what people read at the end of a run.
 
 use super::Results;
-use crate::checker::NameFigures;
+use crate::checker::{ElementShare, NameFigures, ShareFigures};
 use crate::scenario::Bound;
 use std::fmt::{self, Write as _};
 
@@ -164,7 +164,41 @@ fn write_names(out: &mut String, names: &NameFigures) -> fmt::Result {
             many(names.known_dead_in_answers)
         )?;
     }
+    write_expected(out, names)
+}
+
+/// Each expectation of how a pool's elements share the answers.
+fn write_expected(out: &mut String, names: &NameFigures) -> fmt::Result {
+    for (index, expected) in names.expected.iter().enumerate() {
+        let head = if index == 0 { "shares" } else { "" };
+        let hint = if expected.hint.is_empty() { String::new() } else { format!(" for {}", expected.hint) };
+        let element = |element: &ElementShare| {
+            format!("{} {} ({})", element.process, element.taken, number((element.expected * 10.0).round() / 10.0))
+        };
+        let elements: Vec<_> = expected.elements.iter().map(element).collect();
+        writeln!(
+            out,
+            "{head:<10} {}{hint}, {} to {} ms: {} answers{}{}: {}",
+            expected.pool,
+            expected.from_ms,
+            expected.to_ms,
+            expected.answers,
+            if elements.is_empty() { "" } else { ", taken (due): " },
+            elements.join(", "),
+            if expected.pass { format!("{:.2} of what is allowed", expected.distance) } else { missed(expected) }
+        )?;
+    }
+    if let Some(failures) = names.plugin_failures.filter(|failures| *failures > 0) {
+        writeln!(out, "plug-ins   {failures} failures")?;
+    }
     Ok(())
+}
+
+fn missed(expected: &ShareFigures) -> String {
+    format!(
+        "MISSED ({:.2} of what is allowed, {} with another policy, {} of nobody expected)",
+        expected.distance, expected.other_policy, expected.others
+    )
 }
 
 /// With one digit after the point, if there is something.

@@ -19,8 +19,10 @@ const NETWORKS: u8 = 4;
 /// Host part of the first stand-alone name server's address, and of the next ones', up to 8.
 const FIRST_NAME_SERVER: u8 = 3;
 const FURTHER_NAME_SERVERS: u8 = 219;
-/// Host part of the resolver's address.
-const RESOLVER: u8 = 4;
+/// Host part of the first resolver's address, up to 5.
+const FIRST_RESOLVER: u8 = 4;
+/// Host part of the first server of a further operation scope, up to 8.
+const FIRST_SCOPE: u8 = 246;
 /// Host part of the first controller's address.
 const FIRST_CONTROLLER: u8 = 10;
 /// Host part of the first process of a population, up to 16.
@@ -35,8 +37,10 @@ pub struct Needs {
     pub name_servers: usize,
     /// Processes of a population.
     pub population: usize,
-    /// A resolver.
-    pub resolver: bool,
+    /// Resolvers.
+    pub resolvers: usize,
+    /// Servers of further operation scopes.
+    pub scope_servers: usize,
     /// Addresses of each process; 0 counts as 1.
     pub paths: usize,
     /// A relay between all processes.
@@ -52,8 +56,10 @@ pub enum Host {
     Network,
     /// A stand-alone name server, counted from 0 (at most 8).
     NameServer(usize),
-    /// The pool user that asks all the time.
-    Resolver,
+    /// A pool user that asks all the time, counted from 0 (at most 5): one for each operation scope.
+    Resolver(usize),
+    /// A server of a further operation scope, in the process of a name server, counted from 0 (at most 8).
+    ScopeServer(usize),
     /// A controller, counted from 0 (at most 200).
     Controller(usize),
     /// A process of the population, counted from 0 (at most 16).
@@ -66,7 +72,8 @@ impl Needs {
         [Host::Gateway, Host::Network]
             .into_iter()
             .chain((0..self.name_servers).map(Host::NameServer))
-            .chain(self.resolver.then_some(Host::Resolver))
+            .chain((0..self.scope_servers).map(Host::ScopeServer))
+            .chain((0..self.resolvers).map(Host::Resolver))
             .chain((0..self.controllers).map(Host::Controller))
             .chain((0..self.population).map(Host::Population))
     }
@@ -157,7 +164,8 @@ impl Net {
             Host::Network => 2,
             Host::NameServer(0) => FIRST_NAME_SERVER,
             Host::NameServer(index) => nth(FURTHER_NAME_SERVERS, index),
-            Host::Resolver => RESOLVER,
+            Host::Resolver(index) => nth(FIRST_RESOLVER, index),
+            Host::ScopeServer(index) => nth(FIRST_SCOPE, index),
             Host::Controller(index) => nth(FIRST_CONTROLLER, index),
             Host::Population(index) => nth(FIRST_POPULATION, index),
         };
@@ -171,7 +179,15 @@ mod tests {
 
     #[test]
     fn a_network_in_use_is_passed_over() {
-        let needs = Needs { controllers: 2, name_servers: 1, relayed: true, population: 1, paths: 2, resolver: true };
+        let needs = Needs {
+            controllers: 2,
+            name_servers: 1,
+            relayed: true,
+            population: 1,
+            paths: 2,
+            resolvers: 1,
+            scope_servers: 1,
+        };
         let net = Net::find(needs).unwrap();
         for ip in [net.own(Host::Controller(1))[0], net.known(Host::NameServer(0))[1], net.own(Host::Population(0))[1]]
         {
@@ -183,14 +199,21 @@ mod tests {
 
     #[test]
     fn addresses_do_not_meet() {
-        let needs =
-            Needs { controllers: 200, name_servers: 8, relayed: true, population: 16, paths: 2, resolver: true };
+        let needs = Needs {
+            controllers: 200,
+            name_servers: 8,
+            relayed: true,
+            population: 16,
+            paths: 2,
+            resolvers: 5,
+            scope_servers: 8,
+        };
         let net = Net::any(needs);
         let all: Vec<_> = needs.hosts().flat_map(|host| [net.own(host), net.known(host)].concat()).collect();
         let mut distinct = all.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        assert_eq!((distinct.len(), all.len()), (all.len(), 227 * 4));
+        assert_eq!((distinct.len(), all.len()), (all.len(), 239 * 4));
     }
 
     #[test]

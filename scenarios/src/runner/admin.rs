@@ -86,6 +86,15 @@ pub fn udp_traffic(address: IpAddr) -> io::Result<UdpTraffic> {
     udp_metrics(&String::from_utf8_lossy(&request(address, "GET", "/metrics", "")?))
 }
 
+/// The same of one name server in its process, which may serve further scopes.
+///
+/// # Errors
+/// As above.
+pub fn server_traffic(address: IpAddr, server: &str) -> io::Result<UdpTraffic> {
+    let body = request(address, "GET", &format!("/scope/{server}/metrics"), "")?;
+    udp_metrics(&String::from_utf8_lossy(&body))
+}
+
 fn udp_metrics(text: &str) -> io::Result<UdpTraffic> {
     Ok(UdpTraffic {
         datagrams: metric(text, "udp_datagrams_in_total ")? + metric(text, "udp_datagrams_out_total ")?,
@@ -140,15 +149,24 @@ pub fn capture_figures(gateway: IpAddr) -> io::Result<CaptureFigures> {
 /// # Errors
 /// It does not answer in time, or refuses.
 pub fn command(address: IpAddr, name: &str) -> io::Result<()> {
-    command_with(address, name, "")
+    post(address, &format!("/command/{name}"), "")
 }
 
-/// The same with a body.
+/// `POST` with a body.
 ///
 /// # Errors
 /// It does not answer in time, or refuses.
-pub fn command_with(address: IpAddr, name: &str, body: &str) -> io::Result<()> {
-    request(address, "POST", &format!("/command/{name}"), body).map(drop)
+pub fn post(address: IpAddr, path: &str, body: &str) -> io::Result<()> {
+    request(address, "POST", path, body).map(drop)
+}
+
+/// How often selection plug-ins of a name server failed.
+///
+/// # Errors
+/// It does not answer in time, or does not say.
+pub fn plugin_failures(address: IpAddr, server: &str) -> io::Result<u64> {
+    let body = request(address, "GET", &format!("/scope/{server}/metrics"), "")?;
+    metric(&String::from_utf8_lossy(&body), "enrp_plugin_failures_total ")
 }
 
 fn request(address: IpAddr, method: &str, path: &str, body: &str) -> io::Result<Vec<u8>> {
@@ -166,7 +184,8 @@ fn request(address: IpAddr, method: &str, path: &str, body: &str) -> io::Result<
     let head = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| invalid("no HTTP answer"))?;
     if !answer.starts_with(b"HTTP/1.1 200") {
         let line = String::from_utf8_lossy(&answer[..head]).lines().next().unwrap_or_default().to_owned();
-        return Err(invalid(&line));
+        let reason = String::from_utf8_lossy(&answer[head + 4..]).trim().replace('\n', "; ");
+        return Err(invalid(&format!("{line}: {reason}")));
     }
     Ok(answer.split_off(head + 4))
 }

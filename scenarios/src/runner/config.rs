@@ -5,7 +5,7 @@ use super::address::{ADMIN_PORT, Host, Needs, Net};
 use super::lab::{LabPlan, NETWORK_ROUTING_CONTEXT};
 use super::population;
 use super::relay::Port;
-use crate::scenario::{NameServerKind, Population, Resolver};
+use crate::scenario::{NameServerKind, Population, Resolver, Scope};
 use asap::ServerAddress;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -64,8 +64,68 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
         room.insert("sctp".into(), sctp.into());
         merge(&mut config, &room);
     }
+    add_scopes(&mut config, plan, net, 0);
     merge(&mut config, &plan.gateway_settings);
     config
+}
+
+/// `[[scope]]` of a gateway or a controller: every further operation scope with its name servers.
+fn add_scopes(config: &mut Table, plan: &LabPlan, net: Net, first: usize) {
+    let scopes = &plan.name_server.scope;
+    if !scopes.is_empty() {
+        config.insert("scope".into(), scope_tables(plan, net, first));
+    }
+}
+
+fn scope_tables(plan: &LabPlan, net: Net, first: usize) -> Value {
+    let table = |(index, scope): (usize, &Scope)| {
+        let mut table = Table::new();
+        table.insert("name".into(), text(&scope.name));
+        table.insert("servers".into(), server_list(net, &scope_hosts(plan, index, first)));
+        Value::Table(table)
+    };
+    Value::Array(plan.name_server.scope.iter().enumerate().map(table).collect())
+}
+
+/// A scope's servers: which process has it, and where.
+pub(super) fn scope_servers(plan: &LabPlan) -> Vec<(usize, usize, Host)> {
+    let scopes = plan.name_server.scope.iter().enumerate();
+    let servers =
+        scopes.flat_map(|(scope, of)| of.servers(plan.name_server.count).into_iter().map(move |n| (scope, n)));
+    servers.enumerate().map(|(place, (scope, process))| (scope, process, Host::ScopeServer(place))).collect()
+}
+
+/// A scope's servers in the order of preference of somebody.
+fn scope_hosts(plan: &LabPlan, scope: usize, first: usize) -> Vec<Host> {
+    let mut hosts: Vec<Host> =
+        scope_servers(plan).into_iter().filter(|(of, ..)| *of == scope).map(|(_, _, host)| host).collect();
+    let turn = first % hosts.len().max(1);
+    hosts.rotate_left(turn);
+    hosts
+}
+
+/// `[[scope]]` of a name server: what it serves besides the scope that all serve.
+fn served_scopes(plan: &LabPlan, net: Net, index: usize) -> Vec<Value> {
+    let all = scope_servers(plan);
+    let served = all.iter().filter(|(_, process, _)| *process == index).map(|&(scope, _, host)| {
+        let mut config = toml! {
+            [node]
+            [udp]
+        };
+        set(&mut config, "node", "name", text(&plan.name_server.scope[scope].name));
+        set(&mut config, "node", "server_id", (((scope + 1) << 8 | (index + 1)) as i64).into());
+        set(&mut config, "udp", "addresses", texts(&net.own(host)));
+        if net.is_relayed() {
+            set(&mut config, "udp", "advertise", texts(&net.known(host)));
+        }
+        let others: Vec<Host> =
+            all.iter().filter(|(of, _, other)| *of == scope && *other != host).map(|(_, _, other)| *other).collect();
+        if !others.is_empty() {
+            set(&mut config, "peers", "servers", server_list(net, &others));
+        }
+        Value::Table(config)
+    });
+    served.collect()
 }
 
 /// Of a stand-alone name server, beside the gateway: a peer of all others.
@@ -80,18 +140,17 @@ pub(super) fn name_server_config(plan: &LabPlan, net: Net, index: usize) -> Tabl
     set(&mut config, "node", "server_id", ((index + 1) as i64).into());
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
     if plan.name_server.count > 1 {
-        let others = (0..plan.name_server.count).filter(|other| *other != index);
-        let peer = |other| {
-            let mut peer = Table::new();
-            peer.insert("addresses".into(), texts(&net.known(Host::NameServer(other))));
-            Value::Table(peer)
-        };
-        set(&mut config, "peers", "servers", Value::Array(others.map(peer).collect()));
+        let others = (0..plan.name_server.count).filter(|other| *other != index).map(Host::NameServer);
+        set(&mut config, "peers", "servers", server_list(net, &others.collect::<Vec<_>>()));
     }
     if let Some(population) = &plan.population {
         let (server, sctp) = population::room(population);
         config.insert("server".into(), server.into());
         config.insert("sctp".into(), sctp.into());
+    }
+    let scopes = served_scopes(plan, net, index);
+    if !scopes.is_empty() {
+        config.insert("scope".into(), Value::Array(scopes));
     }
     merge(&mut config, &plan.name_server.settings);
     config
@@ -118,19 +177,28 @@ pub(super) fn population_config(
     set(&mut config, "asap", "hunt", hunt.into());
     let mut settings = population::settings(population, index, share);
     settings.insert("records".into(), path_text(&plan.out.join("records")));
+    if !plan.name_server.scope.is_empty() {
+        settings.insert("scope".into(), scope_tables(plan, net, index));
+    }
     config.insert("population".into(), settings.into());
     merge(&mut config, &population.settings);
     config
 }
 
-/// What the resolver is told: its name servers in the order of its preference.
-pub(super) fn resolver_servers(plan: &LabPlan, resolver: &Resolver, net: Net) -> Vec<ServerAddress> {
+/// What a resolver is told: its name servers in the order of its preference. The first one is for the scope that all serve.
+pub(super) fn resolver_servers(plan: &LabPlan, resolver: &Resolver, index: usize, net: Net) -> Vec<ServerAddress> {
     let count = plan.name_server.stand_alone();
-    if count == 0 {
-        return vec![server_address(net.known(Host::Gateway))];
-    }
-    let in_order = (0..count).map(|step| (resolver.server.saturating_sub(1) + step) % count);
-    in_order.map(|index| server_address(net.known(Host::NameServer(index)))).collect()
+    let hosts = match index.checked_sub(1) {
+        Some(scope) => scope_hosts(plan, scope, 0),
+        None if count == 0 => vec![Host::Gateway],
+        None => (0..count).map(|step| Host::NameServer((resolver.server.saturating_sub(1) + step) % count)).collect(),
+    };
+    hosts.into_iter().map(|host| server_address(net.known(host))).collect()
+}
+
+/// Scopes in which a resolver asks: the one that all serve, and the further ones.
+pub(super) fn resolvers(plan: &LabPlan) -> usize {
+    if plan.resolver.is_some() { 1 + plan.name_server.scope.len() } else { 0 }
 }
 
 fn server_address(addresses: Vec<IpAddr>) -> ServerAddress {
@@ -147,7 +215,8 @@ pub(super) fn needs(plan: &LabPlan) -> Needs {
     Needs {
         controllers: plan.controllers,
         name_servers: plan.name_server.stand_alone(),
-        resolver: plan.resolver.is_some(),
+        resolvers: resolvers(plan),
+        scope_servers: scope_servers(plan).len(),
         population: plan.population.as_ref().map_or(0, |population| population::shares(population).len()),
         paths: plan.paths,
         relayed: plan.relayed,
@@ -158,7 +227,12 @@ pub(super) fn needs(plan: &LabPlan) -> Needs {
 pub(super) fn relay_ports(plan: &LabPlan, net: Net) -> Vec<Port> {
     let half = |host| match host {
         Host::Controller(index) => plan.round_trip_ms.get(index).copied().unwrap_or(0),
-        Host::Gateway | Host::Network | Host::NameServer(_) | Host::Resolver | Host::Population(_) => 0,
+        Host::Gateway
+        | Host::Network
+        | Host::NameServer(_)
+        | Host::ScopeServer(_)
+        | Host::Resolver(_)
+        | Host::Population(_) => 0,
     };
     let port = |host| Port {
         half: Duration::from_micros(u64::from(half(host)) * 500),
@@ -173,12 +247,16 @@ fn servers(plan: &LabPlan, net: Net, first: usize) -> Value {
     let count = plan.name_server.stand_alone();
     let in_order = (0..count).map(|step| Host::NameServer((first + step) % count));
     let hosts = if count == 0 { vec![Host::Gateway] } else { in_order.collect() };
-    let server = |host| {
+    server_list(net, &hosts)
+}
+
+fn server_list(net: Net, hosts: &[Host]) -> Value {
+    let server = |host: &Host| {
         let mut server = Table::new();
-        server.insert("addresses".into(), texts(&net.known(host)));
+        server.insert("addresses".into(), texts(&net.known(*host)));
         Value::Table(server)
     };
-    Value::Array(hosts.into_iter().map(server).collect())
+    Value::Array(hosts.iter().map(server).collect())
 }
 
 fn texts(addresses: &[IpAddr]) -> Value {
@@ -214,6 +292,7 @@ pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: 
     set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
     set(&mut config, "asap", "hunt", hunt.into());
+    add_scopes(&mut config, plan, net, index);
     merge(&mut config, &plan.controller_settings);
     config
 }
@@ -260,9 +339,12 @@ pub(super) fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
     let controller: gwc_pe::config::Config =
         controller_config(plan, net, 0, 1).try_into().map_err(|error: toml::de::Error| wrong("controllers", &error))?;
     controller.check().map_err(|error| wrong("controllers", &error))?;
-    let name_server: enrp::server_daemon::Config =
-        name_server_config(plan, net, 0).try_into().map_err(|error: toml::de::Error| wrong("name_server", &error))?;
-    enrp::server_daemon::check(&name_server).map_err(|error| wrong("name_server", &error))?;
+    for index in 0..plan.name_server.count {
+        let name_server: enrp::server_daemon::Config = name_server_config(plan, net, index)
+            .try_into()
+            .map_err(|error: toml::de::Error| wrong("name_server", &error))?;
+        enrp::server_daemon::check(&name_server).map_err(|error| wrong("name_server", &error))?;
+    }
     let Some(population) = &plan.population else { return Ok(()) };
     for (index, share) in population::shares(population).into_iter().enumerate() {
         let config: crate::population::Config = population_config(plan, population, net, index, share)

@@ -94,9 +94,13 @@ fn topology(scenario: &Scenario) -> String {
         text.push_str(&wrapped("relays      ", &format!("round trips: {}", relays.collect::<Vec<_>>().join(", "))));
     }
     if let Some(population) = &scenario.population {
+        let numbered =
+            (population.pools > 0).then(|| format!("{} pools of {} PEs", population.pools, population.pes_per_pool));
+        let named = population.pool.iter().map(|pool| format!("{} of {} PEs", pool.name(), pool.elements.len()));
         let what = format!(
-            "{} pools of {} PEs in {} processes, registered at the name server beside the controllers",
-            population.pools, population.pes_per_pool, population.processes
+            "{} in {} processes, registered at the name server beside the controllers",
+            numbered.into_iter().chain(named).collect::<Vec<_>>().join(", "),
+            population.processes
         );
         text.push_str(&wrapped("population  ", &what));
     }

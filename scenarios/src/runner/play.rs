@@ -150,6 +150,10 @@ impl Run<'_> {
         let at = Instant::now();
         let mut pe = String::new();
         match fault.target {
+            _ if fault.kind == FaultKind::Command => {
+                let command = fault.command.as_deref().unwrap_or_default();
+                self.lab.command(fault.target, command, &fault.body)?;
+            }
             Target::Controller(index) => {
                 let before = self.lab.pe(index);
                 self.lab.fault(fault.target, fault.kind)?;

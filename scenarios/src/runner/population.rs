@@ -22,7 +22,9 @@ pub(super) struct Share {
 
 /// The shares of all processes; one that would have no element is left out.
 pub(super) fn shares(population: &Population) -> Vec<Share> {
-    let processes = u32::try_from(population.processes).unwrap_or(u32::MAX).clamp(1, population.pes_per_pool.max(1));
+    // Pools with names of their own say themselves in which processes they are.
+    let most = if population.pool.is_empty() { population.pes_per_pool.max(1) } else { u32::MAX };
+    let processes = u32::try_from(population.processes).unwrap_or(u32::MAX).clamp(1, most);
     let part = |all: u32, index: u32| all / processes + u32::from(index < all % processes);
     let share = |index| Share {
         pes_per_pool: part(population.pes_per_pool, index),
@@ -40,22 +42,32 @@ pub(super) fn settings(population: &Population, index: usize, share: Share) -> T
     let mut settings = toml! { prefix = "pop-" };
     let mut set = |key: &str, value: Value| drop(settings.insert(key.to_owned(), value));
     set("name", Value::String(name(index)));
-    set("pools", i64::from(population.pools).into());
-    set("pes_per_pool", i64::from(share.pes_per_pool).into());
+    let pools = if share.pes_per_pool == 0 { 0 } else { population.pools };
+    set("pools", i64::from(pools).into());
+    set("pes_per_pool", i64::from(share.pes_per_pool.max(1)).into());
+    set("process", ((index + 1) as i64).into());
+    let named = Value::try_from(&population.pool).expect("invariant: what came from TOML goes into TOML");
+    set("pool", named);
     set("re_registrations_per_s", i64::from(share.re_registrations_per_s).into());
     settings
+}
+
+/// Elements of all its processes.
+pub(super) fn elements(population: &Population) -> usize {
+    let named: usize = population.pool.iter().map(|pool| pool.elements.len()).sum();
+    population.pools as usize * population.pes_per_pool as usize + named
 }
 
 /// What the name server must have room for: `[server]` and `[sctp]`.
 pub(super) fn room(population: &Population) -> (Table, Table) {
     // The gateway's own pool, controllers and peers besides.
-    let elements = u64::from(population.pools) * u64::from(population.pes_per_pool);
+    let elements = elements(population) as u64;
     let at_least =
         |needed: u64, default: usize| Value::Integer(needed.max(default as u64).try_into().unwrap_or(i64::MAX));
     let (server, sctp) = (enrp::ServerConfig::default(), sctp::Config::default());
     let (mut server_room, mut sctp_room) = (Table::new(), Table::new());
     // 50,000 is the most there can be.
-    let pools = (u64::from(population.pools) + 1).min(50_000);
+    let pools = (u64::from(population.pools) + population.pool.len() as u64 + 1).min(50_000);
     server_room.insert("pools_max".into(), at_least(pools, server.pools_max));
     server_room.insert("pes_max".into(), at_least(elements + 1_000, server.pes_max));
     server_room.insert("clients_max".into(), at_least(elements + 1_000, server.clients_max));
@@ -112,7 +124,8 @@ impl Crowd {
             | FaultKind::CutPath
             | FaultKind::RestorePath
             | FaultKind::CutLink
-            | FaultKind::RestoreLink => {}
+            | FaultKind::RestoreLink
+            | FaultKind::Command => {}
         }
     }
 
@@ -171,6 +184,7 @@ mod tests {
             pes_per_pool,
             processes,
             re_registrations_per_s,
+            pool: Vec::new(),
             settings: Table::new(),
         };
         let parts = |population| {

@@ -7,15 +7,17 @@ use super::lab::{Lab, NETWORK_ROUTING_CONTEXT};
 use super::machine::Sentinel;
 use super::plan::{POOL_PC, lab_plan, network_pcs};
 use super::play::{Run, Shown};
+use super::population;
 use super::sampler::Sampler;
 use super::screen::Screen;
 use super::traffic::{self, Traffic, TrafficConfig};
 use crate::checker::{self, Checked, PathChange};
 use crate::interrupt::Interrupt;
 use crate::network;
+use crate::population::Element;
 use crate::report;
 use crate::results::{self, CaptureFigures, Circumstances, Event, ProcessEntry, Results, Role, TopologyEntry, Verdict};
-use crate::scenario::Scenario;
+use crate::scenario::{Expect, Scenario};
 use crate::utc;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -204,6 +206,9 @@ fn attempt(
     for index in 0..scenario.controllers.at_start() {
         journal.record('N', Instant::now(), &format!("gwc-{},{:08x}", index + 1, lab.pe(index)))?;
     }
+    for expect in &scenario.expect {
+        journal.record('X', Instant::now(), &expectation(scenario, expect))?;
+    }
     for (name, path, ip) in lab.addresses() {
         journal.record('Y', Instant::now(), &format!("{name},{path},{ip}"))?;
     }
@@ -214,7 +219,7 @@ fn attempt(
         processes: processes.clone(),
     })?;
     let sentinel = Sentinel::start().map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
-    let resolver = lab.start_resolver()?;
+    let resolvers = lab.start_resolvers()?;
     let sampler = Sampler::start(lab.gateway_ip(), lab.name_servers())?;
     let duration = Duration::from_millis(scenario.duration_ms);
     let mut run = Run {
@@ -234,7 +239,10 @@ fn attempt(
     for (at, name, datagrams) in sampler.traffic() {
         journal.record('U', at, &format!("{name},{datagrams}"))?;
     }
-    let resolved = resolver.map_or(Ok(()), |resolver| resolver.finish().map(drop));
+    for (name, failures) in lab.plugin_failures() {
+        journal.record('V', Instant::now(), &format!("{name},{failures}"))?;
+    }
+    let resolved: anyhow::Result<()> = resolvers.into_iter().try_for_each(|resolver| resolver.finish().map(drop));
     lab.record_tables();
     // Whatever happened: no process stays, and the records are complete.
     journal.record('Q', Instant::now(), "")?;
@@ -250,6 +258,20 @@ fn attempt(
     }
     let (interrupted, ended_ms) = (interrupt.seen(), journal.now_ms());
     Ok((Attempted { processes, topology, interrupted, crashes, capture, ended_ms }, journal))
+}
+
+/// `X` of the runner's record: what is expected of a pool's elements, each named by its process.
+fn expectation(scenario: &Scenario, expect: &Expect) -> String {
+    let pools = scenario.population.iter().flat_map(|population| &population.pool);
+    let pool = pools.into_iter().find(|pool| pool.name() == expect.pool);
+    let shares = expect.shares.iter().enumerate().filter_map(|(place, share)| {
+        Some(format!("{}={share}", population::name(pool?.process(place).checked_sub(1)?)))
+    });
+    let policy = expect.policy.map_or(0, |name| Element::default().policy(name).policy_type());
+    let kind = if expect.random { "random" } else { "exact" };
+    let Expect { from_ms, to_ms, answers_min, hint, pool, .. } = expect;
+    let shares = shares.collect::<Vec<_>>().join(";");
+    format!("{from_ms},{to_ms},{kind},{answers_min},{policy:08x},{shares},{hint},{pool}")
 }
 
 /// The processes, controllers that come later among them, and how far away each is.
@@ -277,7 +299,10 @@ fn topology(scenario: &Scenario, lab: &Lab, processes: &[ProcessEntry]) -> Vec<T
     }
     if let Some(population) = &scenario.population {
         for entry in entries.iter_mut().filter(|entry| entry.role == Role::Population) {
-            entry.detail = format!("part of {} pools of {}", population.pools, population.pes_per_pool);
+            let numbered = (population.pools > 0)
+                .then(|| format!("part of {} pools of {}", population.pools, population.pes_per_pool));
+            let named = (!population.pool.is_empty()).then(|| format!("{} pools with names", population.pool.len()));
+            entry.detail = numbered.into_iter().chain(named).collect::<Vec<_>>().join(", ");
         }
     }
     entries

@@ -59,7 +59,7 @@ fn watch_traffic(name_servers: &[(String, IpAddr)], stop: &AtomicBool, looks: &M
     while !stop.load(Ordering::Relaxed) {
         for (name, address) in name_servers {
             // One that is dead does not answer.
-            if let Ok(traffic) = admin::udp_traffic(*address) {
+            if let Ok(traffic) = admin::server_traffic(*address, name) {
                 let look = (Instant::now(), name.clone(), traffic.datagrams);
                 looks.lock().unwrap_or_else(PoisonError::into_inner).push(look);
             }

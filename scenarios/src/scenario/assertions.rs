@@ -134,6 +134,10 @@ pub const ASSERTIONS: &[Assertion] = &[
     never("false_failovers", "controllers given up without reason", |r| count(r.false_failovers)),
     never("record_errors", "lines of the records that cannot be read", |r| count(r.malformed_lines)),
     never("unaccounted", "messages that the checker's own sums do not explain", |r| count(r.messages.unaccounted)),
+    never("shares_missed", "expectations of how a pool's elements share the answers that are not met", |r| {
+        let expected = r.name_service.iter().flat_map(|names| &names.expected);
+        count(expected.filter(|expected| !expected.pass).count() as u64)
+    }),
     at_most("associations_ended", "", "associations that ended before the end of the run, at either end", |r| {
         count(r.associations_ended)
     }),
@@ -208,6 +212,12 @@ pub const ASSERTIONS: &[Assertion] = &[
     }),
     at_most("known_dead_in_answers", "", "answers with an element that all name servers knew to be dead", |r| {
         names(r, |n| count(n.known_dead_in_answers?))
+    }),
+    at_least("plugin_failures_min", "", "failures of selection plug-ins, counted by the name servers", |r| {
+        names(r, |n| count(n.plugin_failures?))
+    }),
+    at_most("plugin_failures_max", "", "failures of selection plug-ins, counted by the name servers", |r| {
+        names(r, |n| count(n.plugin_failures?))
     }),
     at_most("server_datagrams_per_s", "/s", "most datagrams of a name server in a second, both directions", |r| {
         names(r, |n| n.datagrams_per_s_max)

@@ -27,4 +27,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "takeover", text: include_str!("../../scenarios/takeover.toml") },
     BuiltIn { name: "split", text: include_str!("../../scenarios/split.toml") },
     BuiltIn { name: "mass-failure", text: include_str!("../../scenarios/mass-failure.toml") },
+    BuiltIn { name: "namespaces", text: include_str!("../../scenarios/namespaces.toml") },
+    BuiltIn { name: "policies", text: include_str!("../../scenarios/policies.toml") },
+    BuiltIn { name: "plug-in", text: include_str!("../../scenarios/plug-in.toml") },
 ];

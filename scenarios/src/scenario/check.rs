@@ -1,5 +1,6 @@
 //! What the types of a scenario cannot say.
 
+use super::pools::{check_expect, check_pools, check_scopes};
 use super::types::{NameServerKind, Population, Resolver};
 use super::{ASSERTIONS, Fault, FaultKind, Scenario, Target};
 use crate::runner::address::PATHS_MAX;
@@ -44,11 +45,19 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
         || "only for kind = \"stand-alone\"; the embedded one's are [gateway.settings.enrp.server]".into(),
     )?;
     check_name_servers(scenario)?;
+    check_scopes(scenario)?;
     if let Some(population) = &scenario.population {
-        check_population(population)?;
+        check_population(scenario, population)?;
     }
     if let Some(resolver) = &scenario.resolver {
         check_resolver(scenario, resolver)?;
+    }
+    for (index, expect) in scenario.expect.iter().enumerate() {
+        check_expect(scenario, expect).map_err(|(key, text)| Problem {
+            path: format!("expect[{index}].{key}"),
+            text,
+            key: false,
+        })?;
     }
     scenario.load.check()?;
     for (index, fault) in scenario.faults.iter().enumerate() {
@@ -128,9 +137,13 @@ fn check_resolver(scenario: &Scenario, resolver: &Resolver) -> Result<(), Proble
     })
 }
 
-fn check_population(population: &Population) -> Result<(), Problem> {
-    let &Population { pools, pes_per_pool, processes, re_registrations_per_s, settings: _ } = population;
-    need((1..=50_000).contains(&pools), "population.pools", || format!("{pools}: expected 1 to 50,000"))?;
+fn check_population(scenario: &Scenario, population: &Population) -> Result<(), Problem> {
+    check_pools(scenario, population)?;
+    let &Population { pools, pes_per_pool, processes, re_registrations_per_s, pool: _, settings: _ } = population;
+    let least = u32::from(population.pool.is_empty());
+    need((least..=50_000).contains(&pools), "population.pools", || {
+        format!("{pools}: expected 1 to 50,000, or 0 beside [[population.pool]]")
+    })?;
     need((1..=10_000).contains(&pes_per_pool), "population.pes_per_pool", || {
         format!("{pes_per_pool}: expected 1 to 10,000")
     })?;
@@ -144,7 +157,7 @@ fn check_population(population: &Population) -> Result<(), Problem> {
 
 /// A fault by itself: the key that is wrong, and how.
 fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, String)> {
-    let &Fault { at_ms, kind, target, duration_ms, longest_gap_ms, first_ms, carried_min_percent } = fault;
+    let &Fault { at_ms, kind, target, duration_ms, longest_gap_ms, first_ms, carried_min_percent, .. } = fault;
     let (load_ms, count) = (scenario.duration_ms, scenario.controllers.count);
     if at_ms >= load_ms {
         return Err((
@@ -157,6 +170,7 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         return Err((key, "expected a number from 0 up".into()));
     }
     check_carried(kind, carried_min_percent)?;
+    check_command(fault)?;
     let limit = limits.into_iter().find_map(|(key, limit)| limit.map(|_| key));
     match (kind, duration_ms) {
         (FaultKind::StealCore, None) => return Err(("kind", "steal-core needs duration_ms: for how long, ms".into())),
@@ -233,6 +247,18 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
     }
 }
 
+fn check_command(fault: &Fault) -> Result<(), (&'static str, String)> {
+    let plain = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    match (fault.kind, &fault.command) {
+        (FaultKind::Command, None) => Err(("kind", "command needs command: the name of an admin command".into())),
+        (FaultKind::Command, Some(name)) if !plain(name) => Err(("command", "expected letters, digits and -".into())),
+        (FaultKind::Command, Some(_)) => Ok(()),
+        (_, Some(_)) => Err(("command", "only for kind = \"command\"".into())),
+        (_, None) if !fault.body.is_empty() => Err(("body", "only for kind = \"command\"".into())),
+        (_, None) => Ok(()),
+    }
+}
+
 fn check_carried(kind: FaultKind, percent: Option<f64>) -> Result<(), (&'static str, String)> {
     let key = "carried_min_percent";
     match percent {
@@ -279,6 +305,7 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
             FaultKind::Cont => (*state == Process::Stopped, Process::Runs),
             FaultKind::Start => (*state == Process::Gone, Process::Runs),
             FaultKind::StealCore => (true, *state),
+            FaultKind::Command => (*state == Process::Runs, *state),
             FaultKind::CutPath | FaultKind::CutLink => (*state == Process::Runs, Process::Gone),
             FaultKind::RestorePath | FaultKind::RestoreLink => (*state == Process::Gone, Process::Runs),
         };

@@ -29,6 +29,8 @@ pub enum FaultKind {
     CutLink,
     /// Joins them again.
     RestoreLink,
+    /// `POST /command/...` to the process's admin: `command`, `body`.
+    Command,
 }
 
 impl FaultKind {
@@ -46,6 +48,7 @@ impl FaultKind {
             Self::RestorePath => "restore-path",
             Self::CutLink => "cut-link",
             Self::RestoreLink => "restore-link",
+            Self::Command => "command",
         }
     }
 }
@@ -153,4 +156,12 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 100.0), example = 60.0)]
     pub carried_min_percent: Option<f64>,
+    /// `command` only: its name, such as `table` and `plugin` of a name server, `values` of a process of the population.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), example = &"table")]
+    pub command: Option<String>,
+    /// `command` only: what goes with it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(example = &"set location vienna 16 48")]
+    pub body: String,
 }

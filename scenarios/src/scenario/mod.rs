@@ -9,6 +9,7 @@ mod fault;
 mod load;
 mod locate;
 mod parse;
+mod pools;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -18,6 +19,7 @@ pub use builtin::{BUILT_IN, BuiltIn};
 pub use fault::{Fault, FaultKind, Target};
 pub use load::{HoldDistribution, Load, Mix, Step};
 pub use parse::{ScenarioError, parse};
+pub use pools::{Expect, Scope};
 pub use types::{Controllers, Gateway, NameServer, NameServerKind, Population, Resolver, Scenario};
 
 /// Reads a built-in scenario by name. Files are for [`crate::check::scenario`], which says everything that is wrong in one.

@@ -1,6 +1,8 @@
 //! What a scenario is made of; the keys of a scenario file are the fields of these types.
 
+use super::pools::{EXPECT_MAX, Expect, NAMED_POOLS_MAX, SCOPES_MAX, Scope};
 use super::{Fault, FaultKind, Load};
+use crate::population::NamedPool;
 use crate::runner::address::PATHS_MAX;
 use schemars::JsonSchema;
 use sctp::Transport;
@@ -55,6 +57,10 @@ pub struct Scenario {
     /// A pool user that asks for the population's pools all the time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolver: Option<Resolver>,
+    /// What the resolver must be answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = EXPECT_MAX))]
+    pub expect: Vec<Expect>,
     /// The load.
     #[serde(default)]
     pub load: Load,
@@ -160,6 +166,10 @@ pub struct NameServer {
     /// each begin with another one of them.
     #[schemars(range(min = 1, max = 8), example = 3)]
     pub count: usize,
+    /// Stand-alone: further operation scopes. The gateway and the controllers know each of them; controllers register in all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = SCOPES_MAX))]
+    pub scope: Vec<Scope>,
     /// Stand-alone: laid over each name server's configuration.
     #[schemars(with = "enrp::server_daemon::Config")]
     pub settings: Table,
@@ -167,7 +177,7 @@ pub struct NameServer {
 
 impl Default for NameServer {
     fn default() -> Self {
-        Self { kind: NameServerKind::default(), count: 1, settings: Table::new() }
+        Self { kind: NameServerKind::default(), count: 1, scope: Vec::new(), settings: Table::new() }
     }
 }
 
@@ -183,7 +193,7 @@ impl NameServer {
 }
 
 /// `[resolver]`: a pool user that asks for the population's pools, one after the other, from before the load until its end. When its
-/// name server is gone it finds another one. Its answers are in the records.
+/// name server is gone it finds another one. In each further scope there is another one like it, for the pools there. Its answers are in the records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Resolver {
@@ -196,7 +206,7 @@ pub struct Resolver {
     /// The name server with which it begins, 1 is `enrp-1`.
     #[schemars(range(min = 1, max = 8))]
     pub server: usize,
-    /// Hints for a selection plug-in, one after the other; none: no hint.
+    /// Hints for a selection plug-in, one after the other (an empty one: a question without); none: no hint.
     #[schemars(example = ["berlin"])]
     pub hints: Vec<String>,
 }
@@ -211,8 +221,8 @@ impl Default for Resolver {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Population {
-    /// Pools, 1 to 50,000.
-    #[schemars(range(min = 1, max = 50_000))]
+    /// Pools with numbers for names, 1 to 50,000; 0: only those of `[[population.pool]]`.
+    #[schemars(range(max = 50_000))]
     pub pools: u32,
     /// Pool elements of each, 1 to 10,000; each has an SCTP association of its own.
     #[schemars(range(min = 1, max = 10_000))]
@@ -223,6 +233,10 @@ pub struct Population {
     /// Re-registrations a second of all pool elements together, on top of what the registration life asks for.
     #[schemars(range(max = 100_000), example = 2_000)]
     pub re_registrations_per_s: u32,
+    /// Further pools, with names, policies and values of their own; each element is in another process.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = NAMED_POOLS_MAX))]
+    pub pool: Vec<NamedPool>,
     /// Laid over the configuration of each of its processes.
     #[schemars(with = "crate::population::Config")]
     pub settings: Table,
@@ -230,7 +244,14 @@ pub struct Population {
 
 impl Default for Population {
     fn default() -> Self {
-        Self { pools: 500, pes_per_pool: 20, processes: 2, re_registrations_per_s: 0, settings: Table::new() }
+        Self {
+            pools: 500,
+            pes_per_pool: 20,
+            processes: 2,
+            re_registrations_per_s: 0,
+            pool: Vec::new(),
+            settings: Table::new(),
+        }
     }
 }
 

@@ -206,6 +206,11 @@ impl Records {
                 let name = fields.text()?.to_owned();
                 self.name_service.traffic.push((t_ns, name, fields.decimal()?));
             }
+            "V" => {
+                let name = fields.text()?.to_owned();
+                self.name_service.plugin_failures.push((name, fields.decimal()?));
+            }
+            "X" => self.name_service.expected_line(fields)?,
             "W" => self.stalls.push((t_ns, fields.decimal()?)),
             "K" => {
                 let kind = fields.text()?.to_owned();

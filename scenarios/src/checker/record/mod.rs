@@ -5,6 +5,7 @@ mod lines;
 mod names;
 
 use lines::Role;
+pub(super) use names::Expected;
 pub use names::{AnswerEntry, NameRecords, Place, PopulationRecord, ServerRecord, TableEntry};
 use rustc_hash::FxHashMap;
 use std::fmt;

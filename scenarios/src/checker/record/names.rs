@@ -69,6 +69,31 @@ pub struct AnswerEntry {
     pub hint: String,
     /// The elements, in order.
     pub pes: Vec<u32>,
+    /// The one that a pool user takes.
+    pub taken: Option<u32>,
+    /// Policy type that the elements have.
+    pub policy: u32,
+}
+
+/// `X`: what is expected of the answers for a pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// The pool.
+    pub handle: u32,
+    /// The hint of the questions; empty: none.
+    pub hint: String,
+    /// Questions from then on and before then, ms after the begin of the load.
+    pub from_ms: u64,
+    /// See there.
+    pub to_ms: u64,
+    /// The shares are those of random draws.
+    pub random: bool,
+    /// Fewer answers say nothing.
+    pub answers_min: u64,
+    /// Policy type of the answers; 0: any.
+    pub policy: u32,
+    /// The share of the element in each process; none: no answers.
+    pub shares: Vec<(String, f64)>,
 }
 
 /// All of it.
@@ -89,6 +114,10 @@ pub struct NameRecords {
     /// `U` of the runner: datagrams of a server so far.
     pub traffic: Vec<(u64, String, u64)>,
     answering: Option<IpAddr>,
+    /// `X` of the runner.
+    pub expected: Vec<Expected>,
+    /// `V` of the runner: failures of plug-ins, of each server.
+    pub plugin_failures: Vec<(String, u64)>,
     handles: FxHashMap<String, u32>,
     /// The handles, by index.
     pub handle_names: Vec<String>,
@@ -178,9 +207,21 @@ impl NameRecords {
                 let ids = fields.text()?;
                 let pes = ids.split(';').filter(|id| !id.is_empty());
                 let pes = pes.map(|id| u32::from_str_radix(id, 16).ok()).collect::<Option<Vec<_>>>()?;
+                let taken = fields.text()?;
+                let taken = if taken.is_empty() { None } else { Some(u32::from_str_radix(taken, 16).ok()?) };
+                let policy = fields.hex_u32()?;
                 let hint = fields.text()?.to_owned();
                 let handle = self.handle(&fields)?;
-                self.answers.push(AnswerEntry { t_ns, asked_ns, handle, server: self.answering, hint, pes });
+                self.answers.push(AnswerEntry {
+                    t_ns,
+                    asked_ns,
+                    handle,
+                    server: self.answering,
+                    hint,
+                    pes,
+                    taken,
+                    policy,
+                });
             }
             "U" => self.refused.push(t_ns),
             "N" => self.unanswered.push(t_ns),
@@ -188,6 +229,27 @@ impl NameRecords {
             "F" => self.answering = Some(fields.text()?.parse().ok()?),
             _ => return None,
         }
+        Some(())
+    }
+
+    /// `X` of the runner, from the third field on.
+    pub(super) fn expected_line(&mut self, mut fields: Fields<'_>) -> Option<()> {
+        let (from_ms, to_ms) = (fields.decimal()?, fields.decimal()?);
+        let random = match fields.text()? {
+            "random" => true,
+            "exact" => false,
+            _ => return None,
+        };
+        let (answers_min, policy) = (fields.decimal()?, fields.hex_u32()?);
+        let share = |text: &str| {
+            let (process, share) = text.split_once('=')?;
+            Some((process.to_owned(), share.parse().ok()?))
+        };
+        let shares =
+            fields.text()?.split(';').filter(|text| !text.is_empty()).map(share).collect::<Option<Vec<_>>>()?;
+        let hint = fields.text()?.to_owned();
+        let handle = self.handle(&fields)?;
+        self.expected.push(Expected { handle, hint, from_ms, to_ms, random, answers_min, policy, shares });
         Some(())
     }
 }
