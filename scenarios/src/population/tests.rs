@@ -372,3 +372,80 @@ fn user_ports_are_never_zero() {
     let ports: Vec<u16> = (0..4).map(|element| population.user_port(element)).collect();
     assert_eq!(ports, [65_534, 65_535, 2, 3]);
 }
+
+/// Three processes with an element each in two pools with names of their own.
+fn named(config: &mut Config) {
+    config.population.pool = toml::from_str::<BTreeMap<String, Vec<super::NamedPool>>>(
+        "[[pool]]\nhandle = \"least\"\npolicy = \"least-used\"\nelements = [{ load_percent = 50.0, id = 7 }, {}, { load_percent = 100.0 }]\n\
+         [[pool]]\nhandle = \"weighted\"\npolicy = \"weighted-random\"\nelements = [{ process = 2, weight = 4 }]\n",
+    )
+    .unwrap()
+    .remove("pool")
+    .unwrap();
+}
+
+#[test]
+fn pools_with_names_have_the_values_they_are_given_and_others_on_command() {
+    let mut world = World::new(1, 1, 3, ServerConfig::default(), named);
+    for (index, process) in world.processes.iter_mut().enumerate() {
+        let mut config = Config::default();
+        (config.population.pools, config.population.pes_per_pool, config.population.process) = (1, 1, index + 1);
+        config.asap.hunt.servers = vec![ServerAddress::new(ip(SERVER))];
+        named(&mut config);
+        config.check().unwrap();
+        let host = FIRST + index as u8;
+        *process = Node::new(config, [host; 32], world.now, vec![ip(host)], BackendKind::Udp);
+    }
+    // A numbered one in each, three of the first pool, one of the second.
+    world.ready(7);
+    let values = |world: &World, pool: &str| -> Vec<_> {
+        let members = world.server.server().handlespace().members(&pool.into());
+        members.map(|member| member.registered().policy.clone()).collect()
+    };
+    let load = |load| asap::wire::Policy::LeastUsed { load };
+    let sorted = |mut policies: Vec<asap::wire::Policy>| {
+        policies.sort_by_key(|policy| format!("{policy:?}"));
+        policies
+    };
+    assert_eq!(sorted(values(&world, "least")), sorted(vec![load(0x8000_0000), load(0), load(u32::MAX)]));
+    assert_eq!(values(&world, "weighted"), [asap::wire::Policy::WeightedRandom { weight: 4 }]);
+    let ids = |world: &World| -> Vec<u32> {
+        world.server.server().handlespace().members(&"least".into()).map(|member| member.registered().id.0).collect()
+    };
+    assert!(ids(&world).contains(&7));
+    let now = world.now;
+    let process = &mut world.processes[1];
+    for (body, problem) in [
+        ("other load_percent=5", "no element here in pool `other`"),
+        ("least load=5", "`load=5`: expected weight="),
+        ("least load_percent=101", "load_percent: 0 to 100"),
+        ("weighted weight=9\nleast load_percent=x", "`load_percent=x`"),
+    ] {
+        let reply = process.command(now, "values", body);
+        assert!(reply.status == 400 && reply.body.contains(problem), "{body}: {}", reply.body);
+    }
+    assert_eq!(process.command(now, "nothing", "").status, 404);
+    assert_eq!(process.command(now, "values", "\nweighted weight=9\nleast load_percent=25\n").status, 200);
+    let changed = |world: &World| values(world, "weighted") == [asap::wire::Policy::WeightedRandom { weight: 9 }];
+    assert!(world.run(ms(500), changed), "{:?}", values(&world, "weighted"));
+    assert_eq!(sorted(values(&world, "least")), sorted(vec![load(0x8000_0000), load(0x4000_0000), load(u32::MAX)]));
+}
+
+#[test]
+fn wrong_named_pools_are_refused() {
+    for (text, key) in [
+        ("pools = 0", "population.pools"),
+        ("process = 0", "population.process"),
+        ("pool = [{ handle = \"\", policy = \"random\", elements = [{}] }]", "population.pool[0].handle"),
+        (
+            "pool = [{ handle = \"x\", scope = \"east\", policy = \"random\", elements = [{}] }]",
+            "population.pool[0].scope",
+        ),
+        ("pool = [{ handle = \"x\", policy = \"random\", elements = [] }]", "population.pool[0].elements"),
+        ("scope = [{ name = \"east\", servers = [] }]", "population.scope[0].servers"),
+    ] {
+        let text = format!("[asap.hunt]\nservers = [{{ addresses = [\"127.0.0.1\"] }}]\n[population]\n{text}");
+        let error = toml::from_str::<Config>(&text).unwrap().check().unwrap_err();
+        assert_eq!(error.key, key, "{error}");
+    }
+}

@@ -6,6 +6,8 @@
 mod node;
 mod record;
 #[cfg(test)]
+mod line_tests;
+#[cfg(test)]
 mod tests;
 
 pub use node::{Command, Counters, Node};

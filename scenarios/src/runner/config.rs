@@ -5,8 +5,8 @@ use super::address::{ADMIN_PORT, Host, Needs, Net};
 use super::lab::{LabPlan, NETWORK_ROUTING_CONTEXT};
 use super::population;
 use super::relay::Port;
-use crate::scenario::{NameServerKind, Population, Resolver, Scope};
-use asap::ServerAddress;
+use super::scopes::{add_scopes, resolvers, scope_servers, scope_tables, served_scopes};
+use crate::scenario::{NameServerKind, Population};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(super) fn pe_id(index: usize, starts: u32) -> u32 {
     starts << 8 | (index as u32 + 1)
 }
 
-fn text(value: impl ToString) -> Value {
+pub(super) fn text(value: impl ToString) -> Value {
     Value::String(value.to_string())
 }
 
@@ -67,65 +67,6 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
     add_scopes(&mut config, plan, net, 0);
     merge(&mut config, &plan.gateway_settings);
     config
-}
-
-/// `[[scope]]` of a gateway or a controller: every further operation scope with its name servers.
-fn add_scopes(config: &mut Table, plan: &LabPlan, net: Net, first: usize) {
-    let scopes = &plan.name_server.scope;
-    if !scopes.is_empty() {
-        config.insert("scope".into(), scope_tables(plan, net, first));
-    }
-}
-
-fn scope_tables(plan: &LabPlan, net: Net, first: usize) -> Value {
-    let table = |(index, scope): (usize, &Scope)| {
-        let mut table = Table::new();
-        table.insert("name".into(), text(&scope.name));
-        table.insert("servers".into(), server_list(net, &scope_hosts(plan, index, first)));
-        Value::Table(table)
-    };
-    Value::Array(plan.name_server.scope.iter().enumerate().map(table).collect())
-}
-
-/// A scope's servers: which process has it, and where.
-pub(super) fn scope_servers(plan: &LabPlan) -> Vec<(usize, usize, Host)> {
-    let scopes = plan.name_server.scope.iter().enumerate();
-    let servers =
-        scopes.flat_map(|(scope, of)| of.servers(plan.name_server.count).into_iter().map(move |n| (scope, n)));
-    servers.enumerate().map(|(place, (scope, process))| (scope, process, Host::ScopeServer(place))).collect()
-}
-
-/// A scope's servers in the order of preference of somebody.
-fn scope_hosts(plan: &LabPlan, scope: usize, first: usize) -> Vec<Host> {
-    let mut hosts: Vec<Host> =
-        scope_servers(plan).into_iter().filter(|(of, ..)| *of == scope).map(|(_, _, host)| host).collect();
-    let turn = first % hosts.len().max(1);
-    hosts.rotate_left(turn);
-    hosts
-}
-
-/// `[[scope]]` of a name server: what it serves besides the scope that all serve.
-fn served_scopes(plan: &LabPlan, net: Net, index: usize) -> Vec<Value> {
-    let all = scope_servers(plan);
-    let served = all.iter().filter(|(_, process, _)| *process == index).map(|&(scope, _, host)| {
-        let mut config = toml! {
-            [node]
-            [udp]
-        };
-        set(&mut config, "node", "name", text(&plan.name_server.scope[scope].name));
-        set(&mut config, "node", "server_id", (((scope + 1) << 8 | (index + 1)) as i64).into());
-        set(&mut config, "udp", "addresses", texts(&net.own(host)));
-        if net.is_relayed() {
-            set(&mut config, "udp", "advertise", texts(&net.known(host)));
-        }
-        let others: Vec<Host> =
-            all.iter().filter(|(of, _, other)| *of == scope && *other != host).map(|(_, _, other)| *other).collect();
-        if !others.is_empty() {
-            set(&mut config, "peers", "servers", server_list(net, &others));
-        }
-        Value::Table(config)
-    });
-    served.collect()
 }
 
 /// Of a stand-alone name server, beside the gateway: a peer of all others.
@@ -185,26 +126,6 @@ pub(super) fn population_config(
     config
 }
 
-/// What a resolver is told: its name servers in the order of its preference. The first one is for the scope that all serve.
-pub(super) fn resolver_servers(plan: &LabPlan, resolver: &Resolver, index: usize, net: Net) -> Vec<ServerAddress> {
-    let count = plan.name_server.stand_alone();
-    let hosts = match index.checked_sub(1) {
-        Some(scope) => scope_hosts(plan, scope, 0),
-        None if count == 0 => vec![Host::Gateway],
-        None => (0..count).map(|step| Host::NameServer((resolver.server.saturating_sub(1) + step) % count)).collect(),
-    };
-    hosts.into_iter().map(|host| server_address(net.known(host))).collect()
-}
-
-/// Scopes in which a resolver asks: the one that all serve, and the further ones.
-pub(super) fn resolvers(plan: &LabPlan) -> usize {
-    if plan.resolver.is_some() { 1 + plan.name_server.scope.len() } else { 0 }
-}
-
-fn server_address(addresses: Vec<IpAddr>) -> ServerAddress {
-    ServerAddress { addresses, ..ServerAddress::new(IpAddr::from([0, 0, 0, 0])) }
-}
-
 /// Name of a stand-alone name server.
 pub(super) fn name_server_name(index: usize) -> String {
     format!("enrp-{}", index + 1)
@@ -250,7 +171,7 @@ fn servers(plan: &LabPlan, net: Net, first: usize) -> Value {
     server_list(net, &hosts)
 }
 
-fn server_list(net: Net, hosts: &[Host]) -> Value {
+pub(super) fn server_list(net: Net, hosts: &[Host]) -> Value {
     let server = |host: &Host| {
         let mut server = Table::new();
         server.insert("addresses".into(), texts(&net.known(*host)));
@@ -259,7 +180,7 @@ fn server_list(net: Net, hosts: &[Host]) -> Value {
     Value::Array(hosts.iter().map(server).collect())
 }
 
-fn texts(addresses: &[IpAddr]) -> Value {
+pub(super) fn texts(addresses: &[IpAddr]) -> Value {
     Value::Array(addresses.iter().map(text).collect())
 }
 
@@ -298,7 +219,7 @@ pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: 
 }
 
 /// Sets a key of a table, or of each table of an array of tables.
-fn set(config: &mut Table, table: &str, key: &str, value: Value) {
+pub(super) fn set(config: &mut Table, table: &str, key: &str, value: Value) {
     let mut overlay = Table::new();
     overlay.insert(key.to_owned(), value);
     let mut outer = Table::new();

@@ -8,12 +8,12 @@ use super::address::{Host, Net, UDP_PORT};
 use super::admin::{self, GatewayState};
 use super::config::{
     check_settings, controller_config, controller_name, gateway_config, name_server_config, name_server_name, needs,
-    pe_id, population_config, relay_ports, resolver_servers, resolvers, scope_servers,
+    pe_id, population_config, relay_ports,
 };
+use super::names::{resolver_name, scope_server_name};
 use super::population::{self, Crowd};
 use super::process::Process;
 use super::relay::{Relay, RelayReport};
-use crate::resolver::{self, ResolverConfig, RunningResolver};
 use crate::scenario::{FaultKind, NameServer, Population, Resolver, Target};
 use nix::sys::signal::Signal;
 use sctp::Transport;
@@ -74,8 +74,8 @@ struct Place {
 /// A running gateway with its pool.
 #[derive(Debug)]
 pub struct Lab {
-    plan: LabPlan,
-    net: Net,
+    pub(super) plan: LabPlan,
+    pub(super) net: Net,
     gateway: Process,
     /// Stand-alone name servers; none while it is killed.
     name_servers: Vec<Option<Process>>,
@@ -169,12 +169,7 @@ impl Lab {
             Host::Network => "network".to_owned(),
             Host::NameServer(index) => name_server_name(index),
             Host::Resolver(index) => resolver_name(&self.plan, index),
-            Host::ScopeServer(place) => scope_servers(&self.plan)
-                .get(place)
-                .map(|(scope, process, _)| {
-                    format!("{}-of-{}", name_server_name(*process), self.plan.name_server.scope[*scope].name)
-                })
-                .unwrap_or_default(),
+            Host::ScopeServer(place) => scope_server_name(&self.plan, place),
             Host::Controller(index) => controller_name(index),
             Host::Population(index) => population::name(index),
         };
@@ -201,68 +196,6 @@ impl Lab {
     pub fn name_servers(&self) -> Vec<(String, IpAddr)> {
         let running = self.name_servers.iter().enumerate().filter(|(_, process)| process.is_some());
         running.map(|(index, _)| (name_server_name(index), self.net.first(Host::NameServer(index)))).collect()
-    }
-
-    /// Starts the pool users that ask all the time, one for each operation scope, if the plan has them.
-    ///
-    /// # Errors
-    /// Environment: no socket, no record.
-    pub fn start_resolvers(&self) -> Result<Vec<RunningResolver>, RunError> {
-        let (Some(settings), Some(population)) = (&self.plan.resolver, &self.plan.population) else {
-            return Ok(Vec::new());
-        };
-        let start = |index: usize| {
-            let host = Host::Resolver(index);
-            let (addresses, known) = (self.net.own(host), self.net.known(host));
-            let advertise = if self.net.is_relayed() { known } else { Vec::new() };
-            let scope = index.checked_sub(1).map(|index| self.plan.name_server.scope[index].name.clone());
-            let config = ResolverConfig {
-                udp: DriverConfig { addresses, advertise, port: UDP_PORT, ..DriverConfig::default() },
-                transport: self.plan.transport,
-                servers: resolver_servers(&self.plan, settings, index, self.net),
-                pools: resolver::Pools::of(population, scope),
-                settings: settings.clone(),
-                record: self.records().join(format!("{}.csv", resolver_name(&self.plan, index))),
-            };
-            resolver::start(config).map_err(|error| RunError::Environment(format!("the resolver: {error:#}")))
-        };
-        (0..resolvers(&self.plan)).map(start).collect()
-    }
-
-    /// Gives an admin command to a process.
-    ///
-    /// # Errors
-    /// Usage: it refuses, or does not answer.
-    pub fn command(&self, target: Target, command: &str, body: &str) -> Result<(), RunError> {
-        let (address, path) = match target {
-            Target::Controller(index) => (self.net.first(Host::Controller(index)), format!("/command/{command}")),
-            Target::Population(index) => (self.net.first(Host::Population(index)), format!("/command/{command}")),
-            Target::NameServer(index) => {
-                (self.net.first(Host::NameServer(index)), server_path(&name_server_name(index), command))
-            }
-            Target::Machine | Target::Path(_) | Target::Link(..) => return Ok(()),
-        };
-        admin::post(address, &path, body)
-            .map_err(|error| RunError::Usage(format!("command {command} of {target}: {error}")))
-    }
-
-    /// How often selection plug-ins failed, at each name server that runs.
-    #[must_use]
-    pub fn plugin_failures(&self) -> Vec<(String, u64)> {
-        let of = |(name, address): (String, IpAddr)| {
-            let failures = admin::plugin_failures(address, &name).ok()?;
-            Some((name, failures))
-        };
-        self.name_servers().into_iter().filter_map(of).collect()
-    }
-
-    /// Lets each name server write its whole table into its record.
-    pub fn record_tables(&self) {
-        for (name, address) in self.name_servers() {
-            if let Err(error) = admin::post(address, &server_path(&name, "record-table"), "") {
-                tracing::warn!("{name}: no table in its record: {error}");
-            }
-        }
     }
 
     /// The folder for records.
@@ -493,17 +426,6 @@ impl Lab {
         self.controllers[index].process = Some(process);
         Ok(())
     }
-}
-
-/// Where a name server takes a command; its process may serve further scopes.
-fn server_path(name: &str, command: &str) -> String {
-    format!("/scope/{name}/command/{command}")
-}
-
-/// Its record has this name, too.
-fn resolver_name(plan: &LabPlan, index: usize) -> String {
-    let scope = index.checked_sub(1).and_then(|index| plan.name_server.scope.get(index));
-    scope.map_or_else(|| "resolver".to_owned(), |scope| format!("resolver-{}", scope.name))
 }
 
 fn start_population(plan: &LabPlan, net: Net) -> Result<Crowd, RunError> {

@@ -9,6 +9,7 @@ mod dry_run;
 mod journal;
 pub mod lab;
 pub mod machine;
+mod names;
 mod plan;
 mod play;
 mod population;
@@ -16,6 +17,7 @@ mod process;
 mod relay;
 mod run;
 mod sampler;
+mod scopes;
 mod screen;
 pub mod traffic;
 

@@ -11,6 +11,8 @@ mod locate;
 mod parse;
 mod pools;
 #[cfg(test)]
+mod pools_tests;
+#[cfg(test)]
 mod tests;
 mod types;
 

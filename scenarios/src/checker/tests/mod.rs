@@ -4,6 +4,7 @@ mod figures;
 mod moves;
 mod names;
 mod paths;
+mod selected;
 
 use super::{Checked, Messages, Records, Report, check};
 use std::fmt::Write as _;
