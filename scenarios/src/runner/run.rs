@@ -240,7 +240,7 @@ fn attempt(
         journal.record('U', at, &format!("{name},{datagrams}"))?;
     }
     for (name, failures) in lab.plugin_failures() {
-        journal.record('V', Instant::now(), &format!("{name},{failures}"))?;
+        journal.record('G', Instant::now(), &format!("{name},{failures}"))?;
     }
     let resolved: anyhow::Result<()> = resolvers.into_iter().try_for_each(|resolver| resolver.finish().map(drop));
     lab.record_tables();

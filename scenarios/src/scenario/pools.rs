@@ -65,6 +65,7 @@ pub struct Expect {
     pub random: bool,
     /// Fewer answers say nothing: that fails too.
     #[serde(default = "answers_default")]
+    #[schemars(range(min = 1))]
     pub answers_min: u64,
     /// The policy that the answers have; absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -156,5 +157,5 @@ pub(super) fn check_expect(scenario: &Scenario, expect: &Expect) -> Result<(), (
     let sum: f64 = shares.iter().sum();
     let numbers = shares.iter().all(|share| *share >= 0.0) && sum.is_finite() && (shares.is_empty() || sum > 0.0);
     need(numbers, "shares", &|| "expected numbers from 0 up, one over 0".into())?;
-    need(expect.answers_min > 0 || shares.is_empty(), "answers_min", &|| "expected 1 or more".into())
+    need(expect.answers_min > 0, "answers_min", &|| "expected 1 or more".into())
 }

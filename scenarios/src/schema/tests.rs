@@ -39,6 +39,13 @@ fn full(kind: FileKind) -> Table {
     let server = toml::from_str("addresses = [\"127.0.0.9\"]").map(Toml::Table).unwrap();
     let servers_of = Toml::Array(vec![server]);
     set(&mut table, servers, servers_of.clone());
+    if kind == FileKind::Population {
+        let more = "pool = [{ handle = \"media\", scope = \"east\", policy = \"random\", elements = [{}] }]\nscope = [{ name = \"east\" }]";
+        for (key, value) in toml::from_str::<Table>(more).unwrap() {
+            set(&mut table, &format!("population.{key}"), value);
+        }
+        set(&mut table, "population.scope.servers", servers_of.clone());
+    }
     if kind == FileKind::Sg {
         set(&mut table, "enrp.peers.servers", peers());
         set(&mut table, "enrp.enrp_port", 9901.into());
@@ -216,6 +223,11 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
             "load.profile.at_ms",
             "load.warm_up_ms",
             "resolver.server",
+            "name_server.scope.servers",
+            "population.pool.elements.process",
+            "expect.from_ms",
+            "expect.to_ms",
+            "expect.shares",
         ],
     ),
 ];

@@ -46,7 +46,7 @@ impl Records {
             }
             "population" => Some(Role::Population(self.name_service.population(keys.get("name")?))),
             "resolver" => {
-                self.name_service.resolver = true;
+                self.name_service.resolver();
                 Some(Role::Resolver)
             }
             _ => None,
@@ -206,7 +206,7 @@ impl Records {
                 let name = fields.text()?.to_owned();
                 self.name_service.traffic.push((t_ns, name, fields.decimal()?));
             }
-            "V" => {
+            "G" => {
                 let name = fields.text()?.to_owned();
                 self.name_service.plugin_failures.push((name, fields.decimal()?));
             }

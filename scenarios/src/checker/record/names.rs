@@ -116,7 +116,7 @@ pub struct NameRecords {
     answering: Option<IpAddr>,
     /// `X` of the runner.
     pub expected: Vec<Expected>,
-    /// `V` of the runner: failures of plug-ins, of each server.
+    /// `G` of the runner: failures of plug-ins, of each server.
     pub plugin_failures: Vec<(String, u64)>,
     handles: FxHashMap<String, u32>,
     /// The handles, by index.
@@ -134,6 +134,12 @@ impl NameRecords {
     pub(super) fn population(&mut self, name: &str) -> usize {
         self.population.push(PopulationRecord { name: name.to_owned(), ..PopulationRecord::default() });
         self.population.len() - 1
+    }
+
+    /// A resolver's file begins.
+    pub(super) fn resolver(&mut self) {
+        self.resolver = true;
+        self.answering = None;
     }
 
     /// The handle is the last field and may have commas.

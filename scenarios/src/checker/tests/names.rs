@@ -66,7 +66,7 @@ impl Names {
     }
 
     fn answer(&mut self, t_ms: u64, asked_ms: u64, element: usize) {
-        self.resolver.push(format!("A,{},{},{element:08x},,{}", t_ms * MS, asked_ms * MS, pool(element)));
+        self.resolver.push(format!("A,{},{},{element:08x},,00000001,,{}", t_ms * MS, asked_ms * MS, pool(element)));
     }
 
     fn fault(&mut self, t_ms: u64, kind: &str, target: &str) {

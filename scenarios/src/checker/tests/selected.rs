@@ -104,7 +104,7 @@ fn none_means_no_answer() {
 
 #[test]
 fn a_line_that_makes_no_sense_is_counted() {
-    for line in ["X,1,0,10,perhaps,1,00000000,pop-1=1,,media", "X,1,0,10,exact,1,00000000,pop-1,,media", "V,1,enrp-1,x"]
+    for line in ["X,1,0,10,perhaps,1,00000000,pop-1=1,,media", "X,1,0,10,exact,1,00000000,pop-1,,media", "G,1,enrp-1,x"]
     {
         let mut records = Records::default();
         let text = format!("# sigpool-record 1 runner\n{line}\nB,1\n");
