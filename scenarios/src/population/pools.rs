@@ -31,7 +31,7 @@ pub struct NamedPool {
 pub struct Element {
     /// Number of the process that has it. Absent: the first element is in `pop-1`, the next one in `pop-2`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 16), example = 1)]
+    #[schemars(range(min = 1), example = 1)]
     pub process: Option<usize>,
     /// PE identifier. Absent: random.
     #[serde(skip_serializing_if = "Option::is_none")]

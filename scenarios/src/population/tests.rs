@@ -399,7 +399,8 @@ fn pools_with_names_have_the_values_they_are_given_and_others_on_command() {
     // A numbered one in each, three of the first pool, one of the second.
     world.ready(7);
     let values = |world: &World, pool: &str| -> Vec<_> {
-        let members = world.server.server().handlespace().members(&pool.into());
+        let pool = pool.into();
+        let members = world.server.server().handlespace().members(&pool);
         members.map(|member| member.registered().policy.clone()).collect()
     };
     let load = |load| asap::wire::Policy::LeastUsed { load };

@@ -169,36 +169,30 @@ fn write_names(out: &mut String, names: &NameFigures) -> fmt::Result {
 
 /// Each expectation of how a pool's elements share the answers.
 fn write_expected(out: &mut String, names: &NameFigures) -> fmt::Result {
-    for (index, expected) in names.expected.iter().enumerate() {
-        let head = if index == 0 { "shares" } else { "" };
-        let hint = if expected.hint.is_empty() { String::new() } else { format!(" for {}", expected.hint) };
+    if !names.expected.is_empty() {
+        writeln!(out, "shares     answers an element was taken from (due); distance of what is allowed")?;
+    }
+    for expected in &names.expected {
+        let ShareFigures { pool, hint, from_ms, to_ms, answers, distance, other_policy, others, .. } = expected;
+        let hint = if hint.is_empty() { String::new() } else { format!(" for {hint}") };
+        writeln!(out, "           {pool}{hint}, {from_ms} to {to_ms} ms: {answers} answers")?;
         let element = |element: &ElementShare| {
             format!("{} {} ({})", element.process, element.taken, number((element.expected * 10.0).round() / 10.0))
         };
         let elements: Vec<_> = expected.elements.iter().map(element).collect();
-        writeln!(
-            out,
-            "{head:<10} {}{hint}, {} to {} ms: {} answers{}{}: {}",
-            expected.pool,
-            expected.from_ms,
-            expected.to_ms,
-            expected.answers,
-            if elements.is_empty() { "" } else { ", taken (due): " },
-            elements.join(", "),
-            if expected.pass { format!("{:.2} of what is allowed", expected.distance) } else { missed(expected) }
-        )?;
+        let elements = if elements.is_empty() { "none due".to_owned() } else { elements.join(", ") };
+        writeln!(out, "             {elements}: {distance:.2}{}", if expected.pass { "" } else { " MISSED" })?;
+        if other_policy + others > 0 {
+            writeln!(
+                out,
+                "             {other_policy} with another policy, {others} from which nobody expected was taken"
+            )?;
+        }
     }
     if let Some(failures) = names.plugin_failures.filter(|failures| *failures > 0) {
         writeln!(out, "plug-ins   {failures} failures")?;
     }
     Ok(())
-}
-
-fn missed(expected: &ShareFigures) -> String {
-    format!(
-        "MISSED ({:.2} of what is allowed, {} with another policy, {} of nobody expected)",
-        expected.distance, expected.other_policy, expected.others
-    )
 }
 
 /// With one digit after the point, if there is something.

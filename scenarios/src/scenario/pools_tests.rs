@@ -70,7 +70,7 @@ fn each_mistake_has_its_place() {
         (
             "load_percent = 5.0",
             "process = 2",
-            "f.toml:20:12: population.pool.elements.process:",
+            "f.toml:20:30: population.pool.elements.process:",
             "another one for each",
         ),
         ("load_percent = 5.0", "process = 3", "f.toml:20:12: population.pool.elements:", "pop-1 to pop-2"),

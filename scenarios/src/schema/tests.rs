@@ -224,7 +224,6 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
             "load.warm_up_ms",
             "resolver.server",
             "name_server.scope.servers",
-            "population.pool.elements.process",
             "expect.from_ms",
             "expect.to_ms",
             "expect.shares",
