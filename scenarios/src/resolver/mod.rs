@@ -3,10 +3,10 @@
 //!
 //! [`Node`] is the machine, [`Record`] its lines; [`start`] gives it a thread and a socket.
 
-mod node;
-mod record;
 #[cfg(test)]
 mod line_tests;
+mod node;
+mod record;
 #[cfg(test)]
 mod tests;
 
