@@ -96,7 +96,7 @@ impl Processes {
 
     /// From now on so many re-registrations a second.
     pub(crate) fn register_again(&self, per_s: u32) -> Result<(), RunError> {
-        admin::command_with(address(2), "re-registrations", &per_s.to_string()).map_err(environment)
+        admin::post(address(2), "/command/re-registrations", &per_s.to_string()).map_err(environment)
     }
 
     fn daemon(&mut self, role: &str, address: IpAddr, settings: &str) -> Result<(), RunError> {
