@@ -92,7 +92,11 @@ fn element() -> PoolElement {
 
 fn user_transport() -> Transport {
     let addresses = vec![IpAddr::from([192, 0, 2, 1])];
-    Transport::Sctp(SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses })
+    Transport::Sctp(SctpTransport {
+        port: 2905,
+        transport_use: TransportUse::DataAndControl,
+        addresses: addresses.into(),
+    })
 }
 
 fn hunt() -> HuntConfig {

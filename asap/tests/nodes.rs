@@ -250,7 +250,7 @@ impl World {
         let user_transport = Transport::Sctp(SctpTransport {
             port: 2905,
             transport_use: TransportUse::DataAndControl,
-            addresses: vec![[127, 0, 0, 9].into()],
+            addresses: [[127, 0, 0, 9].into()].into(),
         });
         let registration = Registration {
             handle: handle(),

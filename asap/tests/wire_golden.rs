@@ -25,7 +25,7 @@ const PE: PeId = PeId(0xdead_beef);
 const LOAD: Policy = Policy::LeastUsed { load: 0x4000_0000 };
 
 fn sctp(port: u16, transport_use: TransportUse) -> SctpTransport {
-    SctpTransport { port, transport_use, addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))] }
+    SctpTransport { port, transport_use, addresses: [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))].into() }
 }
 
 fn element() -> PoolElement {

@@ -9,6 +9,7 @@ use asap::wire::{
 };
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fn message(kind: u8, parameters: &[u8]) -> Vec<u8> {
@@ -200,7 +201,7 @@ fn limits() {
     assert!(Message::decode(&error, &Limits { max_causes: 17, ..Limits::default() }).is_ok());
     assert!(decode(&error).is_err());
     let addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST); 65];
-    let sctp = SctpTransport { port: 1, transport_use: TransportUse::DataOnly, addresses };
+    let sctp = SctpTransport { port: 1, transport_use: TransportUse::DataOnly, addresses: addresses.into() };
     let mut homed = element(1);
     homed.user_transport = Transport::Sctp(sctp);
     let card = Message::BusinessCard { handle: "p".into(), elements: vec![homed] }.encode().unwrap();
@@ -286,7 +287,7 @@ fn any_bytes() -> impl Strategy<Value = Bytes> {
 prop_compose! {
     fn any_sctp()(port: u16, control: bool, addresses in prop::collection::vec(any_address(), 1..5)) -> SctpTransport {
         let transport_use = if control { TransportUse::DataAndControl } else { TransportUse::DataOnly };
-        SctpTransport { port, transport_use, addresses }
+        SctpTransport { port, transport_use, addresses: addresses.into() }
     }
 }
 
@@ -355,8 +356,27 @@ fn any_cause() -> impl Strategy<Value = ErrorCause> {
     ]
 }
 
+/// Long enough for both ways in which handles are held.
+fn any_handle() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![prop::collection::vec(0..3_u8, 0..4), prop::collection::vec(any::<u8>(), 30..45)]
+}
+
+proptest! {
+    /// A handle is its bytes, wherever it holds them.
+    #[test]
+    fn handles_compare_as_their_bytes(a in any_handle(), b in any_handle()) {
+        let (one, other) = (PoolHandle::new(a.clone()), PoolHandle::from(b.as_slice()));
+        prop_assert_eq!(one.as_bytes(), a.as_slice());
+        prop_assert_eq!(one.cmp(&other), a.cmp(&b));
+        prop_assert_eq!(one == other, a == b);
+        prop_assert_eq!(&one.detached(), &one);
+        let hash = |handle: &PoolHandle| BuildHasherDefault::<DefaultHasher>::default().hash_one(handle);
+        prop_assert_eq!(hash(&one) == hash(&other), a == b);
+    }
+}
+
 fn any_message() -> impl Strategy<Value = Message> {
-    let handle = || prop::collection::vec(any::<u8>(), 1..40).prop_map(PoolHandle::new);
+    let handle = || prop::collection::vec(any::<u8>(), 1..80).prop_map(PoolHandle::new);
     let pe = || any::<u32>().prop_map(PeId);
     let server = || any::<u32>().prop_map(ServerId);
     let error = || prop::collection::vec(any_cause(), 1..4).prop_map(|causes| OperationError { causes });

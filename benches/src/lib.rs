@@ -29,7 +29,8 @@ pub fn resolution(pool: u32) -> Bytes {
 #[must_use]
 pub fn registration(element: u32, pes: u32, policy: &Policy) -> (ClientId, SocketAddr, Bytes) {
     let address = IpAddr::V4(Ipv4Addr::from(0x7f10_0000 + element));
-    let transport = SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: vec![address] };
+    let transport =
+        SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: [address].into() };
     let registered = PoolElement {
         id: PeId(element + 1),
         home: ServerId(0),
@@ -55,7 +56,17 @@ pub fn deregistration(element: u32, pes: u32) -> Bytes {
 pub fn name_server(pools: u32, pes: u32, policy: &Policy) -> Server {
     // One association an element.
     let most = pools as usize * pes as usize + 1;
-    let config = ServerConfig { pools_max: 50_000, pes_max: most, clients_max: most + 1, ..ServerConfig::default() };
+    let config = ServerConfig {
+        pools_max: 50_000,
+        pes_max: most,
+        clients_max: most + 1,
+        // What comes out is the answer to what went in.
+        keep_alive_interval_ms: 0,
+        registrations_per_s: u32::MAX,
+        resolutions_per_s: u32::MAX,
+        resolutions_per_client_per_s: u32::MAX,
+        ..ServerConfig::default()
+    };
     let mut server = Server::new(config, ServerId(0x1111_1111), 1);
     let now = Instant::now();
     for i in 0..pools * pes {

@@ -28,7 +28,7 @@ fn disks() -> PoolHandle {
 
 fn user_transport(host: u8) -> Transport {
     let (port, transport_use) = (2905, TransportUse::DataAndControl);
-    Transport::Sctp(SctpTransport { port, transport_use, addresses: vec![[127, 0, 0, host].into()] })
+    Transport::Sctp(SctpTransport { port, transport_use, addresses: [[127, 0, 0, host].into()].into() })
 }
 
 struct World {

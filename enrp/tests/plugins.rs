@@ -197,7 +197,7 @@ impl Lab {
     fn register(&mut self, n: u8) {
         let source: SocketAddr = ([127, 0, 0, n], 3_000).into();
         let transport =
-            SctpTransport { port: 2905, transport_use: TransportUse::DataOnly, addresses: vec![source.ip()] };
+            SctpTransport { port: 2905, transport_use: TransportUse::DataOnly, addresses: [source.ip()].into() };
         let element = PoolElement {
             id: PeId(n.into()),
             home: ServerId(0),

@@ -96,7 +96,8 @@ impl Element {
         let socket = UdpSocket::bind((own, udp_port)).unwrap();
         let stack = Stack::new(sctp::Config::default(), vec![own], [7; 32], Instant::now());
         let mut machine = PeMachine::new(config, PeId(0xdead_beef), 1);
-        let transport = SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: vec![own] };
+        let transport =
+            SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: [own].into() };
         let registration = Registration {
             handle: PoolHandle::from("GatewayPool"),
             life: RegistrationLife::Seconds(60),

@@ -53,7 +53,11 @@ pub(crate) struct View {
 pub(crate) fn memberships(config: &Config, pe: PeId, local: &[IpAddr], now: Instant, seed: u64) -> Vec<Membership> {
     let advertise = [&config.pool.advertise, &config.udp.advertise].into_iter().find(|known| !known.is_empty());
     let addresses = advertise.cloned().unwrap_or_else(|| local.to_vec());
-    let transport = SctpTransport { port: config.m3ua.port, transport_use: TransportUse::DataAndControl, addresses };
+    let transport = SctpTransport {
+        port: config.m3ua.port,
+        transport_use: TransportUse::DataAndControl,
+        addresses: addresses.into(),
+    };
     let own = config.pool.handles();
     let further = config.scope.iter().map(|scope| {
         let mut asap = config.asap.clone();

@@ -256,7 +256,7 @@ fn embedded(config: &config::Config, now: Instant, seed: u64) -> Host {
 fn located(element: &PoolElement) -> Option<(u32, Location)> {
     match &element.user_transport {
         UserTransport::Sctp(sctp) => {
-            Some((element.id.0, Location { addresses: sctp.addresses.clone(), port: sctp.port }))
+            Some((element.id.0, Location { addresses: sctp.addresses.to_vec(), port: sctp.port }))
         }
         UserTransport::Tcp(_)
         | UserTransport::Udp(_)

@@ -87,7 +87,7 @@ pub(super) fn transports(source: IpAddr, message: &Message) -> Option<Vec<SctpTr
     let Message::ServerAnnounce { transports, .. } = message else { return None };
     if transports.is_empty() {
         let (port, transport_use) = (ASAP_PORT, TransportUse::DataOnly);
-        return Some(vec![SctpTransport { port, transport_use, addresses: vec![source] }]);
+        return Some(vec![SctpTransport { port, transport_use, addresses: [source].into() }]);
     }
     let sctp = transports.iter().filter_map(|transport| match transport {
         Transport::Sctp(sctp) if sctp.port != 0 => Some(sctp.clone()),

@@ -150,7 +150,7 @@ impl Hunt {
                     announced.new += 1;
                     if self.deadline.is_some() {
                         let SctpTransport { port, addresses, .. } = transport;
-                        self.untried.push_back(ServerAddress { addresses, port });
+                        self.untried.push_back(ServerAddress { addresses: addresses.into_vec(), port });
                         self.try_more(out);
                     }
                 }

@@ -24,7 +24,7 @@ pub(super) fn registration(name: &str) -> Registration {
         user_transport: Transport::Sctp(SctpTransport {
             port: 2905,
             transport_use: TransportUse::DataAndControl,
-            addresses,
+            addresses: addresses.into(),
         }),
         policy: Policy::LeastUsed { load: 0 },
     }

@@ -15,8 +15,8 @@ pub use error::{DecodeError, DecodeErrorKind, EncodeError, FailedRequest};
 pub use message::Message;
 pub use reader::{Header, Parameter, Parameters};
 pub use types::{
-    DccpTransport, ElementReport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle,
-    RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
+    Addresses, DccpTransport, ElementReport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement,
+    PoolHandle, RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
 };
 pub use writer::Writer;
 

@@ -3,8 +3,8 @@
 
 use super::error::{DecodeError, DecodeErrorKind};
 use super::types::{
-    DccpTransport, ElementReport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement, PoolHandle,
-    RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
+    Addresses, DccpTransport, ElementReport, ErrorCause, IpTransport, OperationError, PeId, Policy, PoolElement,
+    PoolHandle, RegistrationLife, SctpTransport, ServerId, ServerInformation, Transport, TransportUse,
 };
 use super::{HINT_BYTES_MAX, Limits, cause_code, param};
 use bytes::Bytes;
@@ -290,7 +290,7 @@ fn sctp_transport(tlv: &Tlv<'_>, limits: &Limits, report: &mut Report) -> Result
         1 => TransportUse::DataAndControl,
         _ => return Err(tlv.invalid()),
     };
-    let mut addresses = Vec::new();
+    let mut addresses = Addresses::new();
     while let Some(nested) = next_known(&mut cursor, report)? {
         if addresses.len() == limits.max_addresses {
             return Err(tlv.invalid());

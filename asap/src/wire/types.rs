@@ -1,7 +1,10 @@
 //! The parameters of RFC 5354 as values.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -25,34 +28,90 @@ impl fmt::Display for ServerId {
     }
 }
 
+/// Bytes of a handle that need no memory of their own. Most names are shorter, and looking one up is then one read less.
+const SHORT: usize = 38;
+
 /// Pool handle: an opaque name of 1 to 65,531 bytes (RFC 5354 3.9), often text. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PoolHandle(Bytes);
+#[derive(Clone)]
+pub struct PoolHandle(Name);
+
+#[derive(Clone)]
+enum Name {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Bytes),
+}
 
 impl PoolHandle {
     /// A handle of these bytes; `max_handle` is enforced where messages are decoded, 65,531 where they are encoded.
     #[must_use]
-    pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Self(bytes.into())
+    pub fn new(bytes: impl Into<Bytes> + AsRef<[u8]>) -> Self {
+        Self::short(bytes.as_ref()).unwrap_or_else(|| Self(Name::Long(bytes.into())))
+    }
+
+    fn short(name: &[u8]) -> Option<Self> {
+        let mut bytes = [0; SHORT];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Self(Name::Short { len: u8::try_from(name.len()).ok()?, bytes }))
     }
 
     /// Its bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Name::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Name::Long(bytes) => bytes,
+        }
+    }
+
+    /// The same in memory of its own, no part of the message it came in.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self::from(self.as_bytes())
+    }
+}
+
+impl From<&[u8]> for PoolHandle {
+    fn from(bytes: &[u8]) -> Self {
+        Self::short(bytes).unwrap_or_else(|| Self(Name::Long(Bytes::copy_from_slice(bytes))))
     }
 }
 
 impl From<&str> for PoolHandle {
     fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        Self::from(text.as_bytes())
+    }
+}
+
+impl PartialEq for PoolHandle {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for PoolHandle {}
+
+impl PartialOrd for PoolHandle {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for PoolHandle {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for PoolHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl fmt::Display for PoolHandle {
     /// Printable ASCII as it is, everything else escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        write!(f, "{}", self.as_bytes().escape_ascii())
     }
 }
 
@@ -91,6 +150,10 @@ pub enum TransportUse {
     DataAndControl,
 }
 
+/// Addresses of an SCTP transport. Most have one, which costs no memory of its own: servers hold two transports for each of
+/// many elements, and compare them at each registration.
+pub type Addresses = SmallVec<[IpAddr; 1]>;
+
 /// SCTP Transport (RFC 5354 3.4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SctpTransport {
@@ -99,7 +162,7 @@ pub struct SctpTransport {
     /// What it is for.
     pub transport_use: TransportUse,
     /// One or more addresses, v4 and v6 mixed.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Addresses,
 }
 
 /// TCP, UDP or UDP-Lite Transport (RFC 5354 3.5 to 3.7): data only.

@@ -96,7 +96,7 @@ impl MulticastConfig {
     pub fn announce(&self, addresses: &[IpAddr], sctp_port: u16, tcp_port: u16) -> Option<Announce> {
         self.asap_group?;
         let transport_use = TransportUse::DataOnly;
-        let sctp = SctpTransport { port: sctp_port, transport_use, addresses: addresses.to_vec() };
+        let sctp = SctpTransport { port: sctp_port, transport_use, addresses: addresses.into() };
         let tcp = addresses.iter().filter(|_| tcp_port != 0);
         let tcp = tcp.map(|&address| Transport::Tcp(IpTransport { port: tcp_port, address }));
         Some(Announce {

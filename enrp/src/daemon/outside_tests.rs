@@ -34,7 +34,7 @@ fn lab(tcp: TcpConfig, multicast: MulticastConfig, id: u32) -> Lab {
     if let Some(announce) = multicast.announce(&[LOCAL], 3863, tcp.port) {
         server.announce(now, announce);
     }
-    let transport = SctpTransport { port: 5000, transport_use: TransportUse::DataOnly, addresses: vec![LOCAL] };
+    let transport = SctpTransport { port: 5000, transport_use: TransportUse::DataOnly, addresses: [LOCAL].into() };
     let element = PoolElement {
         id: PeId(7),
         home: ServerId(0),

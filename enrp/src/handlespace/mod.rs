@@ -335,8 +335,7 @@ impl Handlespace {
         if self.pools.len() >= self.limits.pools || self.limits.pes_per_pool == 0 || self.is_full() {
             return Err(AddError::Full);
         }
-        // The bytes alone, not the message they came in.
-        let handle = PoolHandle::new(bytes::Bytes::copy_from_slice(handle.as_bytes()));
+        let handle = handle.detached();
         let number = self.pools.insert(Pool::new(handle.clone(), &element, self.random.next_u64())) as PoolNumber;
         let (pools, key) = (&self.pools, &self.key);
         let hash = |&number: &PoolNumber| key.hash(pools[number as usize].handle());

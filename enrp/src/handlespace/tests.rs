@@ -9,7 +9,7 @@ const HOME: ServerId = ServerId(1);
 const LIMITS: Limits = Limits { pools: 500, pes_per_pool: 10_000, pes: 100_000 };
 
 fn sctp(transport_use: TransportUse) -> Transport {
-    Transport::Sctp(SctpTransport { port: 2905, transport_use, addresses: vec!["127.0.0.2".parse().unwrap()] })
+    Transport::Sctp(SctpTransport { port: 2905, transport_use, addresses: ["127.0.0.2".parse().unwrap()].into() })
 }
 
 fn element(id: u32, policy: Policy) -> PoolElement {

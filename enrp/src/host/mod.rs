@@ -302,7 +302,7 @@ impl Host {
 /// Where a server with these addresses is for its peers.
 #[must_use]
 pub fn enrp_transport(addresses: Vec<IpAddr>, port: u16) -> SctpTransport {
-    SctpTransport { port, transport_use: TransportUse::DataOnly, addresses }
+    SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: addresses.into() }
 }
 
 /// Associations are numbered from 1; the others are far above.

@@ -82,7 +82,7 @@ fn a_pool_user_over_tcp_is_answered_and_a_pool_element_refused() {
     let source = "127.0.0.1:40000".parse().unwrap();
     host.outside(now, OutsideInput::Connected { client, source, sink: Box::new(sink) });
     let transport_use = TransportUse::DataOnly;
-    let transport = SctpTransport { port: 5000, transport_use, addresses: vec![[127, 0, 0, 1].into()] };
+    let transport = SctpTransport { port: 5000, transport_use, addresses: [[127, 0, 0, 1].into()].into() };
     let element = asap::wire::PoolElement {
         id: asap::wire::PeId(1),
         home: ServerId(0),

@@ -85,7 +85,7 @@ impl Peers {
 
     /// A server says where it is, or somebody else does.
     pub(super) fn learn(&mut self, cx: &Context<'_>, id: ServerId, transport: &SctpTransport) {
-        let address = sorted(PeerAddress { addresses: transport.addresses.clone(), port: transport.port });
+        let address = sorted(PeerAddress { addresses: transport.addresses.to_vec(), port: transport.port });
         if id == self.id || self.is_own(&address) {
             return;
         }
@@ -138,7 +138,7 @@ impl Peers {
         let to = SctpTransport {
             port: address.port,
             transport_use: TransportUse::DataOnly,
-            addresses: address.addresses.clone(),
+            addresses: address.addresses.as_slice().into(),
         };
         self.outputs.push_back(Output::Connect { attempt, to, local_port });
     }

@@ -195,7 +195,7 @@ impl Peers {
             return;
         }
         if let Some(mut server) = presence.server.filter(|server| server.id == sender) {
-            server.transport.addresses = vec![source.ip()];
+            server.transport.addresses = [source.ip()].into();
             self.learn(cx, sender, &server.transport);
         }
     }

@@ -15,7 +15,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn sctp(port: u16, transport_use: TransportUse) -> SctpTransport {
-    SctpTransport { port, transport_use, addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))] }
+    SctpTransport { port, transport_use, addresses: [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))].into() }
 }
 
 fn entry() -> Entry {

@@ -177,7 +177,7 @@ pub(crate) fn pool() -> PoolHandle {
 /// What a host registers: round robin, M3UA's port.
 pub(crate) fn registration(host: u8) -> Registration {
     let transport =
-        SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: vec![ip(host)] };
+        SctpTransport { port: 2905, transport_use: TransportUse::DataAndControl, addresses: [ip(host)].into() };
     Registration {
         handle: pool(),
         life: RegistrationLife::Seconds(60),

@@ -12,7 +12,7 @@ pub(crate) const PEER: ServerId = ServerId(0x7777);
 pub(crate) const LINK: u64 = 1 << 40;
 
 fn transport(port: u16) -> SctpTransport {
-    SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: vec!["10.9.9.9".parse().unwrap()] }
+    SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: ["10.9.9.9".parse().unwrap()].into() }
 }
 
 pub(crate) fn presence(reply: bool, checksum: u16, server: bool) -> Body {

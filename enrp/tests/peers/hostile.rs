@@ -115,7 +115,7 @@ fn answers_that_nobody_asked_for_change_nothing() {
     let transport = SctpTransport {
         port: 9901,
         transport_use: TransportUse::DataOnly,
-        addresses: vec!["10.5.5.5".parse().unwrap()],
+        addresses: ["10.5.5.5".parse().unwrap()].into(),
     };
     let servers = vec![ServerInformation { id: ServerId(5), transport }];
     let before = lab.nodes[0].server.peers_snapshot().len();
@@ -143,7 +143,8 @@ fn long_handles_and_many_addresses() {
     say(&mut lab, Body::Error { error: probe.into() });
     say(&mut lab, Body::HandleTableResponse { reject: false, more: false, entries: Vec::new() });
     let addresses: Vec<IpAddr> = (1..=64).map(|n| Ipv4Addr::new(10, 7, 0, n).into()).collect();
-    let sctp = |port| SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: addresses.clone() };
+    let sctp =
+        |port| SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: addresses.as_slice().into() };
     let mut sent: Vec<Entry> = Vec::new();
     for (id, length) in [1, 2, 3, 31, 32, 33, 1_000, 30_000, 60_000, 64_000].into_iter().enumerate() {
         let mut one = entry(u32::try_from(id).unwrap() + 1, 300);
@@ -180,7 +181,7 @@ fn mutated_messages_are_no_panic_and_bounded() {
     let transport = SctpTransport {
         port: 9901,
         transport_use: TransportUse::DataOnly,
-        addresses: vec!["10.9.9.9".parse().unwrap()],
+        addresses: ["10.9.9.9".parse().unwrap()].into(),
     };
     let servers = vec![ServerInformation { id: PEER, transport }; 2];
     let bodies = [

@@ -69,7 +69,7 @@ fn a_starting_server_takes_list_and_table_from_its_mentor() {
     let transport = wire::SctpTransport {
         port: 9901,
         transport_use: wire::TransportUse::DataOnly,
-        addresses: vec!["10.9.9.5".parse().unwrap()],
+        addresses: ["10.9.9.5".parse().unwrap()].into(),
     };
     let servers = vec![ServerInformation { id: ServerId(5), transport }];
     let whole = Body::HandleTableRequest { own: false };

@@ -76,7 +76,7 @@ impl Member {
         let transport = SctpTransport {
             port: settings.user_port(index),
             transport_use: TransportUse::DataOnly,
-            addresses: known.to_vec(),
+            addresses: known.into(),
         };
         let mut id = ((random.next_u64() >> 32) as u32).max(1);
         let mut registration = Registration {

@@ -47,7 +47,7 @@ impl Questions for Registrations {
         }
         let handle = self.handles.get(self.next as usize % self.handles.len().max(1))?.clone();
         let port = FIRST_PORT + u16::try_from(self.next % PORTS).unwrap_or_default();
-        let transport = SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: vec![self.address] };
+        let transport = SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: [self.address].into() };
         self.next += 1;
         self.asked.push_back(PeId(self.next));
         let element = PoolElement {

@@ -26,7 +26,7 @@ fn handle(pool: usize) -> PoolHandle {
 }
 
 fn element(id: u32) -> PoolElement {
-    let transport = SctpTransport { port: 2905, transport_use: TransportUse::DataOnly, addresses: vec![ip(100)] };
+    let transport = SctpTransport { port: 2905, transport_use: TransportUse::DataOnly, addresses: [ip(100)].into() };
     PoolElement {
         id: PeId(id),
         home: ServerId(0),

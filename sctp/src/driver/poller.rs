@@ -97,13 +97,13 @@ impl Poller {
         Ok(self.epoll.get_ref().0.modify(descriptor, &mut event(key, wanted))?)
     }
 
-    /// Sets the timer for the next [`wait`](Self::wait).
+    /// Sets the timer for the next [`wait`](Self::wait). `now`: when this round began.
     pub(super) fn arm(&mut self, deadline: Instant, now: Instant) -> io::Result<()> {
         if self.armed.is_some_and(|armed| armed > now && armed <= deadline) {
             return Ok(());
         }
-        // Zero would switch the timer off.
-        let after = deadline.saturating_duration_since(now).max(Duration::from_nanos(1));
+        // The round took its time. Zero would switch the timer off.
+        let after = deadline.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
         self.timer.set(Expiration::OneShot(TimeSpec::from_duration(after)), TimerSetTimeFlags::empty())?;
         self.armed = Some(deadline);
         Ok(())

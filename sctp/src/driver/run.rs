@@ -36,22 +36,24 @@ pub async fn run<N: Node>(
     let mut rounds = Rounds::new(sockets, tap)?;
     let mut open = true;
     let mut command = None;
-    let mut awake_since = Instant::now();
+    // Since it slept last, once that is known to be worth a look.
+    let mut awake_since = None;
     loop {
         let more_in = rounds.inputs(&mut node)?;
-        let more_commands = rounds.commands(&mut node, &mut commands, &mut open, command.take());
-        rounds.timeout(&mut node);
-        let more_out = rounds.outputs(&mut node)?;
+        // One look at the clock: in a guest each is a system call.
+        let now = Instant::now();
+        let more_commands = rounds.commands(now, &mut node, &mut commands, &mut open, command.take());
+        rounds.timeout(now, &mut node);
+        let more_out = rounds.outputs(now, &mut node)?;
         if node.finished() && !more_out {
             break;
         }
         let more = more_in || more_commands || more_out;
-        let now = Instant::now();
         let deadline = node.poll_timeout();
         if more || deadline.is_some_and(|deadline| deadline <= now) {
-            if now.saturating_duration_since(awake_since) >= YIELD_EVERY {
+            if now.saturating_duration_since(*awake_since.get_or_insert(now)) >= YIELD_EVERY {
                 tokio::task::yield_now().await;
-                awake_since = Instant::now();
+                awake_since = None;
             }
             continue;
         }
@@ -65,7 +67,7 @@ pub async fn run<N: Node>(
                 None => open = false,
             },
         }
-        awake_since = Instant::now();
+        awake_since = None;
     }
     if let Some(tap) = rounds.tap {
         tap.finish();
@@ -116,17 +118,18 @@ impl Rounds {
     /// Takes commands, `first` before those in the channel. True when there may be more.
     fn commands<N: Node>(
         &mut self,
+        now: Instant,
         node: &mut N,
         commands: &mut mpsc::Receiver<N::Command>,
         open: &mut bool,
         first: Option<N::Command>,
     ) -> bool {
         if let Some(command) = first {
-            node.handle_command(Instant::now(), command);
+            node.handle_command(now, command);
         }
         for _ in 0..COMMANDS_MAX {
             match commands.try_recv() {
-                Ok(command) => node.handle_command(Instant::now(), command),
+                Ok(command) => node.handle_command(now, command),
                 Err(TryRecvError::Empty) => return false,
                 Err(TryRecvError::Disconnected) => {
                     *open = false;
@@ -138,12 +141,8 @@ impl Rounds {
     }
 
     /// Lets the node do what is due.
-    fn timeout(&mut self, node: &mut impl Node) {
-        let Some(deadline) = node.poll_timeout() else {
-            return;
-        };
-        let now = Instant::now();
-        if deadline > now {
+    fn timeout(&mut self, now: Instant, node: &mut impl Node) {
+        if node.poll_timeout().is_none_or(|deadline| deadline > now) {
             return;
         }
         let since = *self.deferred.get_or_insert(now);
@@ -154,8 +153,7 @@ impl Rounds {
     }
 
     /// Flushes the node, then sends what it has, up to the budget. True when there is more to do at once.
-    fn outputs(&mut self, node: &mut impl Node) -> io::Result<bool> {
-        let now = Instant::now();
+    fn outputs(&mut self, now: Instant, node: &mut impl Node) -> io::Result<bool> {
         node.flush(now)?;
         let more = self.backend.send(now, Round { node, poller: &self.poller, tap: self.tap.as_mut() })?;
         if let Some(tap) = &mut self.tap {

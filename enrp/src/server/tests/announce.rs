@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 fn transports() -> Vec<Transport> {
     let addresses = vec![[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
-    let sctp = SctpTransport { port: 3863, transport_use: TransportUse::DataOnly, addresses };
+    let sctp = SctpTransport { port: 3863, transport_use: TransportUse::DataOnly, addresses: addresses.into() };
     vec![Transport::Sctp(sctp), Transport::Tcp(IpTransport { port: 3863, address: [127, 0, 0, 1].into() })]
 }
 

@@ -5,7 +5,7 @@ use crate::server::PAGE_PES;
 
 fn element(id: u32) -> PoolElement {
     let transport =
-        SctpTransport { port: 5000, transport_use: TransportUse::DataOnly, addresses: vec![[127, 0, 0, 1].into()] };
+        SctpTransport { port: 5000, transport_use: TransportUse::DataOnly, addresses: [[127, 0, 0, 1].into()].into() };
     PoolElement {
         id: PeId(id),
         home: ServerId(0),

@@ -87,7 +87,7 @@ fn an_element_with_64_addresses() {
     let v4 = (0..32).map(|n| IpAddr::from([10, 0, 0, n]));
     let addresses: Vec<IpAddr> = v4.chain((0..32).map(|n| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n]))).collect();
     let source: Vec<SocketAddr> = addresses.iter().map(|&ip| SocketAddr::new(ip, 3_001)).collect();
-    let user_transport = Transport::Sctp(SctpTransport { addresses: addresses.clone(), ..transport(1) });
+    let user_transport = Transport::Sctp(SctpTransport { addresses: addresses.as_slice().into(), ..transport(1) });
     let mut lab = Lab::new(|_| {});
     let request = Message::Registration {
         handle: pool(),
@@ -96,7 +96,7 @@ fn an_element_with_64_addresses() {
     lab.server.handle_message(lab.now, ClientId(1), &source, &request.encode().unwrap());
     let events = lab.events();
     let [Event::Registered { element, .. }] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!(element.asap_transport.as_ref().unwrap().addresses, addresses);
+    assert_eq!(element.asap_transport.as_ref().unwrap().addresses.as_slice(), addresses.as_slice());
     lab.drain();
     let answer = lab.ask(9, &resolution(false, None));
     let Message::HandleResolutionResponse { elements, .. } = answer else { panic!("{answer:?}") };

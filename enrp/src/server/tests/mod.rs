@@ -113,7 +113,7 @@ fn transport(n: u64) -> SctpTransport {
     SctpTransport {
         port: 2905,
         transport_use: TransportUse::DataAndControl,
-        addresses: vec![format!("127.0.0.{n}").parse().unwrap()],
+        addresses: [format!("127.0.0.{n}").parse().unwrap()].into(),
     }
 }
 

@@ -11,7 +11,7 @@ fn at(n: u64, host: u8) -> [SocketAddr; 1] {
 fn register_at(lab: &mut Lab, n: u64, host: u8) {
     let source = at(n, host);
     let transport =
-        SctpTransport { port: 2905, transport_use: TransportUse::DataOnly, addresses: vec![source[0].ip()] };
+        SctpTransport { port: 2905, transport_use: TransportUse::DataOnly, addresses: [source[0].ip()].into() };
     let element = PoolElement { user_transport: Transport::Sctp(transport), ..element(1) };
     let message = Message::Registration { handle: pool(), element: PoolElement { id: pe(n), ..element } };
     lab.server.handle_message(lab.now, ClientId(n), &source, &message.encode().unwrap());

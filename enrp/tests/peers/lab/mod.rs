@@ -93,7 +93,7 @@ fn transport_of(who: Who) -> SctpTransport {
         Who::Server(n) => (server_ip(n), 9901),
         Who::Pe(n) => (IpAddr::V4(Ipv4Addr::new(10, 1, 0, 1)), 10_000 + u16::try_from(n).unwrap()),
     };
-    SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: vec![ip] }
+    SctpTransport { port, transport_use: TransportUse::DataOnly, addresses: [ip].into() }
 }
 
 fn source_of(who: Who) -> Vec<SocketAddr> {

@@ -268,6 +268,7 @@ impl KernelSockets {
     fn receive_from(&mut self, number: u64, budget: &mut usize, node: &mut dyn Feed) -> bool {
         let mut failures = 0;
         let mut empty = false;
+        let mut now = None;
         while *budget > 0 && failures < FAILURES_MAX && !empty {
             let Some(opened) = self.sockets.get_mut(&number) else { break };
             match opened.socket.receive(&mut self.batch) {
@@ -275,7 +276,7 @@ impl KernelSockets {
                     *budget = budget.saturating_sub(count);
                     self.counters.receive_calls.add(1);
                     empty = count < BATCH;
-                    let now = Instant::now();
+                    let now = *now.insert(Instant::now());
                     for (received, bytes) in self.batch.received() {
                         let notice = if received.notification {
                             told(number, opened, received, bytes)
@@ -298,13 +299,12 @@ impl KernelSockets {
             }
         }
         if empty {
-            self.emptied(number, node);
+            self.emptied(now.unwrap_or_else(Instant::now), number, node);
         }
         empty
     }
 
-    fn emptied(&mut self, number: u64, node: &mut dyn Feed) {
-        let now = Instant::now();
+    fn emptied(&mut self, now: Instant, number: u64, node: &mut dyn Feed) {
         node.input(now, Input::Kernel(Notice::Empty { socket: number }));
         if self.sockets.get(&number).is_some_and(|opened| opened.single && opened.over) {
             // Its association is gone, so nothing is said to the peer any more.
