@@ -102,8 +102,8 @@ impl Node {
 
     fn association_event(&mut self, now: Instant, event: sctp::Event) {
         match event {
-            sctp::Event::Up { assoc, peer, peer_port, .. } => {
-                self.host.up(now, &mut *self.stack, assoc, &peer, peer_port);
+            sctp::Event::Up { assoc, local_port, peer, peer_port, .. } => {
+                self.host.up(now, &mut *self.stack, assoc, local_port, &peer, peer_port);
             }
             sctp::Event::Message { assoc, ppid, payload, .. } => self.host.message(now, assoc, ppid, &payload),
             sctp::Event::Closed { assoc, reason, .. } => drop(self.host.closed(now, assoc, &reason)),

@@ -232,7 +232,7 @@ fn node(scope: &Scope, start: &Start) -> Result<Node, DaemonError> {
     let mut known = None;
     if node.enrp_port != 0 {
         server = server.with_peers_at(peers.clone(), enrp_transport(own, node.enrp_port));
-        known = PeerNames::new(&peers.servers).without_names();
+        known = Some(PeerNames::new(&peers.servers).known());
     }
     let ports = Ports { asap: node.port, enrp: (node.enrp_port != 0).then_some(node.enrp_port) };
     let mut host = Host::new(server, ports, udp.port);

@@ -242,7 +242,7 @@ fn embedded(config: &config::Config, now: Instant, seed: u64) -> Host {
         let udp = &config.udp;
         let own = if udp.advertise.is_empty() { &udp.addresses } else { &udp.advertise };
         server = server.with_peers_at(enrp.peers.clone(), enrp_transport(own.clone(), enrp.enrp_port));
-        known = PeerNames::new(&enrp.peers.servers).without_names();
+        known = Some(PeerNames::new(&enrp.peers.servers).known());
     }
     let ports = Ports { enrp: (enrp.enrp_port != 0).then_some(enrp.enrp_port), ..Ports::default() };
     let mut host = Host::new(server, ports, config.udp.port);

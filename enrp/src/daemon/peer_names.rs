@@ -27,11 +27,10 @@ impl PeerNames {
         Self { known: known.collect(), names: named.into_iter().map(|server| (server.name, server.port)).collect() }
     }
 
-    /// The peers, if no name is among them: those of a server with named peers come when DNS was asked, so that it does not take itself
-    /// for alone.
+    /// The peers whose addresses are known without DNS.
     #[must_use]
-    pub fn without_names(self) -> Option<Vec<PeerAddress>> {
-        self.names.is_empty().then_some(self.known)
+    pub fn known(self) -> Vec<PeerAddress> {
+        self.known
     }
 
     /// Asks DNS at once and then at this interval, and tells the node when something is another: always after the first time. A name
@@ -104,7 +103,7 @@ mod tests {
         let named = |name: &str| PeerAddressConfig { name: name.into(), ..PeerAddressConfig::default() };
         let first = PeerAddressConfig { addresses: known().addresses, ..PeerAddressConfig::default() };
         let peers = PeerNames::new(&[first, named("localhost"), named("no.such.name.invalid")]);
-        assert_eq!(peers.clone().without_names(), None);
+        assert_eq!(peers.clone().known(), [known()]);
         let (sender, mut receiver) = mpsc::channel(1);
         let task = tokio::spawn(peers.follow(Duration::from_secs(60), |peers| peers).unwrap()(sender));
         let told = receiver.recv().await.unwrap();
@@ -118,6 +117,6 @@ mod tests {
     fn without_names_there_is_nothing_to_ask() {
         let peers = PeerNames { known: vec![known()], names: Vec::new() };
         assert!(peers.clone().follow(Duration::ZERO, |peers| peers).is_none());
-        assert_eq!(peers.without_names(), Some(vec![known()]));
+        assert_eq!(peers.known(), [known()]);
     }
 }

@@ -43,7 +43,11 @@ impl HostCounters {
             ("associations_up", "Associations that came up.", self.associations),
             ("connects", "Connections to peers and PEs that the server asked for.", self.connects),
             ("connects_failed", "Connections to peers and PEs that did not come up.", self.connects_failed),
-            ("wrong_ppid", "Messages with another PPID than those of ASAP and ENRP.", self.wrong_ppid),
+            (
+                "wrong_ppid",
+                "Messages with another PPID than that of ASAP at the ASAP port, of ENRP at the ENRP port.",
+                self.wrong_ppid,
+            ),
             ("slow_clients", "Associations aborted: client does not read.", self.slow_clients),
             ("unsendable", "Messages for associations that were closing.", self.unsendable),
             ("tcp_connections", "TCP connections of pool users.", self.tcp_connections),

@@ -4,8 +4,8 @@
 //! ([`Host::up`], [`Host::message`], [`Host::closed`]), and let it do what the server wants ([`Host::carry_out`]). What no association
 //! carries comes and goes through [`Host::outside`] (TCP, multicast); messages for the program itself it fetches ([`Host::poll_message`]).
 //!
-//! An association is [`ClientId`] with its number, whatever runs on it: PPID 11 is ASAP, PPID 12 ENRP. Which end opened it does
-//! not matter either, but for the [`Attempt`] that it answers.
+//! An association is [`ClientId`] with its number. It is a peer's when it came to the ENRP port or was opened to one (PPID 12), else a
+//! client's or a PE's (PPID 11): who may only reach the ASAP port cannot speak ENRP.
 
 mod counters;
 mod outside;
@@ -41,6 +41,15 @@ impl Default for Ports {
     }
 }
 
+/// The other end of an association that is up.
+#[derive(Debug)]
+struct End {
+    /// Its IP addresses with its SCTP port.
+    source: Vec<SocketAddr>,
+    /// What it may speak: ASAP or ENRP.
+    ppid: u32,
+}
+
 /// A name server with its associations.
 #[derive(Debug)]
 pub struct Host {
@@ -48,8 +57,8 @@ pub struct Host {
     ports: Ports,
     /// UDP encapsulation port of everybody.
     udp_port: u16,
-    /// Associations that are up, and where the other end is: its IP addresses with its SCTP port.
-    up: BTreeMap<AssocId, Vec<SocketAddr>>,
+    /// Associations that are up.
+    up: BTreeMap<AssocId, End>,
     /// Connections that the server asked for and that are not up yet.
     connecting: BTreeMap<AssocId, Attempt>,
     /// For the program that the server lives in.
@@ -141,22 +150,25 @@ impl Host {
         self.up.contains_key(&assoc) || self.connecting.contains_key(&assoc)
     }
 
-    /// An association is up: one that came to a port of the server, or that the server asked for. `peer` are the addresses of the
-    /// other end, `peer_port` is its SCTP port.
+    /// An association is up: one that came to a port of the server (`local_port`), or that the server asked for. `peer` are the
+    /// addresses of the other end, `peer_port` is its SCTP port.
     pub fn up(
         &mut self,
         now: Instant,
         stack: &mut dyn Associations,
         assoc: AssocId,
+        local_port: u16,
         peer: &[SocketAddr],
         peer_port: u16,
     ) {
         self.counters.associations += 1;
         let source: Vec<_> = peer.iter().map(|peer| SocketAddr::new(peer.ip(), peer_port)).collect();
-        if let Some(attempt) = self.connecting.remove(&assoc) {
+        let attempt = self.connecting.remove(&assoc);
+        let peers = attempt.map_or(self.ports.enrp == Some(local_port), Attempt::is_to_peer);
+        if let Some(attempt) = attempt {
             self.server.connected(now, attempt, ClientId(assoc.0), &source);
         }
-        self.up.insert(assoc, source);
+        self.up.insert(assoc, End { source, ppid: if peers { ppid::ENRP } else { ppid::ASAP } });
         if self.stopping {
             stack.shutdown(now, assoc);
         }
@@ -164,11 +176,12 @@ impl Host {
 
     /// A message came over one of the server's associations.
     pub fn message(&mut self, now: Instant, assoc: AssocId, ppid: u32, payload: &[u8]) {
-        let source = self.up.get(&assoc).map(Vec::as_slice).unwrap_or_default();
-        match ppid {
-            ppid::ASAP => self.server.handle_message(now, ClientId(assoc.0), source, payload),
-            ppid::ENRP => self.server.handle_enrp(now, ClientId(assoc.0), source, payload),
-            _ => self.counters.wrong_ppid += 1,
+        match self.up.get(&assoc).filter(|end| end.ppid == ppid) {
+            Some(End { source, ppid: ppid::ASAP }) => {
+                self.server.handle_message(now, ClientId(assoc.0), source, payload);
+            }
+            Some(End { source, .. }) => self.server.handle_enrp(now, ClientId(assoc.0), source, payload),
+            None => self.counters.wrong_ppid += 1,
         }
     }
 

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::server::ServerConfig;
+use crate::wire::{Body, Presence};
+use crate::{PeerAddressConfig, PeersConfig};
 use asap::wire::{Message, PoolHandle, ServerId};
 use sctp::Stack;
 use std::net::IpAddr;
+use std::time::Duration;
 
 const OWN: [u8; 4] = [127, 0, 0, 9];
 
@@ -41,12 +44,26 @@ fn an_embedded_users_answer_stays_inside() {
 
 #[test]
 fn strange_messages_and_associations_are_counted_or_left_to_others() {
-    let (mut host, mut stack, now) = host();
+    let (_, mut stack, now) = host();
+    let server = Server::new(ServerConfig::default(), ServerId(9), 9);
+    let server = server.with_peers_at(PeersConfig::default(), enrp_transport(vec![OWN.into()], ENRP_PORT));
+    let mut host = Host::new(server, Ports { asap: 3863, enrp: Some(ENRP_PORT) }, 9899);
     let assoc = AssocId(7);
     assert!(!host.closed(now, assoc, &CloseReason::Silent), "not the server's");
-    host.up(now, &mut stack, assoc, &["127.0.0.1:9899".parse().unwrap()], 5000);
+    host.up(now, &mut stack, assoc, 3863, &["127.0.0.1:9899".parse().unwrap()], 5000);
     host.message(now, assoc, ppid::M3UA, b"?");
     assert_eq!((host.counters().wrong_ppid, host.association_count()), (1, 1));
+    // Who may only reach the ASAP port is no peer, and the other way round.
+    let body = Body::Presence(Presence { reply: false, checksum: 0, extensions: None, probe: false, server: None });
+    let presence = crate::wire::Message { sender: ServerId(5), receiver: ServerId(0), body }.encode().unwrap();
+    host.message(now, assoc, ppid::ENRP, &presence);
+    assert_eq!((host.counters().wrong_ppid, host.server().peers_snapshot().len()), (2, 0));
+    let peer = AssocId(8);
+    host.up(now, &mut stack, peer, 9901, &["127.0.0.2:9899".parse().unwrap()], 9901);
+    host.message(now, peer, ppid::ASAP, b"?");
+    assert_eq!(host.counters().wrong_ppid, 3);
+    host.message(now, peer, ppid::ENRP, &presence);
+    assert_eq!((host.counters().wrong_ppid, host.server().peers_snapshot().len()), (3, 1));
     assert!(host.has(assoc) && host.closed(now, assoc, &CloseReason::Shutdown) && !host.has(assoc));
 }
 
@@ -137,4 +154,29 @@ fn datagrams_go_to_the_group_that_is_joined() {
     host.server_mut().announce(now, announce);
     host.carry_out(now, &mut stack);
     assert!(matches!(taken()[..], [Message::ServerAnnounce { server: ServerId(9), .. }]));
+}
+
+/// Peers that only DNS or a multicast group can name are waited for like those that are known (RFC 5353 section 3.2.2.1).
+#[test]
+fn clients_wait_until_unnamed_peers_had_their_time() {
+    let named = PeerAddressConfig { name: "enrp-2.lab".into(), ..PeerAddressConfig::default() };
+    let by_name = PeersConfig { servers: vec![named], ..PeersConfig::default() };
+    let by_group = PeersConfig { announce: true, ..PeersConfig::default() };
+    for (config, waits) in [(by_name, true), (by_group, true), (PeersConfig::default(), false)] {
+        let (_, mut stack, now) = host();
+        let wait = Duration::from_millis(config.mentor_discovery_ms);
+        let server = Server::new(ServerConfig::default(), ServerId(9), 9);
+        let server = server.with_peers_at(config, enrp_transport(vec![OWN.into()], ENRP_PORT));
+        let mut host = Host::new(server, Ports { asap: 3863, enrp: Some(ENRP_PORT) }, 9899);
+        host.set_peers(now, Vec::new());
+        host.listen(&mut stack);
+        assert_eq!(host.is_open(), !waits);
+        // DNS answered without an address: nothing new.
+        host.set_peers(now + wait / 2, Vec::new());
+        host.carry_out(now + wait / 2, &mut stack);
+        assert_eq!(host.is_open(), !waits);
+        host.handle_timeout(now + wait);
+        host.carry_out(now + wait, &mut stack);
+        assert!(host.is_open());
+    }
 }

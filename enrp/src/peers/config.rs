@@ -60,7 +60,8 @@ pub struct PeersConfig {
     /// How long a takeover waits for ENRP_INIT_TAKEOVER_ACK (RFC: no value). Peers that are silent meanwhile are passed over.
     #[schemars(range(min = 10))]
     pub takeover_ack_ms: u64,
-    /// How long a server with configured peers looks for a mentor before it counts as alone (RFC: no value).
+    /// How long a server with configured peers, by address or name, or that announces itself looks for a mentor before it counts as
+    /// alone and takes clients (RFC: no value).
     pub mentor_discovery_ms: u64,
     /// Pause before a mentor that refused is asked again, or another one (RFC 5353 section 3.2.2.2: a few seconds).
     pub mentor_retry_ms: u64,

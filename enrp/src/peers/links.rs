@@ -49,7 +49,9 @@ impl Peers {
         for address in &others {
             self.add_dial(cx, address.clone(), true);
         }
-        if first && !others.is_empty() {
+        // Peers that DNS or a multicast group will name are waited for as those that are known.
+        let named = self.config.servers.iter().any(|server| !server.name.is_empty());
+        if first && (!others.is_empty() || named || self.config.announce) {
             self.begin_startup(cx);
         }
     }

@@ -10,6 +10,16 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Attempt(pub u64);
 
+impl Attempt {
+    /// Attempts from here on are ways to PEs, those below are connections to peers.
+    pub(crate) const WAYS: u64 = 1 << 63;
+
+    /// Whether it is to a peer's ENRP endpoint.
+    pub(crate) fn is_to_peer(self) -> bool {
+        self.0 < Self::WAYS
+    }
+}
+
 /// One of the two multicast groups of an operation scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Multicast {

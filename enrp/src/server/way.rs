@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 
 /// PEs of other servers that are being asked; more reports are counted only.
 const PROBES_MAX: usize = 64;
-/// These attempts are ours, those below are the peers'.
-const ATTEMPTS: u64 = 1 << 63;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -44,7 +42,7 @@ enum Way {
 impl Ways {
     /// Whether an attempt is for a way to a PE.
     pub(super) fn has(attempt: Attempt) -> bool {
-        attempt.0 >= ATTEMPTS
+        !attempt.is_to_peer()
     }
 
     /// Nothing is open, opened or asked.
@@ -143,7 +141,7 @@ impl Server {
             None => {
                 self.ways.waiting.insert(slot, transport.clone());
                 self.ways.attempts += 1;
-                let attempt = Attempt(ATTEMPTS + self.ways.attempts);
+                let attempt = Attempt(Attempt::WAYS + self.ways.attempts);
                 self.ways.by_attempt.insert(attempt, transport.clone());
                 self.ways.by_transport.insert(transport.clone(), Way::Opening(vec![slot]));
                 self.counters.ways += 1;

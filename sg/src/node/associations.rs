@@ -103,23 +103,24 @@ impl Node {
             self.roles.insert(assoc, Role::Network);
             self.with_network(now, |network, cx| network.up(cx, assoc, peer, outbound));
         } else if self.names.listens_at(local_port) {
-            self.host_up(now, assoc, peer, peer_port);
+            self.host_up(now, assoc, local_port, (peer, peer_port));
         } else {
             self.counters.strangers += 1;
             self.wire.stack.abort(now, assoc, b"nobody listens");
         }
     }
 
-    fn host_up(&mut self, now: Instant, assoc: AssocId, peer: &[SocketAddr], peer_port: u16) {
+    fn host_up(&mut self, now: Instant, assoc: AssocId, local_port: u16, peer: (&[SocketAddr], u16)) {
         self.roles.insert(assoc, Role::Host);
         if let Some(host) = self.names.host() {
-            host.up(now, &mut *self.wire.stack, assoc, peer, peer_port);
+            host.up(now, &mut *self.wire.stack, assoc, local_port, peer.0, peer.1);
         }
     }
 
     fn outgoing(&mut self, now: Instant, assoc: AssocId, peer: (&[SocketAddr], u16), outbound: u16, inbound: u16) {
         if self.names.host().is_some_and(|host| host.has(assoc)) {
-            return self.host_up(now, assoc, peer.0, peer.1);
+            // The local port says nothing: the host knows what it asked for.
+            return self.host_up(now, assoc, 0, peer);
         }
         if self.names.server_up(now, &mut *self.wire.stack, assoc, 0) {
             self.roles.insert(assoc, Role::NameServer);
