@@ -23,7 +23,8 @@ pub struct PluginsConfig {
     /// Instructions (wasmi's fuel) one selection may take. 1,000,000 are about 1.3 ms. A plug-in that wants more has failed.
     #[schemars(range(min = 1))]
     pub fuel_per_selection_max: u64,
-    /// Instructions all selections together may take in a second. Past it pools go by their own policy for a moment.
+    /// Instructions all selections together may take in a second; each plug-in has an equal share. Past it the plug-in's pools go by
+    /// their own policy for a moment.
     #[schemars(range(min = 1))]
     pub fuel_per_s_max: u64,
     /// Memory of one plug-in; it has to hold what the plug-in is asked, 48 bytes for each pool element.
@@ -34,7 +35,8 @@ pub struct PluginsConfig {
     /// Most elements of a pool that a plug-in sees in one selection; of a larger pool that many, others each time.
     #[schemars(range(min = 1, max = PES_PER_POOL_MAX))]
     pub elements_max: usize,
-    /// After a failure a plug-in rests this long; its pools go by their own policy meanwhile.
+    /// After a failure a plug-in is not asked for the same user for this long, nor for anybody when it failed for three; its pools go
+    /// by their own policy meanwhile.
     pub rest_ms: u64,
     /// Most tables.
     pub tables_max: usize,

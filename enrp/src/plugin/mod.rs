@@ -5,13 +5,15 @@
 //! a plug-in refines the policy and need not think of fairness. The answer goes out as Priority policy (RFC 5356 section 4.5)
 //! with priorities made of the ranks: a strict pool user, who selects again by the policy it is told, comes to the same element.
 //!
-//! A plug-in that fails (a trap, too much fuel or memory, a result that means nothing) rests for `rest_ms`, and its pools go by
-//! their own policy. It cannot name an element twice, or one that is not there or must not be selected: it ranks the elements it
+//! A plug-in that fails (a trap, too much fuel or memory, a result that means nothing) is not asked for the same user for `rest_ms`: the
+//! user's hint may be the reason. When it fails for several users in that time it rests for all. The pools' own policies decide
+//! meanwhile. It cannot name an element twice, or one that is not there or must not be selected: it ranks the elements it
 //! is given, in their places, and is given only those that may be selected now.
 //!
 //! | file | |
 //! |---|---|
 //! | `config`, `network` | settings |
+//! | `budget` | how much a plug-in may compute |
 //! | `request` | the block of memory that a plug-in is given |
 //! | `machine` | the interpreter; `no_machine` without the feature `plugins` |
 //! | `tables`, `measures` | what plug-ins know besides the handlespace |
@@ -19,6 +21,7 @@
 
 #![cfg_attr(not(feature = "plugins"), allow(dead_code, reason = "what only a machine needs"))]
 
+mod budget;
 mod config;
 #[cfg(feature = "plugins")]
 mod machine;
@@ -33,8 +36,10 @@ mod tables;
 
 use crate::ConfigError;
 use crate::handlespace::Element;
+use crate::server::ClientId;
 use asap::policy::Rng;
 use asap::wire::{Policy, PoolHandle};
+use budget::Budget;
 pub use config::{PluginsConfig, PoolPlugin};
 pub(crate) use config::{built_in, is_name};
 use machine::{Bounds, Machine, Program};
@@ -45,9 +50,14 @@ use order::Ranks;
 pub(crate) use request::Reported;
 use request::Request;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tables::Tables;
+
+/// A plug-in that failed for so many users within `rest_ms` rests for all of them.
+const FAILED_FOR_MAX: usize = 3;
+/// Least time between two lines of the log about one plug-in that takes too much.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// What the directory of the plug-ins holds: the shell reads it ([`crate::daemon::read_plugins`]).
 #[derive(Debug, Clone, Default)]
@@ -95,13 +105,15 @@ pub(crate) enum Outcome {
     Failed,
     /// It failed lately, and was not asked.
     Resting,
-    /// All of them together took too much lately; it was not asked.
+    /// It took too much lately, and was not asked.
     OverBudget,
 }
 
 /// What a user asks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question<'a> {
+    /// Who asks.
+    pub(crate) client: ClientId,
     pub(crate) handle: &'a PoolHandle,
     pub(crate) policy: &'a Policy,
     pub(crate) items: usize,
@@ -115,7 +127,6 @@ pub(crate) struct Plugins {
     plugins: Vec<Plugin>,
     tables: Tables,
     request: Request,
-    budget: Budget,
     random: Rng,
 }
 
@@ -125,6 +136,11 @@ struct Plugin {
     /// None until it is needed, and after a failure.
     machine: Option<Machine>,
     rests_until: Option<Instant>,
+    /// Those it failed for, and until when it is not asked for them.
+    failed_for: Vec<(ClientId, Instant)>,
+    budget: Budget,
+    /// When that it takes too much was logged last.
+    logged: Option<Instant>,
     seen: PluginSnapshot,
 }
 
@@ -147,6 +163,7 @@ impl Plugins {
             let loaded = tables.load(name, text);
             loaded.map_err(|error| ConfigError { key: "directory".into(), problem: problem(error) })?;
         }
+        let names: BTreeSet<&str> = config.pools.iter().map(|rule| rule.plugin.as_str()).collect();
         let mut plugins: Vec<Plugin> = Vec::new();
         for rule in &config.pools {
             if plugins.iter().any(|plugin| plugin.seen.name == rule.plugin) {
@@ -155,10 +172,10 @@ impl Plugins {
             let file = files.plugins.get(&rule.plugin);
             let problem = format!("{}: neither {1}.wasm nor {1}.wat", config.directory.display(), rule.plugin);
             ConfigError::unless(file.is_some(), "pools.plugin", problem)?;
-            plugins.extend(file.map(|file| Plugin::new(&rule.plugin, file)));
+            let budget = Budget::new(&config, names.len());
+            plugins.extend(file.map(|file| Plugin::new(&rule.plugin, file, budget)));
         }
-        let budget = Budget::new(&config);
-        Ok(Self { config, plugins, tables, request: Request::default(), budget, random: Rng::new(seed) })
+        Ok(Self { config, plugins, tables, request: Request::default(), random: Rng::new(seed) })
     }
 
     /// The plug-in of a pool, if it has one.
@@ -186,16 +203,17 @@ impl Plugins {
         elements: impl Iterator<Item = (&'a Element, u64, Option<Reported>)>,
     ) -> Outcome {
         let Some(plugin) = self.plugins.get_mut(which) else { return Outcome::Declined };
-        if plugin.rests_until.is_some_and(|until| now < until) {
+        if plugin.rests(now, question.client) {
             return Outcome::Resting;
         }
-        if !self.budget.has_some(now) {
+        if !plugin.budget.has_some(now) {
+            plugin.took_too_much(now);
             return Outcome::OverBudget;
         }
         self.request.begin(&question, self.random.next_u64());
         elements.for_each(|(element, selections, reported)| self.request.push(element, selections, reported));
         let Asked { ranks, fuel } = plugin.ask(&self.config, &mut self.tables, &mut self.request);
-        self.budget.take(fuel);
+        plugin.budget.take(fuel);
         match ranks {
             Ok(Some(ranks)) => {
                 plugin.seen.selections += 1;
@@ -206,7 +224,7 @@ impl Plugins {
                 Outcome::Declined
             }
             Err(error) => {
-                plugin.failed(now, Duration::from_millis(self.config.rest_ms), question.handle, error);
+                plugin.failed(now, Duration::from_millis(self.config.rest_ms), question, error);
                 Outcome::Failed
             }
         }
@@ -230,6 +248,7 @@ impl Plugins {
         let program = Program::read(file)?;
         let machine = Machine::start(&program, bounds(&self.config))?;
         (plugin.program, plugin.machine, plugin.rests_until) = (Some(program), Some(machine), None);
+        plugin.failed_for.clear();
         Ok(())
     }
 
@@ -243,12 +262,20 @@ impl Plugins {
 }
 
 impl Plugin {
-    fn new(name: &str, file: &[u8]) -> Self {
+    fn new(name: &str, file: &[u8], budget: Budget) -> Self {
         let program = Program::read(file).inspect_err(|error| tracing::error!(plugin = name, error, "no plug-in"));
         let last_error = program.as_ref().err().cloned();
         let seen =
             PluginSnapshot { name: name.to_owned(), selections: 0, declined: 0, failures: 0, last_fuel: 0, last_error };
-        Self { program: program.ok(), machine: None, rests_until: None, seen }
+        Self {
+            program: program.ok(),
+            machine: None,
+            rests_until: None,
+            failed_for: Vec::new(),
+            budget,
+            logged: None,
+            seen,
+        }
     }
 
     /// Starts it if it does not run, and asks it.
@@ -271,13 +298,37 @@ impl Plugin {
         asked
     }
 
-    fn failed(&mut self, now: Instant, rest: Duration, handle: &PoolHandle, error: String) {
+    /// Logged once in a while; the counter has the rest.
+    fn took_too_much(&mut self, now: Instant) {
+        if self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_EVERY) {
+            self.logged = Some(now);
+            tracing::warn!(
+                plugin = self.seen.name,
+                "the selection plug-in takes more than its share of plugins.fuel_per_s_max; its pools go by their own policy meanwhile"
+            );
+        }
+    }
+
+    fn rests(&self, now: Instant, client: ClientId) -> bool {
+        let for_client = || self.failed_for.iter().any(|&(failed, until)| failed == client && now < until);
+        self.rests_until.is_some_and(|until| now < until) || for_client()
+    }
+
+    fn failed(&mut self, now: Instant, rest: Duration, question: Question<'_>, error: String) {
+        let until = now + rest;
+        self.failed_for.retain(|&(_, until)| now < until);
+        self.failed_for.push((question.client, until));
+        let all = self.failed_for.len() >= FAILED_FOR_MAX;
         tracing::error!(
-            plugin = self.seen.name, %handle, error,
-            "the selection plug-in failed; its pools go by their own policy for {} ms", rest.as_millis()
+            plugin = self.seen.name, handle = %question.handle, hint = ?question.hint.map(<[u8]>::escape_ascii), error,
+            "the selection plug-in failed; for {} the pool's own policy decides for {} ms",
+            if all { "all" } else { "this user" }, rest.as_millis()
         );
         self.machine = None;
-        self.rests_until = Some(now + rest);
+        if all {
+            self.failed_for.clear();
+            self.rests_until = Some(until);
+        }
         self.seen.failures += 1;
         self.seen.last_error = Some(error);
     }
@@ -298,62 +349,4 @@ struct Asked {
     ranks: Result<Option<Ranks>, String>,
     /// What it took.
     fuel: u64,
-}
-
-/// Fuel that all selections may still take. It fills with time, up to a tenth of a second's, or one selection's.
-#[derive(Debug)]
-struct Budget {
-    per_s: u64,
-    most: u64,
-    /// Below zero when the last selection took more than there was.
-    level: i128,
-    filled: Option<Instant>,
-}
-
-impl Budget {
-    fn new(config: &PluginsConfig) -> Self {
-        let most = (config.fuel_per_s_max / 10).max(config.fuel_per_selection_max);
-        Self { per_s: config.fuel_per_s_max, most, level: i128::from(most), filled: None }
-    }
-
-    fn has_some(&mut self, now: Instant) -> bool {
-        let since = self.filled.map_or(Duration::ZERO, |filled| now.saturating_duration_since(filled));
-        let filled = u128::from(self.per_s).saturating_mul(since.as_nanos()) / 1_000_000_000;
-        if filled > 0 || self.filled.is_none() {
-            // Only then, so that what comes in small steps is not lost.
-            self.filled = Some(now);
-            let filled = i128::try_from(filled).unwrap_or(i128::MAX);
-            self.level = self.level.saturating_add(filled).min(i128::from(self.most));
-        }
-        self.level > 0
-    }
-
-    fn take(&mut self, fuel: u64) {
-        self.level -= i128::from(fuel);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_budget_fills_with_time() {
-        let config = PluginsConfig { fuel_per_selection_max: 10, fuel_per_s_max: 1_000, ..PluginsConfig::default() };
-        let mut budget = Budget::new(&config);
-        let now = Instant::now();
-        let at = |ms| now + Duration::from_millis(ms);
-        assert!(budget.has_some(now));
-        budget.take(105);
-        assert!(!budget.has_some(at(5)), "-5 + 5");
-        assert!(budget.has_some(at(6)));
-        budget.take(51);
-        // No more than a tenth of a second's is saved up.
-        assert!(budget.has_some(at(60_000)));
-        budget.take(100);
-        assert!(!budget.has_some(at(60_000)));
-        // Steps too small for one unit of fuel add up.
-        let step = |us| at(60_000) + Duration::from_micros(us);
-        assert!(!budget.has_some(step(400)) && !budget.has_some(step(800)) && budget.has_some(step(1_200)));
-    }
 }

@@ -69,7 +69,13 @@ impl Server {
     }
 
     /// The order that the pool's plug-in gives for this user; none: the pool's policy decides.
-    pub(super) fn ranked(&mut self, now: Instant, handle: &PoolHandle, wanted: &Wanted) -> Option<Order> {
+    pub(super) fn ranked(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        handle: &PoolHandle,
+        wanted: &Wanted,
+    ) -> Option<Order> {
         let plugins = self.plugins.as_mut()?;
         let which = plugins.of(handle)?;
         let pool = self.handlespace.pool(handle)?;
@@ -87,7 +93,8 @@ impl Server {
             });
             (element, handlespace.selections(element), reported)
         });
-        let question = Question { handle, policy: pool.policy(), items: wanted.items, hint: wanted.hint.as_deref() };
+        let hint = wanted.hint.as_deref();
+        let question = Question { client, handle, policy: pool.policy(), items: wanted.items, hint };
         let (counter, order) = match plugins.rank(now, which, question, seen) {
             Outcome::Ranked(order) => (&mut self.counters.plugin_answers, Some(order)),
             Outcome::Declined => (&mut self.counters.plugin_declined, None),

@@ -78,7 +78,7 @@ impl Server {
     /// A pool in which no PE may be selected is refused with Lack of Resources: a positive answer must list a PE, and Unknown
     /// Pool Handle would not be true. A subscription to it goes on (A stays set), as the pool exists.
     fn answer(&mut self, now: Instant, client: ClientId, handle: &PoolHandle, subscribed: bool, wanted: &Wanted) {
-        match self.positive(now, handle, subscribed, wanted) {
+        match self.positive(now, client, handle, subscribed, wanted) {
             Some(bytes) => {
                 self.counters.resolutions += 1;
                 self.send_bytes(client, bytes);
@@ -91,8 +91,15 @@ impl Server {
     }
 
     /// `None` when no PE may be selected.
-    fn positive(&mut self, now: Instant, handle: &PoolHandle, subscribed: bool, wanted: &Wanted) -> Option<Bytes> {
-        if let Some(order) = self.ranked(now, handle, wanted) {
+    fn positive(
+        &mut self,
+        now: Instant,
+        client: ClientId,
+        handle: &PoolHandle,
+        subscribed: bool,
+        wanted: &Wanted,
+    ) -> Option<Bytes> {
+        if let Some(order) = self.ranked(now, client, handle, wanted) {
             return self.ranked_answer(handle, subscribed, &order, wanted.items);
         }
         let selected = self.handlespace.resolve(handle, wanted.items)?;

@@ -173,3 +173,61 @@ fn any_bytes_are_a_plugin_or_an_error() {
     }
     assert!(failed > 100 && ranked > 100, "{failed} {ranked}");
 }
+
+/// A hint that a plug-in stumbles over costs the user who sends it, not the others; a plug-in that fails for several rests.
+#[test]
+fn a_plugin_that_fails_for_one_user_goes_on_for_others() {
+    // It stumbles over the hint `x`.
+    let body = format!("(if (i32.load offset=28 (local.get $block)) (then (unreachable))) {}", each("(i32.const 5)"));
+    let hint_fails = |lab: &mut Lab, client| by_policy(&lab.ask(client, &question(false, Some("x"), vec![])));
+    let mut lab = Lab::with_rank("", &body);
+    hint_fails(&mut lab, 9);
+    by_policy(&lab.ask(9, &question(false, None, vec![])));
+    assert_eq!(lab.asked(10, None).len(), 4);
+    for _ in 0..20 {
+        hint_fails(&mut lab, 9);
+    }
+    let counters = lab.server.counters();
+    assert_eq!((counters.plugin_failures, counters.plugin_resting, counters.plugin_answers), (1, 21, 1));
+    hint_fails(&mut lab, 10);
+    assert_eq!(lab.asked(11, None).len(), 4);
+    hint_fails(&mut lab, 11);
+    by_policy(&lab.ask(12, &question(false, None, vec![])));
+    assert_eq!(lab.server.counters().plugin_failures, 3);
+    lab.pass(1_000);
+    assert_eq!(lab.asked(9, None).len(), 4);
+}
+
+/// Each plug-in has its share of the fuel: one that takes too much takes nothing from another.
+#[test]
+fn a_greedy_plugin_starves_only_its_own_pools() {
+    let greedy = module(
+        "",
+        &format!(
+            "(local.set $n (i32.const -9000)) (block (loop (br_if 1 (i32.eqz (local.get $n)))
+        (local.set $n (i32.add (local.get $n) (i32.const 1))) (br 0))) {}",
+            each("(i32.const 5)")
+        ),
+    );
+    let modest = module("", &each("(i32.const 5)"));
+    let mut lab = Lab::new(|c| c.keep_alive_interval_ms = 0);
+    let rule = |handle: &str, plugin: &str| PoolPlugin { handle: handle.into(), plugin: plugin.into() };
+    let config = PluginsConfig {
+        directory: "/plugins".into(),
+        pools: vec![rule("greedy", "greedy"), rule("Gateway*", "modest")],
+        fuel_per_selection_max: 100_000,
+        fuel_per_s_max: 200_000,
+        ..PluginsConfig::default()
+    };
+    let plugins = [("greedy", greedy), ("modest", modest)].map(|(name, text)| (name.to_owned(), text.into_bytes()));
+    lab.server.set_plugins(&config, &PluginFiles { plugins: plugins.into(), ..PluginFiles::default() }).unwrap();
+    (1..=2).for_each(|n| lab.register(n));
+    let pool = PoolHandle::from("greedy");
+    let answers = lab.send(3, &Message::Registration { handle: pool.clone(), element: element(3) });
+    assert!(matches!(answers[0].1, Message::RegistrationResponse { reject: false, .. }));
+    let ask_greedy = Message::resolution(false, pool, None);
+    while lab.server.counters().plugin_over_budget == 0 {
+        lab.ask(9, &ask_greedy);
+    }
+    assert_eq!(lab.asked(9, None).len(), 2, "the other plug-in has its own share");
+}
