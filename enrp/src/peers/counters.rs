@@ -51,6 +51,8 @@ counters! {
     downloads,
     "Downloads that were refused or not finished."
     downloads_failed,
+    "Downloads that may have begun in the middle of the table, so that nothing was removed and another one follows."
+    downloads_in_doubt,
     "Presences whose checksum differed from ours."
     audits_differ,
     "Table requests answered."

@@ -206,6 +206,8 @@ impl Peers {
         peer.links.retain(|link| link.0 != client);
         peer.audit_wanted = true;
         peer.download = None;
+        // A server of this project begins anew over another association.
+        peer.table_open &= !(peer.recognition.ours && peer.links.is_empty());
         self.timers.cancel(&Timer::Download(id));
         self.sessions.remove(&id);
         self.mentor_lost(cx, id);

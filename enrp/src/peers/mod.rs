@@ -184,6 +184,8 @@ struct Peer {
     recognition: Recognition,
     /// Our download of its table.
     download: Option<Download>,
+    /// It may be in the middle of telling us its table: an answer of it was not the last part, or is still to come.
+    table_open: bool,
     /// No download before this.
     next_audit: Instant,
     /// Updates may have been lost: its table is wanted whatever its checksum says.

@@ -31,6 +31,7 @@ impl Peers {
             status: Status::Active,
             recognition: Recognition::default(),
             download: None,
+            table_open: false,
             next_audit: cx.now,
             audit_wanted: true,
             confirmed: false,

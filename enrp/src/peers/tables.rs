@@ -2,6 +2,10 @@
 //!
 //! A download is one request for each part. Which elements a table had not is told by stamps: those of its owner that were
 //! neither added nor replaced since the download began (RFC 5353 section 3.6.3 marks and unmarks instead).
+//!
+//! The server remembers how far it told its table, the requester when it began to ask: the two need not agree after a part that
+//! did not come, or a download given up. A download that may have begun in the middle says nothing of what is not in it: it
+//! removes nothing, and the table is asked for once more.
 
 use super::{Context, Effect, Peers, Timer, ms};
 use crate::handlespace::{Cursor, Element, Slot, Stamp};
@@ -14,6 +18,8 @@ use asap::wire::ServerId;
 pub(super) struct Download {
     /// W: only what the peer owns.
     own: bool,
+    /// It certainly began with the first element: the peer was not in the middle of its table.
+    whole: bool,
     /// When it began.
     since: Stamp,
     /// PEs that came.
@@ -24,6 +30,8 @@ pub(super) struct Download {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Session {
     own: bool,
+    /// Over which association; another one begins anew.
+    client: ClientId,
     next: Cursor,
 }
 
@@ -47,7 +55,7 @@ impl Peers {
     /// Asks a peer for its table.
     pub(super) fn begin_download(&mut self, cx: &Context<'_>, id: ServerId, own: bool) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.download = Some(Download { own, since: cx.handlespace.stamp(), pes: 0 });
+        peer.download = Some(Download { own, whole: !peer.table_open, since: cx.handlespace.stamp(), pes: 0 });
         peer.next_audit = cx.now + ms(self.config.audit_interval_ms);
         peer.audit_wanted = false;
         self.counters.downloads += 1;
@@ -55,6 +63,9 @@ impl Peers {
     }
 
     fn request_part(&mut self, cx: &Context<'_>, id: ServerId, own: bool) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.table_open = true;
+        }
         self.send_to(id, Body::HandleTableRequest { own });
         self.timers.set(Timer::Download(id), cx.now + ms(self.config.max_time_no_response_ms));
     }
@@ -68,11 +79,17 @@ impl Peers {
         more: bool,
         entries: Vec<Entry>,
     ) {
-        let Some(download) = self.peers.get_mut(&sender).and_then(|peer| peer.download.as_mut()) else {
+        let Some(peer) = self.peers.get_mut(&sender) else { return };
+        if !reject {
+            peer.table_open = more;
+        }
+        let Some(download) = peer.download.as_mut() else {
             self.counters.updates_ignored += entries.len() as u64;
             return;
         };
         if reject {
+            // Nothing was begun with.
+            peer.table_open = download.pes > 0 || !download.whole;
             return self.download_failed(cx, sender);
         }
         download.pes += entries.len();
@@ -89,8 +106,11 @@ impl Peers {
             return self.request_part(cx, sender, download.own);
         }
         self.end_download(sender);
-        if download.own {
+        if download.own && download.whole {
             self.effects.push_back(Effect::Sweep { home: sender, since: download.since });
+        } else if let Some(peer) = self.peers.get_mut(&sender).filter(|_| download.own) {
+            self.counters.downloads_in_doubt += 1;
+            peer.audit_wanted = true;
         }
         self.mentor_done(cx, sender, true);
     }
@@ -134,7 +154,7 @@ impl Peers {
 
     /// ENRP_HANDLE_TABLE_REQUEST: the first part, or the next one of the same table.
     pub(super) fn table_request(&mut self, cx: &Context<'_>, client: ClientId, sender: ServerId, own: bool) {
-        let session = self.sessions.remove(&sender).filter(|session| session.own == own);
+        let session = self.sessions.remove(&sender).filter(|it| it.own == own && it.client == client);
         let full = session.is_none() && self.sessions.len() >= self.config.downloads_max;
         if full || !self.startup.is_ready() || !self.may_request(cx, sender) {
             self.counters.tables_refused += 1;
@@ -150,7 +170,7 @@ impl Peers {
         };
         match next {
             Some(next) => {
-                self.sessions.insert(sender, Session { own, next });
+                self.sessions.insert(sender, Session { own, client, next });
                 self.timers.set(Timer::Session(sender), cx.now + 4 * ms(self.config.max_time_no_response_ms));
             }
             None => self.timers.cancel(&Timer::Session(sender)),

@@ -6,6 +6,7 @@ mod foreign;
 mod hostile;
 mod lab;
 mod rules;
+mod tables;
 
 use asap::wire::{PeId, ServerId};
 use enrp::{Event, PeersConfig};
