@@ -71,6 +71,8 @@ counters! {
     updates_ignored,
     "Elements not taken for lack of room or because they do not fit their pool."
     elements_refused,
+    "Elements not taken because their server is not known and `peers_max` are: nobody would watch them."
+    elements_unwatched,
     "Elements claimed by another server that stay ours."
     claims_kept,
     "Elements given up to another server."

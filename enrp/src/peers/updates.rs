@@ -136,9 +136,10 @@ impl Peers {
         match verdict {
             Verdict::Take => {
                 let home = entry.element.home;
-                if home != sender && !self.peers.contains_key(&home) {
-                    // An owner that nobody has heard of is a peer all the same: a silent one.
-                    self.add_peer(cx, home);
+                // An owner that nobody has heard of is a peer all the same: a silent one. Without it nobody would watch the element.
+                if home != sender && !self.peers.contains_key(&home) && !self.add_peer(cx, home) {
+                    self.counters.elements_unwatched += 1;
+                    return;
                 }
                 self.effects.push_back(Effect::Record(entry));
             }
@@ -167,7 +168,9 @@ impl Peers {
         match entry.claim {
             _ if home == self.id => Verdict::Ignore,
             // Not ours: RFC 5353 section 3.3.1 rule 3, if it is the owner who says so.
-            _ if known.1 != self.id && home == sender => Verdict::Take,
+            _ if known.1 != self.id && home == sender && known.1 == sender => Verdict::Take,
+            // A peer without claims is believed to be the owner.
+            None if known.1 != self.id && home == sender => Verdict::Take,
             Some(claim) if (claim, home) > known => Verdict::Take,
             Some(_) if known.1 != self.id => Verdict::Ignore,
             Some(_) if (cx.is_connected)(slot) => Verdict::Keep(slot),

@@ -234,17 +234,18 @@ fn a_checksum_that_never_fits_costs_one_download_an_interval() {
 #[test]
 fn what_a_table_does_not_list_is_removed_after_its_last_part() {
     let mut lab = alone();
-    say(&mut lab, presence(false, 0xffff, true));
+    say(&mut lab, presence(false, 0xffff, false));
+    say(&mut lab, Body::HandleTableResponse { reject: false, more: false, entries: Vec::new() });
     for id in 1..=3 {
         say(&mut lab, Body::HandleUpdate { action: UpdateAction::Add, entry: entry(id, 300) });
     }
     let mut said = Vec::new();
     for _ in 0..15 {
         wait(&mut lab, 50);
-        say(&mut lab, presence(false, 0xffff, true));
+        say(&mut lab, presence(false, 0xffff, false));
     }
     while !said.contains(&(Body::HandleTableRequest { own: true })) {
-        said = say(&mut lab, presence(false, 0x4321, true));
+        said = say(&mut lab, presence(false, 0x4321, false));
         wait(&mut lab, 50);
     }
     let part = |more, ids: &[u32]| Body::HandleTableResponse {
@@ -278,7 +279,7 @@ fn its_dead_server_is_taken_over_and_its_takeovers_are_believed() {
 }
 
 /// Says something as a server of this identifier, over an association of its own.
-fn say_as(lab: &mut Lab, id: u32, body: Body) -> Vec<Body> {
+pub(crate) fn say_as(lab: &mut Lab, id: u32, body: Body) -> Vec<Body> {
     let message = Message { sender: ServerId(id), receiver: ServerId(0), body };
     let client = ClientId(LINK + u64::from(id));
     let outputs = lab.inject(0, client.0, &message.encode().unwrap());

@@ -1,8 +1,9 @@
 //! Tables and updates that do not come as they should, message by message.
 
-use super::foreign::{alone, entry, presence, say, wait};
+use super::foreign::{PEER, alone, entry, presence, say, say_as, wait};
 use super::lab::Lab;
-use enrp::wire::Body;
+use asap::wire::ServerId;
+use enrp::wire::{Body, Entry, Presence, UpdateAction};
 
 const OWN: Body = Body::HandleTableRequest { own: true };
 
@@ -42,4 +43,49 @@ fn a_download_that_may_go_on_in_the_middle_removes_nothing() {
     say(&mut lab, part(false, &[2, 3]));
     assert_eq!(ids(&lab), [2, 3]);
     assert_eq!(lab.nodes[0].server.peers_counters().downloads_in_doubt, 1);
+}
+
+fn add(entry: Entry) -> Body {
+    Body::HandleUpdate { action: UpdateAction::Add, entry }
+}
+
+/// Two servers of this project claim an element before they have met: a third one believes the higher claim, whoever speaks last.
+#[test]
+fn a_lower_claim_is_not_believed_by_a_third_server() {
+    let mut lab = alone();
+    for id in [0x11, 0x22] {
+        let ours = Presence { reply: false, checksum: 0xffff, extensions: Some(1), probe: false, server: None };
+        say_as(&mut lab, id, Body::Presence(ours));
+    }
+    let told = |home, claim| {
+        let mut entry = entry(1, 300);
+        entry.element.home = ServerId(home);
+        add(Entry { claim, ..entry })
+    };
+    let owner = |lab: &Lab| lab.table(0).into_values().next().unwrap();
+    say_as(&mut lab, 0x11, told(0x11, Some(3)));
+    say_as(&mut lab, 0x22, told(0x22, Some(2)));
+    assert_eq!(owner(&lab), ServerId(0x11), "lower");
+    // Its owner is believed whatever it says, a higher claim too.
+    say_as(&mut lab, 0x11, told(0x11, Some(1)));
+    say_as(&mut lab, 0x22, told(0x22, Some(2)));
+    assert_eq!(owner(&lab), ServerId(0x22));
+    // Without claims: the RFC's rule 3.
+    say(&mut lab, add(entry(1, 300)));
+    assert_eq!(owner(&lab), PEER);
+}
+
+/// Where there is no room for their server nobody would watch them.
+#[test]
+fn elements_of_a_server_there_is_no_room_for_are_not_taken() {
+    let mut lab = alone();
+    say(&mut lab, presence(false, 0xffff, false));
+    for id in 1..=70 {
+        let mut entry = entry(id, 300);
+        entry.element.home = ServerId(0x9000 + id);
+        say(&mut lab, add(entry));
+    }
+    assert_eq!(lab.nodes[0].server.peers_snapshot().len(), 64);
+    assert_eq!(lab.table(0).len(), 63, "each has a peer that is watched");
+    assert_eq!(lab.nodes[0].server.peers_counters().elements_unwatched, 7);
 }
