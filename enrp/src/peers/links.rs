@@ -7,7 +7,7 @@
 use super::{Context, LINKS_PER_PEER, Peers, STRANGERS_MAX, Status, Timer, ms, rsplib};
 use crate::server::{Attempt, ClientId, Output, PeerAddress};
 use asap::wire::{SctpTransport, ServerId, TransportUse};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 /// How often the patience with an address where nobody answers doubles.
@@ -31,6 +31,8 @@ pub(super) struct Dial {
     forget: Option<Instant>,
     /// The last attempt failed.
     failed: bool,
+    /// Where it was heard from: connected to before its other addresses.
+    heard: Option<IpAddr>,
 }
 
 impl Peers {
@@ -113,6 +115,15 @@ impl Peers {
         }
     }
 
+    /// A datagram came from there.
+    pub(super) fn learn_heard(&mut self, cx: &Context<'_>, id: ServerId, transport: &SctpTransport, heard: IpAddr) {
+        self.learn(cx, id, transport);
+        let address = sorted(PeerAddress { addresses: transport.addresses.to_vec(), port: transport.port });
+        if let Some(dial) = self.dials.get_mut(&address) {
+            dial.heard = Some(heard);
+        }
+    }
+
     /// It is time to connect to an address, unless somebody there is connected; or to see whether somebody there answers.
     pub(super) fn dial(&mut self, cx: &Context<'_>, address: &PeerAddress) {
         let Some(dial) = self.dials.get_mut(address) else { return };
@@ -137,10 +148,12 @@ impl Peers {
         dial.attempt = Some(attempt);
         let local_port = rsplib::from_enrp_port(self.config.rsplib, dial.unanswered).then_some(self.own.port);
         self.attempts.insert(attempt, address.clone());
+        let mut addresses = address.addresses.clone();
+        addresses.sort_by_key(|&ip| Some(ip) != dial.heard);
         let to = SctpTransport {
             port: address.port,
             transport_use: TransportUse::DataOnly,
-            addresses: address.addresses.as_slice().into(),
+            addresses: addresses.as_slice().into(),
         };
         self.outputs.push_back(Output::Connect { attempt, to, local_port });
     }

@@ -212,6 +212,8 @@ pub(crate) struct Peers {
     started: bool,
     startup: Startup,
     sessions: BTreeMap<ServerId, Session>,
+    /// When all were last told that we live because somebody said we do not.
+    contradicted: Option<Instant>,
     /// How often the home of an element changed, where it did.
     claims: FxHashMap<Slot, u32>,
     timers: TimerQueue<Timer>,
@@ -243,6 +245,7 @@ impl Peers {
             started: false,
             startup: Startup::Ready,
             sessions: BTreeMap::new(),
+            contradicted: None,
             claims: FxHashMap::default(),
             timers: TimerQueue::new(),
             outputs: VecDeque::new(),
@@ -305,10 +308,8 @@ impl Peers {
             Body::TakeoverServer { target } => self.taken_over(cx, sender, target),
             Body::Error { error } => {
                 self.counters.enrp_errors_in += 1;
-                if error.causes.iter().any(reports_probe)
-                    && let Some(peer) = self.peers.get_mut(&sender)
-                {
-                    peer.recognition.reported();
+                if error.causes.iter().any(reports_probe) {
+                    self.recognise(cx, sender, Recognition::reported);
                 }
             }
         }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Timers that come later than this say nothing of others: we stood still ourselves, and what was sent to us waits unread.
 const STALL: Duration = Duration::from_millis(30);
+/// Between two rounds of presences to all because somebody says that we are dead.
+const CONTRADICTION_PAUSE: Duration = Duration::from_millis(50);
 /// Between two presences to the multicast group.
 const ANNOUNCE: Duration = Duration::from_secs(1);
 
@@ -116,22 +118,27 @@ impl Peers {
         if let Some(server) = presence.server.as_ref().filter(|server| server.id == sender) {
             self.learn(cx, sender, &server.transport);
         }
-        let before = self.accommodations(sender);
-        if let Some(peer) = self.peers.get_mut(&sender) {
-            peer.recognition.presence(presence.extensions.is_some(), presence.server.is_some());
-        }
-        let accommodations = self.accommodations(sender);
-        if let Some(peer) = self.peers.get_mut(&sender).filter(|_| accommodations.life_in_ms && !before.life_in_ms) {
-            // What it told until now was misunderstood.
-            peer.audit_wanted = true;
-            peer.next_audit = cx.now;
-        }
+        self.recognise(cx, sender, |it| it.presence(presence.extensions.is_some(), presence.server.is_some()));
         if presence.reply {
-            let reply = self.own_presence(cx, false, true, accommodations);
+            let reply = self.own_presence(cx, false, true, self.accommodations(sender));
             self.send(client, sender, reply);
         }
         self.audit(cx, sender, presence.checksum);
         self.mentor_heard(cx, sender);
+    }
+
+    /// Something was seen of the peer that tells what it is. If that changes how its words are meant, in whatever direction, what it
+    /// told until now was misunderstood.
+    pub(super) fn recognise(&mut self, cx: &Context<'_>, id: ServerId, see: impl FnOnce(&mut Recognition)) {
+        let before = self.accommodations(id).life_in_ms;
+        if let Some(peer) = self.peers.get_mut(&id) {
+            see(&mut peer.recognition);
+        }
+        let after = self.accommodations(id).life_in_ms;
+        if let Some(peer) = self.peers.get_mut(&id).filter(|_| after != before) {
+            peer.audit_wanted = true;
+            peer.next_audit = cx.now;
+        }
     }
 
     /// ENRP_PRESENCE with R, which says who and where we are.
@@ -175,6 +182,18 @@ impl Peers {
         }
     }
 
+    /// Somebody thinks that we are dead: ENRP_PRESENCE to all. Not to all each time it is said so quickly again; who says it is told.
+    pub(super) fn contradict(&mut self, cx: &Context<'_>, sender: ServerId) {
+        if self.contradicted.is_some_and(|at| cx.now.saturating_duration_since(at) < CONTRADICTION_PAUSE) {
+            let accommodations = self.accommodations(sender);
+            let presence = self.own_presence(cx, false, accommodations.presence_with_server, accommodations);
+            self.announce_to(sender, presence);
+            return;
+        }
+        self.contradicted = Some(cx.now);
+        self.presence_to_all(cx);
+    }
+
     /// ENRP_PRESENCE to the multicast group.
     pub(super) fn announce(&mut self, cx: &Context<'_>) {
         let body = self.own_presence(cx, false, true, Accommodations::CAREFUL);
@@ -196,8 +215,11 @@ impl Peers {
             return;
         }
         if let Some(mut server) = presence.server.filter(|server| server.id == sender) {
-            server.transport.addresses = [source.ip()].into();
-            self.learn(cx, sender, &server.transport);
+            // Its other addresses as well: the datagram's may be on a network where SCTP finds nobody.
+            let listed = server.transport.addresses.iter().copied().filter(|&ip| ip != source.ip());
+            let all = std::iter::once(source.ip()).chain(listed).take(self.limits.max_addresses);
+            server.transport.addresses = all.collect::<Vec<_>>().as_slice().into();
+            self.learn_heard(cx, sender, &server.transport, source.ip());
         }
     }
 }

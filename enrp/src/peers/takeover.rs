@@ -106,7 +106,7 @@ impl Peers {
     /// ENRP_INIT_TAKEOVER: RFC 5353 section 3.5.1, rules 1 to 3.
     pub(super) fn init_takeover(&mut self, cx: &Context<'_>, client: ClientId, sender: ServerId, target: ServerId) {
         if target == self.id {
-            return self.presence_to_all(cx);
+            return self.contradict(cx, sender);
         }
         if target == sender {
             return;
@@ -157,7 +157,7 @@ impl Peers {
                 peer.next_audit = cx.now;
             }
             if target == self.id {
-                self.presence_to_all(cx);
+                self.contradict(cx, sender);
             }
             return;
         }

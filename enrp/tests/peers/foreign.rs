@@ -359,7 +359,10 @@ fn wrong_messages_are_counted() {
 #[test]
 fn a_server_heard_over_multicast_is_connected_to() {
     let mut lab = alone();
-    let bytes = Message { sender: PEER, receiver: ServerId(0), body: presence(false, 0xffff, true) }.encode().unwrap();
+    let mut body = presence(false, 0xffff, true);
+    let Body::Presence(Presence { server: Some(information), .. }) = &mut body else { panic!() };
+    information.transport.addresses = ["10.9.9.7".parse().unwrap()].into();
+    let bytes = Message { sender: PEER, receiver: ServerId(0), body }.encode().unwrap();
     let source = "10.9.9.8:9901".parse().unwrap();
     for _ in 0..2 {
         lab.nodes[0].server.handle_multicast(lab.now, enrp::Multicast::Enrp, source, &bytes);
@@ -367,7 +370,8 @@ fn a_server_heard_over_multicast_is_connected_to() {
     }
     let outputs: Vec<_> = std::iter::from_fn(|| lab.nodes[0].server.poll_output()).collect();
     let [Output::Connect { attempt, to, local_port: None }] = &outputs[..] else { panic!("{outputs:?}") };
-    assert_eq!((to.port, to.addresses[0]), (9901, source.ip()), "the source, whatever it says of itself");
+    let listed: std::net::IpAddr = "10.9.9.7".parse().unwrap();
+    assert_eq!((to.port, &to.addresses[..]), (9901, &[source.ip(), listed][..]), "where it was heard first");
     assert!(lab.nodes[0].server.peers_snapshot().is_empty());
     lab.nodes[0].server.connected(lab.now, *attempt, ClientId(LINK), &[]);
     let outputs = std::iter::from_fn(|| lab.nodes[0].server.poll_output()).collect();

@@ -2,7 +2,7 @@
 
 use super::foreign::{PEER, alone, entry, presence, say, say_as, wait};
 use super::lab::Lab;
-use asap::wire::ServerId;
+use asap::wire::{ErrorCause, PeId, RegistrationLife, ServerId};
 use enrp::wire::{Body, Entry, Presence, UpdateAction};
 
 const OWN: Body = Body::HandleTableRequest { own: true };
@@ -88,4 +88,46 @@ fn elements_of_a_server_there_is_no_room_for_are_not_taken() {
     assert_eq!(lab.nodes[0].server.peers_snapshot().len(), 64);
     assert_eq!(lab.table(0).len(), 63, "each has a peer that is watched");
     assert_eq!(lab.nodes[0].server.peers_counters().elements_unwatched, 7);
+}
+
+/// A strict peer that tells where it is before it reports the probe looks like rsplib's until then.
+#[test]
+fn what_a_strict_peer_told_while_taken_for_rsplib_is_asked_again() {
+    let mut lab = alone();
+    say(&mut lab, presence(true, 0xffff, true));
+    say(&mut lab, part(false, &[]));
+    let said = say(&mut lab, presence(false, 0xffff, true));
+    assert!(said.contains(&OWN), "{said:?}");
+    say(&mut lab, part(false, &[1]));
+    let life =
+        |lab: &Lab| lab.nodes[0].server.handlespace().element(&"theirs".into(), PeId(1)).unwrap().registered().life;
+    assert_eq!(life(&lab), RegistrationLife::Seconds(1), "300, taken for milliseconds");
+    let probe = [0xff, 0x03, 0, 8, 0, 0, 0, 0];
+    let cause = ErrorCause::UnrecognizedParameter(probe.to_vec().into());
+    say(&mut lab, Body::Error { error: cause.into() });
+    // At once, even if the checksum fits.
+    let agrees = lab.nodes[0].server.handlespace().checksum(PEER).value();
+    let said = say(&mut lab, presence(false, agrees, true));
+    assert!(said.contains(&OWN), "{said:?}");
+    say(&mut lab, part(false, &[1]));
+    assert_eq!(life(&lab), RegistrationLife::Seconds(300));
+}
+
+/// RFC 5353 section 3.5.1, without a multiplication: a message of one peer was one to each of all.
+#[test]
+fn who_says_that_we_are_dead_is_told_and_all_only_now_and_then() {
+    let mut lab = alone();
+    say_as(&mut lab, 0x11, presence(false, 0xffff, false));
+    say(&mut lab, presence(false, 0xffff, false));
+    let me = || Body::InitTakeover { target: ServerId(100) };
+    let before = lab.nodes[0].server.peers_counters().enrp_out;
+    for _ in 0..40 {
+        let said = say(&mut lab, me());
+        assert!(matches!(&said[..], [Body::Presence(it)] if !it.reply), "{said:?}");
+    }
+    assert_eq!(lab.nodes[0].server.peers_counters().enrp_out - before, 41, "40 to it, one to the other");
+    lab.now += super::lab::ms(50);
+    let before = lab.nodes[0].server.peers_counters().enrp_out;
+    say(&mut lab, me());
+    assert_eq!(lab.nodes[0].server.peers_counters().enrp_out - before, 2);
 }
