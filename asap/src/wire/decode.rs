@@ -141,7 +141,7 @@ fn no_room(kind: u16) -> DecodeError {
 /// As much of a message as fits into a cause of an ASAP_ERROR.
 fn echoed(bytes: &[u8]) -> &[u8] {
     const HEADERS: usize = 12;
-    &bytes[..bytes.len().min(usize::from(u16::MAX) - HEADERS)]
+    &bytes[..bytes.len().min(super::MESSAGE_BYTES_MAX - HEADERS)]
 }
 
 fn failed_request(header: &Header<'_>, limits: &Limits) -> Option<FailedRequest> {

@@ -1,10 +1,10 @@
 //! The 14 ASAP messages (RFC 5352 2.2).
 
-use super::REPORTS_MAX;
 use super::error::EncodeError;
 use super::message_type as mt;
 use super::types::{ElementReport, OperationError, PeId, Policy, PoolElement, PoolHandle, ServerId, Transport};
 use super::writer::Writer;
+use super::{MESSAGE_BYTES_MAX, REPORTS_MAX};
 use bytes::Bytes;
 
 /// An ASAP message.
@@ -211,7 +211,7 @@ impl Message {
         for element in elements {
             let before = w.position();
             w.pool_element(element);
-            if w.position() > usize::from(u16::MAX) {
+            if w.position() > MESSAGE_BYTES_MAX {
                 w.truncate(before);
                 break;
             }

@@ -26,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub const ASAP_PORT: u16 = 3863;
 /// SCTP payload protocol identifier of ASAP (RFC 5352 8.3), as a host order value.
 pub const ASAP_PPID: u32 = 11;
+/// Longest message, in bytes: a multiple of four, as messages are padded to, within the 16 bits of Message Length and what SCTP carries.
+pub const MESSAGE_BYTES_MAX: usize = 65_532;
 /// Longest selection hint, in bytes.
 pub const HINT_BYTES_MAX: usize = 255;
 /// Most element reports in one message.

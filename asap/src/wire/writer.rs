@@ -8,7 +8,7 @@ use super::types::{
     ElementReport, ErrorCause, OperationError, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport,
     ServerInformation, Transport, TransportUse,
 };
-use super::{HINT_BYTES_MAX, cause_code, param};
+use super::{HINT_BYTES_MAX, MESSAGE_BYTES_MAX, cause_code, param};
 use bytes::Bytes;
 use std::net::IpAddr;
 
@@ -48,12 +48,13 @@ impl Writer {
     /// Sets the length, pads.
     ///
     /// # Errors
-    /// [`EncodeError`]: longer than 65,535 bytes, or a value was not encodable.
+    /// [`EncodeError`]: longer than [`MESSAGE_BYTES_MAX`], or a value was not encodable.
     pub fn finish(mut self) -> Result<Bytes, EncodeError> {
         if self.invalid {
             return Err(EncodeError::Invalid);
         }
-        let length = u16::try_from(self.buffer.len()).map_err(|_| EncodeError::TooLong)?;
+        let fits = Some(self.buffer.len()).filter(|&length| length <= MESSAGE_BYTES_MAX);
+        let length = fits.and_then(|length| u16::try_from(length).ok()).ok_or(EncodeError::TooLong)?;
         self.buffer[2..4].copy_from_slice(&length.to_be_bytes());
         self.pad();
         Ok(Bytes::from(self.buffer))

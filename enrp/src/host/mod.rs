@@ -9,6 +9,7 @@
 
 mod counters;
 mod outside;
+mod queued;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use bytes::Bytes;
 pub use counters::HostCounters;
 use outside::Outside;
 pub use outside::{OutsideInput, Sink, TcpEnd};
+use queued::Queued;
 use sctp::{AssocId, Associations, CloseReason, Connect, SendError, SendOptions, ppid};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -64,6 +66,7 @@ pub struct Host {
     /// For the program that the server lives in.
     messages: VecDeque<Bytes>,
     outside: Outside,
+    queued: Queued,
     counters: HostCounters,
     /// It listens for clients.
     open: bool,
@@ -74,6 +77,7 @@ impl Host {
     /// A host that listens at these ports. `udp_port` is the UDP encapsulation port of those that the server connects to.
     #[must_use]
     pub fn new(server: Server, ports: Ports, udp_port: u16) -> Self {
+        let queued = Queued::new(server.config().queued_bytes_max);
         Self {
             server,
             ports,
@@ -82,6 +86,7 @@ impl Host {
             connecting: BTreeMap::new(),
             messages: VecDeque::new(),
             outside: Outside::default(),
+            queued,
             counters: HostCounters::default(),
             open: false,
             stopping: false,
@@ -295,14 +300,24 @@ impl Host {
 
     fn send(&mut self, now: Instant, stack: &mut dyn Associations, client: ClientId, ppid: u32, bytes: Bytes) {
         let assoc = AssocId(client.0);
+        let count = bytes.len();
         match stack.send(now, assoc, SendOptions { ppid, ..SendOptions::default() }, bytes) {
-            Ok(()) => {}
+            Ok(()) => {
+                // Many that do not read cost as much together as one that is let do so.
+                let waiting = |assoc| stack.outstanding(assoc).1;
+                if let Some(slow) = self.queued.add(assoc, count, waiting) {
+                    self.counters.slow_clients += 1;
+                    stack.abort(now, slow, b"client does not read");
+                }
+            }
             Err(SendError::QueueFull) => {
                 // It does not read. Waiting for it would cost memory; gone, it is out of the pools and can come back.
                 self.counters.slow_clients += 1;
                 stack.abort(now, assoc, b"client does not read");
             }
-            Err(SendError::NotOpen | SendError::NoSuchStream | SendError::BadLength) => {
+            // Nothing that the client did.
+            Err(SendError::BadLength) => self.counters.unsendable += 1,
+            Err(SendError::NotOpen | SendError::NoSuchStream) => {
                 self.counters.unsendable += 1;
                 if ppid == ppid::ASAP {
                     self.server.send_failed(now, client);

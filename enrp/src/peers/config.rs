@@ -1,6 +1,7 @@
 //! Settings of [`Peers`](super::Peers). Times in milliseconds.
 
 use crate::ConfigError;
+use crate::server::within_a_day;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -151,6 +152,19 @@ impl PeersConfig {
             ("download_pes_max", self.download_pes_max as u64, 1),
         ] {
             ConfigError::unless(value >= least, key, format!("{value}: expected {least} or more"))?;
+        }
+        for (key, value) in [
+            ("peer_heartbeat_cycle_ms", self.peer_heartbeat_cycle_ms),
+            ("max_time_last_heard_ms", self.max_time_last_heard_ms),
+            ("max_time_no_response_ms", self.max_time_no_response_ms),
+            ("takeover_ack_ms", self.takeover_ack_ms),
+            ("mentor_discovery_ms", self.mentor_discovery_ms),
+            ("mentor_retry_ms", self.mentor_retry_ms),
+            ("audit_interval_ms", self.audit_interval_ms),
+            ("reconnect_ms", self.reconnect_ms),
+            ("peer_forget_ms", self.peer_forget_ms),
+        ] {
+            within_a_day(key, value)?;
         }
         for (key, value, range) in [
             ("table_part_pes", self.table_part_pes, 1..=1_000),

@@ -33,6 +33,10 @@ pub struct ServerConfig {
     /// Most PEs in any answer, also when more are asked for. One message holds about 1,600.
     #[schemars(range(min = 1, max = PES_PER_POOL_MAX))]
     pub resolution_items_max: usize,
+    /// Most bytes that wait for all clients and peers together to read them; when it is reached and more than half of it
+    /// still waits, the one for which most does is cut off. What one alone may let wait is `sctp.send_queue_bytes_max`.
+    #[schemars(range(min = 1_048_576))]
+    pub queued_bytes_max: usize,
     /// Most pools one association may subscribe to (S bit, RFC 5352 section 2.2.5).
     pub subscriptions_per_client_max: usize,
     /// Least time between two updates of one pool to its subscribers; changes in between are sent together.
@@ -60,8 +64,9 @@ pub struct ServerConfig {
     pub neighbours_per_s_max: u32,
     /// Least time between two keep-alives to one PE, also on reports (RFC 5355 section 2.14).
     pub keep_alive_gap_ms: u64,
-    /// MAX-BAD-PE-REPORT: a PE is removed when more ASAP_ENDPOINT_UNREACHABLE than this came since its last registration
-    /// (RFC 5352 section 3.5; no value there).
+    /// MAX-BAD-PE-REPORT: a PE is removed when more ASAP_ENDPOINT_UNREACHABLE than this came since its last registration, though it
+    /// answers (RFC 5352 section 3.5; no value there). Each client counts once, so that no single one can remove a PE that
+    /// lives; the program that the server lives in counts each time.
     pub max_bad_pe_report: u32,
     /// ASAP_ENDPOINT_UNREACHABLE taken from one client in a second; more are counted only (RFC 5355 section 2.13).
     pub reports_per_client_per_s: u32,
@@ -91,6 +96,19 @@ pub struct ServerConfig {
     pub check_addresses: bool,
 }
 
+/// Most keep-alives that a PE may miss in a row.
+const MISSES_MAX: u32 = 1_000;
+/// Most reports before a PE is removed.
+const REPORTS_MAX: u32 = 1_000;
+/// No interval is longer.
+const DAY_MS: u64 = 86_400_000;
+
+/// # Errors
+/// The setting is longer than a day.
+pub(crate) fn within_a_day(key: &str, ms: u64) -> Result<(), ConfigError> {
+    ConfigError::unless(ms <= DAY_MS, key, format!("{ms}: expected at most {DAY_MS}, a day"))
+}
+
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -102,6 +120,7 @@ impl Default for ServerConfig {
             clients_max: 16_384,
             resolution_items: 16,
             resolution_items_max: 10_000,
+            queued_bytes_max: 256 << 20,
             subscriptions_per_client_max: 500,
             update_interval_ms: 20,
             keep_alive_interval_ms: 1_000,
@@ -143,6 +162,8 @@ impl ServerConfig {
         ] {
             ConfigError::unless((1..=most).contains(&value), key, format!("{value}: expected 1 to {most}"))?;
         }
+        let key = "queued_bytes_max";
+        ConfigError::unless(self.queued_bytes_max >= 1 << 20, key, "expected at least 1048576")?;
         let key = "keep_alives_per_s_max";
         ConfigError::unless(
             self.keep_alives_per_s_max > 0,
@@ -151,6 +172,21 @@ impl ServerConfig {
         )?;
         let key = "report_life_ms";
         ConfigError::unless(self.report_life_ms > 0, key, "0: expected how long a report counts")?;
+        for (key, value) in [
+            ("update_interval_ms", self.update_interval_ms),
+            ("keep_alive_interval_ms", self.keep_alive_interval_ms),
+            ("keep_alive_interval_max_ms", self.keep_alive_interval_max_ms),
+            ("keep_alive_timeout_ms", self.keep_alive_timeout_ms),
+            ("keep_alive_gap_ms", self.keep_alive_gap_ms),
+            ("report_life_ms", self.report_life_ms),
+            ("association_loss_grace_ms", self.association_loss_grace_ms),
+        ] {
+            within_a_day(key, value)?;
+        }
+        let key = "max_bad_pe_report";
+        ConfigError::unless(self.max_bad_pe_report <= REPORTS_MAX, key, format!("expected at most {REPORTS_MAX}"))?;
+        let key = "keep_alive_misses_max";
+        ConfigError::unless(self.keep_alive_misses_max <= MISSES_MAX, key, format!("expected at most {MISSES_MAX}"))?;
         let key = "keep_alive_timeout_ms";
         ConfigError::unless(self.keep_alive_timeout_ms > 0, key, "0: expected the milliseconds to wait for an answer")
     }

@@ -44,6 +44,7 @@ use asap::policy::Rng;
 use asap::wire::{self, ErrorCause, Message, OperationError, PeId, PoolHandle, ServerId};
 use bytes::Bytes;
 pub use config::ServerConfig;
+pub(crate) use config::within_a_day;
 pub use counters::Counters;
 pub use dump::{PAGE_PES, Page, PageElement};
 pub use event::{Event, RemovalCause};
@@ -121,6 +122,13 @@ struct Client {
     rates: Rates,
 }
 
+impl Client {
+    /// Neither PE nor subscriber.
+    fn is_idle(&self) -> bool {
+        self.elements.is_empty() && self.subscriptions.is_empty()
+    }
+}
+
 /// The name server.
 #[derive(Debug)]
 pub struct Server {
@@ -131,6 +139,8 @@ pub struct Server {
     clients: FxHashMap<ClientId, Client>,
     /// What all clients together asked for in the present second.
     rates: Rates,
+    /// When clients that only asked were forgotten last.
+    room_made: Option<Instant>,
     /// The PEs that we own.
     supervised: FxHashMap<Slot, Supervision>,
     subscribers: BTreeMap<PoolHandle, Subscribers>,
@@ -171,6 +181,7 @@ impl Server {
             id,
             clients: FxHashMap::default(),
             rates: Rates::default(),
+            room_made: None,
             supervised: FxHashMap::default(),
             subscribers: BTreeMap::new(),
             timers: TimerQueue::new(),
@@ -233,6 +244,11 @@ impl Server {
             self.remove(now, slot, RemovalCause::SendFailed);
         }
         self.send_updates(now);
+    }
+
+    /// Its settings.
+    pub(crate) fn config(&self) -> &ServerConfig {
+        &self.config
     }
 
     /// Does what is due.

@@ -5,8 +5,8 @@ use super::supervision::Supervision;
 use super::{ClientId, Event, RemovalCause, Server, Timer, error};
 use crate::handlespace::{AddError, Added, Mismatch, Slot, SuspensionReason};
 use asap::wire::{
-    ErrorCause, Message, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport, Transport,
-    TransportUse, Writer,
+    ErrorCause, MESSAGE_BYTES_MAX, Message, PeId, Policy, PoolElement, PoolHandle, RegistrationLife, SctpTransport,
+    Transport, TransportUse, Writer,
 };
 use bytes::Bytes;
 use std::net::{IpAddr, SocketAddr};
@@ -223,9 +223,7 @@ impl Server {
 
     /// Drops the memory of a client with nothing in it.
     pub(super) fn forget_if_idle(&mut self, client: ClientId) {
-        if self.clients.get(&client).is_some_and(|memory| {
-            memory.elements.is_empty() && memory.subscriptions.is_empty() && memory.rates.is_unused()
-        }) {
+        if self.clients.get(&client).is_some_and(|memory| memory.is_idle() && memory.rates.is_unused()) {
             self.clients.remove(&client);
         }
     }
@@ -303,7 +301,8 @@ fn cause_of(refusal: AddError) -> ErrorCause {
 
 /// Whether users and peers can be told of the PE: handle, policy and element in one message (the longest is ENRP_HANDLE_UPDATE).
 fn fits_messages(handle: &PoolHandle, element: &PoolElement) -> bool {
-    const ENRP_HEADER: usize = 16;
+    // With the claim that goes before the element to peers of this project.
+    const ENRP_HEADER: usize = 16 + 8;
     let long = handle.as_bytes().len() > 1_024
         || matches!(element.policy, Policy::Other { .. })
         || matches!(element.user_transport, Transport::Opaque(_));
@@ -312,7 +311,7 @@ fn fits_messages(handle: &PoolHandle, element: &PoolElement) -> bool {
         writer.pool_handle(handle);
         writer.policy(&element.policy);
         writer.pool_element(element);
-        writer.position() + ENRP_HEADER <= usize::from(u16::MAX)
+        writer.position() + ENRP_HEADER <= MESSAGE_BYTES_MAX
     }
 }
 

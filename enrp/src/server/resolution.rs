@@ -6,7 +6,14 @@ use asap::wire::{ElementReport, ErrorCause, Message, PoolHandle};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+/// So many subscribers of a pool are told at a time, the next ones a little later: an update of a large pool to all of thousands at once
+/// would be gigabytes in memory, and hold up everything else.
+const TOLD_AT_ONCE: usize = 64;
+/// See [`TOLD_AT_ONCE`].
+const TOLD_EVERY: Duration = Duration::from_millis(1);
 
 /// Who wants to know when a pool changes.
 #[derive(Debug, Default)]
@@ -15,6 +22,10 @@ pub(super) struct Subscribers {
     clients: BTreeMap<ClientId, Wanted>,
     /// The next update goes out no sooner.
     not_before: Option<Instant>,
+    /// The last client that was told, while others still wait for this update.
+    told: Option<ClientId>,
+    /// The pool changed meanwhile.
+    again: bool,
 }
 
 impl Subscribers {
@@ -149,9 +160,13 @@ impl Server {
     /// Something that pool users see of the pool is another now: its subscribers are to be told, at once or when the time
     /// since the last update is over.
     pub(super) fn pool_changed(&mut self, now: Instant, handle: &PoolHandle) {
-        if let Some(subscribers) = self.subscribers.get(handle) {
-            let at = subscribers.not_before.map_or(now, |not_before| not_before.max(now));
+        let Some(subscribers) = self.subscribers.get_mut(handle) else { return };
+        let at = subscribers.not_before.map_or(now, |not_before| not_before.max(now));
+        // Those who were told already are to be told again; the others first, in their turn.
+        if subscribers.told.is_none() {
             self.updates.set(handle.clone(), at);
+        } else {
+            subscribers.again = true;
         }
     }
 
@@ -168,8 +183,20 @@ impl Server {
 
     fn send_update(&mut self, now: Instant, handle: &PoolHandle) {
         let Some(subscribers) = self.subscribers.get_mut(handle) else { return };
-        subscribers.not_before = Some(now + ms(self.config.update_interval_ms));
-        let clients: Vec<(ClientId, Wanted)> = subscribers.clients.iter().map(|(&c, w)| (c, w.clone())).collect();
+        let from = subscribers.told.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = subscribers.clients.range((from, Bound::Unbounded));
+        let clients: Vec<(ClientId, Wanted)> = rest.take(TOLD_AT_ONCE).map(|(&c, w)| (c, w.clone())).collect();
+        let more = clients.len() == TOLD_AT_ONCE;
+        subscribers.told = clients.last().map(|(client, _)| *client).filter(|_| more);
+        let not_before = now + ms(self.config.update_interval_ms);
+        if more {
+            self.updates.set(handle.clone(), now + TOLD_EVERY);
+        } else {
+            subscribers.not_before = Some(not_before);
+            if std::mem::take(&mut subscribers.again) {
+                self.updates.set(handle.clone(), not_before);
+            }
+        }
         for (client, wanted) in clients {
             self.counters.updates += 1;
             self.answer(now, client, handle, true, &wanted);

@@ -67,8 +67,8 @@ pub struct PeSnapshot {
     pub registrations: u64,
     /// How often it was the first of an answer.
     pub selections: u64,
-    /// Reports of users since it registered last.
-    pub reports: u32,
+    /// Reports of users since it registered last, one of each.
+    pub reports: usize,
     /// Keep-alives missed in a row.
     pub keep_alive_misses: u32,
 }
@@ -126,7 +126,7 @@ impl Server {
             life_s: registered.life.duration().map(|life| life.as_secs()),
             registrations: element.registrations(),
             selections: self.handlespace.selections(element),
-            reports: supervision.map_or(0, |supervision| supervision.reports),
+            reports: supervision.map_or(0, |supervision| supervision.reporters.len()),
             keep_alive_misses: supervision.map_or(0, |supervision| supervision.misses),
         }
     }

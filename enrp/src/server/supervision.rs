@@ -24,8 +24,8 @@ pub(super) struct Supervision {
     pub(super) client: Option<ClientId>,
     /// Keep-alives missed in a row.
     pub(super) misses: u32,
-    /// Reports since it registered.
-    pub(super) reports: u32,
+    /// Who reported it since it registered.
+    pub(super) reporters: Vec<ClientId>,
     /// Keep-alives answered in a row, since the last report or new association.
     pub(super) calm: u32,
     /// When the last keep-alive was sent.
@@ -74,7 +74,16 @@ impl Supervision {
 
     /// A PE of a dead server, which we shall tell.
     pub(super) fn taken_over() -> Self {
-        Self { client: None, misses: 0, reports: 0, calm: 0, sent: None, lost: None, has_place: false, adopting: true }
+        Self {
+            client: None,
+            misses: 0,
+            reporters: Vec::new(),
+            calm: 0,
+            sent: None,
+            lost: None,
+            has_place: false,
+            adopting: true,
+        }
     }
 }
 
@@ -197,9 +206,12 @@ impl Server {
         self.send_keep_alive(now, slot);
         // Sending may have failed and removed it.
         if let Some(supervision) = self.supervised.get_mut(&slot) {
-            supervision.reports += 1;
             supervision.calm = 0;
-            if supervision.reports > self.config.max_bad_pe_report {
+            // The program that the server lives in is trusted; others count once each, or one of them could remove any PE.
+            if client == ClientId::LOCAL || !supervision.reporters.contains(&client) {
+                supervision.reporters.push(client);
+            }
+            if supervision.reporters.len() > self.config.max_bad_pe_report as usize {
                 self.remove(now, slot, RemovalCause::Reported);
             }
         }

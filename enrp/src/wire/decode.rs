@@ -52,7 +52,7 @@ impl Message {
 
 fn unknown_message(kind: u8, bytes: &[u8]) -> DecodeError {
     const HEADERS: usize = 20;
-    let echoed = &bytes[..bytes.len().min(usize::from(u16::MAX) - HEADERS)];
+    let echoed = &bytes[..bytes.len().min(asap::wire::MESSAGE_BYTES_MAX - HEADERS)];
     // Only type bits 01 are to be reported (RFC 5354 section 4).
     let cause = (kind >> 6 == 0b01).then(|| ErrorCause::UnrecognizedMessage(Bytes::copy_from_slice(echoed)));
     DecodeError { kind: DecodeErrorKind::UnknownMessage(kind), cause, request: None }

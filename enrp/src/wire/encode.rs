@@ -1,7 +1,7 @@
 //! An ENRP message to bytes.
 
 use super::{Body, Entry, FLAG, MORE, Message, Presence, UpdateAction, message_type as mt};
-use asap::wire::{EncodeError, PoolElement, PoolHandle, ServerId, Writer};
+use asap::wire::{EncodeError, MESSAGE_BYTES_MAX, PoolElement, PoolHandle, ServerId, Writer};
 use bytes::Bytes;
 
 impl Message {
@@ -114,11 +114,11 @@ pub struct TableWriter {
 }
 
 impl TableWriter {
-    /// An answer without elements. It holds at most `bytes_max` bytes, and 65,535 in any case, but one element always.
+    /// An answer without elements. It holds at most `bytes_max` bytes, and [`MESSAGE_BYTES_MAX`] in any case, but one element always.
     #[must_use]
     pub fn new(sender: ServerId, receiver: ServerId, bytes_max: usize) -> Self {
         let writer = begin(mt::HANDLE_TABLE_RESPONSE, 0, sender, receiver);
-        Self { writer, handle: None, bytes_max: bytes_max.min(usize::from(u16::MAX)) }
+        Self { writer, handle: None, bytes_max: bytes_max.min(MESSAGE_BYTES_MAX) }
     }
 
     /// Adds an element; its handle stands before it when it is another than the last one's. False: it has no room, and was not
@@ -131,7 +131,7 @@ impl TableWriter {
         }
         write_element(&mut self.writer, element, claim);
         let (after, alone) = (self.writer.position(), self.handle.is_none());
-        if after > usize::from(u16::MAX) || (after > self.bytes_max && !alone) {
+        if after > MESSAGE_BYTES_MAX || (after > self.bytes_max && !alone) {
             self.writer.truncate(before);
             return false;
         }

@@ -46,13 +46,13 @@ fn handles_of_all_lengths_that_messages_hold() {
     }
 }
 
-/// A handle parameter may have 65,531 bytes, a message with more in it must fit 65,535: what could never be resolved or told to peers
+/// A handle parameter may have 65,531 bytes, a message with more in it must fit 65,532: what could never be resolved or told to peers
 /// is not registered; what is asked for and cannot even be refused by its name is answered by ASAP_ERROR.
 #[test]
 fn handles_that_leave_no_room_in_messages() {
     let mut lab = wide();
     // A registration has room for 65,484 bytes of handle, the answers to users and peers for less.
-    for (length, registered) in [(65_444, true), (65_445, false), (65_484, false)] {
+    for (length, registered) in [(65_436, true), (65_437, false), (65_484, false)] {
         let message = Message::Registration { handle: handle_of(length), element: element(1) };
         let answer = exchange(&mut lab, &message);
         let Message::RegistrationResponse { reject, error, .. } = answer else { panic!("{answer:?}") };
@@ -60,10 +60,10 @@ fn handles_that_leave_no_room_in_messages() {
     }
     assert_eq!(lab.server.counters().refused_resources, 2);
     assert!(Message::Registration { handle: handle_of(65_485), element: element(1) }.encode().is_err());
-    // Asked for: with 65,520 bytes the refusal fits, with 65,527 the question only.
+    // Asked for: with 65,516 bytes the refusal fits, with 65,524 the question only.
     let refusal = exchange(&mut lab, &Message::resolution(false, handle_of(65_516), None));
     assert_eq!(refused(&refusal).1, ErrorCause::UnknownPoolHandle);
-    let error = exchange(&mut lab, &Message::resolution(false, handle_of(65_527), None));
+    let error = exchange(&mut lab, &Message::resolution(false, handle_of(65_524), None));
     assert_eq!(error, Message::Error { error: ErrorCause::Unspecified.into() });
     assert_eq!(lab.server.counters().unencodable, 1);
 }
@@ -166,4 +166,44 @@ fn the_longest_life_and_no_end() {
         lab.server.handle_timeout(lab.now);
         assert_eq!(lab.is_there(1), !ends);
     }
+}
+
+/// No answer is longer than a message, padding included: one that SCTP does not take would never come, and the user would lose its server.
+#[test]
+fn the_longest_answer_is_padded_within_a_message() {
+    let mut lab = wide();
+    let with = |n: u64, bytes: usize| PoolElement {
+        policy: Policy::Other { policy_type: 0x8000_0001, data: Bytes::from(vec![7; bytes]) },
+        ..element(n)
+    };
+    let handle = PoolHandle::from("p");
+    for (client, bytes) in [(1, 20_000), (2, 25_000)] {
+        let registration = Message::Registration { handle: handle.clone(), element: with(client, bytes) };
+        lab.server.handle_message(lab.now, ClientId(client), &source(client), &registration.encode().unwrap());
+        assert!(lab.server.poll_output().is_some());
+    }
+    for bytes in 19_900..20_600 {
+        let registration = Message::Registration { handle: handle.clone(), element: with(1, bytes) };
+        lab.server.handle_message(lab.now, ClientId(1), &source(1), &registration.encode().unwrap());
+        assert!(lab.server.poll_output().is_some());
+        let question = Message::resolution(false, handle.clone(), Some(9)).encode().unwrap();
+        lab.server.handle_message(lab.now, ClientId(9), &source(9), &question);
+        let (_, answer) = lab.server.poll_output().and_then(Output::asap).expect("an answer");
+        assert!(answer.len() <= asap::wire::MESSAGE_BYTES_MAX && answer.len() % 4 == 0, "{bytes}: {}", answer.len());
+        lab.pass(1_000);
+    }
+}
+
+/// Who asked once and stays connected takes no place from a PE.
+#[test]
+fn those_who_only_asked_make_room() {
+    let mut lab = Lab::new(|c| {
+        c.clients_max = 4;
+        c.keep_alive_interval_ms = 0;
+    });
+    lab.register(1);
+    (2..=20).for_each(|n| drop(lab.send(n, &Message::resolution(false, pool(), None))));
+    lab.pass(1_000);
+    lab.register(21);
+    assert!(lab.is_there(1) && lab.is_there(21));
 }

@@ -94,3 +94,33 @@ fn more_clients_than_are_remembered_share_the_total() {
     assert_eq!(refusals(&mut lab, 9, &resolution(false, None), 7), 2);
     assert_eq!(lab.server.clients.len(), 1);
 }
+
+/// Many subscribers are told a few at a time, each of them what the pool is in the end.
+#[test]
+fn many_subscribers_are_told_in_parts() {
+    let mut lab = Lab::new(|c| c.keep_alive_interval_ms = 0);
+    lab.register(1);
+    for client in 10..210 {
+        lab.send(client, &resolution(true, None));
+    }
+    lab.pass(100);
+    lab.register(2);
+    let mut told = std::collections::BTreeMap::<u64, Vec<u32>>::new();
+    let mut at_once = std::collections::BTreeMap::<u64, usize>::new();
+    // The first part came with the registration, and another change comes in the middle.
+    let mut out = lab.pass(1);
+    lab.register(3);
+    out.extend(lab.pass(100));
+    for (at, client, message) in out {
+        let (subscribed, pes) = listed(&message);
+        assert!(subscribed);
+        *at_once.entry(at).or_default() += 1;
+        told.insert(client, pes);
+    }
+    assert!(at_once.values().all(|&count| count <= 128), "{at_once:?}");
+    assert_eq!(told.len(), 200);
+    for (client, mut pes) in told {
+        pes.sort_unstable();
+        assert_eq!(pes, [1, 2, 3], "{client}");
+    }
+}
