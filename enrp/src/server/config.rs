@@ -24,6 +24,9 @@ pub struct ServerConfig {
     pub handle_bytes_max: usize,
     /// Most PEs one association may register.
     pub pes_per_client_max: usize,
+    /// Bytes of one PE in a message; only an unknown policy's values or an opaque transport can take many. A longer one is refused.
+    #[schemars(range(min = ELEMENT_BYTES_LEAST))]
+    pub element_bytes_max: usize,
     /// Most clients (associations) with something to remember: PEs, subscriptions, reports.
     pub clients_max: usize,
     /// PEs in an answer to a user that neither says how many it wants (Handle Resolution Option) nor subscribes (S bit; it gets the
@@ -96,6 +99,8 @@ pub struct ServerConfig {
     pub check_addresses: bool,
 }
 
+/// What any PE may take: 64 IPv6 addresses in both transports take 2,700 bytes.
+const ELEMENT_BYTES_LEAST: usize = 4_096;
 /// Most keep-alives that a PE may miss in a row.
 const MISSES_MAX: u32 = 1_000;
 /// Most reports before a PE is removed.
@@ -117,6 +122,7 @@ impl Default for ServerConfig {
             pes_max: 100_000,
             handle_bytes_max: 255,
             pes_per_client_max: 1_000,
+            element_bytes_max: 4_096,
             clients_max: 16_384,
             resolution_items: 16,
             resolution_items_max: 10_000,
@@ -162,6 +168,9 @@ impl ServerConfig {
         ] {
             ConfigError::unless((1..=most).contains(&value), key, format!("{value}: expected 1 to {most}"))?;
         }
+        let key = "element_bytes_max";
+        let problem = format!("expected at least {ELEMENT_BYTES_LEAST}");
+        ConfigError::unless(self.element_bytes_max >= ELEMENT_BYTES_LEAST, key, problem)?;
         let key = "queued_bytes_max";
         ConfigError::unless(self.queued_bytes_max >= 1 << 20, key, "expected at least 1048576")?;
         let key = "keep_alives_per_s_max";

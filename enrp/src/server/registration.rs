@@ -92,7 +92,7 @@ impl Server {
         }
         element.home = self.id;
         element.asap_transport = asap_transport(source);
-        if !fits_messages(handle, &element) {
+        if !fits(handle, &element, self.config.element_bytes_max) {
             self.forget_if_idle(client);
             return Err(ErrorCause::LackOfResources);
         }
@@ -299,19 +299,22 @@ fn cause_of(refusal: AddError) -> ErrorCause {
     }
 }
 
-/// Whether users and peers can be told of the PE: handle, policy and element in one message (the longest is ENRP_HANDLE_UPDATE).
-fn fits_messages(handle: &PoolHandle, element: &PoolElement) -> bool {
+/// Whether the PE takes no more than `bytes_max`, and users and peers can be told of it: handle, policy and element in one message (the
+/// longest is ENRP_HANDLE_UPDATE).
+fn fits(handle: &PoolHandle, element: &PoolElement, bytes_max: usize) -> bool {
     // With the claim that goes before the element to peers of this project.
     const ENRP_HEADER: usize = 16 + 8;
     let long = handle.as_bytes().len() > 1_024
         || matches!(element.policy, Policy::Other { .. })
         || matches!(element.user_transport, Transport::Opaque(_));
+    // Others are far within `ELEMENT_BYTES_LEAST`, with 64 addresses too.
     let mut writer = Writer::new(0, 0);
     !long || {
+        writer.pool_element(element);
+        let of_element = writer.position();
         writer.pool_handle(handle);
         writer.policy(&element.policy);
-        writer.pool_element(element);
-        writer.position() + ENRP_HEADER <= MESSAGE_BYTES_MAX
+        of_element <= bytes_max && writer.position() + ENRP_HEADER <= MESSAGE_BYTES_MAX
     }
 }
 

@@ -5,6 +5,7 @@ use super::*;
 fn wide() -> Lab {
     Lab::new(|c| {
         c.handle_bytes_max = 65_531;
+        c.element_bytes_max = 65_531;
         c.keep_alive_interval_ms = 0;
     })
 }

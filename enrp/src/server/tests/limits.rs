@@ -124,3 +124,17 @@ fn many_subscribers_are_told_in_parts() {
         assert_eq!(pes, [1, 2, 3], "{client}");
     }
 }
+
+/// Values of a policy that the server does not know may be long, but not as long as they like.
+#[test]
+fn a_long_element_is_refused() {
+    let mut lab = Lab::new(|c| c.keep_alive_interval_ms = 0);
+    for (bytes, granted) in [(4_000, true), (4_100, false)] {
+        let policy = Policy::Other { policy_type: 0x8000_0001, data: bytes::Bytes::from(vec![7; bytes]) };
+        let answers =
+            lab.send(1, &Message::Registration { handle: pool(), element: PoolElement { policy, ..element(1) } });
+        let Message::RegistrationResponse { reject, .. } = &answers[0].1 else { panic!("{answers:?}") };
+        assert_eq!(*reject, !granted, "{bytes}");
+    }
+    assert_eq!(lab.server.counters().refused_resources, 1);
+}
