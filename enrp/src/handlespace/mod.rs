@@ -21,7 +21,7 @@ use hashbrown::HashTable;
 pub use homes::Cursor;
 use homes::Homes;
 use keyed::Keyed;
-pub use pool::{Mismatch, Pool};
+pub use pool::{Mismatch, Pool, kind_of};
 pub use selected::Selected;
 use slab::Slab;
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use super::{Slot, checksum};
 use asap::policy::{PolicyKind, Ranking};
 use asap::small_map::SmallMap;
-use asap::wire::{PeId, Policy, PoolElement, PoolHandle, Transport};
+use asap::wire::{PeId, Policy, PoolElement, PoolHandle, Transport, TransportUse, param};
 use std::ops::Bound;
 
 /// Why an element does not fit a pool (RFC 5352 section 3.1 rules 2 and 3).
@@ -93,6 +93,24 @@ impl Pool {
         }
         Ok(())
     }
+}
+
+/// What all elements of a pool have in common, in the order by which servers that made the same pool in two ways decide: policy
+/// type, transport parameter type, transport use.
+#[must_use]
+pub fn kind_of(element: &PoolElement) -> (u32, u16, u16) {
+    let (transport, transport_use) = match &element.user_transport {
+        Transport::Dccp(_) => (param::DCCP_TRANSPORT, 0),
+        Transport::Sctp(sctp) => {
+            let data_and_control = sctp.transport_use == TransportUse::DataAndControl;
+            (param::SCTP_TRANSPORT, u16::from(data_and_control))
+        }
+        Transport::Tcp(_) => (param::TCP_TRANSPORT, 0),
+        Transport::Udp(_) => (param::UDP_TRANSPORT, 0),
+        Transport::UdpLite(_) => (param::UDP_LITE_TRANSPORT, 0),
+        Transport::Opaque(_) => (param::OPAQUE_TRANSPORT, 0),
+    };
+    (element.policy.policy_type(), transport, transport_use)
 }
 
 fn same_policy_type(a: &Policy, b: &Policy) -> bool {

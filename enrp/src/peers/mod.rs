@@ -8,6 +8,7 @@
 //! | `presence` | 3.4 discovery, heartbeat, detection of a dead peer |
 //! | `takeover` | 3.5 arbitration and takeover |
 //! | `tables` | 3.6 audit by checksum and resynchronisation; tables served in parts |
+//! | `refusals` | elements that find no place here, and what that means for audits |
 //! | `links` | 3.1 associations to peers: opened, lost, opened again |
 //! | `rsplib` | where rsplib's registrar differs, and what is done about it |
 //!
@@ -54,8 +55,16 @@
 //! element, after `reconnect_ms` + `audit_interval_ms` + two downloads: under 2 s with the defaults and 10,000 elements. Nothing
 //! registered is lost: an element is removed only by its owner, or because its owner does not list it.
 //!
+//! # One kind for each pool
+//! All elements of a pool have one policy type, transport type and transport use. Servers that could not hear each other may have
+//! made the same pool in two ways; then the lower one holds everywhere (policy type first, then the transport's parameter type, then
+//! its use: [`kind_of`](crate::handlespace::kind_of)). Each server can tell that from the elements alone. Who owns elements of the
+//! other kind removes them, tells its peers and the elements, and refuses them when they register again (Inconsistent Pool Policy,
+//! Transport Type or Data/Control Configuration); the owner's peers take them out at once.
+//!
 //! # Restraint
-//! A peer whose checksum never fits costs one download in `audit_interval_ms`. Peers, addresses, associations of one peer, downloads
+//! A peer whose checksum never fits costs one download in `audit_interval_ms`. Where it is because elements found no place here
+//! (limits, or a peer that keeps another kind of pool), the pause doubles up to a minute, until something else differs. Peers, addresses, associations of one peer, downloads
 //! served, elements in a message: all limited. So are the updates of one peer (`updates_per_s`; its table is downloaded instead), its
 //! requests (`requests_per_s`) and what one download brings (`download_pes_max`). Nobody speaks for a server that is connected from
 //! elsewhere. Nothing here walks all elements, except to send them or to take them over.
@@ -64,6 +73,7 @@ mod config;
 mod counters;
 mod links;
 mod presence;
+mod refusals;
 mod rsplib;
 mod snapshot;
 mod startup;
@@ -82,6 +92,7 @@ use bytes::Bytes;
 pub use config::{PeerAddressConfig, PeersConfig, RsplibPeers};
 pub use counters::Counters as PeersCounters;
 use links::Dial;
+use refusals::Refusals;
 use rsplib::{Accommodations, Recognition};
 use rustc_hash::FxHashMap;
 pub use snapshot::PeerSnapshot;
@@ -190,6 +201,8 @@ struct Peer {
     next_audit: Instant,
     /// Updates may have been lost: its table is wanted whatever its checksum says.
     audit_wanted: bool,
+    /// What of its elements found no place here.
+    refusals: Refusals,
     /// Its last checksum agreed with ours of it.
     confirmed: bool,
 }
@@ -352,6 +365,14 @@ impl Peers {
 
     pub(crate) fn counters_mut(&mut self) -> &mut PeersCounters {
         &mut self.counters
+    }
+
+    /// An element of this server found no place in the handlespace.
+    pub(crate) fn refused(&mut self, home: ServerId) {
+        self.counters.elements_refused += 1;
+        if let Some(peer) = self.peers.get_mut(&home) {
+            peer.refusals.refused();
+        }
     }
 
     /// How many elements that were taken over are told in a second.

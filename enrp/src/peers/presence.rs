@@ -1,6 +1,6 @@
 //! RFC 5353 section 3.4: who is there, and who has died.
 
-use super::{Accommodations, Context, EXTENSIONS, Effect, Peer, Peers, Recognition, Status, Timer, ms};
+use super::{Accommodations, Context, EXTENSIONS, Effect, Peer, Peers, Recognition, Refusals, Status, Timer, ms};
 use crate::server::rate::Rate;
 use crate::server::{ClientId, Multicast, Output};
 use crate::wire::{Body, Message, Presence};
@@ -36,6 +36,7 @@ impl Peers {
             table_open: false,
             next_audit: cx.now,
             audit_wanted: true,
+            refusals: Refusals::default(),
             confirmed: false,
         };
         self.peers.insert(id, peer);

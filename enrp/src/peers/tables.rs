@@ -7,6 +7,7 @@
 //! did not come, or a download given up. A download that may have begun in the middle says nothing of what is not in it: it
 //! removes nothing, and the table is asked for once more.
 
+use super::refusals::difference;
 use super::{Context, Effect, Peers, Timer, ms};
 use crate::handlespace::{Cursor, Element, Slot, Stamp};
 use crate::server::ClientId;
@@ -38,16 +39,22 @@ pub(super) struct Session {
 impl Peers {
     /// A checksum came (RFC 5353 section 3.6.1).
     pub(super) fn audit(&mut self, cx: &Context<'_>, id: ServerId, checksum: u16) {
-        let agrees = self.accommodations(id).checksum(cx.handlespace.checksum(id)) == checksum;
+        let known = self.accommodations(id).checksum(cx.handlespace.checksum(id));
+        let agrees = known == checksum;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.confirmed = agrees;
+        if agrees {
+            peer.refusals.agree();
+        }
         if !self.startup.is_ready() || peer.download.is_some() || (agrees && !peer.audit_wanted) {
             return;
         }
         if !agrees {
             self.counters.audits_differ += 1;
         }
-        if peer.next_audit <= cx.now {
+        let interval = ms(self.config.audit_interval_ms);
+        let explained = !agrees && peer.refusals.explain(cx.now, interval, difference(checksum, known));
+        if peer.next_audit <= cx.now && (peer.audit_wanted || !explained) {
             self.begin_download(cx, id, true);
         }
     }
@@ -58,6 +65,7 @@ impl Peers {
         peer.download = Some(Download { own, whole: !peer.table_open, since: cx.handlespace.stamp(), pes: 0 });
         peer.next_audit = cx.now + ms(self.config.audit_interval_ms);
         peer.audit_wanted = false;
+        peer.refusals.begin();
         self.counters.downloads += 1;
         self.request_part(cx, id, own);
     }

@@ -73,6 +73,8 @@ counters! {
     removed_association,
     "PEs removed because the server that owns them did."
     removed_peer,
+    "PEs of ours removed because their pool has another policy or transport type at a peer, and that one holds."
+    removed_pool_kind,
     "PEs of ours asked at once because another server could not reach them."
     suspected,
     "Times a PE was suspended."

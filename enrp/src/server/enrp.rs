@@ -3,10 +3,10 @@
 
 use super::way::Ways;
 use super::{Attempt, ClientId, Event, Multicast, Output, PeerAddress, RemovalCause, Server};
-use crate::handlespace::{Added, Cursor, Element, Slot, Stamp, SuspensionReason};
+use crate::handlespace::{AddError, Added, Cursor, Element, Slot, Stamp, SuspensionReason, kind_of};
 use crate::peers::{Context, Effect, PeerSnapshot, Peers, PeersConfig, PeersCounters};
 use crate::wire::{Entry, UpdateAction};
-use asap::wire::{SctpTransport, ServerId};
+use asap::wire::{PoolElement, PoolHandle, SctpTransport, ServerId};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -167,8 +167,14 @@ impl Server {
             self.remove(now, slot, RemovalCause::Peer);
             added = self.handlespace.add(&handle, element.clone());
         }
+        if matches!(added, Err(AddError::Mismatch(_))) && self.give_way(now, &handle, &element) {
+            added = self.handlespace.add(&handle, element.clone());
+        }
         let Ok((slot, added)) = added else {
-            return self.count_peers(|counters| counters.elements_refused += 1);
+            if let Some(peers) = &mut self.peers {
+                peers.refused(element.home);
+            }
+            return;
         };
         if let Some(peers) = &mut self.peers {
             let claim = claim.unwrap_or_else(|| peers.claim(slot));
@@ -183,6 +189,23 @@ impl Server {
             Added::New => Event::Registered { handle, element },
             Added::Replaced { changed } => Event::Reregistered { handle, element, changed },
         });
+    }
+
+    /// Two kinds of one pool have met: the lower one holds, here as everywhere. True: the pool was of the other and is gone. Its
+    /// elements of this server are told to the peers; those of others, their owners remove.
+    fn give_way(&mut self, now: Instant, handle: &PoolHandle, element: &PoolElement) -> bool {
+        let kind = kind_of(element);
+        let others: Vec<_> = self.handlespace.members(handle).map(|it| (it.id(), it.registered().home)).collect();
+        if self.handlespace.members(handle).next().is_none_or(|other| kind_of(other.registered()) <= kind) {
+            return false;
+        }
+        for (pe, home) in others {
+            let cause = if home == self.id { RemovalCause::PoolKind } else { RemovalCause::Peer };
+            if let Some(slot) = self.handlespace.find(handle, pe) {
+                self.remove(now, slot, cause);
+            }
+        }
+        true
     }
 
     /// A peer's whole table has come: what it owned before and has not now is removed.

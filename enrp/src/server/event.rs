@@ -90,4 +90,6 @@ pub enum RemovalCause {
     AssociationSilent,
     /// The server that owns it removed it, or does not list it.
     Peer,
+    /// Its pool has another policy or transport type at another server, and that one holds (see `enrp/src/peers/mod.rs`).
+    PoolKind,
 }

@@ -257,18 +257,19 @@ impl Server {
             RemovalCause::Reported => &mut counters.removed_reported,
             RemovalCause::AssociationEnded | RemovalCause::AssociationSilent => &mut counters.removed_association,
             RemovalCause::Peer => &mut counters.removed_peer,
+            RemovalCause::PoolKind => &mut counters.removed_pool_kind,
         };
         *counter += 1;
     }
 }
 
 /// Whether the PE is told unasked that it is no longer registered: on expiry (RFC 5352 section 3.2), and after missed
-/// keep-alives or too many reports, so that one that lives registers again. Untold it would be out of the pool until T4 (minutes),
+/// keep-alives or too many reports, so that one that lives registers again (or learns why it may not). Untold it would be out of the pool until T4 (minutes),
 /// and a pool user that stood still a few times itself would have reported, and so removed, every PE there is. It comes back
 /// after T2, not at once.
 fn tells_the_pe(cause: RemovalCause) -> bool {
     match cause {
-        RemovalCause::Expired | RemovalCause::KeepAlive | RemovalCause::Reported => true,
+        RemovalCause::Expired | RemovalCause::KeepAlive | RemovalCause::Reported | RemovalCause::PoolKind => true,
         RemovalCause::Deregistration
         | RemovalCause::SendFailed
         | RemovalCause::AssociationEnded
@@ -284,7 +285,11 @@ fn says_something_of_the_host(cause: RemovalCause) -> bool {
         | RemovalCause::SendFailed
         | RemovalCause::AssociationEnded
         | RemovalCause::AssociationSilent => true,
-        RemovalCause::Deregistration | RemovalCause::Expired | RemovalCause::Reported | RemovalCause::Peer => false,
+        RemovalCause::Deregistration
+        | RemovalCause::Expired
+        | RemovalCause::Reported
+        | RemovalCause::Peer
+        | RemovalCause::PoolKind => false,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Tables and updates that do not come as they should, message by message.
 
-use super::foreign::{PEER, alone, entry, presence, say, say_as, wait};
-use super::lab::Lab;
-use asap::wire::{ErrorCause, PeId, RegistrationLife, ServerId};
-use enrp::wire::{Body, Entry, Presence, UpdateAction};
+use super::foreign::{LINK, PEER, alone, entry, presence, say, say_as, wait};
+use super::lab::{Lab, Who, ms};
+use asap::wire::{self, ErrorCause, PeId, Policy, PoolElement, RegistrationLife, ServerId};
+use enrp::wire::{Body, Entry, Message, Presence, UpdateAction};
+use enrp::{ClientId, Event, Output, RemovalCause};
 
 const OWN: Body = Body::HandleTableRequest { own: true };
 
@@ -126,8 +127,122 @@ fn who_says_that_we_are_dead_is_told_and_all_only_now_and_then() {
         assert!(matches!(&said[..], [Body::Presence(it)] if !it.reply), "{said:?}");
     }
     assert_eq!(lab.nodes[0].server.peers_counters().enrp_out - before, 41, "40 to it, one to the other");
-    lab.now += super::lab::ms(50);
+    lab.now += ms(50);
     let before = lab.nodes[0].server.peers_counters().enrp_out;
     say(&mut lab, me());
     assert_eq!(lab.nodes[0].server.peers_counters().enrp_out - before, 2);
+}
+
+/// A PE registers with server `n` over an association of the lab's outside; the outputs.
+fn register(lab: &mut Lab, n: usize, id: u32, policy: Policy) -> Vec<Output> {
+    let Entry { handle, element, .. } = entry(id, 300);
+    let element = PoolElement { policy, asap_transport: None, ..element };
+    let message = wire::Message::Registration { handle, element }.encode().unwrap();
+    let (client, source) = (ClientId(LINK + 500 + u64::from(id)), "10.9.9.9:5000".parse().unwrap());
+    lab.nodes[n].server.handle_message(lab.now, client, &[source], &message);
+    std::iter::from_fn(|| lab.nodes[n].server.poll_output()).collect()
+}
+
+fn asap(outputs: &[Output]) -> Vec<wire::Message> {
+    let of = |output: &Output| match output {
+        Output::Asap { bytes, .. } => Some(wire::Message::decode(bytes, &wire::Limits::default()).unwrap().message),
+        Output::Enrp { .. } | Output::Connect { .. } | Output::Close { .. } | Output::Multicast { .. } => None,
+    };
+    outputs.iter().filter_map(of).collect()
+}
+
+/// RFC 5353 section 3.2.3 and 3.3.1 say to add; the pool can have one policy only (RFC 5352 section 3.1).
+#[test]
+fn of_two_kinds_of_a_pool_the_lower_one_holds() {
+    let mut lab = alone();
+    say(&mut lab, presence(false, 0xffff, false));
+    say(&mut lab, part(false, &[]));
+    register(&mut lab, 0, 1, Policy::Random);
+    while lab.nodes[0].server.poll_event().is_some() {}
+    // A higher one: refused, nothing happens to ours.
+    let mut higher = entry(2, 300);
+    higher.element.policy = Policy::WeightedRandom { weight: 1 };
+    say(&mut lab, add(higher));
+    assert_eq!(ids(&lab), [1]);
+    assert_eq!(lab.nodes[0].server.peers_counters().elements_refused, 1);
+    // A lower one, Round Robin: ours goes, its PE and the peers are told.
+    let bytes = Message { sender: PEER, receiver: ServerId(0), body: add(entry(3, 300)) }.encode().unwrap();
+    let outputs = lab.inject(0, LINK, &bytes);
+    assert_eq!(ids(&lab), [3]);
+    let told = super::foreign::told(outputs.clone());
+    let [Body::HandleUpdate { action: UpdateAction::Delete, entry: gone }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(gone.element.id, PeId(1));
+    let told = asap(&outputs);
+    assert!(matches!(&told[..], [wire::Message::DeregistrationResponse { pe_id: PeId(1), .. }]), "{told:?}");
+    let events: Vec<_> = std::iter::from_fn(|| lab.nodes[0].server.poll_event()).collect();
+    let gone = |event: &Event| matches!(event, Event::Deregistered { cause: RemovalCause::PoolKind, .. });
+    assert_eq!(events.iter().filter(|event| gone(event)).count(), 1, "{events:?}");
+    // And it does not come back by registering again.
+    let told = asap(&register(&mut lab, 0, 1, Policy::Random));
+    let [wire::Message::RegistrationResponse { reject: true, error: Some(error), .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(error.causes, [ErrorCause::InconsistentPolicy(Some(Policy::RoundRobin))]);
+    assert_eq!(ids(&lab), [3]);
+}
+
+/// The same with all servers of this project, after a partition.
+#[test]
+fn a_pool_made_in_two_ways_while_cut_is_one_everywhere_after() {
+    let mut lab = Lab::running(1, 3, 6);
+    let cuts = [(0, 2), (1, 2)].map(|(a, b)| (Who::Server(a), Who::Server(b)));
+    for (a, b) in cuts {
+        lab.cut(a, b);
+    }
+    lab.run(ms(3_000));
+    register(&mut lab, 0, 501, Policy::LeastUsed { load: 0 });
+    register(&mut lab, 2, 502, Policy::Random);
+    lab.heal_all();
+    let theirs = |lab: &Lab, n: usize| -> Vec<u32> {
+        lab.table(n).into_keys().filter(|(handle, _)| *handle == "theirs".into()).map(|(_, id)| id.0).collect()
+    };
+    for _ in 0..40 {
+        lab.run(ms(50));
+        if (0..3).all(|n| theirs(&lab, n) == [502]) && lab.unsettled().is_none() {
+            return;
+        }
+    }
+    panic!("{:?} {:?}", [0, 1, 2].map(|n| theirs(&lab, n)), lab.unsettled());
+}
+
+/// What finds no place here is not asked for each second; what was lost beside it is.
+#[test]
+fn a_difference_that_was_refused_is_asked_for_more_and_more_seldom() {
+    let mut lab = alone();
+    say(&mut lab, presence(false, 0xffff, false));
+    say(&mut lab, part(false, &[]));
+    // The pool is there: another server's.
+    say_as(&mut lab, 0x11, presence(false, 0xffff, false));
+    let mut first = entry(1, 300);
+    first.element.home = ServerId(0x11);
+    say_as(&mut lab, 0x11, add(first));
+    let mut refused = entry(7, 300);
+    refused.element.policy = Policy::Random;
+    let table = |more: &[u32]| {
+        let entries = more.iter().map(|&id| entry(id, 300)).chain([refused.clone()]).collect();
+        Body::HandleTableResponse { reject: false, more: false, entries }
+    };
+    let run = |lab: &mut Lab, told: u16, times: usize, more: &[u32]| {
+        let mut downloads = 0;
+        for _ in 0..times {
+            say_as(lab, 0x11, presence(false, 0x1111, false));
+            let mut said = say(lab, presence(false, told, false));
+            said.extend(wait(lab, 50));
+            if said.contains(&OWN) {
+                downloads += 1;
+                say(lab, table(more));
+            }
+        }
+        downloads
+    };
+    // After 1, 2, 4, 8, 16 s: five in 40 s, not forty.
+    assert_eq!(run(&mut lab, 0x1234, 800, &[]), 5);
+    // An update that was lost changes the difference.
+    assert_eq!(run(&mut lab, 0x1239, 40, &[8]), 1);
+    assert_eq!(ids(&lab), [1, 8]);
 }
