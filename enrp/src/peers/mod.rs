@@ -53,7 +53,9 @@
 //! repeated at least each RTO.Max); each
 //! then downloads what the other owns, whatever the checksums say, and is told what it lost. So tables are equal, with one owner for each
 //! element, after `reconnect_ms` + `audit_interval_ms` + two downloads: under 2 s with the defaults and 10,000 elements. Nothing
-//! registered is lost: an element is removed only by its owner, or because its owner does not list it.
+//! registered is lost: an element is removed only by its owner, because its owner does not list it, or because its pool was made in
+//! another way too (see below). A download that was under way when they were cut costs one `audit_interval_ms` more with a peer
+//! of another project: where that one goes on in its table is not known, so nothing is removed until the next.
 //!
 //! # One kind for each pool
 //! All elements of a pool have one policy type, transport type and transport use. Servers that could not hear each other may have
