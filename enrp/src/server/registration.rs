@@ -176,7 +176,14 @@ impl Server {
         self.send(client, &Message::DeregistrationResponse { handle, pe_id, error });
         match slot {
             _ if refused => self.counters.refused_security += 1,
-            Some(slot) => self.remove(now, slot, RemovalCause::Deregistration),
+            Some(slot) => {
+                // With another home than ours, which it may not have reached: ours to remove from here on.
+                let claim = self.claim_to_register(Some(slot));
+                if self.handlespace.set_home(slot, self.id) {
+                    self.tell_peers_of_registration(slot, claim);
+                }
+                self.remove(now, slot, RemovalCause::Deregistration);
+            }
             None => self.counters.deregistrations_unknown += 1,
         }
     }

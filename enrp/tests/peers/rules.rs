@@ -149,3 +149,24 @@ fn presence_to_all_and_a_question_to_the_silent() {
     assert_eq!(presences(&said, true), 1);
     assert!(said.contains(&Body::InitTakeover { target: PEER }), "150 ms more: dead");
 }
+
+/// Section 3.3.2: a PE that cannot reach its home and deregisters elsewhere is gone everywhere. The server it told becomes its home first, as
+/// only a home's word removes it at the others.
+#[test]
+fn a_deregistration_at_another_server_holds() {
+    let mut lab = alone();
+    say(&mut lab, presence(false, 0xffff, false));
+    let known = entry(1, 300);
+    say(&mut lab, Body::HandleUpdate { action: UpdateAction::Add, entry: known.clone() });
+    let deregistration = wire::Message::Deregistration { handle: known.handle.clone(), pe_id: PeId(1) };
+    let said = pe_says(&mut lab, &deregistration);
+    let told: Vec<_> = said
+        .iter()
+        .filter_map(|message| match &message.body {
+            Body::HandleUpdate { action, entry } => Some((*action, entry.element.home)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(UpdateAction::Add, ME), (UpdateAction::Delete, ME)]);
+    assert_eq!(lab.nodes[0].server.handlespace().element_count(), 0);
+}
