@@ -1,7 +1,7 @@
 //! Settings of [`Peers`](super::Peers). Times in milliseconds.
 
 use crate::ConfigError;
-use crate::server::within_a_day;
+use crate::server::{DAY_MS, within_a_day};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -52,27 +52,30 @@ pub struct PeersConfig {
     #[schemars(range(min = 10))]
     pub peer_heartbeat_cycle_ms: u64,
     /// MAX-TIME-LAST-HEARD: a peer silent for so long is asked for a presence (RFC: 61,000).
-    #[schemars(range(min = 10))]
+    #[schemars(range(min = 10, max = DAY_MS))]
     pub max_time_last_heard_ms: u64,
     /// MAX-TIME-NO-RESPONSE: one that does not answer for so long is dead; also how long a request for a list or a table waits
     /// (RFC: 5,000).
-    #[schemars(range(min = 10))]
+    #[schemars(range(min = 10, max = DAY_MS))]
     pub max_time_no_response_ms: u64,
     /// How long a takeover waits for ENRP_INIT_TAKEOVER_ACK (RFC: no value). Peers that are silent meanwhile are passed over.
-    #[schemars(range(min = 10))]
+    #[schemars(range(min = 10, max = DAY_MS))]
     pub takeover_ack_ms: u64,
     /// How long a server with configured peers, by address or name, or that announces itself looks for a mentor before it counts as
     /// alone and takes clients (RFC: no value).
+    #[schemars(range(max = DAY_MS))]
     pub mentor_discovery_ms: u64,
     /// Pause before a mentor that refused is asked again, or another one (RFC 5353 section 3.2.2.2: a few seconds).
+    #[schemars(range(max = DAY_MS))]
     pub mentor_retry_ms: u64,
     /// Least time between two downloads of what one peer owns, whatever its checksums say (RFC: no value).
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = DAY_MS))]
     pub audit_interval_ms: u64,
     /// Time between two attempts to connect to a peer.
-    #[schemars(range(min = 10))]
+    #[schemars(range(min = 10, max = DAY_MS))]
     pub reconnect_ms: u64,
     /// How long a server that was not configured is still looked for after it died.
+    #[schemars(range(max = DAY_MS))]
     pub peer_forget_ms: u64,
     /// PEs of a server that was taken over that are told in a second (ASAP_ENDPOINT_KEEP_ALIVE with H; RFC: no value).
     #[schemars(range(min = 1))]

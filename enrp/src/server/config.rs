@@ -43,19 +43,23 @@ pub struct ServerConfig {
     /// Most pools one association may subscribe to (S bit, RFC 5352 section 2.2.5).
     pub subscriptions_per_client_max: usize,
     /// Least time between two updates of one pool to its subscribers; changes in between are sent together.
+    #[schemars(range(max = DAY_MS))]
     pub update_interval_ms: u64,
     /// Time between two ASAP_ENDPOINT_KEEP_ALIVE to one PE, varied by plus or minus 50 percent (RFC 5352 section 3.5; no
     /// value there). 0: only on reports.
+    #[schemars(range(max = DAY_MS))]
     pub keep_alive_interval_ms: u64,
     /// A PE that goes on answering, and that nobody reports, is asked at intervals that double with every fourth answer up to this
     /// (adaptive supervision; a report, a miss, or a new association begin with `keep_alive_interval_ms` again). Who hangs is found
     /// by who uses it; this finds the one that nobody uses. Not more than `keep_alive_interval_ms`: it never grows.
+    #[schemars(range(max = DAY_MS))]
     pub keep_alive_interval_max_ms: u64,
     /// How long to wait for ASAP_ENDPOINT_KEEP_ALIVE_ACK (no value in the RFC). A PE that misses it is suspended: not
     /// selected until it answers.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = DAY_MS))]
     pub keep_alive_timeout_ms: u64,
     /// How many keep-alives in a row a PE may miss, sent one after each timeout, before it is removed.
+    #[schemars(range(max = MISSES_MAX))]
     pub keep_alive_misses_max: u32,
     /// Regular keep-alives to all PEs together in a second; more than 0. With more PEs than this times `keep_alive_interval_ms` the
     /// interval grows: 10,000 PEs at 50 a second are asked every 200 s each, plus or minus 50 percent (RFC 5352 section 3.5 leaves
@@ -66,10 +70,12 @@ pub struct ServerConfig {
     /// more of them are dead too. 0: off (not in the RFC).
     pub neighbours_per_s_max: u32,
     /// Least time between two keep-alives to one PE, also on reports (RFC 5355 section 2.14).
+    #[schemars(range(max = DAY_MS))]
     pub keep_alive_gap_ms: u64,
     /// MAX-BAD-PE-REPORT: a PE is removed when more ASAP_ENDPOINT_UNREACHABLE than this came since its last registration, though it
     /// answers (RFC 5352 section 3.5; no value there). Each client counts once, so that no single one can remove a PE that
     /// lives; the program that the server lives in counts each time.
+    #[schemars(range(max = REPORTS_MAX))]
     pub max_bad_pe_report: u32,
     /// ASAP_ENDPOINT_UNREACHABLE taken from one client in a second; more are counted only (RFC 5355 section 2.13).
     pub reports_per_client_per_s: u32,
@@ -88,12 +94,13 @@ pub struct ServerConfig {
     #[schemars(example = ["127.0.0.0/8"])]
     pub report_from: Vec<Network>,
     /// What users measured counts for this long after the last report.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = DAY_MS))]
     pub report_life_ms: u64,
     /// When a PE's association ends, remove it at once. Otherwise it is suspended, and removed after
     /// `association_loss_grace_ms` unless it registered again (not in the RFC, which waits for a failing keep-alive).
     pub remove_on_association_loss: bool,
     /// See `remove_on_association_loss`.
+    #[schemars(range(max = DAY_MS))]
     pub association_loss_grace_ms: u64,
     /// Refuse PEs whose user transport has addresses that their association has not (RFC 5352 section 2.2.1).
     pub check_addresses: bool,
@@ -106,7 +113,7 @@ const MISSES_MAX: u32 = 1_000;
 /// Most reports before a PE is removed.
 const REPORTS_MAX: u32 = 1_000;
 /// No interval is longer.
-const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 
 /// # Errors
 /// The setting is longer than a day.

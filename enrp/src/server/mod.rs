@@ -44,7 +44,7 @@ use asap::policy::Rng;
 use asap::wire::{self, ErrorCause, Message, OperationError, PeId, PoolHandle, ServerId};
 use bytes::Bytes;
 pub use config::ServerConfig;
-pub(crate) use config::within_a_day;
+pub(crate) use config::{DAY_MS, within_a_day};
 pub use counters::Counters;
 pub use dump::{PAGE_PES, Page, PageElement};
 pub use event::{Event, RemovalCause};

@@ -160,13 +160,11 @@ fn a_deregistration_at_another_server_holds() {
     say(&mut lab, Body::HandleUpdate { action: UpdateAction::Add, entry: known.clone() });
     let deregistration = wire::Message::Deregistration { handle: known.handle.clone(), pe_id: PeId(1) };
     let said = pe_says(&mut lab, &deregistration);
-    let told: Vec<_> = said
-        .iter()
-        .filter_map(|message| match &message.body {
-            Body::HandleUpdate { action, entry } => Some((*action, entry.element.home)),
-            _ => None,
-        })
-        .collect();
+    let home = |message: &Message| {
+        let Message { body: Body::HandleUpdate { action, entry }, .. } = message else { return None };
+        Some((*action, entry.element.home))
+    };
+    let told: Vec<_> = said.iter().filter_map(home).collect();
     assert_eq!(told, [(UpdateAction::Add, ME), (UpdateAction::Delete, ME)]);
     assert_eq!(lab.nodes[0].server.handlespace().element_count(), 0);
 }

@@ -1,6 +1,7 @@
 //! Handles, addresses, weights and loads at the ends of their ranges.
 
 use super::*;
+use asap::wire::MESSAGE_BYTES_MAX;
 
 fn wide() -> Lab {
     Lab::new(|c| {
@@ -190,7 +191,7 @@ fn the_longest_answer_is_padded_within_a_message() {
         let question = Message::resolution(false, handle.clone(), Some(9)).encode().unwrap();
         lab.server.handle_message(lab.now, ClientId(9), &source(9), &question);
         let (_, answer) = lab.server.poll_output().and_then(Output::asap).expect("an answer");
-        assert!(answer.len() <= asap::wire::MESSAGE_BYTES_MAX && answer.len() % 4 == 0, "{bytes}: {}", answer.len());
+        assert!(answer.len() <= MESSAGE_BYTES_MAX && answer.len() % 4 == 0, "{bytes}: {}", answer.len());
         lab.pass(1_000);
     }
 }

@@ -105,8 +105,8 @@ fn many_subscribers_are_told_in_parts() {
     }
     lab.pass(100);
     lab.register(2);
-    let mut told = std::collections::BTreeMap::<u64, Vec<u32>>::new();
-    let mut at_once = std::collections::BTreeMap::<u64, usize>::new();
+    let mut told = BTreeMap::<u64, Vec<u32>>::new();
+    let mut at_once = BTreeMap::<u64, usize>::new();
     // The first part came with the registration, and another change comes in the middle.
     let mut out = lab.pass(1);
     lab.register(3);
@@ -130,7 +130,7 @@ fn many_subscribers_are_told_in_parts() {
 fn a_long_element_is_refused() {
     let mut lab = Lab::new(|c| c.keep_alive_interval_ms = 0);
     for (bytes, granted) in [(4_000, true), (4_100, false)] {
-        let policy = Policy::Other { policy_type: 0x8000_0001, data: bytes::Bytes::from(vec![7; bytes]) };
+        let policy = Policy::Other { policy_type: 0x8000_0001, data: Bytes::from(vec![7; bytes]) };
         let answers =
             lab.send(1, &Message::Registration { handle: pool(), element: PoolElement { policy, ..element(1) } });
         let Message::RegistrationResponse { reject, .. } = &answers[0].1 else { panic!("{answers:?}") };
