@@ -1,33 +1,32 @@
 //! The name server's record: every change of the handlespace and of the peers with its time, one CSV line each
 //! (scenarios/FORMATS.md). For runs that are looked at afterwards; off unless `[node] records` names a directory.
 
-use crate::daemon::RecordSink;
+use crate::daemon::{RecordLines, RecordSink};
 use crate::server::{Event, Server};
 use asap::wire::ServerId;
 use sctp::ClockAnchor;
 use std::io::{self, Write};
 use std::time::Instant;
 
-/// The lines since the last flush.
+/// See the module.
 #[derive(Debug)]
 pub struct Record {
     /// None: nothing is recorded.
     clock: Option<ClockAnchor>,
-    sink: RecordSink,
-    lines: Vec<u8>,
+    lines: RecordLines,
 }
 
 impl Record {
     /// No record.
     #[must_use]
     pub fn off() -> Self {
-        Self { clock: None, sink: RecordSink::Off, lines: Vec::new() }
+        Self { clock: None, lines: RecordLines::new(RecordSink::Off) }
     }
 
     /// Begins with the header line. `name` has no spaces in a record: they become `_`.
     #[must_use]
     pub fn new(clock: ClockAnchor, sink: RecordSink, name: &str, server: ServerId) -> Self {
-        let mut record = Self { clock: Some(clock), sink, lines: Vec::new() };
+        let mut record = Self { clock: Some(clock), lines: RecordLines::new(sink) };
         let name = name.replace(char::is_whitespace, "_");
         record.line(|out| writeln!(out, "# sigpool-record 1 name-server name={name} server={server}"));
         record
@@ -41,10 +40,7 @@ impl Record {
     }
 
     fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
-        if self.sink.is_on() {
-            // Writing to a Vec cannot fail.
-            let _ = write(&mut self.lines);
-        }
+        self.lines.line(write);
     }
 
     /// What the server told.
@@ -66,7 +62,7 @@ impl Record {
 
     /// The whole table as it is now, and how many lines that are. False: there is no record.
     pub(crate) fn table(&mut self, now: Instant, server: &Server) -> Option<usize> {
-        let clock = self.clock.filter(|_| self.sink.is_on())?;
+        let clock = self.clock.filter(|_| self.lines.is_on())?;
         let t = clock.ns(now);
         let mut count = 0;
         for pool in server.handlespace().pools() {
@@ -81,18 +77,13 @@ impl Record {
 
     /// Writes what there is.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        if self.lines.is_empty() {
-            return Ok(());
-        }
-        let result = self.sink.write(&self.lines);
-        self.lines.clear();
-        result
+        self.lines.flush()
     }
 
     /// What was written to memory, else nothing.
     #[must_use]
     pub fn memory(&self) -> &[u8] {
-        self.sink.memory()
+        self.lines.memory()
     }
 }
 

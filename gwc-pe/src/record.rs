@@ -3,7 +3,7 @@
 //! Lines are collected here; [`Node::flush`](crate::node::Node) writes them in one `write(2)` before anything that depends on
 //! them is sent, so the record can be trusted after `kill -9`.
 
-use enrp::daemon::RecordSink;
+use enrp::daemon::{RecordLines, RecordSink};
 use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey};
 use m3ua_lite::wire::ProtocolData;
 use sctp::{ClockAnchor, CloseReason, PathState};
@@ -38,19 +38,18 @@ impl DropCause {
     }
 }
 
-/// The lines since the last flush.
+/// See the module.
 #[derive(Debug)]
 pub struct Record {
     clock: ClockAnchor,
-    sink: RecordSink,
-    lines: Vec<u8>,
+    lines: RecordLines,
 }
 
 impl Record {
     /// Begins with the header line.
     #[must_use]
     pub fn new(clock: ClockAnchor, sink: RecordSink, pe: u32, incarnation: u32) -> Self {
-        let mut record = Self { clock, sink, lines: Vec::new() };
+        let mut record = Self { clock, lines: RecordLines::new(sink) };
         record.line(|out| writeln!(out, "# sigpool-record 1 controller pe={pe:08x} incarnation={incarnation:08x}"));
         record
     }
@@ -62,10 +61,7 @@ impl Record {
     }
 
     fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
-        if self.sink.is_on() {
-            // Writing to a Vec cannot fail.
-            let _ = write(&mut self.lines);
-        }
+        self.lines.line(write);
     }
 
     fn message(&mut self, message: &ProtocolData, head: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
@@ -123,18 +119,13 @@ impl Record {
     /// # Errors
     /// The file could not be written: the record is not complete, the program must end.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        if self.lines.is_empty() {
-            return Ok(());
-        }
-        let result = self.sink.write(&self.lines);
-        self.lines.clear();
-        result
+        self.lines.flush()
     }
 
     /// What was flushed to memory, if the record goes there.
     #[must_use]
     pub fn memory(&self) -> &[u8] {
-        self.sink.memory()
+        self.lines.memory()
     }
 }
 

@@ -42,6 +42,6 @@ pub use multicast::MulticastConfig;
 pub use outside::{OutsideBatch, OutsideSockets};
 pub use peer_names::PeerNames;
 pub use plugins::read_plugins;
-pub use record::{RecordFile, RecordSink};
+pub use record::{RecordFile, RecordLines, RecordSink};
 pub use run::{Beside, DaemonCommand, Make, Part, Start, run_daemon, run_parts};
 pub use tcp::TcpConfig;

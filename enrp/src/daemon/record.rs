@@ -110,6 +110,60 @@ impl RecordSink {
     }
 }
 
+/// The lines of a record since the last flush, and where they go.
+#[derive(Debug)]
+pub struct RecordLines {
+    sink: RecordSink,
+    lines: Vec<u8>,
+}
+
+impl RecordLines {
+    /// No lines yet.
+    #[must_use]
+    pub fn new(sink: RecordSink) -> Self {
+        Self { sink, lines: Vec::new() }
+    }
+
+    /// Whether a record is wanted.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.sink.is_on()
+    }
+
+    /// Nothing waits for the next flush.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Adds what `write` writes, if a record is wanted.
+    pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+        if self.sink.is_on() {
+            // Writing to a Vec cannot fail.
+            let _ = write(&mut self.lines);
+        }
+    }
+
+    /// Writes what there is.
+    ///
+    /// # Errors
+    /// As [`RecordSink::write`]: the record is not complete, the program must end.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        let result = self.sink.write(&self.lines);
+        self.lines.clear();
+        result
+    }
+
+    /// What was flushed to memory ([`RecordSink::Memory`]), else nothing.
+    #[must_use]
+    pub fn memory(&self) -> &[u8] {
+        self.sink.memory()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! The resolver's lines (FORMATS.md, role `resolver`).
 
 use asap::wire::{PeId, PoolElement};
-use enrp::daemon::RecordSink;
+use enrp::daemon::{RecordLines, RecordSink};
 use sctp::ClockAnchor;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -17,24 +17,24 @@ pub(super) struct Answer<'a> {
     pub(super) taken: Option<PeId>,
 }
 
-/// The lines since the last flush.
+/// See the module.
 #[derive(Debug)]
 pub struct Record {
     clock: ClockAnchor,
-    sink: RecordSink,
-    lines: Vec<u8>,
+    lines: RecordLines,
 }
 
 impl Record {
     /// Begins with the header line.
     #[must_use]
     pub fn new(clock: ClockAnchor, sink: RecordSink) -> Self {
-        Self { clock, sink, lines: b"# sigpool-record 1 resolver\n".to_vec() }
+        let mut record = Self { clock, lines: RecordLines::new(sink) };
+        record.line(|out| writeln!(out, "# sigpool-record 1 resolver"));
+        record
     }
 
     fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
-        // Writing to a Vec cannot fail.
-        let _ = write(&mut self.lines);
+        self.lines.line(write);
     }
 
     /// `A`: an answer, with the policy that its elements have, and the one that a pool user takes.
@@ -66,17 +66,12 @@ impl Record {
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        if self.lines.is_empty() {
-            return Ok(());
-        }
-        let result = self.sink.write(&self.lines);
-        self.lines.clear();
-        result
+        self.lines.flush()
     }
 
     /// What was written to memory, else nothing.
     #[must_use]
     pub fn memory(&self) -> &[u8] {
-        self.sink.memory()
+        self.lines.memory()
     }
 }
