@@ -319,7 +319,8 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         any::<u32>().prop_map(|load| Policy::MostUsed { load }),
         any::<[u32; 2]>().prop_map(|[load, degradation]| Policy::LeastUsedDegradation { load, degradation }),
         any::<[u32; 2]>().prop_map(|[load, degradation]| Policy::PriorityLeastUsed { load, degradation }),
-        (0xb000_1001_u32..0xb000_2006, any_bytes()).prop_map(|(policy_type, data)| Policy::Other { policy_type, data }),
+        (0xb000_1001_u32..0xb000_2006, any_bytes())
+            .prop_map(|(policy_type, data)| Policy::Other { policy_type, data: data[..].into() }),
     ]
 }
 
@@ -463,6 +464,6 @@ fn most_used_has_a_private_number_that_others_may_use_too() {
     };
     assert_eq!(element(&[0, 8, 0, 12, 0xc0, 0, 0, 1, 0, 0, 0, 9]), Policy::MostUsed { load: 9 });
     let data = Bytes::from_static(&[0, 0, 0, 9, 0, 0, 0, 1]);
-    let theirs = Policy::Other { policy_type: 0xc000_0001, data };
+    let theirs = Policy::Other { policy_type: 0xc000_0001, data: data[..].into() };
     assert_eq!(element(&[0, 8, 0, 16, 0xc0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1]), theirs);
 }

@@ -210,7 +210,7 @@ impl Message {
         let mut count = 0;
         for element in elements {
             let before = w.position();
-            w.pool_element(element);
+            w.pool_element_for_users(element);
             if w.position() > MESSAGE_BYTES_MAX {
                 w.truncate(before);
                 break;

@@ -323,7 +323,7 @@ fn policy(tlv: &Tlv<'_>) -> Result<Policy> {
         // A number for private use: with other values than ours it is somebody else's.
         0xc000_0001 if data.len() == 4 => Policy::MostUsed { load: value()? },
         _ => {
-            return Ok(Policy::Other { policy_type, data: Bytes::copy_from_slice(data) });
+            return Ok(Policy::Other { policy_type, data: data.into() });
         }
     };
     if cursor.0.is_empty() { Ok(policy) } else { Err(tlv.invalid()) }

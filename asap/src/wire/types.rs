@@ -258,7 +258,7 @@ pub enum Policy {
         /// Policy type.
         policy_type: u32,
         /// What follows the type.
-        data: Bytes,
+        data: Box<[u8]>,
     },
 }
 

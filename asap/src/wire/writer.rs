@@ -163,6 +163,15 @@ impl Writer {
 
     /// Pool Element: `PE id:u32 home server:u32 life:i32`, user transport, policy, ASAP transport if known.
     pub fn pool_element(&mut self, element: &PoolElement) {
+        self.element(element, element.asap_transport.as_ref());
+    }
+
+    /// As pool users get it, who do not need the ASAP transport.
+    pub fn pool_element_for_users(&mut self, element: &PoolElement) {
+        self.element(element, None);
+    }
+
+    fn element(&mut self, element: &PoolElement, asap_transport: Option<&SctpTransport>) {
         let life = match element.life {
             RegistrationLife::Infinite => -1,
             RegistrationLife::Seconds(seconds) => i32::try_from(seconds).unwrap_or_else(|_| {
@@ -176,7 +185,7 @@ impl Writer {
             w.bytes(&life.to_be_bytes());
             w.transport(&element.user_transport);
             w.policy(&element.policy);
-            if let Some(transport) = &element.asap_transport {
+            if let Some(transport) = asap_transport {
                 w.sctp_transport(transport);
             }
         });

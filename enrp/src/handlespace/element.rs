@@ -1,9 +1,9 @@
 //! One pool element as a name server records it.
 
+use super::PoolNumber;
 use super::homes::Place;
-use super::{Pool, PoolNumber};
 use asap::policy::Member;
-use asap::wire::{PeId, Policy, PoolElement, PoolHandle, SctpTransport};
+use asap::wire::{PeId, Policy, PoolElement, SctpTransport};
 use serde::Serialize;
 
 /// Why a PE is not selected.
@@ -74,13 +74,12 @@ impl Reasons {
     }
 }
 
-/// A registered pool element: what it registered, and what the server knows besides.
+/// A registered pool element: what it registered, and what the server knows besides. Its pool:
+/// [`Handlespace::handle_of`](super::Handlespace::handle_of).
 #[derive(Debug, Clone)]
 pub struct Element {
-    pub(super) handle: PoolHandle,
     pub(super) pool: PoolNumber,
     pub(super) registered: PoolElement,
-    pub(super) asap_transport: Option<SctpTransport>,
     pub(super) reasons: Reasons,
     /// Its name in the pool's ranking.
     pub(super) member: Member,
@@ -89,16 +88,8 @@ pub struct Element {
 }
 
 impl Element {
-    pub(super) fn new(
-        pool: PoolNumber,
-        named: &Pool,
-        member: Member,
-        mut registered: PoolElement,
-        stamp: Stamp,
-    ) -> Self {
-        let asap_transport = registered.asap_transport.take();
-        let (handle, reasons) = (named.handle().clone(), Reasons::default());
-        Self { handle, pool, registered, asap_transport, reasons, member, registrations: 1, stamp }
+    pub(super) fn new(pool: PoolNumber, member: Member, registered: PoolElement, stamp: Stamp) -> Self {
+        Self { pool, registered, reasons: Reasons::default(), member, registrations: 1, stamp }
     }
 
     /// Its place among all elements.
@@ -112,14 +103,7 @@ impl Element {
         self.registered.id
     }
 
-    /// Its pool.
-    #[must_use]
-    pub fn handle(&self) -> &PoolHandle {
-        &self.handle
-    }
-
-    /// What it registered, with the home server filled in and without ASAP transport: as it stands in answers to pool users,
-    /// who do not need that transport.
+    /// What it registered, with the home server filled in.
     #[must_use]
     pub fn registered(&self) -> &PoolElement {
         &self.registered
@@ -128,7 +112,7 @@ impl Element {
     /// Where its home server reaches it.
     #[must_use]
     pub fn asap_transport(&self) -> Option<&SctpTransport> {
-        self.asap_transport.as_ref()
+        self.registered.asap_transport.as_ref()
     }
 
     /// Whether it takes new work.

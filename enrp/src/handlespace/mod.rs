@@ -144,20 +144,21 @@ impl Handlespace {
         }
     }
 
-    /// Takes an element out, and its pool if it was the last one.
-    pub fn remove(&mut self, slot: Slot) -> Option<Element> {
+    /// Takes an element out, and its pool if it was the last one. The pool's handle comes with it.
+    pub fn remove(&mut self, slot: Slot) -> Option<(PoolHandle, Element)> {
         let element = self.elements.try_remove(slot.key())?;
         let pool = &mut self.pools[element.pool as usize];
         pool.members.remove(element.id());
         pool.ranking.remove(element.member);
         self.homes.remove(element.registered.home, element.place(), pool.handle_words);
+        let handle = pool.handle().clone();
         if pool.members.is_empty() {
             self.pools.remove(element.pool as usize);
-            self.sorted.remove(&element.handle);
-            let entry = self.numbers.find_entry(self.key.hash(&element.handle), |&number| number == element.pool);
+            self.sorted.remove(&handle);
+            let entry = self.numbers.find_entry(self.key.hash(&handle), |&number| number == element.pool);
             entry.expect("invariant: every pool is in the table").remove();
         }
-        Some(element)
+        Some((handle, element))
     }
 
     /// Gives the element to another server (takeover, RFC 5353 section 3.5.4). False: it is not there, or had that home.
@@ -254,6 +255,12 @@ impl Handlespace {
         pool.into_iter()
             .flat_map(|pool| pool.members.iter_from(Bound::Unbounded))
             .map(|(_, slot)| &self.elements[slot.key()])
+    }
+
+    /// The pool of an element of this handlespace.
+    #[must_use]
+    pub fn handle_of(&self, element: &Element) -> &PoolHandle {
+        self.pools[element.pool as usize].handle()
     }
 
     /// How often an element of this handlespace was the first of an answer.
@@ -357,24 +364,23 @@ impl Handlespace {
         let slot = Slot(self.elements.vacant_key() as u32);
         let member = pool.ranking.insert(slot, &element.policy);
         pool.members.get_or_insert(element.id, slot);
-        let element = Element::new(number, pool, member, element, self.stamp);
+        let element = Element::new(number, member, element, self.stamp);
         self.homes.add(element.registered.home, element.place(), slot, pool.handle_words);
         self.elements.insert(element);
         Ok(slot)
     }
 
     /// Only what is another is written: most registrations change nothing.
-    fn replace(&mut self, slot: Slot, mut new: PoolElement) -> Added {
+    fn replace(&mut self, slot: Slot, new: PoolElement) -> Added {
         self.set_home(slot, new.home);
         self.stamp.advance();
         let element = &mut self.elements[slot.key()];
         element.registrations += 1;
         element.stamp = self.stamp;
-        let asap_transport = new.asap_transport.take();
-        if element.asap_transport != asap_transport {
-            element.asap_transport = asap_transport;
-        }
         let registered = &mut element.registered;
+        if registered.asap_transport != new.asap_transport {
+            registered.asap_transport = new.asap_transport;
+        }
         let other_policy = registered.policy != new.policy;
         // A registration starts the degradation counter again.
         if other_policy || matches!(new.policy, Policy::LeastUsedDegradation { .. }) {

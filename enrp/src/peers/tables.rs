@@ -172,9 +172,9 @@ impl Peers {
         self.counters.tables_served += 1;
         let from = session.map_or(Cursor::START, |session| session.next);
         let next = if own {
-            self.send_part(client, sender, cx.handlespace.owned(self.id, from))
+            self.send_part(cx, client, sender, cx.handlespace.owned(self.id, from))
         } else {
-            self.send_part(client, sender, cx.handlespace.elements_from(from))
+            self.send_part(cx, client, sender, cx.handlespace.elements_from(from))
         };
         match next {
             Some(next) => {
@@ -188,6 +188,7 @@ impl Peers {
     /// Sends as much as a part holds. Where to go on, if there is more.
     fn send_part<'a>(
         &mut self,
+        cx: &Context<'_>,
         client: ClientId,
         receiver: ServerId,
         elements: impl Iterator<Item = (Slot, &'a Element)>,
@@ -202,7 +203,7 @@ impl Peers {
                 more = true;
                 break;
             }
-            let entry = self.entry(slot, element);
+            let entry = self.entry(slot, cx.handlespace.handle_of(element), element);
             let told = accommodations.told(&entry.element);
             let fits =
                 accommodations.takes(&entry.handle) && table.push(&entry.handle, &told, entry.claim.filter(|_| claims));

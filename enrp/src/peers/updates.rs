@@ -4,7 +4,7 @@
 use super::{Accommodations, Context, Effect, Peers};
 use crate::handlespace::{Element, Slot};
 use crate::wire::{Body, Entry, Message, UpdateAction};
-use asap::wire::{PoolElement, ServerId};
+use asap::wire::{PoolHandle, ServerId};
 use bytes::Bytes;
 
 /// Which of two owners has an element: the one that took it last, the higher identifier if that cannot be told.
@@ -25,13 +25,13 @@ enum Verdict {
 
 impl Peers {
     /// One of our elements was added, changed or removed: every peer is told.
-    pub(crate) fn announce_update(&mut self, action: UpdateAction, slot: Slot, element: &Element) {
+    pub(crate) fn announce_update(&mut self, action: UpdateAction, slot: Slot, handle: &PoolHandle, element: &Element) {
         if self.peers.is_empty() {
             return;
         }
         self.counters.updates_out += 1;
         let receivers: Vec<_> = self.peers.keys().copied().collect();
-        let entry = self.entry(slot, element);
+        let entry = self.entry(slot, handle, element);
         // Four forms at most: with claims, without, rsplib's, and what is told to those who may be rsplib's.
         let mut forms: Vec<(bool, Accommodations, Option<Bytes>)> = Vec::new();
         for id in receivers {
@@ -77,16 +77,15 @@ impl Peers {
     }
 
     /// An element as it stands in ENRP messages.
-    pub(super) fn entry(&self, slot: Slot, element: &Element) -> Entry {
-        let asap_transport = element.asap_transport().cloned();
-        let told = PoolElement { asap_transport, ..element.registered().clone() };
-        Entry { handle: element.handle().clone(), element: told, claim: Some(self.claim(slot)) }
+    pub(super) fn entry(&self, slot: Slot, handle: &PoolHandle, element: &Element) -> Entry {
+        Entry { handle: handle.clone(), element: element.registered().clone(), claim: Some(self.claim(slot)) }
     }
 
     /// Tells one peer what we know of an element.
     fn tell(&mut self, cx: &Context<'_>, slot: Slot, id: ServerId) {
         let Some(element) = cx.handlespace.get(slot) else { return };
-        let entry = self.entry(slot, element);
+        let handle = cx.handlespace.handle_of(element);
+        let entry = self.entry(slot, handle, element);
         let bytes = self.encode_update(id, UpdateAction::Add, &entry, id);
         if let (Some(client), Some(bytes)) = (self.link_to(id), bytes) {
             self.send_bytes(client, bytes);

@@ -55,11 +55,12 @@ impl Server {
             .take(PAGE_PES)
             .map(|(_, element)| {
                 next = Some(Cursor::after(element));
+                let handle = self.handlespace.handle_of(element);
                 PageElement {
-                    pool: element.handle().to_string(),
+                    pool: handle.to_string(),
                     pool_policy: self
                         .handlespace
-                        .pool(element.handle())
+                        .pool(handle)
                         .map_or_else(String::new, |pool| policy_text(pool.policy())),
                     element: self.pe_snapshot(element),
                 }

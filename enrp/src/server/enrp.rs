@@ -266,16 +266,22 @@ impl Server {
     pub(super) fn tell_peers_of_registration(&mut self, slot: Slot, claim: u32) {
         if let (Some(peers), Some(element)) = (&mut self.peers, self.handlespace.get(slot)) {
             peers.set_claim(slot, claim);
-            peers.announce_update(UpdateAction::Add, slot, element);
+            peers.announce_update(UpdateAction::Add, slot, self.handlespace.handle_of(element), element);
             self.outputs.extend(std::iter::from_fn(|| peers.poll_output()));
         }
     }
 
     /// RFC 5353 section 3.3.2. What another server owns is told as well: that one asks the element at once.
-    pub(super) fn tell_peers_of_removal(&mut self, slot: Slot, element: &Element, cause: RemovalCause) {
+    pub(super) fn tell_peers_of_removal(
+        &mut self,
+        slot: Slot,
+        handle: &PoolHandle,
+        element: &Element,
+        cause: RemovalCause,
+    ) {
         if let Some(peers) = &mut self.peers {
             if cause != RemovalCause::Peer {
-                peers.announce_update(UpdateAction::Delete, slot, element);
+                peers.announce_update(UpdateAction::Delete, slot, handle, element);
                 self.outputs.extend(std::iter::from_fn(|| peers.poll_output()));
             }
             peers.set_claim(slot, 0);

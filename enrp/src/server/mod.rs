@@ -376,7 +376,7 @@ impl Server {
         }
         self.counters.suspensions += 1;
         if let Some(element) = self.handlespace.get(slot) {
-            let handle = element.handle().clone();
+            let handle = self.handlespace.handle_of(element).clone();
             self.events.push_back(Event::Suspended { handle: handle.clone(), pe: element.id(), reason });
             self.pool_changed(now, &handle);
         }
@@ -387,7 +387,7 @@ impl Server {
             return;
         }
         if let Some(element) = self.handlespace.get(slot) {
-            let handle = element.handle().clone();
+            let handle = self.handlespace.handle_of(element).clone();
             self.events.push_back(Event::Resumed { handle: handle.clone(), pe: element.id() });
             self.pool_changed(now, &handle);
         }

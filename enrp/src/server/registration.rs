@@ -199,17 +199,17 @@ impl Server {
 
     /// Takes a PE out of the handlespace, whatever the cause.
     pub(super) fn remove(&mut self, now: Instant, slot: Slot, cause: RemovalCause) {
-        let Some(element) = self.handlespace.remove(slot) else { return };
+        let Some((handle, element)) = self.handlespace.remove(slot) else { return };
         for timer in Timer::of(slot) {
             self.timers.cancel(&timer);
         }
-        self.tell_peers_of_removal(slot, &element, cause);
+        self.tell_peers_of_removal(slot, &handle, &element, cause);
         self.measures.forget(slot);
         let asked_over = self.ways.forget(slot);
         let supervision = self.supervised.remove(&slot);
         let is_own = supervision.is_some();
         let client = supervision.and_then(|supervision| supervision.client);
-        let (handle, pe) = (element.handle().clone(), element.id());
+        let pe = element.id();
         if let Some(client) = client {
             if tells_the_pe(cause) {
                 let answer = Message::DeregistrationResponse { handle: handle.clone(), pe_id: pe, error: None };

@@ -113,7 +113,7 @@ impl Server {
 
     pub(super) fn pe_snapshot(&self, element: &Element) -> PeSnapshot {
         let registered = element.registered();
-        let slot = self.handlespace.find(element.handle(), element.id());
+        let slot = self.handlespace.find(self.handlespace.handle_of(element), element.id());
         let supervision = slot.and_then(|slot| self.supervised.get(&slot));
         PeSnapshot {
             id: element.id().to_string(),

@@ -141,7 +141,8 @@ impl Server {
         supervision.has_place = false;
         supervision.sent = Some(now);
         let home = supervision.adopting;
-        let Some(handle) = self.handlespace.get(slot).map(|element| element.handle().clone()) else { return };
+        let Some(element) = self.handlespace.get(slot) else { return };
+        let handle = self.handlespace.handle_of(element).clone();
         self.counters.keep_alives += 1;
         self.send(client, &Message::EndpointKeepAlive { home, server: self.id, handle, pe_id: None });
         self.timers.cancel(&Timer::KeepAlive(slot));

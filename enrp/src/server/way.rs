@@ -187,7 +187,7 @@ impl Server {
                 self.send_keep_alive(now, slot);
             }
         } else if self.ways.probes.contains_key(&slot)
-            && let Some(handle) = self.handlespace.get(slot).map(|element| element.handle().clone())
+            && let Some(handle) = self.handlespace.get(slot).map(|element| self.handlespace.handle_of(element).clone())
         {
             self.counters.keep_alives += 1;
             self.send(client, &Message::EndpointKeepAlive { home: false, server: self.id, handle, pe_id: None });

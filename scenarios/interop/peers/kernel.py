@@ -102,7 +102,7 @@ class Peer:
                 self.send(b"", 0, 0, FLAG_ABORT)
             case "count":
                 say("count", self.messages, self.bytes, self.bad, int(self.gap * 1e6), int(time.monotonic() * 1e6),
-                    int(self.sending is not None))
+                    int(self.sending is not None), self.unacknowledged())
             case "reset":
                 self.reset()
                 say("done")
@@ -196,15 +196,19 @@ class Peer:
             say("closed", name, self.failed, 0)
             self.failed = 0
 
-    def peer_addresses(self):
-        """Python's getsockopt cannot give the association's number; /proc/net/sctp/assocs has the addresses."""
+    def own_line(self):
+        """Of /proc/net/sctp/assocs; Python's getsockopt cannot give the association's number. ASSOC SOCK STY SST ST HBKT ASSOC-ID TX_QUEUE
+        RX_QUEUE ...  LADDRS <-> RADDRS ... Empty: none."""
         with open("/proc/net/sctp/assocs", encoding="ascii") as file:
-            for line in file.readlines()[1:]:
-                # ASSOC SOCK STY SST ST HBKT ASSOC-ID ...  LADDRS <-> RADDRS ...
-                if int(line.split()[6]) == self.assoc:
-                    remote = line.split("<->")[1].split()
-                    return [word.lstrip("*") for word in remote if word.lstrip("*").count(".") == 3]
-        return []
+            return next((line for line in file.readlines()[1:] if int(line.split()[6]) == self.assoc), "")
+
+    def peer_addresses(self):
+        remote = self.own_line().partition("<->")[2].split()
+        return [word.lstrip("*") for word in remote if word.lstrip("*").count(".") == 3]
+
+    def unacknowledged(self):
+        """Bytes sent or to be sent that the peer has not acknowledged."""
+        return int((self.own_line().split() or [0] * 8)[7])
 
     def run(self):
         say("ready")

@@ -239,8 +239,9 @@ fn registering_again_touches_no_other_element() {
     world.ready(20);
     let place = |world: &World| -> Vec<_> {
         let handlespace = world.server.server().handlespace();
-        let members = |pool: usize| handlespace.members(&super::handle("pop-", pool)).cloned().collect::<Vec<_>>();
-        (0..4).flat_map(members).map(|e| (e.handle().clone(), e.registered().clone(), e.registrations())).collect()
+        let handles = (0..4).map(|pool| super::handle("pop-", pool));
+        let members = handles.flat_map(|handle| handlespace.members(&handle).cloned().collect::<Vec<_>>());
+        members.map(|e| (handlespace.handle_of(&e).clone(), e.registered().clone(), e.registrations())).collect()
     };
     for _ in 0..40 {
         // Each step of 5 ms is one registration again.

@@ -73,7 +73,7 @@ fn handles_that_leave_no_room_in_messages() {
 #[test]
 fn a_refusal_that_would_quote_too_much_is_sent_without_the_quotation() {
     let mut lab = wide();
-    let policy = Policy::Other { policy_type: 0x8000_0001, data: Bytes::from(vec![7; 30_000]) };
+    let policy = Policy::Other { policy_type: 0x8000_0001, data: vec![7; 30_000].into() };
     let element = PoolElement { policy, life: RegistrationLife::Seconds(0), ..element(1) };
     // The registration just fits a message; with the element quoted, its refusal would not.
     let handle = handle_of(35_484);
@@ -175,7 +175,7 @@ fn the_longest_life_and_no_end() {
 fn the_longest_answer_is_padded_within_a_message() {
     let mut lab = wide();
     let with = |n: u64, bytes: usize| PoolElement {
-        policy: Policy::Other { policy_type: 0x8000_0001, data: Bytes::from(vec![7; bytes]) },
+        policy: Policy::Other { policy_type: 0x8000_0001, data: vec![7; bytes].into() },
         ..element(n)
     };
     let handle = PoolHandle::from("p");

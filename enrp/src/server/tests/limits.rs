@@ -130,7 +130,7 @@ fn many_subscribers_are_told_in_parts() {
 fn a_long_element_is_refused() {
     let mut lab = Lab::new(|c| c.keep_alive_interval_ms = 0);
     for (bytes, granted) in [(4_000, true), (4_100, false)] {
-        let policy = Policy::Other { policy_type: 0x8000_0001, data: Bytes::from(vec![7; bytes]) };
+        let policy = Policy::Other { policy_type: 0x8000_0001, data: vec![7; bytes].into() };
         let answers =
             lab.send(1, &Message::Registration { handle: pool(), element: PoolElement { policy, ..element(1) } });
         let Message::RegistrationResponse { reject, .. } = &answers[0].1 else { panic!("{answers:?}") };

@@ -160,7 +160,7 @@ fn subscriptions_end_with_their_client_and_have_a_limit() {
 /// its values on, bit by bit, and lists by round robin.
 #[test]
 fn an_unknown_policy_is_handed_on() {
-    let theirs = |byte: u8| Policy::Other { policy_type: 0x8000_0001, data: Bytes::from(vec![byte; 7]) };
+    let theirs = |byte: u8| Policy::Other { policy_type: 0x8000_0001, data: vec![byte; 7].into() };
     let mut lab = Lab::new(|_| {});
     (1..=3).for_each(|n| lab.register_with(n, theirs(n as u8)));
     let mut firsts = Vec::new();

@@ -13,7 +13,7 @@ impl Lab {
         space
             .pools()
             .flat_map(|pool| space.members(pool.handle()))
-            .map(|e| ((e.handle().clone(), e.id()), e.registered().home))
+            .map(|e| ((space.handle_of(e).clone(), e.id()), e.registered().home))
             .collect()
     }
 
@@ -22,7 +22,7 @@ impl Lab {
         space
             .pools()
             .flat_map(|pool| space.members(pool.handle()))
-            .map(|e| ((e.handle().clone(), e.id()), e.registered().clone()))
+            .map(|e| ((space.handle_of(e).clone(), e.id()), e.registered().clone()))
             .collect()
     }
 
