@@ -150,6 +150,12 @@ fn a_killed_server_is_taken_over_and_comes_back() {
     let table = lab.sigpool(&["enrp", "dump", "--admin", admin[1], "--pool", "Voice"]).stdout;
     let table = String::from_utf8(table).unwrap();
     assert!(table.contains("Voice") && table.contains("00000010") && !table.contains("Media"), "{table}");
+    let unknown = lab.sigpool(&["enrp", "dump", "--admin", admin[1], "--pool", "Vioce"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr).contains("--pool Vioce: no such pool; the server has 2"),
+        "{unknown:?}"
+    );
 
     // Both elements of it have one home.
     let home = lab.elements(admin[0], "")[0][2].clone();

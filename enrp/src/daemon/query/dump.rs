@@ -27,7 +27,7 @@ pub(super) struct Dump {
     elements: Vec<Value>,
 }
 
-/// Reads until the last page.
+/// Reads until the last page. No element of the pool asked for: an error, as there are no empty pools.
 pub(super) fn read(admin: &Admin, pool: Option<&str>) -> Result<Dump, DaemonError> {
     let mut next = String::new();
     let mut dump: Option<Dump> = None;
@@ -50,6 +50,12 @@ pub(super) fn read(admin: &Admin, pool: Option<&str>) -> Result<Dump, DaemonErro
         }
     }
     let mut dump = dump.ok_or_else(|| admin.strange())?;
+    if let Some(pool) = pool.filter(|_| dump.elements.is_empty()) {
+        let pools = dump.head.get("pools_total").map_or_else(String::new, text);
+        return Err(DaemonError::Config(format!(
+            "--pool {pool}: no such pool; the server has {pools}, listed without --pool"
+        )));
+    }
     dump.elements.sort_by_cached_key(|element| {
         let of = |key| element.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         (of("pool"), of("id"))

@@ -66,7 +66,7 @@ pub(crate) fn asks(words: &[OsString]) -> bool {
     words.get(1).is_some_and(|word| ["dump", "peers", "help", "--help", "-h"].iter().any(|known| word == known))
 }
 
-/// Asks, shows the answer, and gives the exit status: 0, 2 (usage), 3 (nobody answers).
+/// Asks, shows the answer, and gives the exit status: 0, 2 (usage, no such pool), 3 (nobody answers).
 #[must_use]
 pub(crate) fn main(command: clap::Command, words: Vec<OsString>) -> ExitCode {
     let question = command.try_get_matches_from(words);
