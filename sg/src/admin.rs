@@ -83,6 +83,7 @@ impl Node {
             "Messages of peers not understood or not allowed.",
             network.malformed,
         );
+        metrics.counter("sg_network_congestion_told_total", "SCON sent to peers.", network.congestion_told);
         metrics.counter("sg_stalls_total", "Times the gateway itself did not run in time.", self.counters.stalls);
         metrics.counter("sg_strangers_total", "Associations and messages nobody asked for.", self.counters.strangers);
         let user = self.names.user_counters();
@@ -101,7 +102,7 @@ impl Node {
 type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
-    let counters: [Of<pool::Counters, u64>; 23] = [
+    let counters: [Of<pool::Counters, u64>; 24] = [
         ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
         ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
         ("released", "Output given to the network side.", |c| c.released),
@@ -115,6 +116,7 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         ("moves_started", "Planned moves of groups begun.", |c| c.moves_started),
         ("moves_completed", "Planned moves ended as planned.", |c| c.moves_completed),
         ("moves_cancelled", "Planned moves ended otherwise.", |c| c.moves_cancelled),
+        ("congestion_changes", "Times the congestion level changed.", |c| c.congestion_changes),
         ("groups_refused", "Groups beyond groups_max.", |c| c.groups_refused),
         ("associations_refused", "Associations not opened.", |c| c.associations_refused),
         ("held_overflows", "Controllers given up for too much uncommitted output.", |c| c.held_overflows),
@@ -134,13 +136,14 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
             metrics.sample(&[("pool", &view.pool)], read(&view.counters) as f64);
         }
     }
-    let gauges: [Of<pool::View, usize>; 7] = [
+    let gauges: [Of<pool::View, usize>; 8] = [
         ("queued_messages", "Messages waiting or unconfirmed.", |v| v.queued_messages),
         ("queued_bytes", "Bytes waiting or unconfirmed.", |v| v.queued_bytes),
         ("groups", "Groups known.", |v| v.groups),
         ("groups_waiting", "Groups without a controller.", |v| v.groups_waiting),
         ("moves_outstanding", "Planned moves begun and not ended.", |v| v.moves_outstanding),
         ("moves_planned", "Planned moves to be begun.", |v| v.moves_planned),
+        ("congestion_level", "0 to 3, as the network was told.", |v| usize::from(v.congestion_level)),
         ("available", "1 when the pool can be reached.", |v| usize::from(v.available)),
     ];
     for (name, help, read) in gauges {

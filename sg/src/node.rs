@@ -193,6 +193,11 @@ impl Node {
                 let affected = affected(&self.config.application_servers[index]);
                 self.with_network(now, |network, cx| network.announce(cx, None, available, affected.into_iter()));
             }
+            if let Some(level) = self.pools[index].take_congestion() {
+                tracing::info!(pool = %self.pools[index].handle(), level, "congestion");
+                let affected = affected(&self.config.application_servers[index]);
+                self.with_network(now, |network, cx| network.announce_congestion(cx, None, level, &affected));
+            }
         }
     }
 
@@ -232,14 +237,23 @@ impl Node {
                 continue;
             }
             let available = servers.iter().any(|index| self.pools[*index].is_available());
+            let level = servers.iter().map(|index| self.pools[*index].congestion_level()).max().unwrap_or(0);
+            if level > 0 {
+                self.with_network(now, |network, cx| network.announce_congestion(cx, Some(assoc), level, &[*affected]));
+            }
             let one = std::iter::once(*affected);
             self.with_network(now, |network, cx| network.announce(cx, Some(assoc), available, one));
         }
     }
 
-    /// A peer that became active hears what cannot be reached.
+    /// A peer that became active hears what cannot be reached, and what is congested.
     fn tell_unavailable(&mut self, now: Instant, assoc: AssocId) {
         for index in 0..self.pools.len() {
+            let level = self.pools[index].congestion_level();
+            if level > 0 {
+                let affected = affected(&self.config.application_servers[index]);
+                self.with_network(now, |network, cx| network.announce_congestion(cx, Some(assoc), level, &affected));
+            }
             if !self.pools[index].is_available() {
                 let affected = affected(&self.config.application_servers[index]);
                 self.with_network(now, |network, cx| network.announce(cx, Some(assoc), false, affected.into_iter()));

@@ -1,5 +1,6 @@
 //! The side of the SS7 network: M3UA peers that attach as ASPs, load-shared by SLS.
 
+mod congestion;
 mod queue;
 
 use crate::config;
@@ -61,6 +62,8 @@ pub(crate) struct Counters {
     pub(crate) ignored: u64,
     /// Associations refused: address, number, streams.
     pub(crate) peers_refused: u64,
+    /// SCON sent.
+    pub(crate) congestion_told: u64,
     /// Management messages that found no room.
     pub(crate) management_lost: u64,
 }

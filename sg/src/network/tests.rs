@@ -284,3 +284,26 @@ proptest::proptest! {
         proptest::prop_assert!(errors <= 10);
     }
 }
+
+#[test]
+fn congestion_is_told_with_and_without_levels() {
+    for levels in [true, false] {
+        let mut bench = Bench::new(|config| config.congestion_levels = levels);
+        bench.active(ONE);
+        bench.up(TWO, [127, 0, 0, 10]);
+        for level in [2, 0] {
+            bench.on(|network, cx| network.announce_congestion(cx, None, level, &[AffectedPc::new(0, 7)]));
+        }
+        let sent: Vec<_> = std::mem::take(&mut bench.wire.sent);
+        let told: Vec<_> = sent
+            .iter()
+            .map(|(assoc, how, bytes)| match Message::decode(bytes) {
+                Ok(Message::Scon(scon)) => (*assoc, how.stream, scon.affected[0].pc(), scon.congestion_level),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let all = [(ONE, 0, 7, Some(2)), (ONE, 0, 7, Some(0))];
+        let expected: &[_] = if levels { &all } else { &[(ONE, 0, 7, None)] };
+        assert_eq!(told, expected, "the peer that is not active hears nothing");
+    }
+}

@@ -3,6 +3,7 @@
 //! * this file: a message's way from the network into its group and to the group's owner; who owns; T(r)
 //! * [`controller`]: one association to a controller
 //! * [`overload`]: what is discarded when too much comes; the window toward a controller
+//! * [`congestion`]: what the network is told of that
 //! * [`elements`]: the pool's elements, connecting, ASP states
 //! * [`input`]: what controllers send: output, cookies, BEATs
 //! * [`takeover`]: giving a controller up, fencing, planned stops
@@ -11,6 +12,7 @@
 //!
 //! A message that was offered is in exactly one place: a group's queue, applied, or discarded with a counted cause.
 
+mod congestion;
 mod controller;
 mod elements;
 mod input;
@@ -27,6 +29,7 @@ use crate::group::{Copy, Group, GroupId, Owner};
 use crate::msu;
 use crate::record::{Direction, Discard};
 use asap::wire::PoolHandle;
+use congestion::Congestion;
 use controller::{Controller, Phase};
 use elements::Element;
 pub(crate) use elements::Location;
@@ -75,6 +78,7 @@ pub(crate) struct Pool {
     /// The network was told that the pool's point codes cannot be reached, and since when it has to be told again.
     unavailable: bool,
     availability_changed: bool,
+    congestion: Congestion,
     elements: BTreeMap<u32, Element>,
     controllers: BTreeMap<AssocId, Controller>,
     /// Groups of controllers that were given up, and when they may move.
@@ -115,6 +119,7 @@ impl Pool {
             gather: None,
             unavailable: false,
             availability_changed: false,
+            congestion: Congestion::default(),
             elements: BTreeMap::new(),
             controllers: BTreeMap::new(),
             fences: Vec::new(),
@@ -373,6 +378,7 @@ impl Pool {
             self.pump_backlog(cx, assoc);
         }
         self.sweep_barriers(cx);
+        self.follow_congestion(cx.now);
         debug_assert!(self.counters.balances(self.queued.messages), "a message is in two places, or in none");
     }
 
@@ -402,7 +408,8 @@ impl Pool {
         let fence = self.fences.iter().map(|(at, _)| *at).min();
         let connect = self.elements.values().filter_map(|element| element.connect_at()).min();
         let controllers = self.controllers.values().filter_map(Controller::poll_timeout).min();
-        [recovery, fence, connect, controllers, self.first_wait, self.gather, self.next_move()]
+        let again = self.congestion.poll_timeout();
+        [recovery, fence, connect, controllers, self.first_wait, self.gather, self.next_move(), again]
             .into_iter()
             .flatten()
             .min()

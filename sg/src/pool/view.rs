@@ -38,6 +38,8 @@ pub(crate) struct Counters {
     pub(crate) moves_completed: u64,
     /// Of these, ended otherwise: a controller left or was given up.
     pub(crate) moves_cancelled: u64,
+    /// Times the congestion level changed.
+    pub(crate) congestion_changes: u64,
     /// Groups refused (`groups_max`).
     pub(crate) groups_refused: u64,
     /// Associations not opened (`associations_max`, no address).
@@ -86,6 +88,8 @@ pub(crate) struct View {
     pub(crate) moves_planned: usize,
     pub(crate) queued_messages: usize,
     pub(crate) queued_bytes: usize,
+    /// 0 to 3, as the network was told (SCON).
+    pub(crate) congestion_level: u8,
     pub(crate) controllers: Vec<ControllerView>,
     pub(crate) counters: Counters,
 }
@@ -159,6 +163,7 @@ impl Pool {
             moves_planned: self.moves.planned(),
             queued_messages: self.queued.messages,
             queued_bytes: self.queued.bytes,
+            congestion_level: self.congestion_level(),
             controllers: controllers.collect(),
             counters: self.counters,
         }

@@ -271,3 +271,53 @@ fn a_full_window_does_not_hold_up_the_cookie_of_a_group_that_moves() {
     bench.pass(0);
     assert_eq!(bench.got(two), [data(3, 40, b'C'), data(2, 1, b'b')]);
 }
+
+/// Each level is told once as the queue fills, again after a while, and level 0 when it has emptied below the first threshold less the
+/// distance.
+#[test]
+fn congestion_levels_follow_the_queue() {
+    let mut bench = Bench::new(|server, _| {
+        server.queue_messages_max = 10;
+        server.congestion_levels_percent = [30, 50, 101];
+        server.congestion_abatement_percent = 20;
+        server.scon_interval_ms = 40;
+        server.unconfirmed_max = 100;
+    });
+    let one = bench.controller(1);
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        bench.offer(1, REL);
+        bench.pass(0);
+        told.extend(bench.pool.take_congestion());
+    }
+    assert_eq!(told, [1, 2], "at 3 and 5 of 10; no third level");
+    bench.pass(39);
+    assert_eq!(bench.pool.take_congestion(), None);
+    bench.pass(1);
+    assert_eq!(bench.pool.take_congestion(), Some(2), "told again");
+    told.clear();
+    for mark in 1..=10 {
+        bench.cookie(one, 1, mark, b"");
+        bench.pass(0);
+        told.extend(bench.pool.take_congestion());
+    }
+    assert_eq!(told, [1, 0], "left at 2 and at none of 10");
+    bench.pass(100);
+    assert_eq!(bench.pool.take_congestion(), None, "no more");
+}
+
+#[test]
+fn what_cannot_be_reached_is_not_congested() {
+    let mut bench = Bench::new(|server, _| {
+        server.queue_messages_max = 10;
+        server.t_r_ms = 100;
+    });
+    for _ in 0..6 {
+        bench.offer(1, REL);
+    }
+    bench.pass(0);
+    assert_eq!(bench.pool.take_congestion(), Some(1));
+    bench.pass(100);
+    assert!(!bench.pool.is_available());
+    assert_eq!((bench.pool.take_congestion(), bench.pool.congestion_level()), (None, 0));
+}

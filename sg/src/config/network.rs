@@ -1,0 +1,75 @@
+//! `[network]`.
+
+use super::POINT_CODE_MAX;
+use enrp::ConfigError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The network side.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// SCTP port the peers connect to (M3UA: 2905).
+    #[schemars(range(min = 1))]
+    pub port: u16,
+    /// Routing Context of the network side.
+    pub routing_context: u32,
+    /// Network Appearance put into DATA toward the network. Absent: none.
+    #[schemars(example = 1)]
+    pub network_appearance: Option<u32>,
+    /// Point codes reached through the attached peers; empty means all that no application server has.
+    #[schemars(inner(range(max = 0x00ff_ffff)), example = [1])]
+    pub point_codes: Vec<u32>,
+    /// Addresses from which peers may attach; empty means any.
+    #[schemars(example = ["127.0.0.2"])]
+    pub allowed_addresses: Vec<IpAddr>,
+    /// ASP Identifiers that may attach; empty means any, and none is needed.
+    #[schemars(example = [7])]
+    pub allowed_asp_ids: Vec<u32>,
+    /// Most attached peers.
+    #[schemars(range(min = 1, max = 64))]
+    pub peers_max: usize,
+    /// How long messages toward the network wait while no peer is active.
+    #[schemars(range(min = 1))]
+    pub t_r_ms: u64,
+    /// Most messages waiting for a peer.
+    #[schemars(range(min = 1))]
+    pub queue_messages_max: usize,
+    /// Most bytes waiting for a peer.
+    #[schemars(range(min = 1))]
+    pub queue_bytes_max: usize,
+    /// The network has congestion levels (as ANSI MTP): SCON names the level, and level 0 when the congestion is over. False (as ITU
+    /// MTP): SCON without a level, repeated while it lasts.
+    pub congestion_levels: bool,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            port: 2905,
+            routing_context: 100,
+            network_appearance: None,
+            point_codes: Vec::new(),
+            allowed_addresses: Vec::new(),
+            allowed_asp_ids: Vec::new(),
+            peers_max: 64,
+            t_r_ms: 2_000,
+            queue_messages_max: 10_000,
+            queue_bytes_max: 8 << 20,
+            congestion_levels: true,
+        }
+    }
+}
+
+impl Network {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        ConfigError::unless(self.port != 0, "network.port", "a port, normally 2905 (M3UA)")?;
+        let narrow = self.point_codes.iter().all(|pc| *pc <= POINT_CODE_MAX);
+        ConfigError::unless(narrow, "network.point_codes", "point codes of 24 bits at most")?;
+        ConfigError::unless((1..=64).contains(&self.peers_max), "network.peers_max", "1 to 64")?;
+        ConfigError::unless(self.t_r_ms > 0, "network.t_r_ms", "more than 0")?;
+        ConfigError::unless(self.queue_messages_max > 0, "network.queue_messages_max", "more than 0")?;
+        ConfigError::unless(self.queue_bytes_max > 0, "network.queue_bytes_max", "more than 0")
+    }
+}
