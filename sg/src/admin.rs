@@ -84,6 +84,11 @@ impl Node {
             network.malformed,
         );
         metrics.counter("sg_network_congestion_told_total", "SCON sent to peers.", network.congestion_told);
+        metrics.counter(
+            "sg_network_refusals_total",
+            "DUNA and DUPU for messages without a route.",
+            network.refusals_told,
+        );
         metrics.counter("sg_stalls_total", "Times the gateway itself did not run in time.", self.counters.stalls);
         metrics.counter("sg_strangers_total", "Associations and messages nobody asked for.", self.counters.strangers);
         let user = self.names.user_counters();

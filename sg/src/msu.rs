@@ -41,7 +41,7 @@ pub(crate) fn encode(message: &Message<'_>) -> Option<Bytes> {
 /// ERR to one peer in a second: garbage must not be answered piece by piece.
 const ERRORS_PER_SECOND: u32 = 10;
 
-/// Limits the ERR to one peer.
+/// Limits the ERR to one peer, and what else answers messages that should not have come.
 #[derive(Debug)]
 pub(crate) struct ErrorLimit {
     since: Instant,
@@ -55,9 +55,11 @@ impl ErrorLimit {
 
     /// False: this is an ERR too many.
     pub(crate) fn allows(&mut self, now: Instant, message: &Message<'_>) -> bool {
-        if !matches!(message, Message::Error(_)) {
-            return true;
-        }
+        !matches!(message, Message::Error(_)) || self.take(now)
+    }
+
+    /// False: there were as many in this second already.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
             *self = Self::new(now);
         }

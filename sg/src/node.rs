@@ -218,12 +218,14 @@ impl Node {
     }
 
     /// A message of the network goes to the pool of its routing key.
-    fn offer(&mut self, now: Instant, message: &ProtocolData<'_>) {
+    fn offer(&mut self, now: Instant, assoc: AssocId, message: &ProtocolData<'_>) {
         match self.routes.server_for(message) {
             Some(index) => self.with_pool(now, index, |pool, cx| pool.offer(cx, message)),
             None => {
                 self.counters.no_route += 1;
                 self.record.discarded(now, Discard::NoRoute, Direction::Up, message);
+                let refusal = self.routes.refusal(message);
+                self.with_network(now, |network, cx| network.refuse(cx, assoc, refusal, message));
             }
         }
     }

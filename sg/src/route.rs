@@ -15,6 +15,17 @@ struct Entry {
     server: usize,
 }
 
+/// What of a message no routing key has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its destination.
+    Destination,
+    /// Its user part at this destination.
+    UserPart,
+    /// Its origin.
+    Origin,
+}
+
 /// The routing keys of all application servers, most specific first.
 #[derive(Debug)]
 pub(crate) struct Routes {
@@ -50,6 +61,16 @@ impl Routes {
         self.entries.iter().find(fits).map(|entry| entry.server)
     }
 
+    /// Why [`server_for`](Self::server_for) has none for this message.
+    pub(crate) fn refusal(&self, message: &ProtocolData<'_>) -> Refusal {
+        let mut there = self.entries.iter().filter(|entry| message.dpc >> entry.mask == entry.prefix).peekable();
+        if there.peek().is_none() {
+            return Refusal::Destination;
+        }
+        let user_part = there.any(|entry| entry.si.is_empty() || entry.si.contains(&message.si));
+        if user_part { Refusal::Origin } else { Refusal::UserPart }
+    }
+
     /// The application servers behind a point code (for DAUD).
     pub(crate) fn servers_at(&self, pc: u32) -> impl Iterator<Item = usize> + '_ {
         self.entries.iter().filter(move |entry| pc >> entry.mask == entry.prefix).map(|entry| entry.server)
@@ -66,6 +87,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_for_a_route() {
+        let routes = Routes::new(&[
+            As { dpc: vec![2], si: vec![5], opc: vec![7], ..As::default() },
+            As { dpc: vec![2], si: vec![3], ..As::default() },
+        ]);
+        assert_eq!(routes.refusal(&message(7, 3, 5)), Refusal::Destination);
+        assert_eq!(routes.refusal(&message(7, 2, 4)), Refusal::UserPart);
+        assert_eq!(routes.refusal(&message(8, 2, 5)), Refusal::Origin);
+    }
+
+    #[test]
     fn the_most_specific_key_wins() {
         let routes = Routes::new(&[
             As { dpc: vec![0x100], dpc_mask: 8, ..As::default() },
@@ -78,6 +110,7 @@ mod tests {
         assert_eq!(routes.server_for(&message(1, 0x105, 5)), Some(2));
         assert_eq!(routes.server_for(&message(7, 0x105, 5)), Some(3));
         assert_eq!(routes.server_for(&message(1, 0x205, 5)), None);
+        assert_eq!(routes.refusal(&message(1, 0x205, 5)), Refusal::Destination);
         assert_eq!(routes.servers_at(0x106).collect::<Vec<_>>(), [0]);
     }
 }

@@ -60,6 +60,7 @@ pub struct As {
     pub congestion_percent: u8,
     /// Filling of the queue, per cent of its messages or bytes, at which the network is told congestion levels 1, 2 and 3 (SCON,
     /// RFC 4666 section 3.4.4); rising, 101: never.
+    #[schemars(inner(range(min = 1, max = 101)))]
     pub congestion_levels_percent: [u8; 3],
     /// A level is left so many per cent below where it was reached.
     #[schemars(range(max = 100))]

@@ -2,6 +2,7 @@
 
 mod congestion;
 mod queue;
+mod refusal;
 
 use crate::config;
 use crate::msu::{self, ErrorLimit, Msu};
@@ -62,6 +63,10 @@ pub(crate) struct Counters {
     pub(crate) ignored: u64,
     /// Associations refused: address, number, streams.
     pub(crate) peers_refused: u64,
+    /// DUNA and DUPU in answer to messages without a route.
+    pub(crate) refusals_told: u64,
+    /// More of them would have been too many.
+    pub(crate) refusals_suppressed: u64,
     /// SCON sent.
     pub(crate) congestion_told: u64,
     /// Management messages that found no room.
@@ -94,6 +99,8 @@ struct Peer {
     sgp: Sgp,
     streams: u16,
     errors: ErrorLimit,
+    /// DUNA and DUPU for messages without a route.
+    refusals: ErrorLimit,
     sent: u64,
     received: u64,
 }
@@ -163,7 +170,15 @@ impl Network {
         let address = address.first().copied();
         self.peers.insert(
             assoc,
-            Peer { address, sgp, streams: outbound, errors: ErrorLimit::new(cx.now), sent: 0, received: 0 },
+            Peer {
+                address,
+                sgp,
+                streams: outbound,
+                errors: ErrorLimit::new(cx.now),
+                refusals: ErrorLimit::new(cx.now),
+                sent: 0,
+                received: 0,
+            },
         );
     }
 

@@ -307,3 +307,28 @@ fn congestion_is_told_with_and_without_levels() {
         assert_eq!(told, expected, "the peer that is not active hears nothing");
     }
 }
+
+#[test]
+fn a_message_without_a_route_is_answered_ten_times_a_second() {
+    use crate::route::Refusal;
+    let mut bench = Bench::new(|_| {});
+    bench.active(ONE);
+    let message = ProtocolData { opc: 1, dpc: 9, si: 13, ni: 2, mp: 0, sls: 0, user_data: &[] };
+    let refuse = |bench: &mut Bench, refusal| bench.on(|network, cx| network.refuse(cx, ONE, refusal, &message));
+    refuse(&mut bench, Refusal::Destination);
+    refuse(&mut bench, Refusal::Origin);
+    refuse(&mut bench, Refusal::UserPart);
+    let sent = std::mem::take(&mut bench.wire.sent);
+    let decoded: Vec<_> = sent.iter().map(|(_, _, bytes)| Message::decode(bytes).unwrap()).collect();
+    assert!(
+        matches!(&decoded[..], [Message::Duna(duna), Message::Dupu(dupu)]
+        if duna.affected[0].pc() == 9 && dupu.affected == 9 && dupu.user_cause.user == 13),
+        "{decoded:?}"
+    );
+    (0..100).for_each(|_| refuse(&mut bench, Refusal::Destination));
+    assert_eq!(bench.wire.sent.len(), 8, "ten in a second");
+    assert_eq!((bench.network.counters.refusals_told, bench.network.counters.refusals_suppressed), (10, 92));
+    bench.now += Duration::from_secs(1);
+    refuse(&mut bench, Refusal::Destination);
+    assert_eq!(bench.wire.sent.len(), 9);
+}

@@ -146,7 +146,7 @@ impl Node {
                 let inbound =
                     self.with_network(now, |network, cx| network.message(cx, assoc, stream, ppid, unordered, payload));
                 match inbound {
-                    Some(Inbound::Data(message)) => self.offer(now, &message),
+                    Some(Inbound::Data(message)) => self.offer(now, assoc, &message),
                     Some(Inbound::Audit(audit)) => self.audit(now, assoc, &audit),
                     Some(Inbound::Active) => self.tell_unavailable(now, assoc),
                     None => {}
