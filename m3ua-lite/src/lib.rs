@@ -64,8 +64,10 @@ pub mod asp_peer;
 pub mod error;
 pub mod isup;
 pub mod mtp3;
+pub mod sccp;
 pub mod session;
 pub mod sgp;
+pub mod tcap;
 pub mod wire;
 
 pub use error::{DecodeError, EncodeError};

@@ -13,6 +13,7 @@ mod decode_errors;
 mod golden;
 mod hostile;
 mod labels;
+mod sccp_tcap;
 mod session;
 mod sgp;
 mod tables;
