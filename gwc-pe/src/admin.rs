@@ -80,7 +80,15 @@ impl Node {
                 self.shared.config.call.originate_per_s = 0.0;
                 AdminReply::ok("ok\n")
             }
-            AdminKind::Command { .. } => AdminReply::not_found("the one command is stop-originating\n"),
+            // For tests: call control stands still while SCTP and M3UA answer, and goes on.
+            AdminKind::Command { name, .. } if name == "stuck" || name == "unstuck" => {
+                self.shared.capacity.set_stuck(name == "stuck");
+                self.take_all_first_turns(now);
+                AdminReply::ok("ok\n")
+            }
+            AdminKind::Command { .. } => {
+                AdminReply::not_found("expected the command stop-originating, stuck or unstuck\n")
+            }
         };
         request.reply.send(reply);
     }

@@ -358,6 +358,15 @@ impl Node {
         }
     }
 
+    /// Once around: while call control hung, barriers may have come that no DATA is before.
+    pub(crate) fn take_all_first_turns(&mut self, now: Instant) {
+        for role in self.roles.values_mut() {
+            if let Role::Gateway(session) = role {
+                session.take_turn(now, &mut self.shared);
+            }
+        }
+    }
+
     fn call_interval(&self) -> Option<Duration> {
         let rate = self.shared.config.call.originate_per_s;
         (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate))

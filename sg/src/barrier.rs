@@ -50,7 +50,7 @@ pub(crate) struct Barriers {
 const STREAM_BITS: u32 = 16;
 
 /// While a barrier is outstanding, how often the age of what it covers is looked at.
-const RECHECK: Duration = Duration::from_millis(50);
+const RECHECK: Duration = Duration::from_millis(10);
 
 impl Barriers {
     pub(crate) fn new(streams: u16, delay: Duration) -> Self {

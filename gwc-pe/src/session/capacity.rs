@@ -23,12 +23,24 @@ pub(crate) struct Capacity {
     next: Instant,
     /// Messages that wait, in all sessions.
     waiting: usize,
+    /// The application stands still: no turn is given.
+    stuck: bool,
 }
 
 impl Capacity {
     pub(crate) fn new(now: Instant, per_s: f64) -> Self {
         let interval = if per_s > 0.0 { Duration::from_secs_f64(1.0 / per_s) } else { Duration::ZERO };
-        Self { interval, next: now, waiting: 0 }
+        Self { interval, next: now, waiting: 0, stuck: false }
+    }
+
+    /// Makes the application stand still, as one whose thread for call control is blocked, or go on: a fault for tests.
+    pub(crate) fn set_stuck(&mut self, stuck: bool) {
+        self.stuck = stuck;
+    }
+
+    /// Whether it stands still.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck
     }
 
     /// Messages that wait for their turn.
@@ -37,12 +49,12 @@ impl Capacity {
     }
 
     fn is_limited(&self) -> bool {
-        self.interval > Duration::ZERO
+        self.stuck || self.interval > Duration::ZERO
     }
 
     /// Takes a turn, if it is time.
     fn take(&mut self, now: Instant) -> bool {
-        let may = self.next <= now;
+        let may = !self.stuck && self.next <= now;
         if may {
             // Without the bound, a controller that had nothing to do for an hour would do an hour's work at once.
             let earliest = now.checked_sub(CREDIT).unwrap_or(now);
@@ -112,7 +124,7 @@ impl Session {
         let waits = takes_turns
             && match turn(ppid, payload) {
                 Turn::Data => shared.capacity.waiting > 0 || !shared.capacity.take(now),
-                Turn::Behind => !self.waiting.is_empty(),
+                Turn::Behind => shared.capacity.stuck || !self.waiting.is_empty(),
                 Turn::Now => false,
             };
         if waits {
@@ -146,7 +158,7 @@ impl Session {
             self.check_lease(now, shared);
             let Some(front) = self.waiting.front() else { break };
             let is_data = turn(front.ppid, &front.payload) == Turn::Data;
-            if is_data && (applied || !shared.capacity.take(now)) {
+            if shared.capacity.stuck || is_data && (applied || !shared.capacity.take(now)) {
                 break;
             }
             let Some(message) = self.waiting.pop_front() else { break };
@@ -178,7 +190,7 @@ impl Session {
 
     /// When [`Session::take_turn`] has something to do.
     pub(super) fn next_turn(&self, shared: &Shared) -> Option<Instant> {
-        (!self.waiting.is_empty()).then_some(shared.capacity.next)
+        (!self.waiting.is_empty() && !shared.capacity.stuck).then_some(shared.capacity.next)
     }
 }
 

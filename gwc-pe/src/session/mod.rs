@@ -376,7 +376,8 @@ impl Session {
     pub(crate) fn originate(&mut self, now: Instant, shared: &mut Shared) -> bool {
         self.check_lease(now, shared);
         let active = self.asp.state() == AspState::Active && self.may_act(now, shared);
-        active && !shared.stopping && shared.capacity.waiting() == 0 && self.groups.originate(now, shared)
+        let free = shared.capacity.waiting() == 0 && !shared.capacity.is_stuck();
+        active && !shared.stopping && free && self.groups.originate(now, shared)
     }
 
     /// Does what is due.
@@ -401,7 +402,7 @@ impl Session {
             let data = Some(Heartbeat::Lease(beat).encode(&mut room));
             self.send_m3ua(0, true, &Message::Beat(Beat { data }));
         }
-        if self.may_act(now, shared) {
+        if self.may_act(now, shared) && !shared.capacity.is_stuck() {
             self.groups.handle_timeout(now, shared);
         }
     }
@@ -415,7 +416,7 @@ impl Session {
         asp.into_iter()
             .chain(self.retry)
             .chain(self.lease.poll_timeout())
-            .chain(self.groups.poll_timeout())
+            .chain(self.groups.poll_timeout().filter(|_| !shared.capacity.is_stuck()))
             .chain(self.next_turn(shared))
             .min()
     }

@@ -75,6 +75,11 @@ fn words(kind: &str, target: &str) -> String {
         "start" => format!("{target} was started"),
         "cut-path" => format!("{target} was cut"),
         "restore-path" => format!("{target} was joined again"),
+        "isolate" => format!("{target} was cut off"),
+        "rejoin" => format!("{target} was joined again"),
+        "stick-worker" => format!("call control of {target} was blocked"),
+        "free-worker" => format!("call control of {target} went on"),
+        "starve" => format!("nine tenths of the processor were taken from {target}"),
         "steal-core" => "a core was taken away".to_owned(),
         other => format!("{other} {target}"),
     }

@@ -14,7 +14,7 @@ use super::names::{resolver_name, scope_server_name};
 use super::population::{self, Crowd};
 use super::process::Process;
 use super::relay::{Relay, RelayReport};
-use crate::scenario::{FaultKind, NameServer, Population, Resolver, Target};
+use crate::scenario::{Direction, Fault, FaultKind, NameServer, Population, Resolver, Target};
 use nix::sys::signal::Signal;
 use sctp::Transport;
 use sctp::driver::DriverConfig;
@@ -316,8 +316,9 @@ impl Lab {
     /// Does a fault to a process.
     ///
     /// # Errors
-    /// `start`: the process cannot be started.
-    pub fn fault(&mut self, target: Target, kind: FaultKind) -> Result<(), RunError> {
+    /// `start`: the process cannot be started. `stick-worker`, `free-worker`: it does not answer.
+    pub fn fault(&mut self, fault: &Fault) -> Result<(), RunError> {
+        let &Fault { target, kind, .. } = fault;
         let place = match target {
             Target::Machine => return Ok(()),
             Target::Path(path) => {
@@ -346,6 +347,19 @@ impl Lab {
             FaultKind::Cont => Signal::SIGCONT,
             FaultKind::Term => Signal::SIGTERM,
             FaultKind::Start => return self.start_again(target),
+            FaultKind::Isolate | FaultKind::Rejoin => {
+                self.isolate(target, (kind == FaultKind::Isolate).then(|| fault.direction.unwrap_or_default()));
+                return Ok(());
+            }
+            FaultKind::StickWorker => return self.command(target, "stuck", ""),
+            FaultKind::FreeWorker => return self.command(target, "unstuck", ""),
+            FaultKind::Starve => {
+                let duration = Duration::from_millis(fault.duration_ms.unwrap_or_default());
+                if let Some(process) = place {
+                    process.starve(duration);
+                }
+                return Ok(());
+            }
             FaultKind::StealCore
             | FaultKind::CutPath
             | FaultKind::RestorePath
@@ -365,6 +379,14 @@ impl Lab {
             process.signal(signal);
         }
         Ok(())
+    }
+
+    /// Cuts a controller off in this direction, or joins it again.
+    fn isolate(&self, target: Target, direction: Option<Direction>) {
+        let (Target::Controller(index), Some(relay)) = (target, &self.relay) else { return };
+        let who = self.net.first(Host::Controller(index));
+        relay.set_swallowed(None, Some(who), matches!(direction, Some(Direction::Both | Direction::To)));
+        relay.set_swallowed(Some(who), None, matches!(direction, Some(Direction::Both | Direction::From)));
     }
 
     fn start_again(&mut self, target: Target) -> Result<(), RunError> {

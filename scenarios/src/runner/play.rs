@@ -156,15 +156,15 @@ impl Run<'_> {
             }
             Target::Controller(index) => {
                 let before = self.lab.pe(index);
-                self.lab.fault(fault.target, fault.kind)?;
+                self.lab.fault(fault)?;
                 pe = format!("{:08x}", if fault.kind == FaultKind::Start { self.lab.pe(index) } else { before });
             }
             Target::NameServer(_) | Target::Population(_) | Target::Link(..) => {
-                self.lab.fault(fault.target, fault.kind)?;
+                self.lab.fault(fault)?;
             }
             Target::Path(_) => {
                 self.carried(at)?;
-                self.lab.fault(fault.target, fault.kind)?;
+                self.lab.fault(fault)?;
             }
             Target::Machine => {
                 let duration = Duration::from_millis(duration_ms);

@@ -125,6 +125,11 @@ impl Crowd {
             | FaultKind::RestorePath
             | FaultKind::CutLink
             | FaultKind::RestoreLink
+            | FaultKind::Isolate
+            | FaultKind::Rejoin
+            | FaultKind::StickWorker
+            | FaultKind::FreeWorker
+            | FaultKind::Starve
             | FaultKind::Command => {}
         }
     }

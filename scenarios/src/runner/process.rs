@@ -8,6 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How much of the end of a log is shown in an error, bytes.
@@ -20,7 +21,12 @@ pub(super) struct Process {
     child: Child,
     log: PathBuf,
     ended: Option<ExitStatus>,
+    /// Its id is its own: it was not waited for yet. Locked while somebody signals it.
+    is_ours: Arc<Mutex<bool>>,
 }
+
+/// A starved process stands still and runs in turn for so long.
+const STARVED: [Duration; 2] = [Duration::from_millis(90), Duration::from_millis(10)];
 
 impl Process {
     /// Starts `sigpool <role> --config <config>` with its output in `log`, in a process group of its own, so that Ctrl-C reaches
@@ -43,7 +49,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .map_err(|error| cannot(program, error))?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_owned(), ended: None })
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned(), ended: None, is_ours: Arc::new(Mutex::new(true)) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -58,7 +64,9 @@ impl Process {
     /// How it ended, if it did.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
+            let mut is_ours = self.is_ours.lock().unwrap_or_else(PoisonError::into_inner);
             self.ended = self.child.try_wait().ok().flatten();
+            *is_ours = self.ended.is_none();
         }
         self.ended
     }
@@ -69,6 +77,25 @@ impl Process {
             // It can end in this moment; then there is nobody to tell, and the id is ours until we wait for it.
             let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
         }
+    }
+
+    /// Lets it run a tenth of the time, for so long, in a thread of its own.
+    pub(super) fn starve(&self, duration: Duration) {
+        let (pid, is_ours) = (Pid::from_raw(self.child.id().cast_signed()), self.is_ours.clone());
+        let until = Instant::now() + duration;
+        std::thread::spawn(move || {
+            let signal = |signal| {
+                let is_ours = is_ours.lock().unwrap_or_else(PoisonError::into_inner);
+                *is_ours && kill(pid, signal).is_ok()
+            };
+            while Instant::now() < until && signal(Signal::SIGSTOP) {
+                std::thread::sleep(STARVED[0]);
+                if !signal(Signal::SIGCONT) {
+                    break;
+                }
+                std::thread::sleep(STARVED[1]);
+            }
+        });
     }
 
     /// Waits for its end until `deadline`; true when it came.
@@ -101,7 +128,9 @@ impl Drop for Process {
         self.signal(Signal::SIGKILL);
         if self.ended.is_none() {
             // Nothing survives SIGKILL; this only collects it.
+            let mut is_ours = self.is_ours.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = self.child.wait();
+            *is_ours = false;
         }
     }
 }

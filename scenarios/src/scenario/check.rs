@@ -173,15 +173,20 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
     check_command(fault)?;
     let limit = limits.into_iter().find_map(|(key, limit)| limit.map(|_| key));
     match (kind, duration_ms) {
-        (FaultKind::StealCore, None) => return Err(("kind", "steal-core needs duration_ms: for how long, ms".into())),
-        (FaultKind::StealCore, Some(ms)) if !(1..=10_000).contains(&ms) => {
+        (FaultKind::StealCore | FaultKind::Starve, None) => {
+            return Err(("kind", format!("{} needs duration_ms: for how long, ms", kind.as_str())));
+        }
+        (FaultKind::StealCore | FaultKind::Starve, Some(ms)) if !(1..=10_000).contains(&ms) => {
             return Err(("duration_ms", "expected 1 to 10,000 ms".into()));
         }
-        (FaultKind::StealCore, Some(_)) => {}
+        (FaultKind::StealCore | FaultKind::Starve, Some(_)) => {}
         (_, Some(_)) => {
-            return Err(("duration_ms", "only steal-core takes duration_ms; end a stop with a cont".into()));
+            return Err(("duration_ms", "only steal-core and starve take duration_ms; end a stop with a cont".into()));
         }
         (_, None) => {}
+    }
+    if fault.direction.is_some() && kind != FaultKind::Isolate {
+        return Err(("direction", "only isolate takes a direction".into()));
     }
     let servers = scenario.name_server.stand_alone();
     let processes = scenario.population.as_ref().map_or(0, |population| population.processes);
@@ -237,11 +242,25 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         (FaultKind::Start, Target::Population(_)) => {
             Err(("kind", "a process of the population is not started again: the others register in its place".into()))
         }
-        (FaultKind::Kill | FaultKind::Term | FaultKind::Stop | FaultKind::Start, Target::Controller(_)) => Ok(()),
+        (
+            FaultKind::Kill
+            | FaultKind::Term
+            | FaultKind::Stop
+            | FaultKind::Start
+            | FaultKind::Isolate
+            | FaultKind::StickWorker,
+            Target::Controller(_),
+        ) => Ok(()),
+        (
+            FaultKind::Isolate | FaultKind::Rejoin | FaultKind::StickWorker | FaultKind::FreeWorker | FaultKind::Starve,
+            Target::NameServer(_) | Target::Population(_),
+        ) => Err(("target", format!("{} is for controllers: expected gwc-1 to gwc-{count}", kind.as_str()))),
         (_, Target::Controller(_) | Target::NameServer(_) | Target::Population(_)) => match limit {
-            Some(key) => {
-                Err((key, "only for kill, term, stop and start of a controller: nothing else moves groups".into()))
-            }
+            Some(key) => Err((
+                key,
+                "only for kill, term, stop, isolate, stick-worker and start of a controller: nothing else moves groups"
+                    .into(),
+            )),
             None => Ok(()),
         },
     }
@@ -276,6 +295,8 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
     enum Process {
         Runs,
         Stopped,
+        Isolated,
+        Stuck,
         Gone,
     }
     let at_start = scenario.controllers.at_start();
@@ -305,6 +326,11 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
             FaultKind::Cont => (*state == Process::Stopped, Process::Runs),
             FaultKind::Start => (*state == Process::Gone, Process::Runs),
             FaultKind::StealCore => (true, *state),
+            FaultKind::Starve => (*state == Process::Runs, *state),
+            FaultKind::Isolate => (*state == Process::Runs, Process::Isolated),
+            FaultKind::Rejoin => (*state == Process::Isolated, Process::Runs),
+            FaultKind::StickWorker => (*state == Process::Runs, Process::Stuck),
+            FaultKind::FreeWorker => (*state == Process::Stuck, Process::Runs),
             FaultKind::Command => (*state == Process::Runs, *state),
             FaultKind::CutPath | FaultKind::CutLink => (*state == Process::Runs, Process::Gone),
             FaultKind::RestorePath | FaultKind::RestoreLink => (*state == Process::Gone, Process::Runs),
@@ -315,6 +341,8 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
             Process::Gone if is_path => "cut",
             Process::Runs => "running",
             Process::Stopped => "stopped",
+            Process::Isolated => "isolated",
+            Process::Stuck => "stuck",
             Process::Gone => "not there",
         };
         need(possible, format_args!("faults[{place}].kind"), || {

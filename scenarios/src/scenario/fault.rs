@@ -29,8 +29,31 @@ pub enum FaultKind {
     CutLink,
     /// Joins them again.
     RestoreLink,
+    /// Cuts a controller off from everybody, in one `direction` or both; its process goes on.
+    Isolate,
+    /// Joins it again.
+    Rejoin,
+    /// Blocks a controller's call control, while its SCTP and M3UA layers go on answering.
+    StickWorker,
+    /// Its call control goes on.
+    FreeWorker,
+    /// Takes nine tenths of the processor from a process for `duration_ms`: it runs 10 ms of each 100.
+    Starve,
     /// `POST /command/...` to the process's admin: `command`, `body`.
     Command,
+}
+
+/// Which datagrams of an isolated controller are swallowed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// All.
+    #[default]
+    Both,
+    /// Those to it.
+    To,
+    /// Those from it.
+    From,
 }
 
 impl FaultKind {
@@ -48,6 +71,11 @@ impl FaultKind {
             Self::RestorePath => "restore-path",
             Self::CutLink => "cut-link",
             Self::RestoreLink => "restore-link",
+            Self::Isolate => "isolate",
+            Self::Rejoin => "rejoin",
+            Self::StickWorker => "stick-worker",
+            Self::FreeWorker => "free-worker",
+            Self::Starve => "starve",
             Self::Command => "command",
         }
     }
@@ -139,10 +167,14 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Target::is_machine")]
     #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-[1-9]|pop-[1-9][0-9]*|path-[12]|enrp-[1-9]/enrp-[1-9])$"), example = &"gwc-1")]
     pub target: Target,
-    /// `steal-core` only: for how long, ms.
+    /// `steal-core` and `starve` only: for how long, ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000), example = 200)]
     pub duration_ms: Option<u64>,
+    /// `isolate` only: which datagrams are swallowed; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = Direction::From)]
+    pub direction: Option<Direction>,
     /// Limit of this fault's own `longest_gap_ms`, ms; beside the one in `[assertions]`, which is for all faults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0), example = 100.0)]

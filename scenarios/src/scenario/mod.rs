@@ -18,7 +18,7 @@ mod types;
 
 pub use assertions::{ASSERTIONS, Assertion, Bound, Outcome};
 pub use builtin::{BUILT_IN, BuiltIn};
-pub use fault::{Fault, FaultKind, Target};
+pub use fault::{Direction, Fault, FaultKind, Target};
 pub use load::{HoldDistribution, Load, Mix, Step};
 pub use parse::{ScenarioError, parse};
 pub use pools::{Expect, Scope};

@@ -102,7 +102,12 @@ impl Scenario {
         let cut = |fault: &Fault| {
             matches!(
                 fault.kind,
-                FaultKind::CutPath | FaultKind::RestorePath | FaultKind::CutLink | FaultKind::RestoreLink
+                FaultKind::CutPath
+                    | FaultKind::RestorePath
+                    | FaultKind::CutLink
+                    | FaultKind::RestoreLink
+                    | FaultKind::Isolate
+                    | FaultKind::Rejoin
             )
         };
         !self.controllers.round_trip_ms.is_empty() || self.faults.iter().any(cut)

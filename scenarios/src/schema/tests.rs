@@ -202,7 +202,7 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
         FileKind::Sg,
         &["as.cookie_bytes_max", "as.state_bytes_max", "failover.beat_ms", "failover.dead_ms", "failover.idle_beat_ms"],
     ),
-    (FileKind::Sg, &["failover.barrier_ms", "failover.confirm_ms"]),
+    (FileKind::Sg, &["failover.barrier_ms", "failover.confirm_ms", "failover.message_confirm_ms"]),
     (FileKind::Sg, &["enrp.enrp_port", "enrp.peers.max_time_last_heard_ms"]),
     (FileKind::Enrp, &["node.enrp_port", "scope.node.enrp_port"]),
     (FileKind::Enrp, &["peers.max_time_last_heard_ms", "scope.peers.max_time_last_heard_ms"]),

@@ -18,9 +18,14 @@ pub struct Failover {
     /// Age at which an unconfirmed message makes the gateway send a barrier BEAT (with `transactions = true`, where cookies
     /// normally confirm first; else a barrier follows each batch).
     pub barrier_ms: u64,
-    /// A controller that answers liveness BEATs but confirms nothing for this long is given up; so is one that leaves a single
-    /// message unconfirmed ten times as long while it confirms others.
+    /// A controller that answers liveness BEATs but confirms nothing for this long (never under 4 round trips) is given up: its call
+    /// control hangs.
     pub confirm_ms: u64,
+    /// One that has confirmed nothing for this long (never under 2 round trips) gets no lease until it confirms something, so that its
+    /// lease is over when it is given up for `confirm_ms`.
+    pub lease_hold_ms: u64,
+    /// Given up is, too, one that leaves a single message unconfirmed for this long while it confirms others.
+    pub message_confirm_ms: u64,
     /// How long a new association may take to ASPUP and ASPAC.
     #[schemars(range(min = 1))]
     pub asp_up_ms: u64,
@@ -55,7 +60,9 @@ impl Default for Failover {
             dead_ms: 320,
             idle_beat_ms: 1_000,
             barrier_ms: 20,
-            confirm_ms: 2_000,
+            confirm_ms: 320,
+            lease_hold_ms: 40,
+            message_confirm_ms: 20_000,
             asp_up_ms: 2_000,
             reconnect_ms: 100,
             gather_ms: 100,
@@ -83,6 +90,11 @@ impl Failover {
             "not less than failover.beat_ms",
         )?;
         ConfigError::unless(self.barrier_ms < self.confirm_ms, "failover.barrier_ms", "less than failover.confirm_ms")?;
+        ConfigError::unless(
+            self.message_confirm_ms >= self.confirm_ms,
+            "failover.message_confirm_ms",
+            "not less than failover.confirm_ms",
+        )?;
         ConfigError::unless(self.confirm_ms >= self.dead_ms, "failover.confirm_ms", "not less than failover.dead_ms")?;
         ConfigError::unless(self.asp_up_ms > 0, "failover.asp_up_ms", "more than 0")?;
         ConfigError::unless(self.reconnect_ms > 0, "failover.reconnect_ms", "more than 0")?;

@@ -1,6 +1,6 @@
 //! One association to a controller: what goes out on it, and whether the controller lives.
 
-use super::{Cx, How};
+use super::{Cx, How, ms};
 use crate::barrier::Barriers;
 use crate::config::Failover;
 use crate::group::GroupId;
@@ -15,9 +15,14 @@ use sctp::{AssocId, SendError, ppid};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A message that stays unconfirmed while others are confirmed is not slow but stuck: after so many times the patience for a controller
-/// that confirms nothing.
-const STUCK: u32 = 10;
+/// A lease is not held back for less than so many.
+const HOLD_ROUND_TRIPS: u32 = 2;
+
+/// The barrier for [`Controller::ask_for_proof`]; those for messages count from 1.
+pub(super) const PROOF: u64 = 0;
+
+/// Confirming takes no less than so many round trips.
+const ROUND_TRIPS: u32 = 4;
 
 /// How far an association to a controller is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +74,12 @@ pub(super) struct Controller {
     pub(super) queued: usize,
     /// When it last confirmed one.
     pub(super) confirmed_at: Option<Instant>,
+    /// Since when it has messages to confirm without a pause.
+    owing_since: Option<Instant>,
+    /// A lease BEAT that is answered when it confirms something: stream, whether unordered, data.
+    withheld: Option<(u16, bool, Bytes)>,
+    /// It hung, and has not shown yet that it does so no more: no groups, while there is another.
+    pub(super) on_probation: bool,
     /// Groups it was asked for and has not given back.
     pub(super) asked_back: usize,
     pub(super) live: Liveness,
@@ -102,6 +113,9 @@ impl Controller {
             unconfirmed: 0,
             queued: 0,
             confirmed_at: None,
+            owing_since: None,
+            withheld: None,
+            on_probation: false,
             asked_back: 0,
             live: Liveness::new(now, pace),
             rtt: None,
@@ -131,6 +145,9 @@ impl Controller {
         data: Bytes,
     ) -> Result<(), SendError> {
         cx.net.send(cx.now, self.assoc, How { stream, ppid: ppid::M3UA, unordered: false }, data)?;
+        if self.unconfirmed == 0 {
+            self.owing_since = Some(cx.now);
+        }
         self.unconfirmed += 1;
         self.messages_up += 1;
         self.barriers.sent(cx.now, stream, group, correlation_id);
@@ -149,10 +166,62 @@ impl Controller {
         self.unconfirmed > 0 || self.asked_back > 0
     }
 
-    /// When what it was asked or sent at `since` is unanswered for too long: `patience` after it last confirmed anything.
-    pub(super) fn stuck_at(&self, since: Instant, patience: Duration) -> Instant {
+    /// When what it was asked or sent at `since` is unanswered for too long: `confirm_ms` after it last confirmed anything,
+    /// `message_confirm_ms` while it confirms other things.
+    pub(super) fn stuck_at(&self, since: Instant, failover: &Failover) -> Instant {
+        // Far away a confirmation takes as long as the way there and back.
+        let patience = ms(failover.confirm_ms).max(self.rtt.unwrap_or_default() * ROUND_TRIPS);
         let silent = self.confirmed_at.map_or(since, |confirmed| confirmed.max(since)) + patience;
-        silent.min(since + patience * STUCK)
+        silent.min(since + ms(failover.message_confirm_ms).max(patience))
+    }
+
+    /// It answers, but confirms nothing for longer than a lease may be given.
+    pub(super) fn hangs(&self, now: Instant, failover: &Failover) -> bool {
+        let patience = ms(failover.lease_hold_ms).max(self.rtt.unwrap_or_default() * HOLD_ROUND_TRIPS);
+        let since = self.confirmed_at.max(self.owing_since);
+        self.unconfirmed > 0 && since.is_some_and(|since| now.saturating_duration_since(since) > patience)
+    }
+
+    /// Answers a lease BEAT, at once or when it confirms something. Only the latest counts: an earlier one is worth less.
+    pub(super) fn lease_beat(
+        &mut self,
+        cx: &mut Cx<'_>,
+        failover: &Failover,
+        (stream, unordered): (u16, bool),
+        data: &[u8],
+    ) {
+        if self.hangs(cx.now, failover) {
+            self.withheld = Some((stream, unordered, Bytes::copy_from_slice(data)));
+        } else {
+            self.withheld = None;
+            self.grant(cx, stream, unordered, data);
+        }
+    }
+
+    /// What was withheld is answered if it has confirmed something since.
+    pub(super) fn grant_withheld(&mut self, cx: &mut Cx<'_>, failover: &Failover) {
+        if self.withheld.is_some()
+            && !self.hangs(cx.now, failover)
+            && let Some((stream, unordered, data)) = self.withheld.take()
+        {
+            self.grant(cx, stream, unordered, &data);
+        }
+    }
+
+    fn grant(&mut self, cx: &mut Cx<'_>, stream: u16, unordered: bool, data: &[u8]) {
+        if let Heartbeat::Lease(lease) = Heartbeat::decode(data) {
+            // Noted before it is sent: whoever gets the echo acts on it.
+            self.lease.granted(cx.now, ms(lease.lease_ms.into()));
+        }
+        self.send(cx, stream, unordered, &Message::BeatAck(Beat { data: Some(data) }));
+    }
+
+    /// The gateway itself did not run: what the controller confirmed meanwhile may still be unread.
+    pub(super) fn excuse(&mut self, now: Instant, stall: Duration) {
+        self.live.excuse(now, stall);
+        if self.owes() {
+            self.confirmed_at = Some(now);
+        }
     }
 
     /// Sends an M3UA message that is not DATA. False: SCTP did not take it.
@@ -205,6 +274,16 @@ impl Controller {
             if self.send(cx, 0, true, &Message::Beat(Beat { data: Some(data) })) {
                 self.note_asked(Ask::Liveness(number));
             }
+        }
+    }
+
+    /// Asks one that hung for a sign of its call control: a barrier behind nothing. What hangs echoes liveness, but no barrier.
+    pub(super) fn ask_for_proof(&mut self, cx: &mut Cx<'_>) {
+        self.on_probation = true;
+        let mut room = [0; HEARTBEAT_MAX];
+        let data = Heartbeat::Barrier(PROOF).encode(&mut room);
+        if self.may_ask() && self.send(cx, 1, false, &Message::Beat(Beat { data: Some(data) })) {
+            self.note_asked(Ask::Barrier(PROOF));
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Element {
     pub(super) in_pool: bool,
     /// It was given up and has not been active since.
     pub(super) failed: bool,
+    /// When its association ended it had confirmed nothing for long. One whose call control hangs comes back at once, and hangs still.
+    pub(super) stuck: bool,
 }
 
 impl Element {
@@ -46,6 +48,7 @@ impl Pool {
             retry_at: cx.now,
             in_pool: true,
             failed: false,
+            stuck: false,
         });
         if !element.in_pool || element.location != location {
             element.retry_at = cx.now;
@@ -165,10 +168,16 @@ impl Pool {
         }
         if to == AspState::Active {
             controller.phase = Phase::Active;
-            if let Some(element) = self.elements.get_mut(&pe) {
+            let element = self.elements.get_mut(&pe);
+            let stuck = element.is_some_and(|element| {
                 element.failed = false;
+                element.stuck
+            });
+            if stuck {
+                controller.ask_for_proof(cx);
+            } else {
+                cx.directory.set_usable(cx.now, &self.handle, pe, true);
             }
-            cx.directory.set_usable(cx.now, &self.handle, pe, true);
         }
         if self.as_state.handle_asp(now_ms, assoc, asp_id, to, failed).is_err() {
             self.counters.associations_refused += 1;
@@ -178,6 +187,19 @@ impl Pool {
         }
         self.drain_as_events(cx);
         if to == AspState::Active {
+            self.activated(cx, assoc);
+        }
+    }
+
+    /// A controller that hung once answered a barrier: its call control works again.
+    pub(super) fn proven(&mut self, cx: &mut Cx<'_>, assoc: AssocId) {
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+        controller.on_probation = false;
+        if let Some(element) = self.elements.get_mut(&controller.pe) {
+            element.stuck = false;
+        }
+        cx.directory.set_usable(cx.now, &self.handle, controller.pe, true);
+        if controller.phase == Phase::Active {
             self.activated(cx, assoc);
         }
     }

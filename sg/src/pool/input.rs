@@ -1,6 +1,6 @@
 //! What controllers send: output, cookies, BEATs, and the answers to ours.
 
-use super::controller::{Ask, Phase};
+use super::controller::{Ask, PROOF, Phase};
 use super::{Cx, Pool};
 use crate::group::{Freed, GroupId, Owner};
 use crate::msu::Msu;
@@ -11,7 +11,7 @@ use m3ua_lite::asp::Input;
 use m3ua_lite::session::{Envelope, GroupKey, Heartbeat};
 use m3ua_lite::wire::{Beat, Data, Message, MessageType};
 use sctp::{AssocId, ppid};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Pool {
     /// Takes a message of a controller. False: not one of this pool.
@@ -101,8 +101,8 @@ impl Pool {
                 self.counters.leases_refused += 1;
                 return;
             }
-            // Noted before it is sent: whoever gets the echo acts on it.
-            controller.lease.granted(cx.now, Duration::from_millis(lease.lease_ms.into()));
+            let data = beat.data.unwrap_or_default();
+            return controller.lease_beat(cx, &self.settings.failover, (stream, unordered), data);
         }
         controller.send(cx, stream, unordered, &Message::BeatAck(beat));
     }
@@ -113,6 +113,7 @@ impl Pool {
             Some(Ask::Liveness(number)) => controller.live.answered(number),
             // A leaving controller of ours drops DATA that its ASPIA overtook, and echoes nevertheless: only its cookies count.
             Some(Ask::Barrier(_)) if controller.is_leaving() && self.settings.server.transactions => {}
+            Some(Ask::Barrier(PROOF)) if controller.on_probation => self.proven(cx, assoc),
             Some(Ask::Barrier(id)) => {
                 let mut confirmed = Vec::new();
                 if !controller.barriers.acknowledged(cx.now, id, |sent| confirmed.push(sent)) {

@@ -377,7 +377,8 @@ impl Pool {
         for assoc in blocked {
             self.pump_backlog(cx, assoc);
         }
-        self.sweep_barriers(cx);
+        self.controllers.values_mut().for_each(|controller| controller.grant_withheld(cx, &self.settings.failover));
+        self.sweep_barriers(cx, false);
         self.follow_congestion(cx.now);
         debug_assert!(self.counters.balances(self.queued.messages), "a message is in two places, or in none");
     }
@@ -385,10 +386,12 @@ impl Pool {
     /// Does what is due. `stall`: how long this gateway itself did not run.
     pub(crate) fn handle_timeout(&mut self, cx: &mut Cx<'_>, stall: Option<Duration>) {
         if let Some(stall) = stall {
-            self.controllers.values_mut().for_each(|controller| controller.live.excuse(cx.now, stall));
+            self.controllers.values_mut().for_each(|controller| controller.excuse(cx.now, stall));
         }
         self.open_fences(cx);
         self.supervise(cx);
+        // Here and not with each batch: by now what was sent meanwhile is read.
+        self.sweep_barriers(cx, true);
         self.connect_due(cx);
         self.as_state.handle_timeout(self.now_ms(cx.now));
         self.drain_as_events(cx);

@@ -99,9 +99,9 @@ impl Pool {
 
     /// Who was asked for a group, and until when it has to give it back: as long as for confirming a message.
     fn patience(&self) -> impl Iterator<Item = (AssocId, Instant)> + '_ {
-        let patience = ms(self.settings.failover.confirm_ms);
+        let failover = &self.settings.failover;
         let owners = self.moves.asked.values().filter_map(|asked| Some((asked, self.controllers.get(&asked.from)?)));
-        owners.map(move |(asked, owner)| (asked.from, owner.stuck_at(asked.at, patience)))
+        owners.map(move |(asked, owner)| (asked.from, owner.stuck_at(asked.at, failover)))
     }
 
     /// Plans the fewest moves after which every controller has its fair number of groups, give or take one.
@@ -140,7 +140,8 @@ impl Pool {
         let (mut members, mut unknown) = (Vec::new(), false);
         for (assoc, controller) in &self.controllers {
             // One that left the pool keeps its groups while it lives, and gets none.
-            if controller.phase != Phase::Active || !self.is_in_pool(controller) || !controller.echoes_exactly() {
+            let takes_groups = controller.phase == Phase::Active && !controller.on_probation;
+            if !takes_groups || !self.is_in_pool(controller) || !controller.echoes_exactly() {
                 continue;
             }
             let weight = match cx.directory.share(&self.handle, controller.pe) {
@@ -282,7 +283,7 @@ impl Pool {
 impl Controller {
     /// It heard and answered lately: not one that may hang.
     pub(super) fn is_prompt(&self, now: Instant) -> bool {
-        self.phase == Phase::Active && self.live.is_prompt(now, self.rtt)
+        self.phase == Phase::Active && !self.on_probation && self.live.is_prompt(now, self.rtt)
     }
 
     /// What it committed or answered shows that its echo will be known.

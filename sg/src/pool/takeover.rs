@@ -43,6 +43,12 @@ impl Pool {
     /// From here on nothing that this controller sends counts. Its groups take back what is unconfirmed and move.
     fn remove(&mut self, cx: &mut Cx<'_>, assoc: AssocId, why: GiveUp, certain: bool) {
         let Some(controller) = self.controllers.remove(&assoc) else { return };
+        // One that confirmed nothing may come back at once, as its lower layers are in order.
+        if controller.hangs(cx.now, &self.settings.failover)
+            && let Some(element) = self.elements.get_mut(&controller.pe)
+        {
+            element.stuck = true;
+        }
         let at = if certain { cx.now } else { self.safe_from(cx.now, &controller) };
         // An element that cannot be reached again and again is given up once.
         if self.elements.get(&controller.pe).is_none_or(|element| !element.failed) {
@@ -199,10 +205,10 @@ impl Pool {
         }
     }
 
-    /// Barriers that are due, and controllers that answer but confirm nothing.
-    pub(super) fn sweep_barriers(&mut self, cx: &mut Cx<'_>) {
+    /// Barriers that are due, and, when they are to be judged, controllers that answer but confirm nothing.
+    pub(super) fn sweep_barriers(&mut self, cx: &mut Cx<'_>, judge: bool) {
         let mut over = Vec::new();
-        let patience = ms(self.settings.failover.confirm_ms);
+        let failover = &self.settings.failover;
         for (assoc, controller) in &mut self.controllers {
             if controller.barriers.due().is_none_or(|due| due > cx.now) {
                 continue;
@@ -212,7 +218,7 @@ impl Pool {
                 let group = &groups[id.0 as usize];
                 group.owner != Owner::Controller(*assoc) || group.is_confirmed(correlation_id)
             });
-            if oldest.is_some_and(|at| controller.stuck_at(at, patience) <= cx.now) {
+            if judge && oldest.is_some_and(|at| controller.stuck_at(at, failover) <= cx.now) {
                 over.push(*assoc);
             }
         }

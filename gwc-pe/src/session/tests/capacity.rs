@@ -74,6 +74,26 @@ fn a_busy_controller_is_not_dead() {
     assert_eq!(bed.shared.counters.applied, 40);
 }
 
+/// The fault `stick-worker`: nothing is applied, no timer of a call runs, no barrier is echoed; liveness and leases go on.
+#[test]
+fn call_control_that_hangs_says_nothing_and_the_layers_below_go_on() {
+    let mut bed = Bed::active(|_| {});
+    bed.isup(Some(0x1000_0001), &iam(37));
+    bed.take();
+    bed.shared.capacity.set_stuck(true);
+    bed.isup(Some(0x1000_0002), &rel(37));
+    bed.beat(stream_for(&key(1), STREAMS), false, Heartbeat::Barrier(7));
+    bed.beat(0, true, Heartbeat::Liveness(8));
+    assert_eq!(bed.output(), ["0u: echo Liveness(8)"]);
+    work(&mut bed, 5_000);
+    assert_eq!((bed.shared.counters.applied, bed.shared.counters.leases_lost), (1, 0));
+    assert!(bed.output().iter().all(|word| word.contains("Lease")), "no ACM, no ANM, no barrier");
+    bed.shared.capacity.set_stuck(false);
+    work(&mut bed, 10);
+    assert_eq!((bed.shared.counters.applied, bed.shared.capacity.waiting()), (2, 0));
+    assert!(bed.output().iter().any(|word| word.contains("echo Barrier(7)")));
+}
+
 #[test]
 fn a_cookie_and_a_request_for_a_group_wait_behind_data() {
     let mut bed = slow(10.0);

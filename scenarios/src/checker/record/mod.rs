@@ -177,7 +177,7 @@ pub struct PhaseTraffic {
 pub struct FaultEntry {
     /// When it was done, ns.
     pub t_ns: u64,
-    /// kill, stop, cont, term, start, steal-core, cut-path, restore-path, cut-link, restore-link.
+    /// The word for its kind in scenario files.
     pub kind: String,
     /// The process, for example `gwc-1`; the path, for example `path-1`; the link, for example `enrp-1/enrp-2`.
     pub target: String,
@@ -189,7 +189,7 @@ impl FaultEntry {
     /// True for the faults that take a controller away.
     #[must_use]
     pub fn takes_away(&self) -> bool {
-        matches!(self.kind.as_str(), "kill" | "stop" | "term")
+        matches!(self.kind.as_str(), "kill" | "stop" | "term" | "isolate" | "stick-worker")
     }
 
     /// True for those after which its process does not come back.
@@ -207,7 +207,7 @@ impl FaultEntry {
     /// True for those that bring a controller (back).
     #[must_use]
     pub fn brings_back(&self) -> bool {
-        matches!(self.kind.as_str(), "start" | "cont")
+        matches!(self.kind.as_str(), "start" | "cont" | "rejoin" | "free-worker")
     }
 }
 

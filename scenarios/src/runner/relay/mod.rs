@@ -74,9 +74,9 @@ pub struct RelayReport {
 struct Shared {
     stop: AtomicBool,
     cut: [AtomicBool; PATHS_MAX],
-    /// Pairs of processes that are cut off from each other, by their first own addresses.
-    cut_links: Mutex<Vec<[IpAddr; 2]>>,
-    links_are_cut: AtomicBool,
+    /// From whom and to whom nothing gets through, by their first own addresses; nobody: from all, to all.
+    swallowed: Mutex<Vec<(Option<IpAddr>, Option<IpAddr>)>>,
+    some_swallowed: AtomicBool,
     carried: [AtomicU64; PATHS_MAX],
 }
 
@@ -108,13 +108,18 @@ impl Relay {
 
     /// Cuts two processes, by their first own addresses, off from each other, or joins them again.
     pub(super) fn set_link_cut(&self, a: IpAddr, b: IpAddr, cut: bool) {
-        let link = if a < b { [a, b] } else { [b, a] };
-        let mut links = self.shared.cut_links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|other| *other != link);
-        if cut {
-            links.push(link);
+        self.set_swallowed(Some(a), Some(b), cut);
+        self.set_swallowed(Some(b), Some(a), cut);
+    }
+
+    /// Swallows what one process sends to another, by their first own addresses, or no longer. `None`: each process.
+    pub(super) fn set_swallowed(&self, from: Option<IpAddr>, to: Option<IpAddr>, swallowed: bool) {
+        let mut all = self.shared.swallowed.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other| *other != (from, to));
+        if swallowed {
+            all.push((from, to));
         }
-        self.shared.links_are_cut.store(!links.is_empty(), Ordering::Relaxed);
+        self.shared.some_swallowed.store(!all.is_empty(), Ordering::Relaxed);
     }
 
     /// Datagrams passed on so far, on each path.
@@ -240,15 +245,15 @@ impl Work {
         }
     }
 
-    /// Whether two processes are cut off from each other.
-    fn is_cut(&self, a: usize, b: usize) -> bool {
-        if !self.shared.links_are_cut.load(Ordering::Relaxed) {
+    /// Whether nothing gets through from the one to the other.
+    fn is_cut(&self, sender: usize, receiver: usize) -> bool {
+        if !self.shared.some_swallowed.load(Ordering::Relaxed) {
             return false;
         }
         let first = |port: usize| self.ports[port].own.first().copied();
-        let (Some(a), Some(b)) = (first(a), first(b)) else { return false };
-        let link = if a < b { [a, b] } else { [b, a] };
-        self.shared.cut_links.lock().unwrap_or_else(PoisonError::into_inner).contains(&link)
+        let (sender, receiver) = (first(sender), first(receiver));
+        let all = self.shared.swallowed.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().any(|&(from, to)| (from.is_none() || from == sender) && (to.is_none() || to == receiver))
     }
 
     fn send(&mut self) {

@@ -143,6 +143,27 @@ fn an_address_that_is_taken_is_named() {
 }
 
 #[test]
+fn a_process_is_cut_off_from_all_in_one_direction() {
+    let ends = ends(0);
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));
+    let who = Some(ends.net.own(controller)[0]);
+    ends.relay.set_swallowed(who, None, true);
+    ends.send(b"lost", controller, gateway, 0);
+    ends.send(b"lost too", controller, name_server, 1);
+    ends.send(b"it hears", gateway, controller, 0);
+    assert_eq!(ends.next(controller, 0).0, b"it hears");
+    ends.relay.set_swallowed(None, who, true);
+    ends.relay.set_swallowed(who, None, false);
+    ends.send(b"unheard", gateway, controller, 0);
+    ends.send(b"it speaks", controller, gateway, 0);
+    assert_eq!(ends.next(gateway, 0).0, b"it speaks");
+    ends.relay.set_swallowed(None, who, false);
+    ends.send(b"joined", gateway, controller, 0);
+    assert_eq!(ends.next(controller, 0).0, b"joined");
+    assert_eq!(ends.relay.finish().cut, 3);
+}
+
+#[test]
 fn two_processes_are_cut_off_from_each_other_and_from_nobody_else() {
     let ends = ends(0);
     let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));

@@ -138,6 +138,107 @@ fn answers_without_confirmation_are_not_enough() {
     assert!(bench.elapsed_ms() >= 700);
 }
 
+/// The defaults: call control that hangs behind an M3UA layer that answers is noticed as soon as a controller that hangs.
+#[test]
+fn a_stuck_worker_is_noticed_in_time_and_a_far_one_has_its_round_trips() {
+    for (rtt_ms, range) in [(0, 320..=345), (200, 800..=840)] {
+        let mut bench = Bench::new(|_, _| {});
+        let one = bench.controller(1);
+        bench.wire.rtt = Some(std::time::Duration::from_millis(rtt_ms));
+        bench.offer(1, b'a');
+        while bench.wire.aborted.is_empty() {
+            bench.pass(5);
+            for got in bench.all(one) {
+                if matches!(got, Got::Liveness(_)) {
+                    bench.echo(one, &got);
+                }
+            }
+            bench.lease(one, 280);
+            assert!(bench.elapsed_ms() < 2_000, "it confirms nothing");
+        }
+        assert!(range.contains(&bench.elapsed_ms()), "{} ms with a round trip of {rtt_ms}", bench.elapsed_ms());
+    }
+}
+
+/// Its lease has to be over when it is given up, or its groups would wait for that.
+#[test]
+fn one_that_confirms_nothing_gets_no_lease() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    let begin = bench.elapsed_ms();
+    let leased = |got: Vec<Got>| got.into_iter().filter(|got| *got == Got::LeaseEcho).count();
+    bench.pass(40);
+    bench.lease(one, 280);
+    assert_eq!(leased(bench.all(one)), 1, "not too long yet");
+    bench.pass(20);
+    bench.lease(one, 280);
+    bench.pass(20);
+    assert_eq!(leased(bench.all(one)), 0, "withheld");
+    bench.cookie(one, 1, 1, b"s");
+    bench.pass(0);
+    assert_eq!(leased(bench.all(one)), 1, "answered when it has confirmed something");
+    bench.offer(1, b'b');
+    let stuck = bench.elapsed_ms();
+    while bench.groups_of(&[two]) != [1] {
+        bench.pass(5);
+        for (assoc, got) in [one, two].map(|assoc| (assoc, bench.all(assoc))) {
+            for got in got.iter().filter(|got| matches!(got, Got::Liveness(_))) {
+                if bench.wire.aborted.is_empty() || assoc == two {
+                    bench.echo(assoc, got);
+                }
+            }
+        }
+        if bench.wire.aborted.is_empty() {
+            bench.lease(one, 280);
+        }
+        assert!(bench.elapsed_ms() - stuck < 400, "{} ms, {} since the begin", bench.elapsed_ms() - stuck, begin);
+    }
+}
+
+/// It comes back at once, with SCTP and M3UA in order; it gets groups again when it answers a barrier, and not before.
+#[test]
+fn one_that_was_stuck_has_to_prove_that_it_works_again() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    bench.offer(1, b'a');
+    while bench.wire.aborted.is_empty() {
+        bench.pass(5);
+        for got in bench.all(one) {
+            if matches!(got, Got::Liveness(_)) {
+                bench.echo(one, &got);
+            }
+        }
+    }
+    let two = bench.controller(2);
+    bench.pass(5);
+    assert_eq!(bench.groups_of(&[two]), [1]);
+    for _ in 0..30 {
+        bench.pass(5);
+        answer_all(&mut bench, two);
+    }
+    let again = bench.wire.connects.last().unwrap().0;
+    bench.up(again);
+    bench.asp_up(again, 1);
+    bench.lease(again, 280);
+    bench.asp_active(again);
+    let proof =
+        bench.all(again).into_iter().find(|got| matches!(got, Got::Barrier(_))).expect("it is asked for a sign");
+    for cic in [40, 70, 100, 130] {
+        bench.offer(cic, b'a');
+        bench.pass(5);
+        answer_all(&mut bench, two);
+    }
+    assert_eq!(bench.groups_of(&[again, two]), [0, 5]);
+    bench.echo(again, &proof);
+    for cic in [160, 200] {
+        bench.offer(cic, b'a');
+        bench.pass(5);
+        answer_all(&mut bench, two);
+    }
+    assert!(bench.groups_of(&[again])[0] > 0);
+}
+
 #[test]
 fn while_the_fence_stands_new_messages_wait_behind_the_old_and_bounded() {
     let mut bench = Bench::new(|server, _| server.queue_messages_max = 3);
