@@ -11,6 +11,15 @@ fn answer_all(bench: &mut Bench, assoc: AssocId) {
     }
 }
 
+/// As call control that hangs: SCTP and M3UA answer, and nothing is confirmed.
+fn answer_liveness(bench: &mut Bench, assoc: AssocId) {
+    for got in bench.all(assoc) {
+        if matches!(got, Got::Liveness(_)) {
+            bench.echo(assoc, &got);
+        }
+    }
+}
+
 #[test]
 fn a_certain_end_moves_the_groups_at_once_cookie_first() {
     let mut bench = Bench::new(|_, _| {});
@@ -128,11 +137,7 @@ fn answers_without_confirmation_are_not_enough() {
     bench.offer(1, b'a');
     while bench.wire.aborted.is_empty() {
         bench.pass(10);
-        for got in bench.all(one) {
-            if matches!(got, Got::Liveness(_)) {
-                bench.echo(one, &got);
-            }
-        }
+        answer_liveness(&mut bench, one);
         assert!(bench.elapsed_ms() < 1_500, "it confirms nothing");
     }
     assert!(bench.elapsed_ms() >= 700);
@@ -148,11 +153,7 @@ fn a_stuck_worker_is_noticed_in_time_and_a_far_one_has_its_round_trips() {
         bench.offer(1, b'a');
         while bench.wire.aborted.is_empty() {
             bench.pass(5);
-            for got in bench.all(one) {
-                if matches!(got, Got::Liveness(_)) {
-                    bench.echo(one, &got);
-                }
-            }
+            answer_liveness(&mut bench, one);
             bench.lease(one, 280);
             assert!(bench.elapsed_ms() < 2_000, "it confirms nothing");
         }
@@ -204,11 +205,7 @@ fn one_that_was_stuck_has_to_prove_that_it_works_again() {
     bench.offer(1, b'a');
     while bench.wire.aborted.is_empty() {
         bench.pass(5);
-        for got in bench.all(one) {
-            if matches!(got, Got::Liveness(_)) {
-                bench.echo(one, &got);
-            }
-        }
+        answer_liveness(&mut bench, one);
     }
     let two = bench.controller(2);
     bench.pass(5);
@@ -311,11 +308,7 @@ fn a_planned_stop_that_takes_too_long_is_a_failure() {
         bench.pass(10);
         bench.lease(one, 280);
         for assoc in [one, two] {
-            for got in bench.all(assoc) {
-                if matches!(got, Got::Liveness(_)) {
-                    bench.echo(assoc, &got);
-                }
-            }
+            answer_liveness(&mut bench, assoc);
         }
     }
     assert_eq!(bench.lines("F"), ["00000001,asp-down"]);
