@@ -83,13 +83,11 @@ pub struct Element {
     pub(super) reasons: Reasons,
     /// Its name in the pool's ranking.
     pub(super) member: Member,
-    pub(super) registrations: u64,
-    pub(super) stamp: Stamp,
 }
 
 impl Element {
-    pub(super) fn new(pool: PoolNumber, member: Member, registered: PoolElement, stamp: Stamp) -> Self {
-        Self { pool, registered, reasons: Reasons::default(), member, registrations: 1, stamp }
+    pub(super) fn new(pool: PoolNumber, member: Member, registered: PoolElement) -> Self {
+        Self { pool, registered, reasons: Reasons::default(), member }
     }
 
     /// Its place among all elements.
@@ -150,17 +148,5 @@ impl Element {
     #[must_use]
     pub fn is_selectable(&self) -> bool {
         self.reasons.is_empty() && !self.is_full()
-    }
-
-    /// Registrations and re-registrations.
-    #[must_use]
-    pub fn registrations(&self) -> u64 {
-        self.registrations
-    }
-
-    /// When it was added or replaced last, against [`Handlespace::stamp`](super::Handlespace::stamp).
-    #[must_use]
-    pub fn stamp(&self) -> Stamp {
-        self.stamp
     }
 }

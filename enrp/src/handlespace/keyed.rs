@@ -1,9 +1,10 @@
-//! The hash of pool handles: SipHash under a key drawn from the server's seed, so that nobody can choose handles that
-//! fall into one place.
+//! The hash of pool handles and of what was registered: SipHash under a key drawn from the server's seed, so that nobody can
+//! choose handles that fall into one place, nor two registrations that look the same.
 
 use asap::policy::Rng;
-use asap::wire::PoolHandle;
+use asap::wire::{PoolElement, PoolHandle};
 use siphasher::sip::SipHasher13;
+use std::hash::{Hash, Hasher};
 
 /// A hash under a key.
 #[derive(Debug, Clone)]
@@ -16,5 +17,12 @@ impl Keyed {
 
     pub(super) fn hash(&self, handle: &PoolHandle) -> u64 {
         self.0.hash(handle.as_bytes())
+    }
+
+    /// Of everything in a registration.
+    pub(super) fn print(&self, element: &PoolElement) -> u64 {
+        let mut hasher = self.0;
+        element.hash(&mut hasher);
+        hasher.finish()
     }
 }

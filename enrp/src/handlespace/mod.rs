@@ -8,6 +8,7 @@ mod checksum;
 mod element;
 mod homes;
 mod keyed;
+mod mark;
 mod pool;
 mod selected;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use hashbrown::HashTable;
 pub use homes::Cursor;
 use homes::Homes;
 use keyed::Keyed;
+use mark::Marks;
 pub use pool::{Mismatch, Pool, kind_of};
 pub use selected::Selected;
 use slab::Slab;
@@ -91,6 +93,7 @@ pub struct Handlespace {
     /// The pools by handle, for those who list them.
     sorted: BTreeMap<PoolHandle, PoolNumber>,
     elements: Slab<Element>,
+    marks: Marks,
     homes: Homes,
     random: Rng,
     /// Of the last addition.
@@ -117,6 +120,7 @@ impl Handlespace {
             key: Keyed::new(&mut random),
             sorted: BTreeMap::new(),
             elements: Slab::new(),
+            marks: Marks::default(),
             homes: Homes::default(),
             random,
             stamp: Stamp::default(),
@@ -136,11 +140,19 @@ impl Handlespace {
         };
         let pool = &self.pools[number as usize];
         let known = pool.members.get(element.id);
+        let print = self.key.print(&element);
+        // A registration starts the degradation counter again, which is the ranking's.
+        let unchanged = |slot: &Slot| self.marks.is_as_before(*slot, print) && !counts_degradation(&element.policy);
+        if let Some(slot) = known.filter(unchanged) {
+            self.stamp.advance();
+            self.marks.again(slot, print, self.stamp);
+            return Ok((slot, Added::Replaced { changed: false }));
+        }
         let member = known.or_else(|| pool.first()).expect("invariant: there are no empty pools");
         pool.check(&element, &self.elements[member.key()].registered)?;
         match known {
-            Some(slot) => Ok((slot, self.replace(slot, element))),
-            None => Ok((self.insert(number, element)?, Added::New)),
+            Some(slot) => Ok((slot, self.replace(slot, element, print))),
+            None => Ok((self.insert(number, element, print)?, Added::New)),
         }
     }
 
@@ -170,6 +182,7 @@ impl Handlespace {
         let (place, words) = (element.place(), self.pools[element.pool as usize].handle_words);
         self.homes.remove(before, place, words);
         self.homes.add(home, place, slot, words);
+        self.marks.change(slot, self.key.print(&self.elements[slot.key()].registered));
         true
     }
 
@@ -324,7 +337,25 @@ impl Handlespace {
             .map(|(_, slot)| (slot, &self.elements[slot.key()]))
     }
 
-    /// Stamp of the last addition or replacement. Elements that come later have a later one ([`Element::stamp`]): after a
+    /// When the element held there was added or replaced last, against [`stamp`](Self::stamp).
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn stamp_of(&self, slot: Slot) -> Stamp {
+        self.marks.stamp(slot)
+    }
+
+    /// Registrations and re-registrations of the element held there.
+    ///
+    /// # Panics
+    /// There is none.
+    #[must_use]
+    pub fn registrations(&self, slot: Slot) -> u64 {
+        self.marks.registrations(slot)
+    }
+
+    /// Stamp of the last addition or replacement. Elements that come later have a later one ([`Self::stamp_of`]): after a
     /// full download from a peer, those it owns whose stamp is not later than that of the start are what it has no more
     /// (RFC 5353 section 3.6.3, without a mark on each).
     #[must_use]
@@ -348,14 +379,15 @@ impl Handlespace {
         let hash = |&number: &PoolNumber| key.hash(pools[number as usize].handle());
         self.numbers.insert_unique(hash(&number), number, hash);
         self.sorted.insert(handle, number);
-        self.insert(number, element)
+        let print = self.key.print(&element);
+        self.insert(number, element, print)
     }
 
     fn is_full(&self) -> bool {
         self.elements.len() >= self.limits.pes
     }
 
-    fn insert(&mut self, number: PoolNumber, element: PoolElement) -> Result<Slot, AddError> {
+    fn insert(&mut self, number: PoolNumber, element: PoolElement, print: u64) -> Result<Slot, AddError> {
         let pool = &mut self.pools[number as usize];
         if pool.members.len() >= self.limits.pes_per_pool || self.elements.len() >= self.limits.pes {
             return Err(AddError::Full);
@@ -364,26 +396,25 @@ impl Handlespace {
         let slot = Slot(self.elements.vacant_key() as u32);
         let member = pool.ranking.insert(slot, &element.policy);
         pool.members.get_or_insert(element.id, slot);
-        let element = Element::new(number, member, element, self.stamp);
+        self.marks.add(slot, print, self.stamp);
+        let element = Element::new(number, member, element);
         self.homes.add(element.registered.home, element.place(), slot, pool.handle_words);
         self.elements.insert(element);
         Ok(slot)
     }
 
-    /// Only what is another is written: most registrations change nothing.
-    fn replace(&mut self, slot: Slot, new: PoolElement) -> Added {
+    /// Only what is another is written.
+    fn replace(&mut self, slot: Slot, new: PoolElement, print: u64) -> Added {
         self.set_home(slot, new.home);
         self.stamp.advance();
+        self.marks.again(slot, print, self.stamp);
         let element = &mut self.elements[slot.key()];
-        element.registrations += 1;
-        element.stamp = self.stamp;
         let registered = &mut element.registered;
         if registered.asap_transport != new.asap_transport {
             registered.asap_transport = new.asap_transport;
         }
         let other_policy = registered.policy != new.policy;
-        // A registration starts the degradation counter again.
-        if other_policy || matches!(new.policy, Policy::LeastUsedDegradation { .. }) {
+        if other_policy || counts_degradation(&new.policy) {
             self.pools[element.pool as usize].ranking.update(element.member, &new.policy);
             registered.policy = new.policy;
         }
@@ -394,4 +425,9 @@ impl Handlespace {
         registered.life = new.life;
         Added::Replaced { changed: other_policy || other_transport }
     }
+}
+
+/// Whether its ranking counts selections from one registration to the next (RFC 5356 section 5.2).
+fn counts_degradation(policy: &Policy) -> bool {
+    matches!(policy, Policy::LeastUsedDegradation { .. })
 }

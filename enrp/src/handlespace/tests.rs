@@ -46,6 +46,56 @@ fn firsts(handlespace: &mut Handlespace, resolutions: u32) -> HashMap<u32, u32> 
     counts
 }
 
+/// An unchanged registration is told by a print of it alone: whatever is another must be seen, whatever it is.
+#[test]
+fn a_registration_again_is_taken_whole() {
+    let policy = |load| Policy::LeastUsed { load };
+    let at = |port, address: &str| SctpTransport {
+        port,
+        transport_use: TransportUse::DataAndControl,
+        addresses: [address.parse().unwrap()].into(),
+    };
+    let first = PoolElement { asap_transport: Some(at(3863, "127.0.0.2")), ..element(1, policy(1)) };
+    let user = |transport| PoolElement { user_transport: Transport::Sctp(transport), ..first.clone() };
+    let asap = |transport| PoolElement { asap_transport: transport, ..first.clone() };
+    let others = [
+        (true, user(at(2906, "127.0.0.2"))),
+        (true, user(at(2905, "127.0.0.3"))),
+        (true, user(at(2905, "::1"))),
+        (true, PoolElement { policy: policy(2), ..first.clone() }),
+        (false, asap(Some(at(3864, "127.0.0.2")))),
+        (false, asap(None)),
+        (false, PoolElement { life: RegistrationLife::Seconds(1), ..first.clone() }),
+        (false, PoolElement { home: ServerId(2), ..first.clone() }),
+    ];
+    let mut handlespace = filled([]);
+    let (slot, _) = handlespace.add(&pool(), first.clone()).unwrap();
+    let mut registrations = 1;
+    for (visible, other) in others {
+        for (element, changed) in [(&other, visible), (&other, false), (&first, visible), (&first, false)] {
+            let before = handlespace.stamp_of(slot);
+            assert_eq!(
+                handlespace.add(&pool(), element.clone()),
+                Ok((slot, Added::Replaced { changed })),
+                "{element:?}"
+            );
+            assert_eq!(handlespace.get(slot).unwrap().registered(), element);
+            registrations += 1;
+            assert_eq!(handlespace.registrations(slot), registrations);
+            assert!(handlespace.stamp_of(slot) > before);
+        }
+    }
+    // A takeover is no registration, and the next one finds what it left.
+    assert!(handlespace.set_home(slot, ServerId(2)));
+    assert_eq!(handlespace.registrations(slot), registrations);
+    handlespace.add(&pool(), first).unwrap();
+    assert_eq!(handlespace.homes().collect::<Vec<_>>(), [(HOME, 1)]);
+    // The next one in this place starts anew.
+    handlespace.remove(slot).unwrap();
+    let (next, added) = handlespace.add(&pool(), element(2, policy(1))).unwrap();
+    assert_eq!((next, added, handlespace.registrations(next)), (slot, Added::New, 1));
+}
+
 #[test]
 fn round_robin_is_exactly_fair() {
     let mut handlespace = filled(vec![Policy::RoundRobin; 7]);
@@ -312,7 +362,7 @@ fn a_later_stamp_tells_what_was_replaced_since() {
     for (handle, element) in again {
         handlespace.add(&handle, element).unwrap();
     }
-    let stale = handlespace.owned(HOME, Cursor::START).filter(|(_, element)| element.stamp() <= start).count();
+    let stale = handlespace.owned(HOME, Cursor::START).filter(|(slot, _)| handlespace.stamp_of(*slot) <= start).count();
     assert_eq!(stale, handlespace.owned(HOME, Cursor::START).count() - 5);
 }
 

@@ -211,7 +211,8 @@ impl Server {
     /// A peer's whole table has come: what it owned before and has not now is removed.
     fn sweep(&mut self, now: Instant, home: ServerId, since: Stamp) {
         let owned = self.handlespace.owned(home, Cursor::START);
-        let gone: Vec<Slot> = owned.filter(|(_, element)| element.stamp() <= since).map(|(slot, _)| slot).collect();
+        let gone: Vec<Slot> =
+            owned.map(|(slot, _)| slot).filter(|&slot| self.handlespace.stamp_of(slot) <= since).collect();
         for slot in gone {
             self.remove(now, slot, RemovalCause::Peer);
         }

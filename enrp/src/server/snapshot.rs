@@ -124,7 +124,7 @@ impl Server {
             user_transport: transport_text(&registered.user_transport),
             policy: policy_text(&registered.policy),
             life_s: registered.life.duration().map(|life| life.as_secs()),
-            registrations: element.registrations(),
+            registrations: slot.map_or(0, |slot| self.handlespace.registrations(slot)),
             selections: self.handlespace.selections(element),
             reports: supervision.map_or(0, |supervision| supervision.reporters.len()),
             keep_alive_misses: supervision.map_or(0, |supervision| supervision.misses),

@@ -7,6 +7,7 @@ use crate::resolve::report::Report;
 use asap::ServerAddress;
 use asap::wire::{ASAP_PORT, ServerId};
 use enrp::daemon::DaemonCommand;
+use enrp::handlespace::Element;
 use enrp::{Host, Ports, Server, ServerConfig};
 use sctp::driver::Node as _;
 use sctp::{Associations, BackendKind, Datagram, Output, Stack, Transmit, Unreachable};
@@ -241,7 +242,12 @@ fn registering_again_touches_no_other_element() {
         let handlespace = world.server.server().handlespace();
         let handles = (0..4).map(|pool| super::handle("pop-", pool));
         let members = handles.flat_map(|handle| handlespace.members(&handle).cloned().collect::<Vec<_>>());
-        members.map(|e| (handlespace.handle_of(&e).clone(), e.registered().clone(), e.registrations())).collect()
+        let registrations = |e: &Element| {
+            handlespace.find(handlespace.handle_of(e), e.id()).map(|slot| handlespace.registrations(slot))
+        };
+        members
+            .map(|e| (handlespace.handle_of(&e).clone(), e.registered().clone(), registrations(&e).unwrap()))
+            .collect()
     };
     for _ in 0..40 {
         // Each step of 5 ms is one registration again.
