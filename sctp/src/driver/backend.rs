@@ -48,6 +48,26 @@ pub(super) struct Round<'a> {
     pub(super) tap: Option<&'a mut Tap>,
 }
 
+/// What came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// Nothing was left there.
+    pub(super) drained: bool,
+    /// When the last of it was taken. `None`: nothing came.
+    pub(super) at: Option<Instant>,
+}
+
+impl Taken {
+    /// Nothing yet.
+    pub(super) const NOTHING: Self = Self { drained: true, at: None };
+
+    /// And this, later, from another descriptor.
+    pub(super) fn add(&mut self, other: Self) {
+        self.drained &= other.drained;
+        self.at = other.at.or(self.at);
+    }
+}
+
 /// Sockets of one kind. It owns them with all that waits for them; the loop owns time, node, poller and tap.
 pub(super) trait Backend: fmt::Debug + Send {
     /// Which it is.
@@ -56,8 +76,8 @@ pub(super) trait Backend: fmt::Debug + Send {
     fn local(&self) -> Vec<SocketAddr>;
     /// Puts its descriptors into the poller. Called once, before anything else.
     fn start(&mut self, poller: &Poller) -> io::Result<()>;
-    /// Hands the node what came on descriptors that are ready, up to the budget. True when nothing was left there.
-    fn receive(&mut self, ready: &[Ready], round: Round<'_>) -> io::Result<bool>;
+    /// Hands the node what came on descriptors that are ready, up to the budget.
+    fn receive(&mut self, ready: &[Ready], round: Round<'_>) -> io::Result<Taken>;
     /// Takes what the node has to send, up to the budget, and sends it. True when there is more to do at once: more to send, or
     /// inputs that came up meanwhile.
     fn send(&mut self, now: Instant, round: Round<'_>) -> io::Result<bool>;

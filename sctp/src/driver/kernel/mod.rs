@@ -10,7 +10,7 @@ mod options;
 #[expect(unsafe_code, reason = "system calls that nix has no safe form of; each block says why it is sound")]
 mod socket;
 
-use super::backend::{Backend, Feed, Round};
+use super::backend::{Backend, Feed, Round, Taken};
 use super::poller::{Poller, Ready};
 use super::{BindError, DriverConfig, DriverCounters};
 use crate::kernel::{KernelId, Notice, Operation, PathChange, PathStatus, Settings, Started};
@@ -264,8 +264,8 @@ impl KernelSockets {
         Some(Notice::Status { kernel, heard: stats.packets_in, asked: stats.asked, paths })
     }
 
-    /// Takes what a socket has. True when it is empty.
-    fn receive_from(&mut self, number: u64, budget: &mut usize, node: &mut dyn Feed) -> bool {
+    /// Takes what a socket has.
+    fn receive_from(&mut self, number: u64, budget: &mut usize, node: &mut dyn Feed) -> Taken {
         let mut failures = 0;
         let mut empty = false;
         let mut now = None;
@@ -301,7 +301,7 @@ impl KernelSockets {
         if empty {
             self.emptied(now.unwrap_or_else(Instant::now), number, node);
         }
-        empty
+        Taken { drained: empty, at: now }
     }
 
     fn emptied(&mut self, now: Instant, number: u64, node: &mut dyn Feed) {
@@ -328,9 +328,9 @@ impl Backend for KernelSockets {
         Ok(())
     }
 
-    fn receive(&mut self, ready: &[Ready], round: Round<'_>) -> io::Result<bool> {
+    fn receive(&mut self, ready: &[Ready], round: Round<'_>) -> io::Result<Taken> {
         let mut budget = self.config.receive_budget_datagrams;
-        let mut drained = true;
+        let mut taken = Taken::NOTHING;
         for ready in ready {
             let number = ready.key as u64;
             if ready.writable
@@ -340,10 +340,10 @@ impl Backend for KernelSockets {
                 round.node.input(Instant::now(), Input::Kernel(Notice::Room { socket: number }));
             }
             if ready.readable || ready.error {
-                drained &= self.receive_from(number, &mut budget, round.node);
+                taken.add(self.receive_from(number, &mut budget, round.node));
             }
         }
-        Ok(drained)
+        Ok(taken)
     }
 
     fn send(&mut self, now: Instant, mut round: Round<'_>) -> io::Result<bool> {

@@ -6,7 +6,7 @@ mod receive;
 mod send;
 mod sockets;
 
-use super::backend::{Backend, BindError, Round};
+use super::backend::{Backend, BindError, Round, Taken};
 use super::packet::Framing;
 use super::poller::{Poller, Ready};
 use super::tap::Direction;
@@ -54,8 +54,7 @@ impl PacketSockets {
         })
     }
 
-    /// True when the socket is empty.
-    fn receive_from(&mut self, index: usize, budget: &mut usize, round: &mut Round<'_>) -> bool {
+    fn receive_from(&mut self, index: usize, budget: &mut usize, round: &mut Round<'_>) -> Taken {
         let socket = &mut self.sockets[index];
         let local = socket.local;
         self.receiver.receive(socket, budget, &self.counters, |now, datagram| {
@@ -132,9 +131,9 @@ impl Backend for PacketSockets {
         self.sockets.iter().enumerate().try_for_each(|(key, socket)| poller.add(key, &socket.fd))
     }
 
-    fn receive(&mut self, ready: &[Ready], mut round: Round<'_>) -> io::Result<bool> {
+    fn receive(&mut self, ready: &[Ready], mut round: Round<'_>) -> io::Result<Taken> {
         let mut budget = self.receive_budget;
-        let mut drained = true;
+        let mut taken = Taken::NOTHING;
         for ready in ready {
             if ready.error {
                 self.sockets[ready.key].drain_errors(&self.counters);
@@ -143,11 +142,11 @@ impl Backend for PacketSockets {
                 self.writable(ready.key, &round)?;
             }
             if ready.readable {
-                drained &= self.receive_from(ready.key, &mut budget, &mut round);
+                taken.add(self.receive_from(ready.key, &mut budget, &mut round));
             }
             self.errors(ready.key, &mut round);
         }
-        Ok(drained)
+        Ok(taken)
     }
 
     fn send(&mut self, now: Instant, mut round: Round<'_>) -> io::Result<bool> {

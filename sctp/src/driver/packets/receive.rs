@@ -4,6 +4,7 @@ use super::raw;
 use super::sockets::Socket;
 use crate::Datagram;
 use crate::driver::DriverCounters;
+use crate::driver::backend::Taken;
 use crate::driver::packet::Framing;
 use bytes::Bytes;
 use quinn_udp::{RecvMeta, UdpSockRef};
@@ -30,27 +31,30 @@ impl Receiver {
         Self { buffers: vec![0; BUFFERS * BUFFER_BYTES], meta: [RecvMeta::default(); BUFFERS] }
     }
 
-    /// Hands datagrams and their time to `sink` until the socket is empty or `budget` is spent. True when it is empty.
+    /// Hands datagrams and their time to `sink` until the socket is empty or `budget` is spent.
     pub(super) fn receive(
         &mut self,
         socket: &mut Socket,
         budget: &mut usize,
         counters: &DriverCounters,
         mut sink: impl FnMut(Instant, Datagram),
-    ) -> bool {
+    ) -> Taken {
         let mut failures = 0;
+        let mut at = None;
         while *budget > 0 && failures < FAILURES_MAX {
             match self.call(socket) {
                 Ok(messages) => {
                     counters.receive_calls.add(1);
-                    let datagrams = self.split(messages, socket, counters, &mut sink);
+                    // Read after the call: nothing in it was sent later than this, however long the thread stood still before.
+                    let now = *at.insert(Instant::now());
+                    let datagrams = self.split(now, messages, socket, counters, &mut sink);
                     *budget = budget.saturating_sub(datagrams);
                     if messages < BUFFERS {
                         // Anything later raises a new event.
-                        return true;
+                        return Taken { drained: true, at };
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Taken { drained: true, at },
                 Err(error) => {
                     failures += 1;
                     // A pending ICMP error comes out of receive calls too (trap 1).
@@ -61,7 +65,7 @@ impl Receiver {
                 }
             }
         }
-        false
+        Taken { drained: false, at }
     }
 
     fn call(&mut self, socket: &Socket) -> io::Result<usize> {
@@ -74,13 +78,12 @@ impl Receiver {
     /// Cuts the buffers into datagrams (GRO joins equal-sized ones; only the last may be shorter).
     fn split(
         &self,
+        now: Instant,
         messages: usize,
         socket: &Socket,
         counters: &DriverCounters,
         sink: &mut impl FnMut(Instant, Datagram),
     ) -> usize {
-        // Read after the call: nothing in it was sent later than this, however long the thread stood still before.
-        let now = Instant::now();
         let mut datagrams = 0;
         for (meta, buffer) in self.meta[..messages].iter().zip(self.buffers.chunks_exact(BUFFER_BYTES)) {
             if socket.framing == Framing::Ip {
