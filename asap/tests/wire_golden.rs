@@ -159,7 +159,7 @@ fn handle_resolution_response() {
             error: None,
         },
     );
-    let (bytes, count) = Message::encode_resolution(false, &handle(), &LOAD, &[element()]).unwrap();
+    let (bytes, count) = Message::encode_resolution(false, &handle(), &LOAD, [element()].iter()).unwrap();
     assert_eq!((hex_of(&bytes), count), (hex_of(&hex(vector)), 1));
     both_ways(
         "0600001c0009000f47617465776179506f6f6c00000c000800090004",

@@ -218,7 +218,7 @@ fn limits() {
 #[test]
 fn a_large_pool_is_cut_where_the_message_is_full() {
     let pool: Vec<PoolElement> = (0..3_000).map(element).collect();
-    let (bytes, count) = Message::encode_resolution(true, &"pool".into(), &Policy::RoundRobin, &pool).unwrap();
+    let (bytes, count) = Message::encode_resolution(true, &"pool".into(), &Policy::RoundRobin, pool.iter()).unwrap();
     assert!(bytes.len() <= 65_536 && count > 1_000);
     let Message::HandleResolutionResponse { elements, subscribed: true, .. } = decode(&bytes).unwrap().message else {
         panic!("resolution")

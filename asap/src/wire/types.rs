@@ -202,6 +202,19 @@ pub enum Transport {
     Opaque(Bytes),
 }
 
+impl Transport {
+    /// How long an element with it is in an answer to a pool user, about.
+    pub(super) fn octets_about(&self) -> usize {
+        const REST: usize = 48;
+        const ADDRESS: usize = 20;
+        REST + match self {
+            Transport::Sctp(sctp) => ADDRESS * sctp.addresses.len(),
+            Transport::Opaque(data) => data.len(),
+            Transport::Dccp(_) | Transport::Tcp(_) | Transport::Udp(_) | Transport::UdpLite(_) => ADDRESS,
+        }
+    }
+}
+
 /// Pool Member Selection Policy (RFC 5354 3.8, RFC 5356): type and the element's values. 0xffffffff is 100 %.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Policy {

@@ -29,7 +29,12 @@ impl Writer {
     /// Starts a message.
     #[must_use]
     pub fn new(message_type: u8, flags: u8) -> Self {
-        let mut buffer = Vec::with_capacity(128);
+        Self::with_room(message_type, flags, 0)
+    }
+
+    /// Starts a message that will be some octets longer than most.
+    pub(super) fn with_room(message_type: u8, flags: u8, more: usize) -> Self {
+        let mut buffer = Vec::with_capacity((128 + more).min(MESSAGE_BYTES_MAX + 4));
         buffer.extend_from_slice(&[message_type, flags, 0, 0]);
         Self { buffer, invalid: false }
     }

@@ -125,7 +125,7 @@ impl Server {
             })
             .collect();
         let policy = elements.first()?.policy.clone();
-        let (bytes, sent) = Message::encode_resolution(subscribed, handle, &policy, &elements).ok()?;
+        let (bytes, sent) = Message::encode_resolution(subscribed, handle, &policy, elements.iter()).ok()?;
         if sent < elements.len() {
             self.counters.resolutions_truncated += 1;
         }
