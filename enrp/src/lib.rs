@@ -30,5 +30,5 @@ pub use peers::{PeerAddressConfig, PeerSnapshot, PeersConfig, PeersCounters, Rsp
 pub use plugin::{Network, PluginFiles, PluginSnapshot, PluginsConfig, PluginsSnapshot, PoolPlugin};
 pub use server::{
     Announce, Attempt, ClientId, Counters, Event, Multicast, Output, PeerAddress, RemovalCause, Server, ServerConfig,
-    ServerSnapshot,
+    ServerSnapshot, policy_text,
 };

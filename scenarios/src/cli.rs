@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod completions;
+mod explain;
 mod list;
 mod schemas;
 
@@ -131,6 +132,14 @@ enum Command {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["kind", "key", "list"])]
         write: Option<PathBuf>,
     },
+    /// Say what becomes of a message of the network, and why: routing key, application server, pool, policy, circuit group, controller.
+    ///
+    /// Exit status: 0 a routing key fits, 1 none does, 2 wrong usage or configuration, 3 nobody answers.
+    #[command(after_help = "Examples, with [daemon] admin = \"127.77.0.1:9880\":
+  sigpool explain --opc 1 --dpc 2 --cic 33 --admin 127.77.0.1:9880
+  sigpool explain --opc 1 --dpc 2 --si 3 --sls 7 --admin 127.77.0.1:9880 --json | jq -r .controller.pe
+  sigpool explain --opc 1 --dpc 3 --config sg.toml              (routing keys only)")]
+    Explain(Box<explain::ExplainArgs>),
     /// Print a script that completes sigpool's commands, options and scenarios in a shell.
     #[command(after_help = "Examples:
   sigpool completions bash > ~/.local/share/bash-completion/completions/sigpool
@@ -277,6 +286,7 @@ fn command(command: Command) -> Result<u8, RunError> {
         Command::Schema { kind, key, list, write: None } => {
             schemas::print(kind.as_deref().unwrap_or_default(), key.as_deref(), list)
         }
+        Command::Explain(args) => explain::explain(&args),
         Command::Completions { shell } => {
             say(completions::script(command_line(), shell).trim_end());
             Ok(0)

@@ -8,6 +8,7 @@ mod admin;
 mod barrier;
 pub mod config;
 pub mod daemon;
+pub mod explain;
 mod group;
 mod liveness;
 mod msu;

@@ -1,7 +1,7 @@
 //! The name service: an ASAP pool user, and the ENRP server in this process or the way to one outside.
 
 use crate::config;
-use crate::pool::{Directory, Location, Share};
+use crate::pool::{Directory, Location, Share, Standing};
 use asap::policy::PolicyKind;
 use asap::pool_user::Selection;
 use asap::wire::{PeId, Policy, PoolElement, PoolHandle, ServerId, Transport as UserTransport};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use enrp::daemon::PeerNames;
 use enrp::host::enrp_transport;
 use enrp::link::{Done, Link};
-use enrp::{ClientId, Host, Ports, Server};
+use enrp::{ClientId, Host, Ports, Server, SuspensionReason};
 use sctp::{AssocId, Associations, CloseReason};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -218,6 +218,12 @@ impl Names {
         Some((&mut self.ways[known.way].user, &known.handle))
     }
 
+    /// What the pool user was told of a pool.
+    fn cached(&self, pool: &PoolHandle) -> Option<&asap::pool_user::Pool> {
+        let known = self.pools.get(pool)?;
+        self.ways[known.way].user.pool(&known.handle)
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.ways.iter_mut().for_each(|way| way.user.handle_timeout(now));
         if let Some(host) = &mut self.host {
@@ -252,6 +258,15 @@ fn embedded(config: &config::Config, now: Instant, seed: u64) -> Host {
     host
 }
 
+/// Why the embedded server does not select an element.
+fn reason_text(reason: SuspensionReason) -> &'static str {
+    match reason {
+        SuspensionReason::Silent => "silent toward the name server",
+        SuspensionReason::Unusable => "given up by the gateway and not active since",
+        SuspensionReason::Draining => "draining",
+    }
+}
+
 /// M3UA needs SCTP: elements with another transport are none of ours.
 fn located(element: &PoolElement) -> Option<(u32, Location)> {
     match &element.user_transport {
@@ -284,9 +299,33 @@ impl Directory for Names {
         }
     }
 
+    fn order(&self, pool: &PoolHandle, count: usize, usable: &dyn Fn(u32) -> bool) -> Vec<u32> {
+        let order = self.cached(pool).map(|pool| pool.order(count, |pe| usable(pe.0)));
+        order.into_iter().flatten().map(|pe| pe.0).collect()
+    }
+
+    fn policy(&self, pool: &PoolHandle) -> Option<String> {
+        self.cached(pool).map(|pool| enrp::policy_text(pool.policy()))
+    }
+
+    fn standing(&self, pool: &PoolHandle, pe: u32) -> Standing {
+        let listed = self.cached(pool).and_then(|pool| pool.element(PeId(pe)));
+        let mut standing = Standing {
+            listed: listed.is_some(),
+            policy: listed.map(|element| enrp::policy_text(&element.policy)),
+            ..Standing::default()
+        };
+        let Some(Known { way: 0, handle, .. }) = self.pools.get(pool) else { return standing };
+        if let Some(element) = self.server().and_then(|server| server.handlespace().element(handle, PeId(pe))) {
+            standing.policy = Some(enrp::policy_text(&element.registered().policy));
+            standing.full = element.is_full();
+            standing.suspended = element.reasons().map(reason_text).collect();
+        }
+        standing
+    }
+
     fn share(&self, pool: &PoolHandle, pe: u32) -> Share {
-        let known = self.pools.get(pool).and_then(|known| self.ways[known.way].user.pool(&known.handle));
-        let Some(pool) = known else { return Share::Unknown };
+        let Some(pool) = self.cached(pool) else { return Share::Unknown };
         let Some(element) = pool.element(PeId(pe)) else { return Share::Unknown };
         match (PolicyKind::from(pool.policy()), &element.policy) {
             (PolicyKind::RoundRobin | PolicyKind::Random, _) => Share::Weight(1),

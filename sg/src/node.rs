@@ -4,6 +4,7 @@
 mod associations;
 
 use crate::config::{self, Config};
+use crate::explain::{Explanation, Question};
 use crate::msu::Msu;
 use crate::names::Names;
 use crate::network::{NetCx, Network};
@@ -150,6 +151,19 @@ impl Node {
     #[must_use]
     pub fn active_controllers(&self) -> usize {
         self.pools.iter().map(Pool::active_controllers).sum()
+    }
+
+    /// What becomes of such a message now, and why. Nothing changes.
+    #[must_use]
+    pub fn explain(&self, now: Instant, question: Question) -> Explanation {
+        let servers = &self.config.application_servers;
+        let keys = (&self.routes, servers.as_slice());
+        let (mut answer, server) = Explanation::of_keys(question, &self.config.node.name, keys, &self.config.network);
+        answer.running = true;
+        if let Some(index) = server {
+            self.pools[index].explain(now, &self.names, &mut answer);
+        }
+        answer
     }
 
     /// The embedded name server.

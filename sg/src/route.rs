@@ -5,14 +5,32 @@ use m3ua_lite::wire::ProtocolData;
 
 /// One entry of the table: a destination with its mask, and what else must match.
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     /// DPC without the masked bits.
-    prefix: u32,
-    mask: u8,
-    opc: Vec<u32>,
-    si: Vec<u8>,
+    pub(crate) prefix: u32,
+    pub(crate) mask: u8,
+    pub(crate) opc: Vec<u32>,
+    pub(crate) si: Vec<u8>,
     /// Index of the application server.
-    server: usize,
+    pub(crate) server: usize,
+}
+
+impl Entry {
+    pub(crate) fn has_dpc(&self, dpc: u32) -> bool {
+        dpc >> self.mask == self.prefix
+    }
+
+    pub(crate) fn has_opc(&self, opc: u32) -> bool {
+        self.opc.is_empty() || self.opc.contains(&opc)
+    }
+
+    pub(crate) fn has_si(&self, si: u8) -> bool {
+        self.si.is_empty() || self.si.contains(&si)
+    }
+
+    pub(crate) fn fits(&self, message: &ProtocolData<'_>) -> bool {
+        self.has_dpc(message.dpc) && self.has_opc(message.opc) && self.has_si(message.si)
+    }
 }
 
 /// What of a message no routing key has.
@@ -53,27 +71,27 @@ impl Routes {
 
     /// The application server for this message.
     pub(crate) fn server_for(&self, message: &ProtocolData<'_>) -> Option<usize> {
-        let fits = |entry: &&Entry| {
-            message.dpc >> entry.mask == entry.prefix
-                && (entry.opc.is_empty() || entry.opc.contains(&message.opc))
-                && (entry.si.is_empty() || entry.si.contains(&message.si))
-        };
-        self.entries.iter().find(fits).map(|entry| entry.server)
+        self.entries.iter().find(|entry| entry.fits(message)).map(|entry| entry.server)
+    }
+
+    /// All entries in the order in which they are looked at: the first that fits is taken.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// Why [`server_for`](Self::server_for) has none for this message.
     pub(crate) fn refusal(&self, message: &ProtocolData<'_>) -> Refusal {
-        let mut there = self.entries.iter().filter(|entry| message.dpc >> entry.mask == entry.prefix).peekable();
+        let mut there = self.entries.iter().filter(|entry| entry.has_dpc(message.dpc)).peekable();
         if there.peek().is_none() {
             return Refusal::Destination;
         }
-        let user_part = there.any(|entry| entry.si.is_empty() || entry.si.contains(&message.si));
+        let user_part = there.any(|entry| entry.has_si(message.si));
         if user_part { Refusal::Origin } else { Refusal::UserPart }
     }
 
     /// The application servers behind a point code (for DAUD).
     pub(crate) fn servers_at(&self, pc: u32) -> impl Iterator<Item = usize> + '_ {
-        self.entries.iter().filter(move |entry| pc >> entry.mask == entry.prefix).map(|entry| entry.server)
+        self.entries.iter().filter(move |entry| entry.has_dpc(pc)).map(|entry| entry.server)
     }
 }
 

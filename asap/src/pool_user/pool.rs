@@ -99,9 +99,16 @@ impl Pool {
         difference
     }
 
-    /// Up to `count` elements other than `own`, in the order in which the policy would select them; nothing is selected.
+    /// Up to `count` elements for which `usable` holds, in the order in which the policy would select them now; nothing is selected,
+    /// so that nobody's turn is used up. With a random policy the first is the one that would be drawn next.
+    #[must_use]
+    pub fn order(&self, count: usize, usable: impl FnMut(PeId) -> bool) -> Vec<PeId> {
+        self.selector.clone().select(count, usable)
+    }
+
+    /// Up to `count` elements other than `own`, in this order.
     pub(crate) fn others(&self, own: PeId, count: usize) -> Vec<PoolElement> {
-        let order = self.selector.clone().select(count, |id| id != own);
+        let order = self.order(count, |id| id != own);
         order.into_iter().filter_map(|id| self.element(id).cloned()).collect()
     }
 
@@ -132,6 +139,27 @@ mod tests {
         for generation in 0..10 {
             pool.update(Policy::RoundRobin, (0..5).map(|id| element(id + generation)).collect(), 1);
             assert_eq!(pool.selector.len(), 5);
+        }
+    }
+
+    #[test]
+    fn the_order_is_what_is_then_selected_and_uses_up_no_turn() {
+        for policy in [Policy::RoundRobin, Policy::Random, Policy::WeightedRoundRobin { weight: 2 }] {
+            let element = |id| PoolElement {
+                id: PeId(id),
+                home: ServerId(0),
+                life: RegistrationLife::Infinite,
+                user_transport: Transport::Opaque(bytes::Bytes::new()),
+                policy: policy.clone(),
+                asap_transport: None,
+            };
+            let mut pool = Pool::new(&policy, 7);
+            pool.update(policy.clone(), (0..5).map(element).collect(), 7);
+            for _ in 0..20 {
+                let order = pool.order(5, |id| id != PeId(3));
+                assert_eq!((order.len(), &order), (4, &pool.order(5, |id| id != PeId(3))));
+                assert_eq!(pool.select(|element| element.id != PeId(3)), order.first().copied(), "{policy:?}");
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ mod outside;
 mod outside_tests;
 mod peer_names;
 mod plugins;
-pub(crate) mod query;
+pub mod query;
 mod record;
 mod run;
 mod tcp;

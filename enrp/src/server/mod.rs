@@ -53,7 +53,7 @@ pub use output::{Attempt, Multicast, Output, PeerAddress};
 use rate::{Rates, Request};
 use resolution::{Question, Subscribers};
 use rustc_hash::FxHashMap;
-pub use snapshot::{PeSnapshot, PoolSnapshot, ServerSnapshot};
+pub use snapshot::{PeSnapshot, PoolSnapshot, ServerSnapshot, policy_text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

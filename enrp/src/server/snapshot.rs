@@ -132,7 +132,9 @@ impl Server {
     }
 }
 
-pub(super) fn policy_text(policy: &Policy) -> String {
+/// A policy with its values, as people write it.
+#[must_use]
+pub fn policy_text(policy: &Policy) -> String {
     match policy {
         Policy::RoundRobin => "round robin".into(),
         Policy::WeightedRoundRobin { weight } => format!("weighted round robin, weight {weight}"),

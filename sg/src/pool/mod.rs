@@ -2,6 +2,7 @@
 //!
 //! * this file: a message's way from the network into its group and to the group's owner; who owns; T(r)
 //! * [`controller`]: one association to a controller
+//! * [`preference`]: which controller a group without owner gets; [`explain`]: the same said in words
 //! * [`overload`]: what is discarded when too much comes; the window toward a controller
 //! * [`congestion`]: what the network is told of that
 //! * [`elements`]: the pool's elements, connecting, ASP states
@@ -15,9 +16,11 @@
 mod congestion;
 mod controller;
 mod elements;
+mod explain;
 mod input;
 mod moves;
 mod overload;
+mod preference;
 mod surroundings;
 mod takeover;
 #[cfg(test)]
@@ -37,11 +40,12 @@ use m3ua_lite::as_state::{As, AsConfig, AsState};
 use m3ua_lite::session::{CorrelationId, GroupKey, stream_for};
 use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode};
 use moves::Moves;
+use preference::ChosenBy;
 use rustc_hash::FxHashMap;
 use sctp::AssocId;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
-pub(crate) use surroundings::{Cx, Directory, How, Share, Transport};
+pub(crate) use surroundings::{Cx, Directory, How, Share, Standing, Transport};
 pub(crate) use view::{ControllerView, Counters, View};
 
 /// Settings of a pool, ready for use.
@@ -185,30 +189,17 @@ impl Pool {
         }
     }
 
-    /// A controller by the pool's policy. When the name service does not have its list complete yet, the one with the fewest groups.
+    /// A controller by the pool's policy ([`preference`]).
     fn choose(&mut self, cx: &mut Cx<'_>) -> Option<AssocId> {
         if self.gather.is_some() {
             return None;
         }
-        let (elements, controllers, now) = (&self.elements, &self.controllers, cx.now);
-        // The directory may tell a little later than the server that an element left: its association is being ended.
-        let there = |pe: u32| elements.get(&pe).filter(|element| element.in_pool);
-        let with = |pe: u32| there(pe).and_then(|element| controllers.get(&element.assoc?));
-        let active = || controllers.values().filter(|controller| controller.phase == Phase::Active);
-        active().next()?;
-        // Not one that may hang, if there is another: after a double failure that would cost the time of detection again.
-        let prompt = |pe: u32| with(pe).is_some_and(|controller| controller.is_prompt(now));
-        let any = |pe: u32| with(pe).is_some_and(|controller| controller.phase == Phase::Active);
-        let mut select = |usable: &dyn Fn(u32) -> bool| {
-            let pe = cx.directory.select(now, &self.handle, usable)?;
-            elements.get(&pe)?.assoc
-        };
-        select(&prompt).or_else(|| select(&any)).or_else(|| {
-            self.counters.chosen_by_groups += 1;
-            let left = |pe: u32| elements.get(&pe).is_none_or(|element| !element.in_pool);
-            let least = active().min_by_key(|c| (left(c.pe), !c.is_prompt(now), c.groups.len()));
-            least.map(|controller| controller.assoc)
-        })
+        let (now, handle) = (cx.now, &self.handle);
+        let mut select =
+            |_, usable: &dyn Fn(u32) -> bool| cx.directory.select(now, handle, usable).into_iter().collect();
+        let (assoc, by) = self.preference(now, 1, &mut select).into_iter().next()?;
+        self.counters.chosen_by_groups += u64::from(by == ChosenBy::FewestGroups);
+        Some(assoc)
     }
 
     fn give(&mut self, cx: &mut Cx<'_>, assoc: AssocId, id: GroupId) {

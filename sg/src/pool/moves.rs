@@ -165,6 +165,12 @@ impl Pool {
         (members.len() > 1).then_some(members)
     }
 
+    /// The controller that a group was asked back for.
+    pub(super) fn moves_to(&self, id: GroupId) -> Option<u32> {
+        let asked = self.moves.asked.get(&id)?;
+        self.controllers.get(&asked.to).map(|controller| controller.pe)
+    }
+
     /// It is registered.
     fn is_in_pool(&self, controller: &Controller) -> bool {
         self.elements.get(&controller.pe).is_some_and(|element| element.in_pool)

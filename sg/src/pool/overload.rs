@@ -19,17 +19,23 @@ const SHARE: usize = 4;
 impl Pool {
     /// Whether the queues have room for a message of the network, of `bytes` when encoded; else why it is discarded.
     pub(super) fn admit(&self, id: GroupId, message: &ProtocolData<'_>, bytes: usize) -> Result<(), Discard> {
+        self.room_for(Some(id), begins_something(message), bytes)
+    }
+
+    /// The same for a message that begins something new, or does not, of a group or of a new one.
+    pub(super) fn room_for(&self, id: Option<GroupId>, begins: bool, bytes: usize) -> Result<(), Discard> {
         let server = &self.settings.server;
         let (messages, bytes) = (self.queued.messages + 1, self.queued.bytes + bytes);
         if messages > server.queue_messages_max || bytes > server.queue_bytes_max {
             return Err(Discard::QueueFull);
         }
-        if !begins_something(message) {
+        if !begins {
             return Ok(());
         }
         let part = |max: usize| (max as u128 * u128::from(server.congestion_percent)).div_ceil(100);
         let room = part(server.queue_messages_max).checked_sub(messages as u128);
-        let fair = room.is_some_and(|room| self.queued_of(id) as u128 <= (room + 1) * SHARE as u128);
+        let queued = id.map_or(0, |id| self.queued_of(id));
+        let fair = room.is_some_and(|room| queued as u128 <= (room + 1) * SHARE as u128);
         let congested = !fair || bytes as u128 > part(server.queue_bytes_max);
         if congested { Err(Discard::Congestion) } else { Ok(()) }
     }

@@ -36,6 +36,12 @@ pub(crate) trait Directory {
     fn resolve(&mut self, now: Instant, pool: &PoolHandle);
     /// The element for a new group, by the pool's policy, among the usable ones.
     fn select(&mut self, now: Instant, pool: &PoolHandle, usable: &dyn Fn(u32) -> bool) -> Option<u32>;
+    /// Up to so many usable elements in the order in which [`Directory::select`] would yield them now; nobody's turn is used up.
+    fn order(&self, pool: &PoolHandle, count: usize, usable: &dyn Fn(u32) -> bool) -> Vec<u32>;
+    /// The pool's policy, as people write it; none while the name service has not told.
+    fn policy(&self, pool: &PoolHandle) -> Option<String>;
+    /// What the name service says of an element.
+    fn standing(&self, pool: &PoolHandle, pe: u32) -> Standing;
     /// What part of the groups the element should have by the pool's policy.
     fn share(&self, pool: &PoolHandle, pe: u32) -> Share;
     /// The element serves, or serves no more: resolution yields it accordingly (N5).
@@ -53,6 +59,19 @@ pub(crate) enum Share {
     Unknown,
     /// The policy does not share: it goes by priority or load.
     None,
+}
+
+/// What the name service says of an element.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Resolution yields it.
+    pub(crate) listed: bool,
+    /// Its policy values.
+    pub(crate) policy: Option<String>,
+    /// They say that it takes nothing: load 100 %, weight 0.
+    pub(crate) full: bool,
+    /// Why the embedded server does not select it; an outside one does not tell.
+    pub(crate) suspended: Vec<&'static str>,
 }
 
 /// What a pool works with during one call.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod churn;
+mod explain;
 mod moves;
 mod overload;
 mod session;

@@ -17,7 +17,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The admin server of a running daemon.
 #[derive(Debug)]
-pub(super) struct Admin {
+pub struct Admin {
+    /// What should answer there, for errors: `a name server`.
+    who: &'static str,
     address: String,
     to: To,
     /// `/scope/NAME`, or nothing.
@@ -37,8 +39,11 @@ struct Answer {
 }
 
 impl Admin {
-    /// At an address as `daemon.admin` has it.
-    pub(super) fn new(address: &str, scope: Option<&str>) -> Result<Self, DaemonError> {
+    /// At an address as `daemon.admin` has it; `who` should answer there: `a name server`.
+    ///
+    /// # Errors
+    /// It is no such address.
+    pub fn new(who: &'static str, address: &str, scope: Option<&str>) -> Result<Self, DaemonError> {
         let to = match address.strip_prefix("unix:") {
             Some(path) => To::Unix(path.to_owned()),
             None => To::Tcp(address.parse().map_err(|_| {
@@ -49,22 +54,29 @@ impl Admin {
         let escaped = |byte: u8| if safe(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
         let prefix = scope
             .map_or_else(String::new, |scope| format!("/scope/{}", scope.bytes().map(escaped).collect::<String>()));
-        Ok(Self { address: address.to_owned(), to, prefix })
+        Ok(Self { who, address: address.to_owned(), to, prefix })
     }
 
     /// `GET`, JSON.
-    pub(super) fn get(&self, path: &str) -> Result<Value, DaemonError> {
+    ///
+    /// # Errors
+    /// [`DaemonError::Config`] when the daemon refuses it, [`DaemonError::Environment`] when nobody answers.
+    pub fn get(&self, path: &str) -> Result<Value, DaemonError> {
         self.ask("GET", path, "")
     }
 
     /// `POST`, JSON.
-    pub(super) fn post(&self, path: &str, body: &str) -> Result<Value, DaemonError> {
+    ///
+    /// # Errors
+    /// As [`Admin::get`].
+    pub fn post(&self, path: &str, body: &str) -> Result<Value, DaemonError> {
         self.ask("POST", path, body)
     }
 
     /// What answers is something else.
-    pub(super) fn strange(&self) -> DaemonError {
-        DaemonError::Environment(format!("{}: the answer is not that of a name server of this version", self.address))
+    #[must_use]
+    pub fn strange(&self) -> DaemonError {
+        DaemonError::Environment(format!("{}: the answer is not that of {} of this version", self.address, self.who))
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> Result<Value, DaemonError> {
@@ -83,7 +95,7 @@ impl Admin {
                     // 4xx: what was asked for is not there.
                     let wrong = (400..500).contains(&status);
                     let scoped = !self.prefix.is_empty() || text.contains("scopes:");
-                    let hint = if status == 404 && !scoped { "; is it a name server?" } else { "" };
+                    let hint = if status == 404 && !scoped { format!("; is it {}?", self.who) } else { String::new() };
                     let problem = format!("{address} answers {status}: {text}{hint}");
                     return Err(if wrong { DaemonError::Config(problem) } else { DaemonError::Environment(problem) });
                 }

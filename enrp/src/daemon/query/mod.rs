@@ -1,17 +1,18 @@
-//! `enrp dump` and `enrp peers`: what a running name server knows, asked from its admin server.
+//! `enrp dump` and `enrp peers`: what a running name server knows, asked from its admin server. Others that ask a daemon use
+//! [`Admin`] and [`Table`] too.
 
 mod ask;
 mod dump;
 mod table;
 
 use super::DaemonError;
-use ask::Admin;
+pub use ask::Admin;
 use clap::FromArgMatches;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
-use table::Table;
+pub use table::Table;
 
 // No doc comment: it would be the help of the daemon.
 #[derive(Debug, clap::Subcommand)]
@@ -92,12 +93,12 @@ pub(crate) fn main(command: clap::Command, words: Vec<OsString>) -> ExitCode {
 fn run(question: Question) -> Result<String, DaemonError> {
     match question {
         Question::Dump { from, pool } => {
-            let admin = Admin::new(&from.admin, from.scope.as_deref())?;
+            let admin = Admin::new("a name server", &from.admin, from.scope.as_deref())?;
             let dump = dump::read(&admin, pool.as_deref())?;
             if from.json { json(&dump.to_value()) } else { Ok(dump.to_table()) }
         }
         Question::Peers { from } => {
-            let admin = Admin::new(&from.admin, from.scope.as_deref())?;
+            let admin = Admin::new("a name server", &from.admin, from.scope.as_deref())?;
             let state = admin.get("/state")?;
             let peers = all_peers(&state)?;
             if from.json { json(&peers) } else { Ok(table_of_peers(&peers)) }
@@ -105,7 +106,11 @@ fn run(question: Question) -> Result<String, DaemonError> {
     }
 }
 
-fn json(value: &Value) -> Result<String, DaemonError> {
+/// JSON for people and programs, with a line end.
+///
+/// # Errors
+/// Never for a value that was JSON.
+pub fn json(value: &Value) -> Result<String, DaemonError> {
     let text = serde_json::to_string_pretty(value).map_err(|error| DaemonError::Internal(error.to_string()))?;
     Ok(text + "\n")
 }
@@ -164,7 +169,8 @@ fn table_of_peers(peers: &Value) -> String {
 }
 
 /// A value as people write it.
-fn text(value: &Value) -> String {
+#[must_use]
+pub fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),

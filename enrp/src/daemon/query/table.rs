@@ -4,19 +4,22 @@ use std::fmt;
 
 /// Rows of as many cells as there are columns.
 #[derive(Debug)]
-pub(super) struct Table {
+pub struct Table {
     rows: Vec<Vec<String>>,
     widths: Vec<usize>,
 }
 
 impl Table {
-    pub(super) fn new(head: impl Iterator<Item = String>) -> Self {
+    /// A table with this head.
+    #[must_use]
+    pub fn new(head: impl Iterator<Item = String>) -> Self {
         let mut table = Self { rows: Vec::new(), widths: Vec::new() };
         table.row(head);
         table
     }
 
-    pub(super) fn row(&mut self, cells: impl Iterator<Item = String>) {
+    /// One more row.
+    pub fn row(&mut self, cells: impl Iterator<Item = String>) {
         let cells: Vec<_> = cells.collect();
         self.widths.resize(self.widths.len().max(cells.len()), 0);
         for (width, cell) in self.widths.iter_mut().zip(&cells) {

@@ -3,7 +3,7 @@
 use crate::config::{As, Failover};
 use crate::group::GroupId;
 use crate::msu::{self, Msu};
-use crate::pool::{Counters, Cx, Directory, How, Location, Pool, Settings, Share, Transport};
+use crate::pool::{Counters, Cx, Directory, How, Location, Pool, Settings, Share, Standing, Transport};
 use crate::record::Recorder;
 use asap::wire::{Message as Asap, PoolHandle};
 use bytes::Bytes;
@@ -64,6 +64,8 @@ pub(super) struct Names {
     pub(super) reported: Vec<u32>,
     /// Elements whose share is not 1.
     pub(super) shares: std::collections::BTreeMap<u32, Share>,
+    /// Elements that resolution does not yield.
+    pub(super) unlisted: Vec<u32>,
     turn: u32,
 }
 
@@ -72,10 +74,22 @@ impl Directory for Names {
         self.resolved += 1;
     }
     /// Round robin over identifiers 1 to 9.
-    fn select(&mut self, _now: Instant, _pool: &PoolHandle, usable: &dyn Fn(u32) -> bool) -> Option<u32> {
-        let next = (1..=9).map(|step| (self.turn + step - 1) % 9 + 1).find(|pe| usable(*pe))?;
+    fn select(&mut self, _now: Instant, pool: &PoolHandle, usable: &dyn Fn(u32) -> bool) -> Option<u32> {
+        let next = self.order(pool, 1, usable).first().copied()?;
         self.turn = next;
         Some(next)
+    }
+    fn order(&self, _pool: &PoolHandle, count: usize, usable: &dyn Fn(u32) -> bool) -> Vec<u32> {
+        let turns = (1..=9).map(|step| (self.turn + step - 1) % 9 + 1);
+        turns.filter(|pe| usable(*pe) && !self.unlisted.contains(pe)).take(count).collect()
+    }
+    fn policy(&self, _pool: &PoolHandle) -> Option<String> {
+        Some("round robin".to_owned())
+    }
+    fn standing(&self, _pool: &PoolHandle, pe: u32) -> Standing {
+        let listed = !self.unlisted.contains(&pe);
+        let suspended = if listed { Vec::new() } else { vec!["silent toward the name server"] };
+        Standing { listed, suspended, ..Standing::default() }
     }
     fn share(&self, _pool: &PoolHandle, pe: u32) -> Share {
         self.shares.get(&pe).copied().unwrap_or(Share::Weight(1))

@@ -1,74 +1,12 @@
-//! What the admin HTTP server is told: state as JSON, metrics for Prometheus.
+//! `/metrics`.
 
-use crate::node::{Counters, Node};
-use crate::pool::Pool;
+use crate::node::Node;
+use crate::pool::{self, Pool};
 use crate::record::Discard;
-use crate::{network, pool};
-use enrp::daemon::{AdminKind, AdminReply, AdminRequest, Kind, Metrics};
-use serde::Serialize;
-use std::time::Instant;
-
-/// The admin state.
-#[derive(Debug, Serialize)]
-struct State<'a> {
-    name: &'a str,
-    gateway: u8,
-    health: &'a str,
-    pools: Vec<pool::View>,
-    network: network::View,
-    counters: Counters,
-    sctp: SctpState,
-    associations: Vec<sctp::AssociationView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    enrp: Option<enrp::ServerSnapshot>,
-    /// The embedded server's peers.
-    enrp_peers: Vec<enrp::PeerSnapshot>,
-    enrp_peers_unreached: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct SctpState {
-    packets_in: u64,
-    packets_out: u64,
-}
+use enrp::daemon::{Kind, Metrics};
 
 impl Node {
-    /// Answers the admin.
-    pub(crate) fn admin(&mut self, now: Instant, request: AdminRequest) {
-        let reply = match &request.kind {
-            AdminKind::State => AdminReply::json(&self.state(now)),
-            AdminKind::Metrics => AdminReply::ok(self.metrics()),
-            AdminKind::Health => match self.unhealthy() {
-                Some(why) => AdminReply::unavailable(why),
-                None => AdminReply::ok("ok\n"),
-            },
-            AdminKind::Command { name, body } => match self.names.host() {
-                // About the embedded name server.
-                Some(host) => enrp::node::server_command(now, host.server_mut(), name, body),
-                None => AdminReply::not_found("no commands\n"),
-            },
-        };
-        request.reply.send(reply);
-    }
-
-    fn state(&self, now: Instant) -> State<'_> {
-        let sctp = self.wire.stack.counters();
-        State {
-            name: &self.config.node.name,
-            gateway: self.config.node.gateway,
-            health: self.unhealthy().map_or("ok", str::trim_end),
-            pools: self.pools.iter().map(Pool::view).collect(),
-            network: self.network.view(),
-            counters: self.counters,
-            sctp: SctpState { packets_in: sctp.packets_in, packets_out: sctp.packets_out },
-            associations: sctp::association_views(&*self.wire.stack, now, |assoc| self.role_name(assoc)),
-            enrp: self.names.server().map(enrp::Server::snapshot),
-            enrp_peers: self.names.server().map(enrp::Server::peers_snapshot).unwrap_or_default(),
-            enrp_peers_unreached: self.names.server().map(enrp::Server::unreached_peers).unwrap_or_default(),
-        }
-    }
-
-    fn metrics(&self) -> String {
+    pub(super) fn metrics(&self) -> String {
         let mut metrics = Metrics::new();
         let views: Vec<pool::View> = self.pools.iter().map(Pool::view).collect();
         pool_metrics(&mut metrics, &views);
