@@ -19,6 +19,9 @@ pub(super) enum ChosenBy {
 /// The name service's part: up to so many of the usable elements, in the policy's order.
 pub(super) type Select<'a> = dyn FnMut(usize, &dyn Fn(u32) -> bool) -> Vec<u32> + 'a;
 
+/// Whether a controller may be chosen.
+type Suits<'a> = &'a dyn Fn(&Controller) -> bool;
+
 impl Pool {
     /// Up to `count` active controllers, the best first: by the pool's policy; when the name service does not have its list complete
     /// yet, the one with the fewest groups.
@@ -34,7 +37,7 @@ impl Pool {
             self.controllers.get(&element.assoc?).filter(|controller| controller.phase == Phase::Active)
         };
         // Not one that may hang, if there is another: after a double failure that would cost the time of detection again.
-        let kinds: [(ChosenBy, &dyn Fn(&Controller) -> bool); 2] =
+        let kinds: [(ChosenBy, Suits<'_>); 2] =
             [(ChosenBy::Policy, &|controller| controller.is_prompt(now)), (ChosenBy::Silent, &|_| true)];
         for (by, suits) in kinds {
             let room = count - order.len();
