@@ -1,5 +1,5 @@
 //! The daemons by hand, without a scenario: a stand-alone name server, a gateway without one of its own, two controllers, each a
-//! process with its own sockets (X2; what a lab network runs).
+//! process with its own sockets (X2; what a lab network runs). And what an operator asks them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -9,27 +9,29 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const BOUND: Duration = Duration::from_secs(20);
 
 struct Lab {
     folder: PathBuf,
+    /// Its hosts come after this one: labs run side by side.
+    base: u8,
     running: Vec<Child>,
 }
 
 impl Lab {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("sigpool-stand-alone-{}", std::process::id()));
+    fn new(base: u8) -> Self {
+        let folder = std::env::temp_dir().join(format!("sigpool-stand-alone-{}-{base}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        Self { folder, running: Vec::new() }
+        Self { folder, base, running: Vec::new() }
     }
 
     /// An address of this run's own.
     fn ip(&self, host: u8) -> String {
         let id = std::process::id();
-        format!("127.{}.{}.{host}", 200 + id / 256 % 50, id % 256)
+        format!("127.{}.{}.{}", 200 + id / 256 % 50, id % 256, self.base + host)
     }
 
     /// Starts a daemon; gives its place in `running`.
@@ -85,6 +87,24 @@ impl Lab {
         }
     }
 
+    /// Asks as an operator does.
+    fn sigpool(&self, words: &str) -> Output {
+        let admin = format!("unix:{}", self.admin("sg-2").display());
+        let words = words.split(' ').map(|word| if word == "ADMIN" { &admin } else { word });
+        Command::new(env!("CARGO_BIN_EXE_sigpool")).args(words).output().unwrap()
+    }
+
+    /// A name server, a gateway, two controllers, all at work. The gateway's settings besides.
+    fn pool(&mut self, settings: &str) {
+        self.start("enrp", 1, "");
+        let servers = format!("servers = [{{ addresses = [\"{}\"] }}]", self.ip(1));
+        self.start("sg", 2, &format!("[enrp]\nembedded = false\n{servers}\n{settings}"));
+        let hunt = format!("[asap.hunt]\n{servers}\n");
+        self.start("gwc-pe", 11, &hunt);
+        self.start("gwc-pe", 12, &hunt);
+        self.wait("both are registered and active", |lab| lab.selectable() == 2 && lab.active() == 2);
+    }
+
     fn stop(&mut self, place: usize) -> Option<i32> {
         kill(Pid::from_raw(self.running[place].id().cast_signed()), Signal::SIGTERM).unwrap();
         self.running[place].wait().unwrap().code()
@@ -103,7 +123,7 @@ impl Drop for Lab {
 
 #[test]
 fn gateway_and_controllers_meet_at_a_stand_alone_name_server() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::new(0);
     let (server, gateway) = (lab.ip(1), lab.ip(2));
     let name_server = lab.start("enrp", 1, "");
     let servers = format!("servers = [{{ addresses = [\"{server}\"] }}]");
@@ -122,4 +142,44 @@ fn gateway_and_controllers_meet_at_a_stand_alone_name_server() {
     assert_eq!(lab.stop(second), Some(0));
     lab.wait("a planned end is known in both", |lab| lab.selectable() == 1 && lab.active() == 1);
     assert_eq!((lab.stop(sg), lab.stop(name_server)), (Some(0), Some(0)));
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_running_gateway_explains_where_a_message_goes() {
+    const MESSAGE: &str = "explain --opc 1 --dpc 2 --cic 33";
+    let mut lab = Lab::new(20);
+    lab.pool("");
+    let explained = |lab: &Lab| -> Value {
+        let output = lab.sigpool(&format!("{MESSAGE} --admin ADMIN --json"));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let before = explained(&lab);
+    let (first, next) = (&before["controller"]["pe"], &before["next"][0]["pe"]);
+    assert_eq!((before["running"].as_bool(), before["fate"].as_str()), (Some(true), Some("sent")), "{before}");
+    assert_ne!(first, next, "{before}");
+    assert_eq!(&explained(&lab)["controller"], &before["controller"], "it takes no turn of the policy");
+    let shown = text(&lab.sigpool(&format!("{MESSAGE} --admin ADMIN")));
+    assert!(shown.contains(first.as_str().unwrap()) && shown.contains("CIC 32 to 63"), "{shown}");
+
+    // What it would take away from the first, the second gets.
+    let address = before["controller"]["address"].as_str().unwrap();
+    let place = lab.running.len() - if address.starts_with(&format!("{}:", lab.ip(11))) { 2 } else { 1 };
+    lab.stop(place);
+    lab.wait("one is left", |lab| lab.active() == 1);
+    let after = explained(&lab);
+    assert_eq!(after["controller"]["pe"], *next, "{after}");
+
+    let none = lab.sigpool("explain --opc 1 --dpc 77 --cic 33 --admin ADMIN");
+    assert_eq!(none.status.code(), Some(1));
+    assert!(text(&none).contains("no routing key has DPC 77"), "{none:?}");
+    let config = lab.folder.join("sg-2.toml").display().to_string();
+    let alone = lab.sigpool(&format!("{MESSAGE} --config {config}"));
+    assert_eq!(alone.status.code(), Some(0), "{alone:?}");
+    assert_eq!(lab.sigpool("explain --opc 1 --dpc 2 --cic 4096 --admin ADMIN").status.code(), Some(2));
+    assert_eq!(lab.sigpool(&format!("{MESSAGE} --admin unix:/nowhere.sock")).status.code(), Some(3));
 }

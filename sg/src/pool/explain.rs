@@ -141,6 +141,10 @@ impl Pool {
             Some(Phase::Inactive) => against(true, "not active: it left by ASPIA or ASPDN"),
             Some(Phase::Active) => {}
         }
+        against(
+            controller.is_some_and(|controller| controller.on_probation),
+            "on probation: its call control hung, and it has not confirmed anything since",
+        );
         why.extend(standing.suspended.iter().map(|reason| format!("suspended by the name server: {reason}")));
         if standing.full {
             why.push(format!("full, by its policy values: {}", standing.policy.as_deref().unwrap_or_default()));
@@ -249,6 +253,9 @@ impl Element {
 fn chosen_text(by: ChosenBy, policy: &str, controller: &Controller) -> String {
     match by {
         ChosenBy::Policy => format!("by the pool's policy, {policy}"),
+        ChosenBy::Silent if controller.on_probation => format!(
+            "by the pool's policy, {policy}, after all others: on probation, its call control hung and has confirmed nothing since"
+        ),
         ChosenBy::Silent => {
             format!("by the pool's policy, {policy}, after all that answer promptly: it has been silent for a while")
         }
