@@ -1,10 +1,10 @@
-//! Fails when a failover takes longer than it may: real processes under load, controllers killed and hung again and again.
+//! Fails when a failover takes longer than it may: real processes under load, controllers taken away again and again, in five ways.
 //!
-//! `cargo bench -p benches --bench failover` is the short form for CI; `-- --kills 150 --hangs 150` the long one.
+//! `cargo bench -p benches --bench failover` is the short form for CI; `-- --kills 300 --hangs 300 --cuts 300 --stuck 300 --zombies 300`
+//! the long one.
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use clap::Parser;
-use scenarios::checker::Fault;
 use scenarios::results::{Results, Verdict};
 use scenarios::runner::{self, RunOptions};
 use scenarios::{cli, scenario};
@@ -17,7 +17,7 @@ const FAULTS_PER_RUN: u32 = 5;
 /// Load before the first fault, ms.
 const LEAD_MS: u32 = 2_500;
 
-/// Kills and hangs controllers under 2,200 messages a second; exit status 1 when the longest gap of any circuit group is over the bound.
+/// Takes controllers away under 2,200 messages a second; exit status 1 when the longest gap of any circuit group is over the bound.
 #[derive(Debug, Parser)]
 struct Options {
     /// How many controllers are killed (SIGKILL) and started again.
@@ -26,9 +26,21 @@ struct Options {
     /// How many are hung (SIGSTOP) and woken after a second.
     #[arg(long, default_value_t = 20)]
     hangs: u32,
-    /// Longest gap allowed, ms.
-    #[arg(long, default_value_t = 1_000.0)]
-    bound_ms: f64,
+    /// How many are cut off for a second: in both directions, only what goes to it, only what comes from it, in turn.
+    #[arg(long, default_value_t = 20)]
+    cuts: u32,
+    /// How many have their call control blocked for a second, while SCTP and M3UA go on answering.
+    #[arg(long, default_value_t = 20)]
+    stuck: u32,
+    /// How many are hung and woken after 100 ms, 300 ms and 2 s, in turn.
+    #[arg(long, default_value_t = 20)]
+    zombies: u32,
+    /// Longest gap allowed after a kill, ms.
+    #[arg(long, default_value_t = 100.0)]
+    kill_bound_ms: f64,
+    /// Longest gap allowed after every other way, ms.
+    #[arg(long, default_value_t = 400.0)]
+    hang_bound_ms: f64,
     /// Cargo says so.
     #[arg(long, hide = true)]
     bench: bool,
@@ -38,14 +50,47 @@ struct Options {
 struct Way {
     name: &'static str,
     fault: &'static str,
+    /// Further keys of the fault, in turn.
+    more: &'static [&'static str],
     back: &'static str,
-    /// From the fault until it is undone, and until the next one, ms.
-    away_ms: u32,
+    /// From the fault until it is undone, in turn, ms.
+    away_ms: &'static [u32],
+    /// From one fault to the next, ms.
     period_ms: u32,
+    /// The controller may be back before anybody gave it up.
+    may_return: bool,
 }
 
-const KILL: Way = Way { name: "kill", fault: "kill", back: "start", away_ms: 600, period_ms: 1_800 };
-const HANG: Way = Way { name: "hang", fault: "stop", back: "cont", away_ms: 1_000, period_ms: 2_400 };
+const KILL: Way = Way {
+    name: "kill",
+    fault: "kill",
+    more: &[""],
+    back: "start",
+    away_ms: &[600],
+    period_ms: 1_800,
+    may_return: false,
+};
+const HANG: Way = Way { name: "hang", fault: "stop", back: "cont", away_ms: &[1_000], period_ms: 2_400, ..KILL };
+const CUT: Way = Way {
+    name: "cut",
+    fault: "isolate",
+    more: &["direction = \"both\"\n", "direction = \"to\"\n", "direction = \"from\"\n"],
+    back: "rejoin",
+    away_ms: &[1_000],
+    period_ms: 3_000,
+    ..KILL
+};
+const STUCK: Way =
+    Way { name: "stuck", fault: "stick-worker", back: "free-worker", away_ms: &[1_000], period_ms: 2_400, ..KILL };
+const ZOMBIE: Way = Way {
+    name: "zombie",
+    fault: "stop",
+    back: "cont",
+    away_ms: &[100, 300, 2_000],
+    period_ms: 3_400,
+    may_return: true,
+    ..KILL
+};
 
 /// What all runs of one way showed.
 #[derive(Default)]
@@ -66,10 +111,17 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let folder = std::env::temp_dir().join(format!("sigpool-bench-failover-{}", std::process::id()));
     let mut good = true;
-    let ways = [(KILL, options.kills), (HANG, options.hangs)];
-    for (way, count) in ways.into_iter().filter(|(_, count)| *count > 0) {
+    let (kill_ms, other_ms) = (options.kill_bound_ms, options.hang_bound_ms);
+    let ways = [
+        (KILL, options.kills, kill_ms),
+        (HANG, options.hangs, other_ms),
+        (CUT, options.cuts, other_ms),
+        (STUCK, options.stuck, other_ms),
+        (ZOMBIE, options.zombies, other_ms),
+    ];
+    for (way, count, bound_ms) in ways.into_iter().filter(|(_, count, _)| *count > 0) {
         match measure(&way, count, &folder) {
-            Ok(seen) => good &= judge(&way, count, &seen, options.bound_ms),
+            Ok(seen) => good &= judge(&way, count, &seen, bound_ms),
             Err(problem) => {
                 println!("FAIL: {}: {problem}; its files are in {}", way.name, folder.display());
                 return ExitCode::FAILURE;
@@ -92,25 +144,26 @@ fn measure(way: &Way, count: u32, folder: &Path) -> Result<Seen, String> {
     while done < count {
         let faults = FAULTS_PER_RUN.min(count - done);
         let out = folder.join(format!("{}-{done}", way.name));
-        let results = run(&scenario_text(way, faults, done + 1), &out)?;
+        let results = run(&scenario_text(way, done, faults), &out)?;
         take(&mut seen, way, &results)?;
         done += faults;
     }
     Ok(seen)
 }
 
-/// A scenario that takes `faults` controllers away, each in turn.
-fn scenario_text(way: &Way, faults: u32, seed: u32) -> String {
-    let duration_ms = LEAD_MS + faults * way.period_ms;
+/// A scenario that takes `faults` controllers away, each in turn, after `done` in the runs before it.
+fn scenario_text(way: &Way, done: u32, faults: u32) -> String {
+    let (duration_ms, seed) = (LEAD_MS + faults * way.period_ms, done + 1);
     let mut text = format!(
         "name = \"bench-{}\"\nduration_ms = {duration_ms}\ndrain_ms = 6000\nseed = {seed}\n[controllers]\ncount = 3\n\
          [load]\nrate_per_s = 2200\ngroups = 64\nring_ms = [100, 300]\nhold_ms = [200, 700]\nclear_ms = 100\nwarm_up_ms = 1000\n",
         way.name
     );
     for i in 0..faults {
-        let (at, target) = (LEAD_MS + i * way.period_ms, i % 3 + 1);
-        for (at_ms, kind) in [(at, way.fault), (at + way.away_ms, way.back)] {
-            write!(text, "[[faults]]\nat_ms = {at_ms}\nkind = \"{kind}\"\ntarget = \"gwc-{target}\"\n")
+        let (at, target, turn) = (LEAD_MS + i * way.period_ms, i % 3 + 1, (done + i) as usize);
+        let (more, away_ms) = (way.more[turn % way.more.len()], way.away_ms[turn % way.away_ms.len()]);
+        for (at_ms, kind, more) in [(at, way.fault, more), (at + away_ms, way.back, "")] {
+            write!(text, "[[faults]]\nat_ms = {at_ms}\nkind = \"{kind}\"\ntarget = \"gwc-{target}\"\n{more}")
                 .expect("invariant: writing to a String cannot fail");
         }
     }
@@ -139,11 +192,13 @@ fn take(seen: &mut Seen, way: &Way, results: &Results) -> Result<(), String> {
     seen.p99_us = seen.p99_us.max(results.latency_us.p99);
     seen.stall_ms = seen.stall_ms.max(results.stall_ms);
     for fault in results.faults.iter().filter(|fault| fault.kind == way.fault) {
-        let gap = |fault: &Fault| Some((fault.longest_gap_ms?, fault.detected_ms?));
-        let (gap_ms, detected_ms) = gap(fault)
-            .ok_or_else(|| format!("{} {} at {:.0} ms met no traffic", fault.kind, fault.target, fault.at_ms))?;
-        seen.gaps_ms.push(gap_ms);
-        seen.detected_ms.push(detected_ms);
+        let what = |what: &str| format!("{} {} at {:.0} ms {what}", fault.kind, fault.target, fault.at_ms);
+        seen.gaps_ms.push(fault.longest_gap_ms.ok_or_else(|| what("met no traffic"))?);
+        match fault.detected_ms {
+            Some(detected_ms) => seen.detected_ms.push(detected_ms),
+            None if way.may_return => {}
+            None => return Err(what("was not noticed")),
+        }
     }
     Ok(())
 }
@@ -174,6 +229,9 @@ fn judge(way: &Way, count: u32, seen: &Seen, bound_ms: f64) -> bool {
     );
     line("longest gap", &gaps);
     line("detected", &detected);
+    if way.may_return {
+        println!("  {} of them were back before they were given up", gaps.len() - detected.len());
+    }
     println!(
         "  in the same runs: lost, doubled, reordered, acted on twice, false, failed calls {}; message p99 {:.1} ms; longest stall of the machine {:.1} ms",
         seen.wrong,

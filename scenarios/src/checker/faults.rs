@@ -221,7 +221,12 @@ fn larger(a: Option<f64>, b: Option<f64>) -> Option<f64> {
 }
 
 fn entry(records: &Records, fault: &FaultEntry) -> Fault {
+    // What is given up after the next fault, or at the end of the run, was not given up for this one.
+    let same = |other: &&FaultEntry| other.pe == fault.pe && other.takes_away() && other.t_ns > fault.t_ns;
+    let until =
+        records.faults.iter().filter(same).map(|other| other.t_ns).min().into_iter().chain(records.quit_ns).min();
     let detected_ms = fault.pe.filter(|_| fault.takes_away()).and_then(|pe| detected(records, pe, fault.t_ns));
+    let detected_ms = detected_ms.filter(|t| until.is_none_or(|until| *t < until));
     Fault {
         kind: fault.kind.clone(),
         target: fault.target.clone(),

@@ -78,6 +78,16 @@ fn a_group_that_came_back_after_a_stop_moved_by_plan() {
         [gap("1-2-0", 8.0, Some(0), "gwc-1", "gwc-1"), gap("1-2-0", 8.0, None, "gwc-1", "gwc-2")],
         "within five seconds of the stop as well"
     );
+
+    // Given up when it hangs again, and once more when all is ended: neither was for the first time.
+    let again = t + 200 * MS;
+    set.runner.push(format!("K,{again},stop,gwc-1,{}", PE[0]));
+    set.runner.push(format!("Q,{}", t + 900 * MS));
+    set.gateway.push(format!("F,{},{},silent", t + 1_000 * MS, PE[0]));
+    let times = |set: &Set| set.check().faults.iter().map(|fault| fault.detected_ms).collect::<Vec<_>>();
+    assert_eq!(times(&set), [None, None, None]);
+    set.gateway.push(format!("F,{},{},silent", again + 7 * MS, PE[0]));
+    assert_eq!(times(&set), [None, None, Some(7.0)]);
 }
 
 #[test]
