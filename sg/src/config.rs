@@ -2,6 +2,7 @@
 
 mod application_server;
 mod failover;
+mod linkset;
 mod names;
 mod network;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 pub use application_server::{As, TrafficMode};
 pub use failover::Failover;
+pub use linkset::{Link, LinkSet, Route};
 pub use names::{Enrp, Scope};
 pub use network::Network;
 
@@ -177,6 +179,12 @@ mod tests {
             ("[[as]]\ndpc = [1]\ncongestion_levels_percent = [50, 40, 80]", "as[0].congestion_levels_percent"),
             ("[[as]]\ndpc = [1]\nunconfirmed_max = 0", "as[0].unconfirmed_max"),
             ("[[as]]\ndpc = [1]\n[[as]]\ndpc = [2]\npool = \"other\"", "as[1].routing_context"),
+            ("[network]\ndead_ms = 0", "network.dead_ms"),
+            ("[[network.linkset]]\nname = \"a\"", "network.linkset[0].links"),
+            (
+                "[[network.linkset]]\nname = \"a\"\nlinks = [{ addresses = [\"127.0.0.3\"] }]\nroutes = [{ dpc = 1, mask = 25 }]",
+                "network.linkset[0].routes",
+            ),
             ("as = []", "as"),
         ] {
             assert_eq!(parse(change).check().unwrap_err().key, key, "{change}");

@@ -46,11 +46,17 @@ const ERRORS_PER_SECOND: u32 = 10;
 pub(crate) struct ErrorLimit {
     since: Instant,
     sent: u32,
+    per_second: u32,
 }
 
 impl ErrorLimit {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { since: now, sent: 0 }
+        Self::of(now, ERRORS_PER_SECOND)
+    }
+
+    /// So many in a second.
+    pub(crate) fn of(now: Instant, per_second: u32) -> Self {
+        Self { since: now, sent: 0, per_second }
     }
 
     /// False: this is an ERR too many.
@@ -61,10 +67,10 @@ impl ErrorLimit {
     /// False: there were as many in this second already.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
-            *self = Self::new(now);
+            *self = Self::of(now, self.per_second);
         }
-        self.sent += 1;
-        self.sent <= ERRORS_PER_SECOND
+        self.sent = self.sent.saturating_add(1);
+        self.sent <= self.per_second
     }
 }
 

@@ -201,6 +201,11 @@ impl Node {
         for msu in std::mem::take(&mut self.released) {
             self.with_network(now, |network, cx| network.send(cx, msu));
         }
+        self.settle_availability(now);
+    }
+
+    /// What of pools and destinations is available now, each side is told of the other.
+    fn settle_availability(&mut self, now: Instant) {
         for index in 0..self.pools.len() {
             if let Some(available) = self.pools[index].take_availability_change() {
                 tracing::info!(pool = %self.pools[index].handle(), available, "availability");
@@ -211,6 +216,14 @@ impl Node {
                 tracing::info!(pool = %self.pools[index].handle(), level, "congestion");
                 let affected = affected(&self.config.application_servers[index]);
                 self.with_network(now, |network, cx| network.announce_congestion(cx, None, level, &affected));
+            }
+        }
+        let serving = self.pools.iter().any(Pool::is_available);
+        self.with_network(now, |network, cx| network.set_serving(cx, serving));
+        while let Some((available, affected)) = self.network.poll_reachability() {
+            tracing::info!(pc = affected.pc(), mask = affected.mask(), available, "destination");
+            for index in 0..self.pools.len() {
+                self.with_pool(now, index, |pool, cx| pool.tell_destination(cx, available, affected));
             }
         }
     }
@@ -360,7 +373,7 @@ impl sctp::driver::Node for Node {
         for index in 0..self.pools.len() {
             self.with_pool(now, index, |pool, cx| pool.handle_timeout(cx, stall));
         }
-        self.with_network(now, |network, cx| network.handle_timeout(cx));
+        self.with_network(now, |network, cx| network.handle_timeout(cx, stall));
         self.go_on_stopping(now);
         self.settle(now);
     }

@@ -22,11 +22,20 @@ pub(crate) enum Discard {
     AsPendingExpired,
     Malformed,
     NoPeer,
+    /// The STPs say that its destination cannot be reached.
+    DestinationUnavailable,
 }
 
 impl Discard {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::NoRoute, Self::QueueFull, Self::Congestion, Self::AsPendingExpired, Self::Malformed, Self::NoPeer];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::NoRoute,
+        Self::QueueFull,
+        Self::Congestion,
+        Self::AsPendingExpired,
+        Self::Malformed,
+        Self::NoPeer,
+        Self::DestinationUnavailable,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -36,6 +45,7 @@ impl Discard {
             Self::AsPendingExpired => "as-pending-expired",
             Self::Malformed => "malformed",
             Self::NoPeer => "no-peer",
+            Self::DestinationUnavailable => "destination-unavailable",
         }
     }
 }

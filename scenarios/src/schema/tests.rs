@@ -49,6 +49,10 @@ fn full(kind: FileKind) -> Table {
     if kind == FileKind::Sg {
         set(&mut table, "enrp.peers.servers", peers());
         set(&mut table, "enrp.enrp_port", 9901.into());
+        let linkset =
+            "linkset = [{ name = \"stp-a\", links = [{ addresses = [\"127.0.0.3\"] }], routes = [{ dpc = 1 }] }]";
+        let linkset: Table = toml::from_str(linkset).unwrap();
+        set(&mut table, "network.linkset", linkset["linkset"].clone());
     }
     if matches!(kind, FileKind::GwcPe | FileKind::Sg) {
         let scope = Table::from_iter([("name".to_owned(), "carrier-b".into()), ("servers".to_owned(), servers_of)]);

@@ -1,6 +1,6 @@
 //! `[network]`.
 
-use super::POINT_CODE_MAX;
+use super::{LinkSet, POINT_CODE_MAX};
 use enrp::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,24 @@ pub struct Network {
     /// The network has congestion levels (as ANSI MTP): SCON names the level, and level 0 when the congestion is over. False (as ITU
     /// MTP): SCON without a level, repeated while it lasts.
     pub congestion_levels: bool,
+    /// Between BEATs toward an active peer or STP (RFC 4666 section 4.3.4.6, T(beat)), ms; 0: none.
+    pub beat_ms: u64,
+    /// Silence after which one that has answered a BEAT before is dead, and its traffic goes elsewhere, ms; never under four round
+    /// trips.
+    #[schemars(range(min = 1))]
+    pub dead_ms: u64,
+    /// Time that a peer has for ASPUP, ms.
+    #[schemars(range(min = 1))]
+    pub asp_up_ms: u64,
+    /// BEATs of a peer that are answered in a second; more are counted.
+    #[schemars(range(min = 1))]
+    pub beats_per_s: u32,
+    /// Destinations of a peer's DAUDs that are answered in a second; more are counted.
+    #[schemars(range(min = 1))]
+    pub audits_per_s: u32,
+    /// Associations toward STPs that this gateway opens as an ASP.
+    #[serde(rename = "linkset")]
+    pub linksets: Vec<LinkSet>,
 }
 
 impl Default for Network {
@@ -58,6 +76,12 @@ impl Default for Network {
             queue_messages_max: 10_000,
             queue_bytes_max: 8 << 20,
             congestion_levels: true,
+            beat_ms: 100,
+            dead_ms: 400,
+            asp_up_ms: 10_000,
+            beats_per_s: 100,
+            audits_per_s: 100,
+            linksets: Vec::new(),
         }
     }
 }
@@ -70,6 +94,18 @@ impl Network {
         ConfigError::unless((1..=64).contains(&self.peers_max), "network.peers_max", "1 to 64")?;
         ConfigError::unless(self.t_r_ms > 0, "network.t_r_ms", "more than 0")?;
         ConfigError::unless(self.queue_messages_max > 0, "network.queue_messages_max", "more than 0")?;
-        ConfigError::unless(self.queue_bytes_max > 0, "network.queue_bytes_max", "more than 0")
+        ConfigError::unless(self.queue_bytes_max > 0, "network.queue_bytes_max", "more than 0")?;
+        ConfigError::unless(self.dead_ms > 0, "network.dead_ms", "more than 0")?;
+        ConfigError::unless(self.asp_up_ms > 0, "network.asp_up_ms", "more than 0")?;
+        ConfigError::unless(self.beats_per_s > 0, "network.beats_per_s", "more than 0")?;
+        ConfigError::unless(self.audits_per_s > 0, "network.audits_per_s", "more than 0")?;
+        ConfigError::unless(self.linksets.len() <= 16, "network.linkset", "16 linksets at most")?;
+        for (i, set) in self.linksets.iter().enumerate() {
+            let key = format!("network.linkset[{i}]");
+            set.check(&key)?;
+            let twice = self.linksets[..i].iter().any(|other| other.name == set.name);
+            ConfigError::unless(!twice, &format!("{key}.name"), "another linkset has this name; each needs its own")?;
+        }
+        Ok(())
     }
 }

@@ -18,7 +18,7 @@ impl Network {
         if level == 0 && !levels {
             return;
         }
-        let to: Vec<AssocId> = only.map_or_else(|| self.active.clone(), |assoc| vec![assoc]);
+        let to = self.told(only);
         for chunk in affected.chunks(MAX_AFFECTED) {
             let message = Message::Scon(Scon {
                 network_appearance: self.config.network_appearance,

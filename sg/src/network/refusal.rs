@@ -7,9 +7,10 @@ use sctp::AssocId;
 
 impl Network {
     /// A destination that is not ours: DUNA. A user part that nobody serves there: DUPU, as its node would send UPU (RFC 4666 section
-    /// 3.4.5). An origin that is not let in hears nothing. Few a second: the messages themselves may be many.
+    /// 3.4.5). An origin that is not let in hears nothing, nor does
+    /// an STP: these are messages of SGs. Few a second: the messages themselves may be many.
     pub(crate) fn refuse(&mut self, cx: &mut NetCx<'_>, assoc: AssocId, refusal: Refusal, message: &ProtocolData<'_>) {
-        if refusal == Refusal::Origin {
+        if refusal == Refusal::Origin || self.is_link(assoc) {
             return;
         }
         let Some(peer) = self.peers.get_mut(&assoc) else { return };

@@ -1,25 +1,30 @@
 //! The network side against scripted peers.
 
 use super::*;
+use crate::msu::Msu;
+use bytes::Bytes;
 use enrp::daemon::RecordSink;
 use m3ua_lite::session::HEARTBEAT_MAX;
 use m3ua_lite::session::Heartbeat;
-use m3ua_lite::wire::{AspActive, AspUp, Beat};
-use sctp::ClockAnchor;
-use sctp::SendError;
+use m3ua_lite::wire::{AspActive, AspUp, Beat, one_context};
+use sctp::{ClockAnchor, SendError, Undelivered};
+use std::net::{IpAddr, SocketAddr};
 
 #[derive(Default)]
-struct Wire {
-    sent: Vec<(AssocId, How, Bytes)>,
-    aborted: Vec<AssocId>,
+pub(super) struct Wire {
+    pub(super) sent: Vec<(AssocId, How, Bytes)>,
+    pub(super) aborted: Vec<AssocId>,
     full: bool,
     /// Only this one has no room.
     full_for: Option<AssocId>,
+    /// Associations asked for; numbers from 100 on.
+    pub(super) connects: Vec<IpAddr>,
 }
 
 impl Transport for Wire {
-    fn connect(&mut self, _now: Instant, _addresses: &[IpAddr], _port: u16) -> Option<AssocId> {
-        None
+    fn connect(&mut self, _now: Instant, addresses: &[IpAddr], _port: u16) -> Option<AssocId> {
+        self.connects.push(addresses[0]);
+        Some(AssocId(99 + self.connects.len() as u64))
     }
     fn send(&mut self, _now: Instant, assoc: AssocId, how: How, payload: Bytes) -> Result<(), SendError> {
         if self.full || self.full_for == Some(assoc) {
@@ -37,37 +42,38 @@ impl Transport for Wire {
     }
 }
 
-struct Bench {
-    now: Instant,
-    network: Network,
-    wire: Wire,
+pub(super) struct Bench {
+    pub(super) now: Instant,
+    pub(super) network: Network,
+    pub(super) wire: Wire,
     record: Recorder,
 }
 
-const ONE: AssocId = AssocId(1);
+pub(super) const ONE: AssocId = AssocId(1);
 const TWO: AssocId = AssocId(2);
 
 impl Bench {
-    fn new(change: impl FnOnce(&mut config::Network)) -> Self {
+    pub(super) fn new(change: impl FnOnce(&mut config::Network)) -> Self {
         let now = Instant::now();
-        let mut config = config::Network { point_codes: vec![1], t_r_ms: 100, ..config::Network::default() };
+        let mut config =
+            config::Network { point_codes: vec![1], t_r_ms: 100, beat_ms: 0, ..config::Network::default() };
         change(&mut config);
         let clock = ClockAnchor { instant: now, monotonic_ns: 0 };
         let record = Recorder::new(clock, RecordSink::Memory(Vec::new()), 1, 1, true);
         Self { now, network: Network::new(now, config), wire: Wire::default(), record }
     }
 
-    fn on<R>(&mut self, work: impl FnOnce(&mut Network, &mut NetCx<'_>) -> R) -> R {
+    pub(super) fn on<R>(&mut self, work: impl FnOnce(&mut Network, &mut NetCx<'_>) -> R) -> R {
         let mut cx = NetCx { now: self.now, net: &mut self.wire, record: &mut self.record };
         work(&mut self.network, &mut cx)
     }
 
-    fn up(&mut self, assoc: AssocId, address: [u8; 4]) {
+    pub(super) fn up(&mut self, assoc: AssocId, address: [u8; 4]) {
         let address = [SocketAddr::from((address, 9899))];
         self.on(|network, cx| network.up(cx, assoc, &address, 5));
     }
 
-    fn message(&mut self, assoc: AssocId, stream: u16, message: &Message<'_>) -> Option<String> {
+    pub(super) fn message(&mut self, assoc: AssocId, stream: u16, message: &Message<'_>) -> Option<String> {
         let payload = msu::encode(message).unwrap();
         self.bytes(assoc, stream, &payload)
     }
@@ -79,7 +85,7 @@ impl Bench {
         })
     }
 
-    fn active(&mut self, assoc: AssocId) {
+    pub(super) fn active(&mut self, assoc: AssocId) {
         self.up(assoc, [127, 0, 0, 9]);
         self.message(assoc, 0, &Message::AspUp(AspUp { asp_id: Some(assoc.0 as u32), info: None }));
         let active = AspActive { traffic_mode: None, routing_contexts: one_context(100), info: None };
@@ -88,13 +94,17 @@ impl Bench {
     }
 
     fn output(&mut self, sls: u8, text: &'static [u8]) {
+        self.output_to(1, sls, text);
+    }
+
+    pub(super) fn output_to(&mut self, dpc: u32, sls: u8, text: &'static [u8]) {
         let user_data = Bytes::from_static(text);
-        let msu = Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls, user_data };
+        let msu = Msu { opc: 2, dpc, si: 5, ni: 2, mp: 0, sls, user_data };
         self.on(|network, cx| network.send(cx, msu));
     }
 
     /// Peer, stream and name (for DATA the user data) of what was sent.
-    fn sent(&mut self) -> Vec<(u64, u16, String)> {
+    pub(super) fn sent(&mut self) -> Vec<(u64, u16, String)> {
         let sent = std::mem::take(&mut self.wire.sent);
         let text = |bytes: &Bytes| match Message::decode(bytes) {
             Ok(Message::Data(data)) => String::from_utf8_lossy(data.protocol_data.user_data).into_owned(),
@@ -134,7 +144,7 @@ fn output_waits_for_a_peer_in_order_and_then_is_discarded() {
     bench.on(|network, cx| network.closed(cx, ONE, Vec::new()));
     bench.output(0, b"ddd");
     bench.now += Duration::from_millis(100);
-    bench.on(|network, cx| network.handle_timeout(cx));
+    bench.on(|network, cx| network.handle_timeout(cx, None));
     assert_eq!(bench.network.counters.discarded.of(Discard::NoPeer), 1);
     assert!(bench.record.lines().contains("no-peer,down,2,1,5,2,0,"), "{}", bench.record.lines());
 }
@@ -150,7 +160,7 @@ fn sctp_without_room_is_asked_again_and_nothing_overtakes() {
     assert!(bench.sent().is_empty());
     assert_eq!(bench.network.poll_timeout(), Some(bench.now + RETRY));
     bench.now += RETRY;
-    bench.on(|network, cx| network.handle_timeout(cx));
+    bench.on(|network, cx| network.handle_timeout(cx, None));
     assert_eq!(bench.sent().into_iter().map(|(_, _, text)| text).collect::<Vec<_>>(), ["aaa", "bbb"]);
 }
 
@@ -192,10 +202,10 @@ fn a_peer_without_room_holds_up_nobody_else() {
     bench.output(0, b"eee");
     assert!(bench.sent().is_empty(), "not before what waits with its SLS");
     bench.now += RETRY;
-    bench.on(|network, cx| network.handle_timeout(cx));
+    bench.on(|network, cx| network.handle_timeout(cx, None));
     let sent: Vec<_> = bench.sent().into_iter().map(|(_, _, text)| text).collect();
     assert_eq!(sent, ["aaa", "ccc", "eee"]);
-    assert_eq!((bench.network.queue_bytes, bench.network.queued_of_sls.iter().sum::<u32>()), (0, 0));
+    assert_eq!((bench.network.queue_bytes, bench.network.sets[0].queued_of_sls.iter().sum::<u32>()), (0, 0));
 }
 
 #[test]

@@ -81,6 +81,7 @@ impl Node {
             }
             // It never came up.
             None => {
+                self.with_network(now, |network, cx| network.closed(cx, assoc, undelivered));
                 let mine = |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, reason));
                 let _ = self.names.closed(now, assoc, reason) || (0..self.pools.len()).any(|index| mine(self, index));
             }
@@ -124,6 +125,10 @@ impl Node {
         }
         if self.names.server_up(now, &mut *self.wire.stack, assoc, 0) {
             self.roles.insert(assoc, Role::NameServer);
+            return;
+        }
+        if self.with_network(now, |network, cx| network.link_up(cx, assoc, peer.0, (outbound, inbound))) {
+            self.roles.insert(assoc, Role::Network);
             return;
         }
         for index in 0..self.pools.len() {

@@ -15,6 +15,7 @@
 
 mod congestion;
 mod controller;
+mod destinations;
 mod elements;
 mod explain;
 mod input;

@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     pub(crate) discarded_down: Discards,
     /// Output given to the network side.
     pub(crate) released: u64,
+    /// DUNA and DAVA of destinations that found no room.
+    pub(crate) destinations_untold: u64,
     /// Transactions committed.
     pub(crate) transactions: u64,
     /// Unconfirmed messages taken back from controllers that were given up.
