@@ -6,7 +6,7 @@ pub(crate) mod isup;
 mod node;
 mod pace;
 mod plain;
-mod random;
+pub(crate) mod random;
 pub(crate) mod source;
 
 use crate::runner::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficState};

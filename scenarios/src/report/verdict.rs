@@ -80,6 +80,10 @@ fn words(kind: &str, target: &str) -> String {
         "stick-worker" => format!("call control of {target} was blocked"),
         "free-worker" => format!("call control of {target} went on"),
         "starve" => format!("nine tenths of the processor were taken from {target}"),
+        "impair" if target == "machine" => "all datagrams met a poor network".to_owned(),
+        "clear" if target == "machine" => "datagrams were left alone again".to_owned(),
+        "impair" => format!("datagrams of {target} met a poor network"),
+        "clear" => format!("datagrams of {target} were left alone again"),
         "steal-core" => "a core was taken away".to_owned(),
         other => format!("{other} {target}"),
     }

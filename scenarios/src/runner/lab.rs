@@ -14,7 +14,7 @@ use super::names::{resolver_name, scope_server_name};
 use super::population::{self, Crowd};
 use super::process::Process;
 use super::relay::{Relay, RelayReport};
-use crate::scenario::{Direction, Fault, FaultKind, NameServer, Population, Resolver, Target};
+use crate::scenario::{Fault, FaultKind, NameServer, Population, Resolver, Target};
 use nix::sys::signal::Signal;
 use sctp::Transport;
 use sctp::driver::DriverConfig;
@@ -81,7 +81,7 @@ pub struct Lab {
     name_servers: Vec<Option<Process>>,
     controllers: Vec<Place>,
     population: Crowd,
-    relay: Option<Relay>,
+    pub(super) relay: Option<Relay>,
 }
 
 impl Lab {
@@ -365,6 +365,8 @@ impl Lab {
             | FaultKind::RestorePath
             | FaultKind::CutLink
             | FaultKind::RestoreLink
+            | FaultKind::Impair
+            | FaultKind::Clear
             | FaultKind::Command => return Ok(()),
         };
         if matches!(kind, FaultKind::Kill | FaultKind::Term) {
@@ -379,14 +381,6 @@ impl Lab {
             process.signal(signal);
         }
         Ok(())
-    }
-
-    /// Cuts a controller off in this direction, or joins it again.
-    fn isolate(&self, target: Target, direction: Option<Direction>) {
-        let (Target::Controller(index), Some(relay)) = (target, &self.relay) else { return };
-        let who = self.net.first(Host::Controller(index));
-        relay.set_swallowed(None, Some(who), matches!(direction, Some(Direction::Both | Direction::To)));
-        relay.set_swallowed(Some(who), None, matches!(direction, Some(Direction::Both | Direction::From)));
     }
 
     fn start_again(&mut self, target: Target) -> Result<(), RunError> {

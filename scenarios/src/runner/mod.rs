@@ -8,6 +8,7 @@ mod config;
 mod dry_run;
 mod journal;
 pub mod lab;
+mod lab_network;
 pub mod machine;
 mod names;
 mod plan;

@@ -10,6 +10,7 @@ use super::sampler::Sampler;
 use super::screen::{Line, Screen};
 use super::traffic::{Traffic, TrafficCounters, TrafficState};
 use crate::interrupt::Interrupt;
+use crate::network::random::mix;
 use crate::results::{ControllerNow, Event};
 use crate::scenario::{Fault, FaultKind, Scenario, Target};
 use std::time::{Duration, Instant};
@@ -153,6 +154,9 @@ impl Run<'_> {
             _ if fault.kind == FaultKind::Command => {
                 let command = fault.command.as_deref().unwrap_or_default();
                 self.lab.command(fault.target, command, &fault.body)?;
+            }
+            _ if matches!(fault.kind, FaultKind::Impair | FaultKind::Clear) => {
+                self.lab.impair(fault, mix(self.scenario.seed ^ mix(fault.at_ms)));
             }
             Target::Controller(index) => {
                 let before = self.lab.pe(index);

@@ -130,6 +130,8 @@ impl Crowd {
             | FaultKind::StickWorker
             | FaultKind::FreeWorker
             | FaultKind::Starve
+            | FaultKind::Impair
+            | FaultKind::Clear
             | FaultKind::Command => {}
         }
     }

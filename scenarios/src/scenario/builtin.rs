@@ -22,6 +22,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "flapping", text: include_str!("../../scenarios/flapping.toml") },
     BuiltIn { name: "queue-overflow", text: include_str!("../../scenarios/queue-overflow.toml") },
     BuiltIn { name: "long-calls", text: include_str!("../../scenarios/long-calls.toml") },
+    BuiltIn { name: "loss", text: include_str!("../../scenarios/loss.toml") },
     BuiltIn { name: "all-away", text: include_str!("../../scenarios/all-away.toml") },
     BuiltIn { name: "rate-12000", text: include_str!("../../scenarios/rate-12000.toml") },
     BuiltIn { name: "rolling", text: include_str!("../../scenarios/rolling.toml") },

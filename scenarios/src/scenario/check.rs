@@ -185,9 +185,7 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         }
         (_, None) => {}
     }
-    if fault.direction.is_some() && kind != FaultKind::Isolate {
-        return Err(("direction", "only isolate takes a direction".into()));
-    }
+    check_impairment(fault)?;
     let servers = scenario.name_server.stand_alone();
     let processes = scenario.population.as_ref().map_or(0, |population| population.processes);
     match (kind, target) {
@@ -222,7 +220,10 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
             Err(("target", format!("{} needs target = \"path-1\" or \"path-2\"", kind.as_str())))
         }
         (_, Target::Path(_)) => Err(("target", format!("`{target}`: only cut-path and restore-path take a path"))),
-        (FaultKind::StealCore, Target::Machine) => Ok(()),
+        (FaultKind::StealCore | FaultKind::Impair | FaultKind::Clear, Target::Machine) => match limit {
+            Some(key) if kind != FaultKind::StealCore => Err((key, "it takes no controller away".into())),
+            Some(_) | None => Ok(()),
+        },
         (FaultKind::StealCore, Target::Controller(_) | Target::NameServer(_) | Target::Population(_)) => {
             Err(("target", "steal-core takes no target; it hits the whole machine".into()))
         }
@@ -263,6 +264,22 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
             )),
             None => Ok(()),
         },
+    }
+}
+
+/// `with` and `direction`.
+fn check_impairment(fault: &Fault) -> Result<(), (&'static str, String)> {
+    let one_sided = fault.kind == FaultKind::Impair && fault.target != Target::Machine;
+    if fault.direction.is_some() && fault.kind != FaultKind::Isolate && !one_sided {
+        return Err(("direction", "only isolate, and impair of a process, take a direction".into()));
+    }
+    match (fault.kind, &fault.with) {
+        (FaultKind::Impair, None) => {
+            Err(("kind", "impair needs with: what is done to datagrams, { loss_percent = 5 }".into()))
+        }
+        (FaultKind::Impair, Some(impairment)) => impairment.check(),
+        (_, Some(_)) => Err(("with", "only impair takes with".into())),
+        (_, None) => Ok(()),
     }
 }
 
@@ -310,7 +327,18 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
     let mut paths = [Process::Runs; PATHS_MAX];
     let mut in_order: Vec<_> = scenario.faults.iter().enumerate().collect();
     in_order.sort_by_key(|(_, fault)| fault.at_ms);
+    let mut impaired = Vec::new();
     for (place, fault) in in_order {
+        if fault.kind == FaultKind::Impair {
+            impaired.push(fault.target);
+        }
+        if matches!(fault.kind, FaultKind::Impair | FaultKind::Clear) {
+            need(impaired.contains(&fault.target), format_args!("faults[{place}].kind"), || {
+                format!("clear of {} at {} ms is not possible: nothing impairs it then", fault.target, fault.at_ms)
+            })?;
+            impaired.retain(|other| fault.kind == FaultKind::Impair || *other != fault.target);
+            continue;
+        }
         let state = match fault.target {
             Target::Machine => continue,
             Target::Controller(index) => &mut controllers[index],
@@ -332,6 +360,8 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
             FaultKind::StickWorker => (*state == Process::Runs, Process::Stuck),
             FaultKind::FreeWorker => (*state == Process::Stuck, Process::Runs),
             FaultKind::Command => (*state == Process::Runs, *state),
+            // Looked at above: a datagram does not care how its process is.
+            FaultKind::Impair | FaultKind::Clear => (true, *state),
             FaultKind::CutPath | FaultKind::CutLink => (*state == Process::Runs, Process::Gone),
             FaultKind::RestorePath | FaultKind::RestoreLink => (*state == Process::Gone, Process::Runs),
         };

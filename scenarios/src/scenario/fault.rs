@@ -1,5 +1,6 @@
 //! `[[faults]]` of a scenario file: what is done to whom, and when.
 
+use super::Impairment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -39,11 +40,16 @@ pub enum FaultKind {
     FreeWorker,
     /// Takes nine tenths of the processor from a process for `duration_ms`: it runs 10 ms of each 100.
     Starve,
+    /// The relay treats datagrams like a poor network: `with`. Of a process in one `direction` or both; without a target all datagrams
+    /// of the run.
+    Impair,
+    /// Ends all impairments of this target.
+    Clear,
     /// `POST /command/...` to the process's admin: `command`, `body`.
     Command,
 }
 
-/// Which datagrams of an isolated controller are swallowed.
+/// Which datagrams of an isolated controller are swallowed; of a process are impaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Direction {
@@ -76,6 +82,8 @@ impl FaultKind {
             Self::StickWorker => "stick-worker",
             Self::FreeWorker => "free-worker",
             Self::Starve => "starve",
+            Self::Impair => "impair",
+            Self::Clear => "clear",
             Self::Command => "command",
         }
     }
@@ -84,7 +92,7 @@ impl FaultKind {
 /// To whom a fault is done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Target {
-    /// `steal-core`: everybody.
+    /// `steal-core`, and `impair` and `clear` without a target: everybody.
     #[default]
     Machine,
     /// A controller by its index: 0 is `gwc-1`.
@@ -163,7 +171,7 @@ pub struct Fault {
     /// What.
     #[schemars(example = FaultKind::Kill)]
     pub kind: FaultKind,
-    /// To whom; `steal-core` takes none.
+    /// To whom; `steal-core` takes none, `impair` and `clear` need none.
     #[serde(default, skip_serializing_if = "Target::is_machine")]
     #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-[1-9]|pop-[1-9][0-9]*|path-[12]|enrp-[1-9]/enrp-[1-9])$"), example = &"gwc-1")]
     pub target: Target,
@@ -171,10 +179,13 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000), example = 200)]
     pub duration_ms: Option<u64>,
-    /// `isolate` only: which datagrams are swallowed; absent: all.
+    /// `isolate` and `impair` of a process only: which datagrams are meant; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = Direction::From)]
     pub direction: Option<Direction>,
+    /// `impair` only: what is done to datagrams, and to which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<Impairment>,
     /// Limit of this fault's own `longest_gap_ms`, ms; beside the one in `[assertions]`, which is for all faults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0), example = 100.0)]

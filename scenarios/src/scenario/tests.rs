@@ -126,6 +126,26 @@ fn faults_that_cannot_be_done_are_refused() {
             "f.toml:9:23: faults.carried_min_percent:",
             "only restore-path",
         ),
+        ("at_ms = 10\nkind = \"impair\"", "f.toml:7:8: faults.kind:", "needs with"),
+        ("at_ms = 10\nkind = \"impair\"\nwith = { }", "f.toml:8:8: faults.with:", "loss_percent"),
+        (
+            "at_ms = 10\nkind = \"impair\"\nwith = { loss_percent = 101 }",
+            "f.toml:8:25: faults.with.loss_percent:",
+            "100",
+        ),
+        ("at_ms = 10\nkind = \"impair\"\nwith = { loss = 5 }", "f.toml:8:10: faults.with:", "loss_percent"),
+        (
+            "at_ms = 10\nkind = \"impair\"\nwith = { loss_percent = 5 }\ndirection = \"to\"",
+            "f.toml:9:13: faults.direction:",
+            "of a process",
+        ),
+        (
+            "at_ms = 10\nkind = \"impair\"\nwith = { loss_percent = 5 }\nlongest_gap_ms = 5",
+            "f.toml:9:18: faults.longest_gap_ms:",
+            "no controller away",
+        ),
+        ("at_ms = 10\nkind = \"kill\"\ntarget = \"gwc-1\"\nwith = { }", "f.toml:9:8: faults.with:", "only impair"),
+        ("at_ms = 10\nkind = \"clear\"\ntarget = \"gwc-1\"", "f.toml:7:8: faults.kind:", "nothing impairs it"),
     ] {
         let message = with("", &format!("[[faults]]\n{fault}")).unwrap_err().0;
         assert!(message.starts_with(place) && message.contains(word), "{message}");
@@ -154,6 +174,8 @@ fn written_out_in_full_it_parses_back_to_itself() {
         [gateway.settings.as]\nt_r_ms = 9\n[name_server]\nkind = \"stand-alone\"\nsettings = { server = { pools_max = 7 } }\n\
         [population]\npools = 3\n[load]\nring_ms = [1, 2]\nmix = { pool_calls = 0 }\n\
         [[faults]]\nat_ms = 20\nkind = \"steal-core\"\nduration_ms = 5\n\
+        [[faults]]\nat_ms = 8\nkind = \"impair\"\ntarget = \"gwc-1\"\nwith = { delay_ms = 2.5, reorder_percent = 1, message = \"BEAT ACK\" }\n\
+        [[faults]]\nat_ms = 9\nkind = \"clear\"\ntarget = \"gwc-1\"\n\
         [[faults]]\nat_ms = 10\nkind = \"kill\"\ntarget = \"gwc-1\"\nlongest_gap_ms = 400.5\nfirst_ms = 300\n[assertions]\np99_ms = 5";
     let mut all = vec![with("idle_ms = 7\n", everything).unwrap()];
     all.extend(BUILT_IN.iter().map(|built_in| load(built_in.name).unwrap()));

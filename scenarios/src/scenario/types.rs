@@ -108,6 +108,7 @@ impl Scenario {
                     | FaultKind::RestoreLink
                     | FaultKind::Isolate
                     | FaultKind::Rejoin
+                    | FaultKind::Impair
             )
         };
         !self.controllers.round_trip_ms.is_empty() || self.faults.iter().any(cut)

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Most datagrams on their way over one distance. At 75 ms in each direction that is over 100,000 a second.
-const HELD_MAX: usize = 16_384;
+pub(super) const HELD_MAX: usize = 16_384;
 /// Most bytes of them together.
-const BYTES_MAX: usize = 64 << 20;
+pub(super) const BYTES_MAX: usize = 64 << 20;
 
 /// A datagram on its way.
 #[derive(Debug, PartialEq, Eq)]

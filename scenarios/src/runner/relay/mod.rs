@@ -2,16 +2,21 @@
 //!
 //! It is a hub that translates addresses. Each process has one own address on each path, which only the relay sends to, and one
 //! outside address there, a socket of the relay's, by which the others know it (`udp.advertise`). What comes to an outside address
-//! goes on to the process behind it, from the sender's outside address. Datagrams are not looked into and not changed, and the order
-//! between two processes stays as it is. What a network does not carry either, ICMP errors of a process that is gone, does not
+//! goes on to the process behind it, from the sender's outside address. Datagrams are not changed, and the order between two processes
+//! stays as it is, unless an impairment (`impair`) is there to lose, delay, double them or let them overtake each other. What a network does not carry either, ICMP errors of a process that is gone, does not
 //! cross the relay. A path that is cut swallows everything that comes from or goes to an address on it; a link, everything between
 //! two processes.
 
+mod impair;
 mod line;
+mod matcher;
+mod waiting;
 
 use super::RunError;
 use super::address::{PATHS_MAX, UDP_PORT};
+use crate::scenario::{Direction, Impairment};
 use hdrhistogram::Histogram;
+use impair::{Fate, Rule};
 use line::{Held, Line};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::time::TimeSpec;
@@ -20,9 +25,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use waiting::Waiting;
 
 /// The thread looks whether it is to end at least this often.
 const LOOK: Duration = Duration::from_millis(50);
@@ -57,6 +64,18 @@ pub struct RelayReport {
     /// Datagrams that a cut path or a cut link swallowed.
     #[serde(default)]
     pub cut: u64,
+    /// Datagrams that impairments lost.
+    #[serde(default)]
+    pub lost: u64,
+    /// Datagrams that they made two.
+    #[serde(default)]
+    pub doubled: u64,
+    /// Datagrams that they held back.
+    #[serde(default)]
+    pub delayed: u64,
+    /// Datagrams that they let overtake those.
+    #[serde(default)]
+    pub overtook: u64,
     /// Datagrams thrown away because too many were on their way already.
     pub queue_full: u64,
     /// Datagrams of somebody who is no process of the run.
@@ -80,10 +99,18 @@ struct Shared {
     carried: [AtomicU64; PATHS_MAX],
 }
 
+/// A change of the impairments.
+#[derive(Debug)]
+enum Change {
+    Impair { who: Option<IpAddr>, direction: Direction, impairment: Impairment, seed: u64 },
+    Clear { who: Option<IpAddr> },
+}
+
 /// A running relay; dropping it ends its thread.
 #[derive(Debug)]
 pub(super) struct Relay {
     shared: Arc<Shared>,
+    changes: Sender<Change>,
     paths: usize,
     thread: Option<JoinHandle<RelayReport>>,
 }
@@ -94,9 +121,10 @@ impl Relay {
         let environment = |error: io::Error| RunError::Environment(format!("relay: {error}"));
         let paths = ports.iter().map(|port| port.outside.len()).max().unwrap_or(0);
         let shared = Arc::new(Shared::default());
-        let work = Work::new(ports, shared.clone()).map_err(environment)?;
+        let (changes, told) = channel();
+        let work = Work::new(ports, shared.clone(), told).map_err(environment)?;
         let thread = std::thread::Builder::new().name("relay".into()).spawn(move || work.run()).map_err(environment)?;
-        Ok(Self { shared, paths, thread: Some(thread) })
+        Ok(Self { shared, changes, paths, thread: Some(thread) })
     }
 
     /// Cuts a path, counted from 0, or joins it again.
@@ -120,6 +148,17 @@ impl Relay {
             all.push((from, to));
         }
         self.shared.some_swallowed.store(!all.is_empty(), Ordering::Relaxed);
+    }
+
+    /// From now on treats the datagrams of a process, by its first own address, like this; of all processes without one.
+    pub(super) fn impair(&self, who: Option<IpAddr>, direction: Direction, impairment: Impairment, seed: u64) {
+        // The thread is there as long as this is.
+        let _ = self.changes.send(Change::Impair { who, direction, impairment, seed });
+    }
+
+    /// Treats them as before again; what is held back still comes.
+    pub(super) fn clear(&self, who: Option<IpAddr>) {
+        let _ = self.changes.send(Change::Clear { who });
     }
 
     /// Datagrams passed on so far, on each path.
@@ -163,13 +202,16 @@ struct Work {
     outside_of: FxHashMap<IpAddr, usize>,
     /// One for each distance: in a line the first in is the first out.
     lines: Vec<Line>,
+    told: Receiver<Change>,
+    rules: Vec<Rule>,
+    waiting: Waiting,
     room: Vec<u8>,
     report: RelayReport,
     late_us: Histogram<u64>,
 }
 
 impl Work {
-    fn new(ports: Vec<Port>, shared: Arc<Shared>) -> io::Result<Self> {
+    fn new(ports: Vec<Port>, shared: Arc<Shared>, told: Receiver<Change>) -> io::Result<Self> {
         let (mut sides, mut outside_of) = (Vec::new(), FxHashMap::default());
         for (port, who) in ports.iter().enumerate() {
             for (path, (own, outside)) in who.own.iter().zip(&who.outside).enumerate() {
@@ -179,7 +221,8 @@ impl Work {
         }
         let late_us = Histogram::new_with_bounds(1, LATENESS_MAX_US, 2).expect("invariant: constant bounds are right");
         let (lines, room, report) = (Vec::new(), vec![0; DATAGRAM_MAX], RelayReport::default());
-        Ok(Self { shared, ports, sides, outside_of, lines, room, report, late_us })
+        let (rules, waiting) = (Vec::new(), Waiting::default());
+        Ok(Self { shared, ports, sides, outside_of, lines, told, rules, waiting, room, report, late_us })
     }
 
     fn run(mut self) -> RelayReport {
@@ -195,9 +238,26 @@ impl Work {
         self.report
     }
 
+    fn change(&mut self) {
+        while let Ok(change) = self.told.try_recv() {
+            let place = |who: Option<IpAddr>| {
+                who.map(|who| self.ports.iter().position(|port| port.own.first() == Some(&who)).unwrap_or(usize::MAX))
+            };
+            match change {
+                Change::Impair { who, direction, impairment, seed } => {
+                    self.rules.push(Rule::new(place(who), direction, impairment, seed));
+                }
+                Change::Clear { who } => {
+                    let who = place(who);
+                    self.rules.retain(|rule| rule.who() != who);
+                }
+            }
+        }
+    }
+
     /// Until something comes or is due.
     fn wait(&self) {
-        let due = self.lines.iter().filter_map(Line::next_due).min();
+        let due = self.lines.iter().filter_map(Line::next_due).chain(self.waiting.next_due()).min();
         let patience = due.map_or(LOOK, |due| due.saturating_duration_since(Instant::now()).min(LOOK));
         let mut fds: Vec<_> =
             self.sides.iter().map(|side| PollFd::new(side.socket.as_fd(), PollFlags::POLLIN)).collect();
@@ -221,6 +281,8 @@ impl Work {
 
     /// A datagram came to an outside address.
     fn take(&mut self, side: usize, from: IpAddr, length: usize) {
+        // What was told before it was sent holds for it.
+        self.change();
         let Some(&out) = self.outside_of.get(&from) else {
             self.report.foreign += 1;
             return;
@@ -233,16 +295,54 @@ impl Work {
             return;
         }
         let half = self.ports[sender].half + self.ports[to].half;
+        let Some((extra, copies)) = self.impaired(sender, to, length) else { return };
         let to = SocketAddr::new(self.ports[to].own[path], UDP_PORT);
+        for _ in 0..copies {
+            if self.put(half, extra, out, to, length) {
+                self.shared.carried[path].fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.report.queue_full += 1;
+            }
+        }
+    }
+
+    /// What the impairments do to a datagram: how much longer it takes, and how many come of it. `None`: it is lost.
+    fn impaired(&mut self, from: usize, to: usize, length: usize) -> Option<(Duration, usize)> {
+        let (mut all, mut copies) = (Duration::ZERO, 1);
+        if self.rules.is_empty() {
+            return Some((all, copies));
+        }
+        let now = Instant::now();
+        for rule in &mut self.rules {
+            match rule.fate(now, from, to, &self.room[..length]) {
+                None => {}
+                Some(Fate::Lost) => {
+                    self.report.lost += 1;
+                    return None;
+                }
+                Some(Fate::Goes { extra, twice, overtakes }) => {
+                    all += extra;
+                    copies += usize::from(twice);
+                    self.report.doubled += u64::from(twice);
+                    self.report.overtook += u64::from(overtakes);
+                }
+            }
+        }
+        self.report.delayed += u64::from(!all.is_zero());
+        Some((all, copies))
+    }
+
+    /// Sends a datagram on its way; false when there is no room for it.
+    fn put(&mut self, half: Duration, extra: Duration, out: usize, to: SocketAddr, length: usize) -> bool {
+        let (now, payload) = (Instant::now(), &self.room[..length]);
+        if !extra.is_zero() {
+            return self.waiting.put(Held { due: now + half + extra, socket: out, to, payload: payload.into() });
+        }
         let line = self.lines.iter().position(|line| line.half() == half).unwrap_or_else(|| {
             self.lines.push(Line::new(half));
             self.lines.len() - 1
         });
-        if self.lines[line].put(Instant::now(), out, to, &self.room[..length]) {
-            self.shared.carried[path].fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.report.queue_full += 1;
-        }
+        self.lines[line].put(now, out, to, payload)
     }
 
     /// Whether nothing gets through from the one to the other.
@@ -257,16 +357,24 @@ impl Work {
     }
 
     fn send(&mut self) {
-        for line in &mut self.lines {
+        for line in 0..self.lines.len() {
             let now = Instant::now();
-            while let Some(Held { due, socket, to, payload }) = line.take(now) {
-                let late_us = u64::try_from(now.saturating_duration_since(due).as_micros()).unwrap_or(LATENESS_MAX_US);
-                self.late_us.saturating_record(late_us.max(1));
-                match self.sides[socket].socket.send_to(&payload, to) {
-                    Ok(_) => self.report.forwarded += 1,
-                    Err(_) => self.report.not_sent += 1,
-                }
+            while let Some(held) = self.lines[line].take(now) {
+                self.pass_on(now, &held);
             }
+        }
+        let now = Instant::now();
+        while let Some(held) = self.waiting.take(now) {
+            self.pass_on(now, &held);
+        }
+    }
+
+    fn pass_on(&mut self, now: Instant, held: &Held) {
+        let late_us = u64::try_from(now.saturating_duration_since(held.due).as_micros()).unwrap_or(LATENESS_MAX_US);
+        self.late_us.saturating_record(late_us.max(1));
+        match self.sides[held.socket].socket.send_to(&held.payload, held.to) {
+            Ok(_) => self.report.forwarded += 1,
+            Err(_) => self.report.not_sent += 1,
         }
     }
 }

@@ -181,3 +181,54 @@ fn two_processes_are_cut_off_from_each_other_and_from_nobody_else() {
     assert_eq!(ends.next(controller, 0).0, b"joined");
     assert_eq!(ends.relay.finish().cut, 2);
 }
+
+/// Sends `count` numbered datagrams from the gateway to the controller, a barrier of the name server's, which no rule is about, behind
+/// each; which of them came, each as often as it did.
+fn what_comes(ends: &Ends, count: u8) -> Vec<u8> {
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));
+    let mut came = Vec::new();
+    for number in 0..count {
+        ends.send(&[number], gateway, controller, 0);
+        ends.send(b"barrier", name_server, controller, 0);
+        let next = || Some(ends.next(controller, 0).0).filter(|payload| payload != b"barrier");
+        came.extend(std::iter::from_fn(next).flatten());
+    }
+    came
+}
+
+#[test]
+fn a_poor_network_loses_and_doubles_the_same_again_for_the_same_seed() {
+    let poor = Impairment { loss_percent: 40.0, duplicate_percent: 40.0, ..Impairment::default() };
+    let run = |seed| {
+        let ends = ends(0);
+        let who = Some(ends.net.first(Host::Gateway));
+        ends.relay.impair(who, Direction::From, poor.clone(), seed);
+        let came = what_comes(&ends, 40);
+        ends.relay.clear(who);
+        let after = what_comes(&ends, 20);
+        assert_eq!(after, (0..20).collect::<Vec<_>>(), "all is well again");
+        let report = ends.relay.finish();
+        assert_eq!(came.len() as u64, 40 - report.lost + report.doubled);
+        assert!(report.lost > 0 && report.doubled > 0 && report.delayed == 0, "{report:?}");
+        came
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn what_does_not_wait_overtakes() {
+    let ends = ends(0);
+    let (controller, gateway) = (Host::Controller(0), Host::Gateway);
+    let slow = Impairment { delay_ms: 50.0, message: Some("BEAT".into()), ..Impairment::default() };
+    ends.relay.impair(None, Direction::Both, slow, 1);
+    let beat = matcher::tests::packet(&[(3, 3, &[1, 0, 3, 3, 0, 0, 0, 8])]);
+    let begin = Instant::now();
+    ends.send(&beat, gateway, controller, 0);
+    ends.send(b"other", gateway, controller, 0);
+    assert_eq!(ends.next(controller, 0).0, b"other");
+    assert_eq!(ends.next(controller, 0).0, beat);
+    assert!(begin.elapsed() >= Duration::from_millis(50));
+    let report = ends.relay.finish();
+    assert_eq!((report.delayed, report.forwarded, report.lost), (1, 2, 0));
+}
