@@ -10,6 +10,7 @@ mod faults;
 mod figures;
 mod intervals;
 mod latency;
+mod management;
 mod names;
 mod owners;
 mod paths;
@@ -25,11 +26,12 @@ pub use delivery::Messages;
 pub use faults::Fault;
 pub use figures::{Bucket, Control, ControllerFigures, GroupGap, LoadFigures};
 pub use intervals::{INTERVALS_HEADER, Interval, write_intervals};
+pub use management::{Management, Told};
 pub use names::{NameFigures, ServerFigures};
 pub use paths::{PathChange, PathFigures};
 pub use record::{
-    AnswerEntry, Discard, FaultEntry, Flow, Group, Life, Msg, NameRecords, Ownership, PathEntry, PhaseTraffic, Place,
-    PopulationRecord, RecordError, Records, ServerRecord, Source, TableEntry, Witness,
+    AnswerEntry, Discard, FaultEntry, Flow, Group, Life, ManagementEntry, Msg, NameRecords, Ownership, PathEntry,
+    PhaseTraffic, Place, PopulationRecord, RecordError, Records, ServerRecord, Source, TableEntry, Witness,
 };
 pub use selected::{ElementShare, ShareFigures};
 
@@ -108,6 +110,9 @@ pub struct Report {
     /// Times a controller's lease ran out.
     #[serde(default)]
     pub leases_lost: u64,
+    /// What the gateway told the network about destinations.
+    #[serde(default)]
+    pub management: Management,
     /// The name service; none without name servers of their own and without a resolver.
     #[serde(default)]
     pub name_service: Option<NameFigures>,
@@ -200,6 +205,7 @@ pub fn check(records: &Records) -> Checked {
         path_changes_total: path_report.changes_total,
         associations_ended: path_report.associations_ended,
         leases_lost: records.leases_lost,
+        management: management::report(records),
         name_service: names::figures(records),
         false_failovers: faults::false_failovers(records),
         offered_part,

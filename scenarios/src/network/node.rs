@@ -7,7 +7,7 @@ use enrp::daemon::RecordFile;
 use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
 use m3ua_lite::session::{FlowRecord, sls_stream};
-use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode, one_context};
+use m3ua_lite::wire::{AffectedPc, Data, Message, ProtocolData, TrafficMode, one_context};
 use sctp::{AssocId, Associations, ClockAnchor, Connect, Event, Output, SendOptions, ppid};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -218,8 +218,28 @@ impl NetworkNode {
             Input::Deliver(Message::Beat(beat)) => {
                 self.send(now, stream, encode(&Message::BeatAck(beat)));
             }
-            Input::Deliver(_) | Input::Consumed => {}
+            Input::Deliver(message) => self.management(now, &message),
+            Input::Consumed => {}
             Input::Dropped(cause) => tracing::warn!(?cause, "message of the gateway dropped"),
+        }
+    }
+
+    /// Records what the gateway says about destinations; the load goes on whatever it is.
+    fn management(&mut self, now: Instant, message: &Message<'_>) {
+        let one;
+        let affected = if let Message::Duna(ssnm) | Message::Dava(ssnm) | Message::Drst(ssnm) = message {
+            &ssnm.affected[..]
+        } else if let Message::Scon(scon) = message {
+            &scon.affected[..]
+        } else if let Message::Dupu(dupu) = message {
+            one = [AffectedPc::one(dupu.affected)];
+            &one
+        } else {
+            return;
+        };
+        for affected in affected {
+            let (name, pc, mask) = (message.message_type().name(), affected.pc(), affected.mask());
+            self.record.append(format!("N,{},{name},{pc},{mask}\n", self.clock.ns(now)).as_bytes());
         }
     }
 

@@ -86,6 +86,7 @@ impl Results {
             path_changes_total: report.path_changes_total,
             associations_ended: report.associations_ended,
             leases_lost: report.leases_lost,
+            management: report.management.clone(),
             name_service: report.name_service.clone(),
             false_failovers: report.false_failovers,
             record_errors: report.malformed_lines,

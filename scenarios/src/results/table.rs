@@ -43,6 +43,14 @@ impl Results {
             "calls      attempted {}  answered {}  released {}\n           failed {}  survived {}  hanging {}",
             c.attempted, c.answered, c.released, c.failed, c.survived, c.hanging
         )?;
+        let told = &self.management;
+        if !told.listed.is_empty() {
+            writeln!(
+                out,
+                "told       DUNA {}  DAVA {}  DRST {}  SCON {}  DUPU {}",
+                told.duna, told.dava, told.drst, told.scon, told.dupu
+            )?;
+        }
         let at = c.at_fault;
         if self.faults.iter().any(|f| f.affected_groups > 0) {
             writeln!(

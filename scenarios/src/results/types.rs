@@ -1,8 +1,8 @@
 //! The types of `results.json`. Its JSON schema is generated from them (`schema/results.schema.json`).
 
 use crate::checker::{
-    Bucket, Calls, Control, ControllerFigures, Fault, GroupGap, LatencyUs, LoadFigures, Messages, NameFigures,
-    PathChange,
+    Bucket, Calls, Control, ControllerFigures, Fault, GroupGap, LatencyUs, LoadFigures, Management, Messages,
+    NameFigures, PathChange,
 };
 use crate::scenario::Outcome;
 use schemars::JsonSchema;
@@ -235,6 +235,9 @@ pub struct Results {
     /// Times a controller's lease ran out.
     #[serde(default)]
     pub leases_lost: u64,
+    /// What the gateway told the network about destinations (SSNM).
+    #[serde(default)]
+    pub management: Management,
     /// The name service; `null` without name servers of their own and without a resolver.
     #[serde(default)]
     pub name_service: Option<NameFigures>,

@@ -142,6 +142,12 @@ pub const ASSERTIONS: &[Assertion] = &[
         count(r.associations_ended)
     }),
     at_most("leases_lost", "", "times a controller's lease ran out", |r| count(r.leases_lost)),
+    at_least("duna_min", "", "times the network was told that a destination is unavailable", |r| {
+        count(r.management.duna)
+    }),
+    at_least("dava_min", "", "times the network was told that a destination is available", |r| {
+        count(r.management.dava)
+    }),
     at_least("path_changes_min", "", "changes of state of paths, at either end of associations", |r| {
         count(r.path_changes_total)
     }),

@@ -74,7 +74,7 @@ pub struct Impairment {
 
 impl Impairment {
     /// What it needs of a DATA chunk to mean its datagram: the payload protocol, and of the message class and type (M3UA), or type.
-    /// `None`: it means every datagram. A name that does not exist means none; [`check`](Self::check) refuses it.
+    /// `None`: it means every datagram. A name that does not exist means none; the check of the scenario refuses it.
     #[must_use]
     pub fn wanted(&self) -> Option<Wanted> {
         match (&self.message, self.ppid) {

@@ -1,8 +1,14 @@
 //! The lines of the records, by the role of their file.
 
 use super::line::{Fields, UserData, decimal};
-use super::{Discard, FaultEntry, Flow, Group, Life, Msg, Ownership, PathEntry, Records, Source, Witness, bit_of};
+use super::{
+    Discard, FaultEntry, Flow, Group, Life, ManagementEntry, Msg, Ownership, PathEntry, Records, Source, Witness,
+    bit_of,
+};
 use rustc_hash::FxHashMap;
+
+/// Messages about destinations (RFC 4666 section 3.4) that a gateway sends.
+const MANAGEMENT: [&str; 5] = ["DUNA", "DAVA", "DRST", "SCON", "DUPU"];
 
 /// What a file says of itself in its first line.
 pub(super) enum Role {
@@ -173,6 +179,11 @@ impl Records {
                 self.network_order.push(false);
             }
             "M" => self.missed += 1,
+            "N" => {
+                let message = fields.text().filter(|name| MANAGEMENT.contains(name))?.to_owned();
+                let (point_code, mask) = (fields.decimal_u32()?, u8::try_from(fields.decimal()?).ok()?);
+                self.management.push(ManagementEntry { t_ns, message, point_code, mask });
+            }
             "P" => self.path(t_ns, Witness::Network, &mut fields)?,
             "Z" => self.ended_ns.push(t_ns),
             _ => return None,

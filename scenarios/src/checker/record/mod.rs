@@ -222,6 +222,19 @@ pub enum Witness {
     Network,
 }
 
+/// `N` of the traffic source: the gateway told the network about a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManagementEntry {
+    /// Time of the entry, ns.
+    pub t_ns: u64,
+    /// DUNA, DAVA, DRST, SCON, DUPU.
+    pub message: String,
+    /// The affected point code.
+    pub point_code: u32,
+    /// How many of its low bits stand for any.
+    pub mask: u8,
+}
+
 /// `P`: a path of an association is another state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathEntry {
@@ -253,6 +266,8 @@ pub struct Records {
     pub received: Vec<Msg>,
     /// `S` and `R` in the order of the record: true for `S` (calls are read from it).
     pub network_order: Vec<bool>,
+    /// `N` of the traffic source: what it was told about destinations.
+    pub management: Vec<ManagementEntry>,
     /// `M`: calls intended but not begun.
     pub missed: u64,
     /// `I` of all controllers.

@@ -60,6 +60,38 @@ fn a_controller_is_due_only_what_comes_while_it_is_active() {
 }
 
 #[test]
+fn what_the_network_is_told_about_destinations() {
+    let mut set = named();
+    set.runner.push("A,1000000000".into());
+    set.runner.push("Q,9000000000".into());
+    for (t_ms, what) in [
+        (999, "DAVA,2,0"),
+        (1_001, "DUNA,2,0"),
+        (1_002, "DUNA,8,3"),
+        (1_500, "DAVA,2,0"),
+        (1_600, "SCON,2,0"),
+        (9_001, "DUNA,2,0"),
+        (1_700, "DAUD,2,0"),
+        (1_700, "DUNA,2"),
+    ] {
+        set.network.push(format!("N,{},{what}", t_ms * MS));
+    }
+    let report = set.check();
+    let told = &report.management;
+    assert_eq!((told.duna, told.dava, told.drst, told.scon, told.dupu), (2, 1, 0, 1, 0));
+    assert_eq!(told.listed.len(), 4);
+    let second = &told.listed[1];
+    assert_eq!((second.t_ms, second.message.as_str(), second.point_code, second.mask), (2.0, "DUNA", 8, 3));
+    assert_eq!((report.malformed_lines, &report.messages), (2, &good()));
+    let limits = |name: &str, limit: f64| {
+        let assertion = crate::scenario::ASSERTIONS.iter().find(|assertion| assertion.name == name).unwrap();
+        assertion.hold(limit, &report).pass
+    };
+    assert!(limits("duna_min", 2.0) && !limits("duna_min", 3.0));
+    assert!(limits("dava_min", 1.0) && !limits("dava_min", 2.0));
+}
+
+#[test]
 fn load_and_control_traffic() {
     let mut set = named();
     set.runner.insert(0, "I,900000000,2000,500,60000".into());
