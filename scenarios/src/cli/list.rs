@@ -32,7 +32,7 @@ fn json_text(all: &[Scenario]) -> String {
     let scenario = |s: &Scenario| {
         json!({
             "name": s.name, "description": s.description, "group": group(s), "controllers": s.controllers.count,
-            "idle_ms": s.idle_ms, "duration_ms": s.duration_ms, "drain_ms": s.drain_ms, "faults": s.faults.len(),
+            "idle_ms": s.idle_ms, "duration_ms": s.duration_ms, "drain_ms": s.drain_ms, "faults": s.timeline().len(),
         })
     };
     let assertions: Vec<Value> = ASSERTIONS

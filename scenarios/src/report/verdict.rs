@@ -71,7 +71,7 @@ fn words(kind: &str, target: &str) -> String {
         "kill" => format!("{target} was killed (SIGKILL)"),
         "stop" => format!("{target} was made to hang (SIGSTOP)"),
         "cont" => format!("{target} went on (SIGCONT)"),
-        "term" => format!("{target} was ended cleanly (SIGTERM)"),
+        "term" | "leave" => format!("{target} was ended cleanly (SIGTERM)"),
         "start" => format!("{target} was started"),
         "cut-path" => format!("{target} was cut"),
         "restore-path" => format!("{target} was joined again"),

@@ -146,7 +146,7 @@ fn time_line(scenario: &Scenario) -> String {
         }
     }
     let mut marks = vec![' '; BAR];
-    for (index, fault) in scenario.faults.iter().enumerate() {
+    for (index, fault) in scenario.done() {
         let at = column(idle + fault.at_ms).min(BAR - 1);
         let mark = MARKS.chars().nth(index).unwrap_or('+');
         marks[at] = if marks[at] == ' ' { mark } else { '*' };
@@ -178,7 +178,9 @@ fn time_line(scenario: &Scenario) -> String {
         let mark = MARKS.chars().nth(index).unwrap_or('+');
         let long = fault.duration_ms.map_or(String::new(), |ms| format!(" for {ms} ms"));
         let limit = fault.longest_gap_ms.map_or(String::new(), |ms| format!(", gap at most {ms} ms"));
-        let what = format!("{} {}{long}{limit}", fault.kind.as_str(), fault.target);
+        let until = fault.until_ms.map_or(String::new(), |ms| format!(" until {}", seconds(ms)));
+        let again = fault.every_ms.map_or(String::new(), |ms| format!(", every {ms} ms{until}"));
+        let what = format!("{} {}{long}{again}{limit}", fault.kind.as_str(), fault.target);
         let _ = writeln!(text, "   {mark}  {:>11}  {what}", seconds(fault.at_ms));
     }
     text

@@ -345,7 +345,7 @@ impl Lab {
             FaultKind::Kill => Signal::SIGKILL,
             FaultKind::Stop => Signal::SIGSTOP,
             FaultKind::Cont => Signal::SIGCONT,
-            FaultKind::Term => Signal::SIGTERM,
+            FaultKind::Term | FaultKind::Leave => Signal::SIGTERM,
             FaultKind::Start => return self.start_again(target),
             FaultKind::Isolate | FaultKind::Rejoin => {
                 self.isolate(target, (kind == FaultKind::Isolate).then(|| fault.direction.unwrap_or_default()));
@@ -360,7 +360,9 @@ impl Lab {
                 }
                 return Ok(());
             }
-            FaultKind::StealCore
+            // The time line has made a kill and a start of it.
+            FaultKind::Restart
+            | FaultKind::StealCore
             | FaultKind::CutPath
             | FaultKind::RestorePath
             | FaultKind::CutLink
@@ -369,11 +371,11 @@ impl Lab {
             | FaultKind::Clear
             | FaultKind::Command => return Ok(()),
         };
-        if matches!(kind, FaultKind::Kill | FaultKind::Term) {
+        if matches!(kind, FaultKind::Kill | FaultKind::Term | FaultKind::Leave) {
             // From now on its end is no surprise.
             if let Some(mut process) = place.take() {
                 process.signal(signal);
-                if kind == FaultKind::Term {
+                if signal == Signal::SIGTERM {
                     std::thread::spawn(move || process.wait_until(Instant::now() + STOP_PATIENCE));
                 }
             }

@@ -123,7 +123,8 @@ impl Run<'_> {
 
     fn timeline(&mut self, begin: Instant, sampler: &Sampler) -> Result<(), RunError> {
         let end = begin + Duration::from_millis(self.scenario.duration_ms);
-        let mut faults = self.scenario.faults.iter().peekable();
+        let faults = self.scenario.timeline();
+        let mut faults = faults.iter().peekable();
         let mut next_second = begin + Duration::from_secs(1);
         loop {
             let now = Instant::now();

@@ -114,12 +114,13 @@ impl Crowd {
         match kind {
             FaultKind::Stop => process.signal(Signal::SIGSTOP),
             FaultKind::Cont => process.signal(Signal::SIGCONT),
-            FaultKind::Kill | FaultKind::Term => {
+            FaultKind::Kill | FaultKind::Term | FaultKind::Leave => {
                 process.signal(if kind == FaultKind::Kill { Signal::SIGKILL } else { Signal::SIGTERM });
                 // From now on its end is no surprise.
                 self.processes.retain(|(process, _)| process.name() != name(index));
             }
             FaultKind::Start
+            | FaultKind::Restart
             | FaultKind::StealCore
             | FaultKind::CutPath
             | FaultKind::RestorePath

@@ -71,7 +71,7 @@ impl Scenario {
     #[must_use]
     pub fn hold(&self, report: &Report) -> Vec<Outcome> {
         let limits = ASSERTIONS.iter().filter_map(|a| Some(a.hold(*self.assertions.get(a.name)?, report)));
-        let of_faults = self.faults.iter().enumerate().flat_map(|(index, fault)| {
+        let of_faults = self.timeline().into_iter().enumerate().flat_map(|(index, fault)| {
             let (kind, target) = (fault.kind.as_str(), fault.target.to_string());
             // A run that ended early did not get to it.
             let done = report.faults.get(index).filter(|done| done.kind == kind && done.target == target);

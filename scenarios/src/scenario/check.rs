@@ -1,6 +1,7 @@
 //! What the types of a scenario cannot say.
 
 use super::pools::{check_expect, check_pools, check_scopes};
+use super::timeline::check_repeats;
 use super::types::{NameServerKind, Population, Resolver};
 use super::{ASSERTIONS, Fault, FaultKind, Scenario, Target};
 use crate::runner::address::PATHS_MAX;
@@ -169,6 +170,7 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
     if let Some((key, _)) = limits.into_iter().find(|(_, limit)| limit.is_some_and(|ms| !ms.is_finite() || ms < 0.0)) {
         return Err((key, "expected a number from 0 up".into()));
     }
+    check_repeats(fault, load_ms)?;
     check_carried(kind, carried_min_percent)?;
     check_command(fault)?;
     let limit = limits.into_iter().find_map(|(key, limit)| limit.map(|_| key));
@@ -176,12 +178,15 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         (FaultKind::StealCore | FaultKind::Starve, None) => {
             return Err(("kind", format!("{} needs duration_ms: for how long, ms", kind.as_str())));
         }
-        (FaultKind::StealCore | FaultKind::Starve, Some(ms)) if !(1..=10_000).contains(&ms) => {
+        (FaultKind::StealCore | FaultKind::Starve | FaultKind::Restart, Some(ms)) if !(1..=10_000).contains(&ms) => {
             return Err(("duration_ms", "expected 1 to 10,000 ms".into()));
         }
-        (FaultKind::StealCore | FaultKind::Starve, Some(_)) => {}
+        (FaultKind::StealCore | FaultKind::Starve | FaultKind::Restart, Some(_)) => {}
         (_, Some(_)) => {
-            return Err(("duration_ms", "only steal-core and starve take duration_ms; end a stop with a cont".into()));
+            return Err((
+                "duration_ms",
+                "only steal-core, starve and restart take duration_ms; end a stop with a cont".into(),
+            ));
         }
         (_, None) => {}
     }
@@ -240,12 +245,14 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         (_, Target::Population(index)) if index >= processes => {
             Err(("target", format!("no process `{target}`: expected pop-1 to pop-{processes} (population.processes)")))
         }
-        (FaultKind::Start, Target::Population(_)) => {
+        (FaultKind::Start | FaultKind::Restart, Target::Population(_)) => {
             Err(("kind", "a process of the population is not started again: the others register in its place".into()))
         }
         (
             FaultKind::Kill
             | FaultKind::Term
+            | FaultKind::Leave
+            | FaultKind::Restart
             | FaultKind::Stop
             | FaultKind::Start
             | FaultKind::Isolate
@@ -259,7 +266,7 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
         (_, Target::Controller(_) | Target::NameServer(_) | Target::Population(_)) => match limit {
             Some(key) => Err((
                 key,
-                "only for kill, term, stop, isolate, stick-worker and start of a controller: nothing else moves groups"
+                "only for kill, term, leave, restart, stop, isolate, stick-worker and start of a controller: nothing else moves groups"
                     .into(),
             )),
             None => Ok(()),
@@ -325,10 +332,8 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
     let mut links = BTreeMap::new();
     // Of a path: whole, or cut.
     let mut paths = [Process::Runs; PATHS_MAX];
-    let mut in_order: Vec<_> = scenario.faults.iter().enumerate().collect();
-    in_order.sort_by_key(|(_, fault)| fault.at_ms);
     let mut impaired = Vec::new();
-    for (place, fault) in in_order {
+    for (place, fault) in scenario.done() {
         if fault.kind == FaultKind::Impair {
             impaired.push(fault.target);
         }
@@ -349,7 +354,7 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
         };
         let (possible, next) = match fault.kind {
             FaultKind::Kill => (*state != Process::Gone, Process::Gone),
-            FaultKind::Term => (*state == Process::Runs, Process::Gone),
+            FaultKind::Term | FaultKind::Leave => (*state == Process::Runs, Process::Gone),
             FaultKind::Stop => (*state == Process::Runs, Process::Stopped),
             FaultKind::Cont => (*state == Process::Stopped, Process::Runs),
             FaultKind::Start => (*state == Process::Gone, Process::Runs),
@@ -360,6 +365,8 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
             FaultKind::StickWorker => (*state == Process::Runs, Process::Stuck),
             FaultKind::FreeWorker => (*state == Process::Stuck, Process::Runs),
             FaultKind::Command => (*state == Process::Runs, *state),
+            // Here it is a kill and a start.
+            FaultKind::Restart => (true, *state),
             // Looked at above: a datagram does not care how its process is.
             FaultKind::Impair | FaultKind::Clear => (true, *state),
             FaultKind::CutPath | FaultKind::CutLink => (*state == Process::Runs, Process::Gone),

@@ -17,6 +17,10 @@ pub enum FaultKind {
     Cont,
     /// SIGTERM: a clean end.
     Term,
+    /// The same by its other name: the pool element deregisters and leaves.
+    Leave,
+    /// `kill`, and `start` after `duration_ms`, or at once.
+    Restart,
     /// Starts the process again at its address; a controller has a new PE identifier then. Also the first start of a controller
     /// that is not there at the start of the run.
     Start,
@@ -71,6 +75,8 @@ impl FaultKind {
             Self::Stop => "stop",
             Self::Cont => "cont",
             Self::Term => "term",
+            Self::Leave => "leave",
+            Self::Restart => "restart",
             Self::Start => "start",
             Self::StealCore => "steal-core",
             Self::CutPath => "cut-path",
@@ -168,6 +174,14 @@ pub struct Fault {
     /// When, ms after the begin of the load.
     #[schemars(example = 4_000)]
     pub at_ms: u64,
+    /// Done again and again after so much time, ms, up to `until_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400_000), example = 6_000)]
+    pub every_ms: Option<u64>,
+    /// Beside `every_ms`: not after this time, ms after the begin of the load; absent: to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 60_000)]
+    pub until_ms: Option<u64>,
     /// What.
     #[schemars(example = FaultKind::Kill)]
     pub kind: FaultKind,
@@ -175,7 +189,7 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Target::is_machine")]
     #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-[1-9]|pop-[1-9][0-9]*|path-[12]|enrp-[1-9]/enrp-[1-9])$"), example = &"gwc-1")]
     pub target: Target,
-    /// `steal-core` and `starve` only: for how long, ms.
+    /// `steal-core` and `starve`: for how long, ms. `restart`: until the process is started again; absent: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000), example = 200)]
     pub duration_ms: Option<u64>,

@@ -15,6 +15,7 @@ mod pools;
 mod pools_tests;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod types;
 
 pub use assertions::{ASSERTIONS, Assertion, Bound, Outcome};

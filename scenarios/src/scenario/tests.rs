@@ -126,6 +126,33 @@ fn faults_that_cannot_be_done_are_refused() {
             "f.toml:9:23: faults.carried_min_percent:",
             "only restore-path",
         ),
+        (
+            "at_ms = 10\nkind = \"steal-core\"\nduration_ms = 5\nuntil_ms = 9",
+            "f.toml:9:12: faults.until_ms:",
+            "every_ms",
+        ),
+        (
+            "at_ms = 10\nkind = \"steal-core\"\nduration_ms = 5\nevery_ms = 0",
+            "f.toml:9:12: faults.every_ms:",
+            "1 ms to",
+        ),
+        (
+            "at_ms = 10\nkind = \"steal-core\"\nduration_ms = 5\nevery_ms = 1\nuntil_ms = 9",
+            "f.toml:10:12: faults.until_ms:",
+            "at_ms (10)",
+        ),
+        // The second kill finds nobody.
+        (
+            "at_ms = 10\nkind = \"kill\"\ntarget = \"gwc-1\"\nevery_ms = 500",
+            "f.toml:7:8: faults.kind:",
+            "kill of gwc-1 at 510 ms",
+        ),
+        // Killed again before it was started again.
+        (
+            "at_ms = 10\nkind = \"restart\"\ntarget = \"gwc-1\"\nduration_ms = 600\nevery_ms = 500",
+            "f.toml:7:8: faults.kind:",
+            "kill of gwc-1 at 510 ms",
+        ),
         ("at_ms = 10\nkind = \"impair\"", "f.toml:7:8: faults.kind:", "needs with"),
         ("at_ms = 10\nkind = \"impair\"\nwith = { }", "f.toml:8:8: faults.with:", "loss_percent"),
         (
@@ -185,6 +212,36 @@ fn written_out_in_full_it_parses_back_to_itself() {
         assert_eq!(parse(&text, "scenario.toml").unwrap(), scenario, "{text}");
         assert!(text.contains("applied_twice = 0"), "defaults are filled in: {text}");
     }
+}
+
+#[test]
+fn faults_are_repeated_and_a_restart_is_two() {
+    let faults = "[[faults]]\nat_ms = 100\nevery_ms = 400\nkind = \"restart\"\ntarget = \"gwc-1\"\nduration_ms = 150\nlongest_gap_ms = 9\n\
+        [[faults]]\nat_ms = 200\nevery_ms = 50\nuntil_ms = 300\nkind = \"steal-core\"\nduration_ms = 5\n\
+        [[faults]]\nat_ms = 20\nkind = \"leave\"\ntarget = \"gwc-2\"";
+    let mut scenario = with("", faults).unwrap();
+    let line = |scenario: &Scenario| {
+        let all = scenario.timeline().into_iter();
+        all.map(|f| (f.at_ms, f.kind, f.longest_gap_ms.is_some(), f.every_ms.is_some())).collect::<Vec<_>>()
+    };
+    let (kill, start, steal) = (FaultKind::Kill, FaultKind::Start, FaultKind::StealCore);
+    let whole = [
+        (20, FaultKind::Leave, false, false),
+        (100, kill, true, false),
+        (200, steal, false, false),
+        (250, start, false, false),
+        (250, steal, false, false),
+        (300, steal, false, false),
+        (500, kill, true, false),
+        (650, start, false, false),
+        (900, kill, true, false),
+    ];
+    assert_eq!(line(&scenario), whole, "the last one does not come back");
+    scenario.set_duration(501).unwrap();
+    assert_eq!(line(&scenario), whole[..7]);
+    assert_eq!(parse(&scenario.to_toml().unwrap(), "scenario.toml").unwrap(), scenario);
+    let at_once = with("", "[[faults]]\nat_ms = 5\nkind = \"restart\"\ntarget = \"gwc-2\"").unwrap();
+    assert_eq!(line(&at_once), [(5, kill, false, false), (5, start, false, false)]);
 }
 
 #[test]

@@ -221,6 +221,8 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
         &[
             "faults.at_ms",
             "faults.duration_ms",
+            "faults.every_ms",
+            "faults.until_ms",
             "faults.carried_min_percent",
             "faults.with.loss_percent",
             "faults.with.delay_ms",

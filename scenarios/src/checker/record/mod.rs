@@ -189,13 +189,13 @@ impl FaultEntry {
     /// True for the faults that take a controller away.
     #[must_use]
     pub fn takes_away(&self) -> bool {
-        matches!(self.kind.as_str(), "kill" | "stop" | "term" | "isolate" | "stick-worker")
+        matches!(self.kind.as_str(), "kill" | "stop" | "term" | "leave" | "isolate" | "stick-worker")
     }
 
     /// True for those after which its process does not come back.
     #[must_use]
     pub fn ends(&self) -> bool {
-        matches!(self.kind.as_str(), "kill" | "term")
+        matches!(self.kind.as_str(), "kill" | "term" | "leave")
     }
 
     /// True for those of a path, which hit everybody.
