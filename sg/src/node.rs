@@ -218,7 +218,7 @@ impl Node {
                 self.with_network(now, |network, cx| network.announce_congestion(cx, None, level, &affected));
             }
         }
-        let serving = self.pools.iter().any(Pool::is_available);
+        let serving = self.pools.iter().any(Pool::serves);
         self.with_network(now, |network, cx| network.set_serving(cx, serving));
         while let Some((available, affected)) = self.network.poll_reachability() {
             tracing::info!(pc = affected.pc(), mask = affected.mask(), available, "destination");

@@ -302,3 +302,31 @@ def shape(table):
 def need(holds, what):
     if not holds:
         raise Failed(what)
+
+
+def capture_begin(folder):
+    file = os.path.join(folder, "capture.pcap")
+    capture = subprocess.Popen(["tcpdump", "-i", "br0", "-U", "-s", "0", "-w", file, "sctp or udp port 9899 or udp port 3863 or udp port 9901"],
+                               stderr=subprocess.DEVNULL)
+    return file, capture
+
+
+def run_lines(lab, title, lines):
+    """One line "ok: ..." or "FAILED: ..." for each of (name, function of the lab). Status 1 when one failed."""
+    status = 0
+    for name, line in lines:
+        lab.begin(name)
+        begin = time.monotonic()
+        try:
+            text = line(lab)
+            print(f"ok: {title}: {name}: {text} [{time.monotonic() - begin:.1f} s]", flush=True)
+        except (Failed, subprocess.CalledProcessError, OSError, KeyError, ValueError) as error:
+            status = 1
+            print(f"FAILED: {title}: {name}: {type(error).__name__ if not isinstance(error, Failed) else ''}{error}", flush=True)
+            for program in lab.programs:
+                said = program.said().strip().splitlines()
+                print(f"    {program.name} in {program.space} ({'runs' if program.alive() else program.process.poll()}): "
+                      + " | ".join(said[-4:])[-600:], flush=True)
+        finally:
+            lab.end()
+    return status

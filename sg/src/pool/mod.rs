@@ -420,6 +420,11 @@ impl Pool {
         !self.unavailable
     }
 
+    /// Messages for it are taken: a controller is active, or was until T(r) ago.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self.as_state.state(), AsState::Active | AsState::Pending)
+    }
+
     /// Nothing waits and nothing is unconfirmed.
     pub(crate) fn is_idle(&self) -> bool {
         self.queued.messages == 0
