@@ -123,6 +123,12 @@ impl Config {
                 &format!("as[{i}].routing_context"),
                 "another [[as]] has this Routing Context; each needs its own",
             )?;
+            let proxied = entry.asps.is_empty() || (self.enrp.embedded && !entry.pool.contains('@'));
+            ConfigError::unless(
+                proxied,
+                &format!("as[{i}].asps"),
+                "ASPs are registered with the embedded name server: [enrp] embedded = true, and a pool without @scope",
+            )?;
             let same_pool = self.application_servers[..i].iter().any(|other| other.pool == entry.pool);
             ConfigError::unless(
                 !same_pool,
@@ -184,6 +190,10 @@ mod tests {
             (
                 "[[network.linkset]]\nname = \"a\"\nlinks = [{ addresses = [\"127.0.0.3\"] }]\nroutes = [{ dpc = 1, mask = 25 }]",
                 "network.linkset[0].routes",
+            ),
+            (
+                "[enrp]\nembedded = false\nservers = [{ addresses = [\"127.0.0.9\"] }]\n[[as]]\ndpc = [1]\nasps = [\"127.0.0.50\"]",
+                "as[0].asps",
             ),
             ("as = []", "as"),
         ] {

@@ -1,5 +1,7 @@
 //! The name service: an ASAP pool user, and the ENRP server in this process or the way to one outside.
 
+mod proxy;
+
 use crate::config;
 use crate::pool::{Directory, Location, Share, Standing};
 use asap::policy::PolicyKind;
@@ -135,7 +137,10 @@ impl Names {
             }
             idle &= !self.host.as_mut().is_some_and(|host| host.carry_out(now, stack));
             while let Some(bytes) = self.host.as_mut().and_then(Host::poll_message) {
-                self.ways[0].user.handle_received(now, ConnId::EMBEDDED, &bytes);
+                idle = false;
+                if !self.proxy_answered(now, &bytes) {
+                    self.ways[0].user.handle_received(now, ConnId::EMBEDDED, &bytes);
+                }
             }
             while let Some(event) = self.host.as_mut().and_then(Host::poll_event) {
                 self.server_event(&event);
@@ -355,6 +360,14 @@ impl Directory for Names {
         if usable {
             self.ways[*way].user.reachable(handle, PeId(pe));
         }
+    }
+
+    fn register(&mut self, now: Instant, pool: &PoolHandle, pe: u32, location: &Location) {
+        self.register_proxy(now, pool, pe, location);
+    }
+
+    fn withdraw(&mut self, now: Instant, pool: &PoolHandle, pe: u32) {
+        self.withdraw_proxy(now, pool, pe);
     }
 
     fn report_unreachable(&mut self, now: Instant, pool: &PoolHandle, pe: u32) {

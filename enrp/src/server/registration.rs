@@ -58,7 +58,9 @@ impl Server {
             // A pool element uses SCTP (RFC 5352 section 2.1); TCP is for pool users.
             return Err(ErrorCause::InvalidValues(tlv(|writer| writer.pool_element(element))));
         }
-        if self.config.check_addresses && !bound(&element.user_transport, source) {
+        // The program that the server lives in may register others.
+        let checks = self.config.check_addresses && client != ClientId::LOCAL;
+        if checks && !bound(&element.user_transport, source) {
             return Err(ErrorCause::InvalidValues(tlv(|writer| writer.transport(&element.user_transport))));
         }
         // Same identifier from elsewhere: the PE over a new association (it has the same user transport), or another PE

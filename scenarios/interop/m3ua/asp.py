@@ -1,9 +1,11 @@
 """A plain M3UA ASP over the kernel's SCTP that knows nothing of RSerPool, and as much ISUP as a call needs (RFC 4666, Q.763)."""
+import contextlib
 import ctypes
 import os
 import select
 import socket
 import struct
+import threading
 import time
 
 from lab import Failed, address
@@ -18,7 +20,11 @@ NAMES = {(0, 0): "ERR", (0, 1): "NTFY", (1, 1): "DATA", (2, 1): "DUNA", (2, 2): 
          (4, 1): "ASPAC", (4, 2): "ASPIA", (4, 3): "ASPAC ACK", (4, 4): "ASPIA ACK"}
 CODES = {name: code for code, name in NAMES.items()}
 INFO, ROUTING_CONTEXT, HEARTBEAT, TRAFFIC_MODE, ERROR_CODE, ASP_ID, AFFECTED, PROTOCOL_DATA = 4, 6, 9, 11, 12, 17, 18, 0x210
-IAM, ACM, REL, ANM, RLC, GRS = 1, 6, 12, 9, 16, 23
+IAM, ACM, REL, ANM, RLC = 1, 6, 12, 9, 16
+# What follows the message type. IAM: nature of connection, forward call indicators, category, 3.1 kHz; called number 12345.
+# ACM: backward call indicators. REL: cause 16, normal clearing.
+REST = {IAM: bytes([0, 0x60, 0, 10, 3, 2, 0, 5, 0x83, 0x10, 0x21, 0x43, 0x05]), ACM: bytes([0x16, 0x14, 0]),
+        REL: bytes([2, 0, 2, 0x82, 0x90]), ANM: bytes(1), RLC: bytes(1)}
 
 
 def parameter(tag, value):
@@ -75,7 +81,7 @@ class Asp:
     def __init__(self, lab, space, server, context, point_code=1, asp_id=None):
         lab.space(space)
         self.point_code, self.context, self.name = point_code, context, f"ASP in {space}"
-        self.inbox = []
+        self.inbox, self.news, self.hangs = [], threading.Condition(), False
         self.socket = socket_in(space, socket.SOCK_STREAM)
         self.socket.setsockopt(SCTP, INITMSG, struct.pack("=HHHH", 17, 17, 0, 0))
         self.socket.setsockopt(SCTP, NODELAY, 1)
@@ -83,6 +89,8 @@ class Asp:
         self.socket.bind((address(space), 0))
         self.socket.settimeout(5)
         self.socket.connect((address(server), 2905))
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
         self.send("ASPUP", *([] if asp_id is None else [number(ASP_ID, asp_id)]))
         self.expect("ASPUP ACK")
         self.activate()
@@ -95,43 +103,59 @@ class Asp:
         info = struct.pack("=HHIIi", stream, 0, socket.htonl(M3UA_PPID), 0, 0)
         self.socket.sendmsg([encode(name, *parameters)], [(SCTP, CMSG_SNDINFO, info)])
 
-    def receive(self, seconds):
-        """The next message, BEAT answered: name, parameters, stream. None: nothing came."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and select.select([self.socket], [], [], left)[0]:
-            octets, control, _, _ = self.socket.recvmsg(70_000, 256)
+    def listen(self):
+        """Keeps what comes, answers BEAT, until the association ends or it hangs."""
+        while not self.hangs:
+            if not select.select([self.socket], [], [], 0.05)[0]:
+                continue
+            try:
+                octets, control, _, _ = self.socket.recvmsg(70_000, 256)
+            except OSError:
+                octets = b""
             if not octets:
-                raise Failed(f"{self.name}: the association ended")
+                self.hangs = True
+                return
             name, found = decode(octets)
             info = next((data for level, kind, data in control if (level, kind) == (SCTP, CMSG_RCVINFO)), bytes(2))
             if name == "BEAT":
-                self.send("BEAT ACK", *([parameter(HEARTBEAT, found[HEARTBEAT])] if HEARTBEAT in found else []))
+                # The association may end meanwhile: the next read tells.
+                with contextlib.suppress(OSError):
+                    self.send("BEAT ACK", *([parameter(HEARTBEAT, found[HEARTBEAT])] if HEARTBEAT in found else []))
                 continue
-            return name, found, struct.unpack_from("=H", info)[0]
-        return None
+            with self.news:
+                self.inbox.append((name, found, struct.unpack_from("=H", info)[0]))
+                self.news.notify_all()
 
-    def expect(self, name, seconds=5, fits=lambda found: True):
-        """The next message of this name; others are kept."""
+    def hang(self):
+        """It reads no more, though its kernel acknowledges."""
+        self.hangs = True
+        self.thread.join()
+
+    def take(self, name, fits):
         kept = next((it for it in self.inbox if it[0] == name and fits(it[1])), None)
         if kept:
             self.inbox.remove(kept)
-            return kept[1]
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0 and (got := self.receive(left)):
-            if got[0] == name and fits(got[1]):
-                return got[1]
-            self.inbox.append(got)
-        raise Failed(f"{self.name}: no {name} in {seconds} s; there were {[it[0] for it in self.inbox]}")
+        return kept
+
+    def expect(self, name, seconds=5, fits=lambda found: True):
+        """The next message of this name; others are kept."""
+        with self.news:
+            deadline = time.monotonic() + seconds
+            while not (taken := self.take(name, fits)):
+                if not self.news.wait(deadline - time.monotonic()):
+                    raise Failed(f"{self.name}: no {name} in {seconds} s; there were {[it[0] for it in self.inbox]}")
+            return taken[1]
 
     def close(self):
+        self.hang()
         self.socket.close()
 
     # ISUP.
 
-    def isup(self, destination, cic, kind, rest=b"", sls=None):
-        sls = cic & 15 if sls is None else sls
+    def isup(self, destination, cic, kind):
+        sls = cic & 15
         label = struct.pack("!IIBBBB", self.point_code, destination, 5, 2, 0, sls)
-        data = label + struct.pack("<HB", cic, kind) + rest
+        data = label + struct.pack("<HB", cic, kind) + REST[kind]
         self.send("DATA", number(ROUTING_CONTEXT, self.context), parameter(PROTOCOL_DATA, data), stream=1 + sls)
 
     def expect_isup(self, cic, kind, seconds=5):
@@ -144,13 +168,24 @@ class Asp:
     def call(self, destination, cic, seconds=5):
         """A whole call, begun and ended here; its time."""
         begin = time.monotonic()
-        # Nature of connection, forward call indicators, category, 3.1 kHz; called number 12345.
-        self.isup(destination, cic, IAM, bytes([0, 0x60, 0, 10, 3, 2, 0, 5, 0x83, 0x10, 0x21, 0x43, 0x05]))
+        self.isup(destination, cic, IAM)
         answer = self.expect_isup(cic, ACM, seconds)
         if struct.unpack_from("!II", answer) != (destination, self.point_code):
             raise Failed(f"{self.name}: ACM has the label {struct.unpack_from('!II', answer)}")
         self.expect_isup(cic, ANM, seconds)
-        # Cause 16, normal clearing.
-        self.isup(destination, cic, REL, bytes([2, 0, 2, 0x82, 0x90]))
+        self.isup(destination, cic, REL)
         self.expect_isup(cic, RLC, seconds)
         return time.monotonic() - begin
+
+
+def who_hears(asps, cic, kind, seconds=5):
+    """The one of them that gets this message."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for asp in asps:
+            try:
+                asp.expect_isup(cic, kind, 0.01)
+                return asp
+            except Failed:
+                pass
+    raise Failed(f"nobody got {kind} of CIC {cic} in {seconds} s")

@@ -3,7 +3,7 @@ import os
 import signal
 import time
 
-from asp import AFFECTED, ROUTING_CONTEXT, Asp, number
+from asp import ACM, AFFECTED, IAM, REL, ROUTING_CONTEXT, Asp, number, who_hears
 from lab import Program, address, need, wait_for
 
 GATEWAY, CONTROLLER, PLAIN = "gateway", "host", "pu"
@@ -11,8 +11,9 @@ GATEWAY, CONTROLLER, PLAIN = "gateway", "host", "pu"
 OURS, THEIRS, NETWORK = 7, 1, 100
 
 
-def stp(lab, space="r1", comes=False):
-    """osmo-stp: we are the AS for point code 2, the plain ASP that for 1. `comes`: it is an ASP of ours, else we are one of its."""
+def stp(lab, space="r1", comes=False, outside="0.0.2"):
+    """osmo-stp: we are the AS for point code 2, the plain ASP that for 1. `comes`: it is an ASP of ours, else we are one of its.
+    `outside`: the point code that lies with us."""
     ports, role, sctp_role, context = ("2905 0", "asp", "client", NETWORK) if comes else ("0 2905", "sg", "server", OURS)
     config = os.path.join(lab.folder, f"{space}-osmo-stp.cfg")
     with open(config, "w", encoding="utf8") as out:
@@ -40,14 +41,14 @@ cs7 instance 0
   sctp-role server
  as as-sg m3ua
   asp asp-sg
-  routing-key {context} 0.0.2
+  routing-key {context} {outside}
   traffic-mode loadshare
  as as-plain m3ua
   asp asp-plain
   routing-key {THEIRS} 0.0.1
   traffic-mode loadshare
  route-table system
-  update route 0.0.2 7.255.7 linkset as-sg
+  update route {outside} 7.255.7 linkset as-sg
   update route 0.0.1 7.255.7 linkset as-plain
 """)
     program = Program(lab, space, "osmo-stp", ["osmo-stp", "-c", config])
@@ -172,7 +173,7 @@ def a_plain_asp_comes(lab):
     took = [plain.call(2, cic) for cic in range(1, 21)]
     plain.send("DAUD", number(ROUTING_CONTEXT, NETWORK), number(AFFECTED, 2))
     need(plain.expect("DAVA")[AFFECTED][-1] == 2, "DAUD of 2 is answered with DAVA")
-    plain.isup(77, 1, 1)
+    plain.isup(77, 1, IAM)
     need(plain.expect("DUNA")[AFFECTED][-1] == 77, "a point code of nobody is answered with DUNA")
     need(sg.state()["network"]["counters"]["malformed"] == 0, "nothing is malformed")
     return f"20 calls, {max(took) * 1e3:.0f} ms at most; DAUD answered"
@@ -187,6 +188,72 @@ def osmo_comes_as_an_asp(lab):
     return f"20 calls of an ASP behind it, {max(took) * 1e3:.0f} ms at most"
 
 
+def plain_asps_serve(lab):
+    """Ordinary ASPs as application servers: from the network comes an ASP too."""
+    sg = lab.daemon(GATEWAY, "sg", f"""[network]
+point_codes = [9]
+[[as]]
+pool = "GatewayPool"
+routing_context = {THEIRS}
+dpc = [2]
+asps = ["{address("r1")}", "{address("r2")}"]
+""")
+    first, second = (Asp(lab, space, GATEWAY, THEIRS, point_code=2) for space in ("r1", "r2"))
+    pool = lambda: sg.state()["enrp"]["pools"][0]
+    wait_for("both are registered on their behalf", lambda: pool()["selectable"] == 2)
+    network = Asp(lab, PLAIN, GATEWAY, NETWORK, point_code=9)
+    by = {}
+    for group in range(8):
+        cic = 32 * group + 1
+        network.isup(2, cic, IAM)
+        by[cic] = who_hears((first, second), cic, IAM)
+        by[cic].isup(9, cic, ACM)
+        network.expect_isup(cic, ACM)
+    need(set(by.values()) == {first, second}, "each has its share")
+    # One leaves as M3UA says: its groups move.
+    first.send("ASPIA", number(ROUTING_CONTEXT, THEIRS))
+    first.expect("ASPIA ACK")
+    wait_for("it is not in the pool any more", lambda: pool()["selectable"] == 1)
+    moved = [cic for cic, asp in by.items() if asp is first]
+    for cic in moved:
+        network.isup(2, cic, REL)
+        second.expect_isup(cic, REL)
+    # It is back; the other falls silent though its association is up.
+    first.activate()
+    wait_for("it is in the pool again", lambda: pool()["selectable"] == 2)
+    second.hang()
+    network.isup(2, 1, REL)
+    begin = time.monotonic()
+    first.expect_isup(1, REL)
+    took = time.monotonic() - begin
+    need(took < 1, f"the other one got it after {took:.2f} s")
+    wait_for("the hung one is not in the pool", lambda: pool()["selectable"] == 1)
+    return f"two plain ASPs shared 8 circuit groups, one left by ASPIA, one hung and what it had went to the other after {took * 1e3:.0f} ms"
+
+
+def osmo_serves(lab):
+    """osmo-stp as the application server: a legacy ASP that is not ours, with another ASP behind it."""
+    sg = lab.daemon(GATEWAY, "sg", f"""[network]
+routing_context = 200
+point_codes = [9]
+[[as]]
+pool = "GatewayPool"
+routing_context = {NETWORK}
+dpc = [1]
+asps = ["{address("r1")}"]
+""")
+    stp(lab, comes=True, outside="0.1.1")
+    wait_for("it is registered", lambda: [pool["selectable"] for pool in sg.state()["enrp"]["pools"]] == [1])
+    behind = Asp(lab, PLAIN, "r1", THEIRS)
+    network = Asp(lab, "r2", GATEWAY, 200, point_code=9)
+    for cic in (1, 33, 65):
+        network.isup(1, cic, IAM)
+        behind.expect_isup(cic, IAM)
+        behind.isup(9, cic, ACM)
+        network.expect_isup(cic, ACM)
+    return "osmo-stp is registered in the pool, messages both ways through it"
+
+
 LINES = [
     ("osmo-stp: we are its ASP, calls of a plain ASP through it", calls_by_an_stp),
     ("osmo-stp: killed and started again", stp_killed_and_back),
@@ -195,4 +262,6 @@ LINES = [
     ("osmo-stp: our pool is gone and back", pool_gone_and_back),
     ("osmo-stp: comes to us as an ASP", osmo_comes_as_an_asp),
     ("plain ASP: comes to us", a_plain_asp_comes),
+    ("plain ASPs: serve as application server, one leaves, one hangs", plain_asps_serve),
+    ("osmo-stp: serves as application server", osmo_serves),
 ]

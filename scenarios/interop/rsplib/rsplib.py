@@ -12,7 +12,6 @@ import enrp_lines
 from lab import Lab, capture_begin, run_lines
 
 
-
 def chosen(transport, share, words):
     lines = [("ASAP: " + name, line) for name, line in asap_lines.LINES]
     if transport == "kernel":

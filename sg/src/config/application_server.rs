@@ -4,6 +4,7 @@ use super::POINT_CODE_MAX;
 use enrp::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Traffic Mode Type (RFC 4666 section 3.7.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +42,10 @@ pub struct As {
     pub si: Vec<u8>,
     /// Traffic mode the ASPs must ask for.
     pub traffic_mode: TrafficMode,
+    /// Addresses of ordinary ASPs, which attach by themselves at `network.port`, know nothing of RSerPool and are registered in the
+    /// pool on their behalf; needs the embedded name server.
+    #[schemars(length(max = 64), example = ["127.0.0.50"])]
+    pub asps: Vec<IpAddr>,
     /// The controllers send cookies (transactions). False: output passes at once, barriers alone confirm.
     pub transactions: bool,
     /// Resolve the pool and open associations at start; false waits for the first message.
@@ -98,6 +103,7 @@ impl Default for As {
             opc: Vec::new(),
             si: Vec::new(),
             traffic_mode: TrafficMode::Loadshare,
+            asps: Vec::new(),
             transactions: true,
             resolve_at_start: true,
             t_r_ms: 2_000,

@@ -1,6 +1,7 @@
 //! Whose business each association of the gateway is: its beginning, its messages and its end go to the part that owns it.
 
 use super::Node;
+use crate::config::As;
 use crate::network::Inbound;
 use bytes::Bytes;
 use sctp::{AssocId, CloseReason, Event, Undelivered, ppid};
@@ -100,7 +101,15 @@ impl Node {
         if self.stop.is_some() {
             return self.wire.stack.shutdown(now, assoc);
         }
-        if local_port == self.config.network.port {
+        let is_asp = |server: &As| peer.iter().any(|address| server.asps.contains(&address.ip()));
+        if local_port == self.config.network.port
+            && let Some(index) = self.config.application_servers.iter().position(is_asp)
+        {
+            self.roles.insert(assoc, Role::Pool(index));
+            if !self.with_pool(now, index, |pool, cx| pool.attach(cx, assoc, (peer, peer_port), outbound)) {
+                self.wire.stack.abort(now, assoc, b"no room for one more ASP");
+            }
+        } else if local_port == self.config.network.port {
             self.roles.insert(assoc, Role::Network);
             self.with_network(now, |network, cx| network.up(cx, assoc, peer, outbound));
         } else if self.names.listens_at(local_port) {

@@ -60,6 +60,8 @@ pub(super) struct Controller {
     pub(super) assoc: AssocId,
     pub(super) pe: u32,
     pub(super) phase: Phase,
+    /// It knows nothing of transactions: no cookies, no leases.
+    pub(super) foreign: bool,
     pub(super) sgp: Sgp,
     /// Streams usable in both directions.
     pub(super) streams: u16,
@@ -105,6 +107,7 @@ impl Controller {
             assoc,
             pe,
             phase: Phase::Starting(now + ms(failover.asp_up_ms)),
+            foreign: false,
             sgp,
             streams: 0,
             groups: FxHashSet::default(),

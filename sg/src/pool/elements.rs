@@ -31,25 +31,24 @@ pub(super) struct Element {
     pub(super) failed: bool,
     /// When its association ended it had confirmed nothing for long. One whose call control hangs comes back at once, and hangs still.
     pub(super) stuck: bool,
+    /// It attached by itself: nobody connects to it.
+    pub(super) attached: bool,
 }
 
 impl Element {
+    pub(super) fn new(now: Instant, location: Location) -> Self {
+        Self { location, assoc: None, retry_at: now, in_pool: true, failed: false, stuck: false, attached: false }
+    }
+
     pub(super) fn connect_at(&self) -> Option<Instant> {
-        (self.in_pool && self.assoc.is_none()).then_some(self.retry_at)
+        (self.in_pool && !self.attached && self.assoc.is_none()).then_some(self.retry_at)
     }
 }
 
 impl Pool {
     /// An element is registered, perhaps with another location than before.
     pub(crate) fn element_there(&mut self, cx: &mut Cx<'_>, pe: u32, location: Location) {
-        let element = self.elements.entry(pe).or_insert_with(|| Element {
-            location: location.clone(),
-            assoc: None,
-            retry_at: cx.now,
-            in_pool: true,
-            failed: false,
-            stuck: false,
-        });
+        let element = self.elements.entry(pe).or_insert_with(|| Element::new(cx.now, location.clone()));
         if !element.in_pool || element.location != location {
             element.retry_at = cx.now;
         }
@@ -65,6 +64,10 @@ impl Pool {
     pub(crate) fn element_gone(&mut self, cx: &mut Cx<'_>, pe: u32) {
         let Some(element) = self.elements.get_mut(&pe) else { return };
         element.in_pool = false;
+        if element.attached {
+            // Its association is its own business.
+            return;
+        }
         match element.assoc.and_then(|assoc| self.controllers.get(&assoc)) {
             Some(controller) if controller.groups.is_empty() => cx.net.shutdown(cx.now, controller.assoc),
             Some(_) => {}
@@ -103,9 +106,17 @@ impl Pool {
             return;
         };
         element.assoc = Some(assoc);
-        let server = &self.settings.server;
         // Ours name themselves by their PE identifier; others need not.
-        let asp_id = if server.transactions { AspIdRule::Exactly(pe) } else { AspIdRule::Optional };
+        let foreign = !self.settings.server.transactions;
+        let sgp = self.new_sgp(if foreign { AspIdRule::Optional } else { AspIdRule::Exactly(pe) });
+        let mut controller = Controller::new(cx.now, assoc, pe, sgp, &self.settings.failover);
+        controller.foreign = foreign;
+        self.controllers.insert(assoc, controller);
+    }
+
+    /// Our end toward an ASP of this application server.
+    pub(super) fn new_sgp(&self, asp_id: AspIdRule) -> Sgp {
+        let server = &self.settings.server;
         let mut sgp = Sgp::new(SgpConfig { asp_id, ..SgpConfig::default() });
         let member = AsMember {
             routing_context: server.routing_context,
@@ -115,7 +126,7 @@ impl Pool {
         if sgp.add_as(member).is_err() {
             debug_assert!(false, "an empty SGP has room for one AS");
         }
-        self.controllers.insert(assoc, Controller::new(cx.now, assoc, pe, sgp, &self.settings.failover));
+        sgp
     }
 
     /// The association to a controller is established. False: not one of this pool.
@@ -127,8 +138,7 @@ impl Pool {
             self.give_up(cx, assoc, GiveUp::Abort, false);
             return true;
         }
-        let server = &self.settings.server;
-        let delay = if server.transactions { ms(self.settings.failover.barrier_ms) } else { ms(0) };
+        let delay = if controller.foreign { ms(0) } else { ms(self.settings.failover.barrier_ms) };
         controller.up(streams, delay);
         true
     }
@@ -162,7 +172,7 @@ impl Pool {
         let now_ms = self.now_ms(cx.now);
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         let (pe, asp_id, was) = (controller.pe, controller.sgp.asp_id(), controller.phase);
-        if to == AspState::Active && controller.is_leaving() && self.settings.server.transactions {
+        if to == AspState::Active && controller.is_leaving() && !controller.foreign {
             // It forgot its groups when it left, and transactions of before may still be on their way: it starts anew.
             return self.give_up(cx, assoc, GiveUp::AspDown, false);
         }
@@ -178,6 +188,7 @@ impl Pool {
             } else {
                 cx.directory.set_usable(cx.now, &self.handle, pe, true);
             }
+            self.register_attached(cx, pe);
         }
         if self.as_state.handle_asp(now_ms, assoc, asp_id, to, failed).is_err() {
             self.counters.associations_refused += 1;

@@ -112,7 +112,7 @@ impl Pool {
         match controller.answered(cx.now, data) {
             Some(Ask::Liveness(number)) => controller.live.answered(number),
             // A leaving controller of ours drops DATA that its ASPIA overtook, and echoes nevertheless: only its cookies count.
-            Some(Ask::Barrier(_)) if controller.is_leaving() && self.settings.server.transactions => {}
+            Some(Ask::Barrier(_)) if controller.is_leaving() && !controller.foreign => {}
             Some(Ask::Barrier(PROOF)) if controller.on_probation => self.proven(cx, assoc),
             Some(Ask::Barrier(id)) => {
                 let mut confirmed = Vec::new();
@@ -185,11 +185,10 @@ impl Pool {
             return cx.record.discarded(cx.now, Discard::Malformed, Direction::Down, pd);
         };
         let Some(id) = self.own_group(cx, assoc, key) else { return };
-        if let Some(controller) = self.controllers.get_mut(&assoc) {
-            controller.messages_down += 1;
-        }
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+        controller.messages_down += 1;
         let msu = Msu::from_slice_of(payload, pd);
-        if !self.settings.server.transactions {
+        if controller.foreign {
             self.counters.released += 1;
             return cx.released.push(msu);
         }
@@ -204,13 +203,14 @@ impl Pool {
 
     fn asap(&mut self, cx: &mut Cx<'_>, assoc: AssocId, payload: &Bytes) {
         let limits = Limits { max_cookie: self.settings.server.cookie_bytes_max, ..Limits::default() };
+        let foreign = self.controllers.get(&assoc).is_none_or(|controller| controller.foreign);
         match Asap::decode(payload, &limits).map(|decoded| decoded.message) {
-            Ok(Asap::Cookie { cookie }) if self.settings.server.transactions => self.cookie(cx, assoc, cookie),
+            Ok(Asap::Cookie { cookie }) if !foreign => self.cookie(cx, assoc, cookie),
             Ok(_) => self.counters.ignored_from_pool += 1,
             Err(_) => {
                 // Were it a cookie, the output before it would be released with a later one, out of its transaction.
                 self.counters.malformed_from_pool += 1;
-                if self.settings.server.transactions {
+                if !foreign {
                     self.give_up(cx, assoc, GiveUp::Abort, false);
                 }
             }

@@ -13,6 +13,7 @@
 //!
 //! A message that was offered is in exactly one place: a group's queue, applied, or discarded with a counted cause.
 
+mod attached;
 mod congestion;
 mod controller;
 mod destinations;
@@ -184,20 +185,23 @@ impl Pool {
 
     /// Chooses an owner for a group that has none; without one it waits.
     fn assign(&mut self, cx: &mut Cx<'_>, id: GroupId) {
-        match self.choose(cx) {
+        match self.choose(cx, id) {
             Some(assoc) => self.give(cx, assoc, id),
             None => self.wait(cx, id),
         }
     }
 
-    /// A controller by the pool's policy ([`preference`]).
-    fn choose(&mut self, cx: &mut Cx<'_>) -> Option<AssocId> {
+    /// A controller by the pool's policy ([`preference`]). What is known of calls goes to one that understands it, if there is one.
+    fn choose(&mut self, cx: &mut Cx<'_>, id: GroupId) -> Option<AssocId> {
         if self.gather.is_some() {
             return None;
         }
         let (now, handle) = (cx.now, &self.handle);
-        let mut select =
-            |_, usable: &dyn Fn(u32) -> bool| cx.directory.select(now, handle, usable).into_iter().collect();
+        let has_calls = self.groups[id.0 as usize].cookie().is_some();
+        let suits = |pe: u32| !has_calls || self.elements.get(&pe).is_some_and(|element| !element.attached);
+        let mut select = |_, usable: &dyn Fn(u32) -> bool| {
+            cx.directory.select(now, handle, &|pe| suits(pe) && usable(pe)).into_iter().collect()
+        };
         let (assoc, by) = self.preference(now, 1, &mut select).into_iter().next()?;
         self.counters.chosen_by_groups += u64::from(by == ChosenBy::FewestGroups);
         Some(assoc)
@@ -232,6 +236,7 @@ impl Pool {
         }
         let stream = stream_for(&self.keys[id.0 as usize], controller.streams);
         if group.echo_due
+            && !controller.foreign
             && let Some(cookie) = group.cookie().cloned()
         {
             if controller.send_cookie_echo(cx, stream, cookie).is_err() {
@@ -281,7 +286,7 @@ impl Pool {
             if !std::mem::take(&mut self.groups[id.0 as usize].waits) {
                 continue;
             }
-            match self.choose(cx) {
+            match self.choose(cx, id) {
                 Some(assoc) => self.give(cx, assoc, id),
                 None => {
                     self.groups[id.0 as usize].waits = true;

@@ -140,7 +140,7 @@ impl Pool {
         let (mut members, mut unknown) = (Vec::new(), false);
         for (assoc, controller) in &self.controllers {
             // One that left the pool keeps its groups while it lives, and gets none.
-            let takes_groups = controller.phase == Phase::Active && !controller.on_probation;
+            let takes_groups = controller.phase == Phase::Active && !controller.on_probation && !controller.foreign;
             if !takes_groups || !self.is_in_pool(controller) || !controller.echoes_exactly() {
                 continue;
             }
@@ -294,7 +294,7 @@ impl Controller {
 
     /// What it committed or answered shows that its echo will be known.
     fn knows_session(&self) -> bool {
-        self.echoes_exactly() && (self.transactions > 0 || self.live.has_answered())
+        !self.foreign && self.echoes_exactly() && (self.transactions > 0 || self.live.has_answered())
     }
 
     /// It gives Heartbeat Data back, as far as is known.

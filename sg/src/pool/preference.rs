@@ -51,7 +51,7 @@ impl Pool {
         }
         let left = |pe: u32| self.elements.get(&pe).is_none_or(|element| !element.in_pool);
         let mut rest: Vec<_> = active().filter(|c| !order.iter().any(|(assoc, _)| *assoc == c.assoc)).collect();
-        rest.sort_by_key(|c| (left(c.pe), !c.is_prompt(now), c.groups.len()));
+        rest.sort_by_key(|c| (c.foreign, left(c.pe), !c.is_prompt(now), c.groups.len()));
         let room = count - order.len();
         order.extend(rest.into_iter().take(room).map(|controller| (controller.assoc, ChosenBy::FewestGroups)));
         order

@@ -1,5 +1,6 @@
 //! What a pool works with: associations, name service, record, the network side.
 
+use super::elements::Location;
 use crate::msu::Msu;
 use crate::record::Recorder;
 use asap::wire::PoolHandle;
@@ -46,6 +47,10 @@ pub(crate) trait Directory {
     fn share(&self, pool: &PoolHandle, pe: u32) -> Share;
     /// The element serves, or serves no more: resolution yields it accordingly (N5).
     fn set_usable(&mut self, now: Instant, pool: &PoolHandle, pe: u32, usable: bool);
+    /// Registers an ASP that knows nothing of pools, on its behalf.
+    fn register(&mut self, now: Instant, pool: &PoolHandle, pe: u32, location: &Location);
+    /// Takes that registration back.
+    fn withdraw(&mut self, now: Instant, pool: &PoolHandle, pe: u32);
     /// ASAP_ENDPOINT_UNREACHABLE, once an event.
     fn report_unreachable(&mut self, now: Instant, pool: &PoolHandle, pe: u32);
 }

@@ -99,6 +99,9 @@ impl Pool {
         if !first {
             return;
         }
+        if self.withdraw_attached(cx, controller.pe) {
+            return;
+        }
         cx.directory.set_usable(cx.now, &self.handle, controller.pe, false);
         match why {
             GiveUp::Shutdown => {}
@@ -113,7 +116,7 @@ impl Pool {
         if element.assoc == Some(assoc) {
             element.assoc = None;
             element.retry_at = now + ms(self.settings.failover.reconnect_ms);
-            if !element.in_pool {
+            if !element.in_pool || element.attached {
                 self.elements.remove(&pe);
             }
         }
@@ -155,7 +158,10 @@ impl Pool {
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         controller.phase = Phase::Draining(cx.now + ms(self.settings.failover.drain_ms));
         controller.clear_backlog();
-        cx.directory.set_usable(cx.now, &self.handle, controller.pe, false);
+        let pe = controller.pe;
+        if !self.withdraw_attached(cx, pe) {
+            cx.directory.set_usable(cx.now, &self.handle, pe, false);
+        }
         self.drained(cx, assoc);
     }
 

@@ -1,5 +1,6 @@
 //! The mechanism in virtual time, against scripted controllers: no SCTP, no name server.
 
+mod attached;
 mod bench;
 mod churn;
 mod explain;

@@ -18,6 +18,8 @@ pub(crate) struct Counters {
     pub(crate) discarded_down: Discards,
     /// Output given to the network side.
     pub(crate) released: u64,
+    /// ASPs registered on their behalf.
+    pub(crate) proxy_registrations: u64,
     /// DUNA and DAVA of destinations that found no room.
     pub(crate) destinations_untold: u64,
     /// Transactions committed.

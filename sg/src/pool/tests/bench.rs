@@ -62,6 +62,8 @@ pub(super) struct Names {
     pub(super) resolved: usize,
     pub(super) usable: Vec<(u32, bool)>,
     pub(super) reported: Vec<u32>,
+    pub(super) registered: Vec<(u32, Location)>,
+    pub(super) withdrawn: Vec<u32>,
     /// Elements whose share is not 1.
     pub(super) shares: std::collections::BTreeMap<u32, Share>,
     /// Elements that resolution does not yield.
@@ -96,6 +98,12 @@ impl Directory for Names {
     }
     fn set_usable(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32, usable: bool) {
         self.usable.push((pe, usable));
+    }
+    fn register(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32, location: &Location) {
+        self.registered.push((pe, location.clone()));
+    }
+    fn withdraw(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32) {
+        self.withdrawn.push(pe);
     }
     fn report_unreachable(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32) {
         self.reported.push(pe);

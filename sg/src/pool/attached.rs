@@ -1,0 +1,68 @@
+//! Ordinary ASPs that attach by themselves and know nothing of RSerPool: each is registered in the pool on its behalf while it is
+//! active (proxy registration), has its share, and leaves as ASPs do.
+//!
+//! They have no cookies and no leases: what they send passes at once, barriers confirm what they echo, and no group is asked of
+//! them back while they serve.
+
+use super::controller::Controller;
+use super::elements::{Element, Location};
+use super::{Cx, Pool, ms};
+use m3ua_lite::sgp::AspIdRule;
+use sctp::AssocId;
+use std::net::SocketAddr;
+
+impl Pool {
+    /// The association of an ASP that came by itself is established. False: there is no room for one more.
+    pub(crate) fn attach(
+        &mut self,
+        cx: &mut Cx<'_>,
+        assoc: AssocId,
+        peer: (&[SocketAddr], u16),
+        outbound: u16,
+    ) -> bool {
+        // DATA must not go on stream 0 (RFC 4666 section 1.4.7).
+        if outbound < 2 || self.controllers.len() >= self.settings.server.associations_max {
+            self.counters.associations_refused += 1;
+            return false;
+        }
+        let location = Location { addresses: peer.0.iter().map(SocketAddr::ip).collect(), port: peer.1 };
+        let pe = self.free_identifier(&location);
+        let sgp = self.new_sgp(AspIdRule::Optional);
+        let mut controller = Controller::new(cx.now, assoc, pe, sgp, &self.settings.failover);
+        controller.foreign = true;
+        controller.up(outbound, ms(0));
+        self.controllers.insert(assoc, controller);
+        let mut element = Element::new(cx.now, location);
+        (element.attached, element.in_pool, element.assoc) = (true, false, Some(assoc));
+        self.elements.insert(pe, element);
+        true
+    }
+
+    /// The same ASP gets the same one each time, if nobody else has it.
+    fn free_identifier(&self, location: &Location) -> u32 {
+        // FNV-1a; 0 is no identifier (RFC 5354 section 3.11).
+        let text = format!("{location:?}");
+        let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let mut pe = hash.max(1);
+        while self.elements.contains_key(&pe) {
+            pe = pe.wrapping_add(1).max(1);
+        }
+        pe
+    }
+
+    /// It is active: others may be told of it.
+    pub(super) fn register_attached(&mut self, cx: &mut Cx<'_>, pe: u32) {
+        if let Some(element) = self.elements.get(&pe).filter(|element| element.attached) {
+            self.counters.proxy_registrations += 1;
+            cx.directory.register(cx.now, &self.handle, pe, &element.location);
+        }
+    }
+
+    /// It is active no more. False: it is none that attached by itself.
+    pub(super) fn withdraw_attached(&mut self, cx: &mut Cx<'_>, pe: u32) -> bool {
+        let Some(element) = self.elements.get_mut(&pe).filter(|element| element.attached) else { return false };
+        element.in_pool = false;
+        cx.directory.withdraw(cx.now, &self.handle, pe);
+        true
+    }
+}

@@ -1,0 +1,101 @@
+//! Ordinary ASPs that attach by themselves, beside controllers of ours.
+
+use super::bench::*;
+use crate::pool::Location;
+use sctp::{AssocId, CloseReason};
+use std::net::SocketAddr;
+
+impl Bench {
+    /// An ASP from this address attaches and becomes active; its PE identifier.
+    fn attach(&mut self, assoc: AssocId, last: u8) -> u32 {
+        let peer = [SocketAddr::from(([127, 0, 2, last], 9899))];
+        assert!(self.on(|pool, cx| pool.attach(cx, assoc, (&peer, 2906), STREAMS)));
+        let before = self.names.registered.len();
+        self.asp_up(assoc, 0);
+        assert_eq!(self.names.registered.len(), before, "not before it is active");
+        self.asp_active(assoc);
+        let (pe, location) = self.names.registered.last().expect("registered on its behalf").clone();
+        assert_eq!((location.addresses[0], location.port), (peer[0].ip(), 2906));
+        // The name server knows it now.
+        self.there(pe, last);
+        pe
+    }
+
+    fn there(&mut self, pe: u32, last: u8) {
+        let location = Location { addresses: vec![[127, 0, 2, last].into()], port: 2906 };
+        self.on(|pool, cx| pool.element_there(cx, pe, location));
+        self.clear();
+    }
+}
+
+const ASP: AssocId = AssocId(50);
+const OTHER: AssocId = AssocId(51);
+
+#[test]
+fn an_asp_that_attaches_is_registered_takes_its_share_and_leaves() {
+    let mut bench = Bench::new(|_, _| {});
+    let pe = bench.attach(ASP, 1);
+    assert!(bench.wire.connects.is_empty(), "nobody connects to it");
+    bench.offer(1, b'a');
+    assert_eq!(bench.got(ASP).len(), 1);
+    bench.output(ASP, 1, b'x');
+    assert_eq!(bench.take_released(), b"x", "it passes without a cookie");
+    // ASPIA: no new groups, and withdrawn at once; its association stays.
+    bench.asp_inactive(ASP);
+    assert_eq!(bench.names.withdrawn, [pe]);
+    bench.on(|pool, cx| pool.element_gone(cx, pe));
+    assert!(bench.wire.shut.is_empty() && bench.wire.aborted.is_empty());
+    // And back, by the same name.
+    bench.asp_active(ASP);
+    assert_eq!(bench.names.registered.len(), 2);
+    assert_eq!(bench.names.registered[1].0, pe);
+    bench.close(ASP, &CloseReason::Shutdown);
+    assert_eq!(bench.names.withdrawn, [pe, pe]);
+    assert!(bench.names.reported.is_empty(), "who registered it knows better than to report it");
+    assert!(bench.pool.elements.is_empty());
+    let again = bench.attach(OTHER, 1);
+    assert_eq!(again, pe);
+}
+
+#[test]
+fn beside_ours_it_gets_new_groups_and_none_that_has_calls() {
+    let mut bench = Bench::new(|_, _| {});
+    let ours = bench.controller(1);
+    bench.offer(1, b'a');
+    bench.cookie(ours, 1, 1, b"call");
+    // A foreign one with an identifier that the bench's name server yields.
+    bench.attach(ASP, 1);
+    let second = bench.controller(2);
+    bench.close(ours, &CloseReason::Unreachable);
+    assert!(
+        matches!(bench.got(second)[..], [Got::CookieEcho(_)]),
+        "what is known of calls goes to one that understands it"
+    );
+    bench.close(second, &CloseReason::Unreachable);
+    assert_eq!(bench.groups_of(&[ASP]), [1], "unless there is none");
+    bench.offer(1, b'b');
+    assert_eq!(bench.got(ASP), [Got::Data(2, vec![1, 0, b'b'])], "and it gets no cookie");
+}
+
+#[test]
+fn no_group_is_asked_back_from_it() {
+    let mut bench = Bench::new(|_, failover| failover.rebalance_after_ms = 10);
+    bench.attach(ASP, 1);
+    for block in 0..8 {
+        bench.offer(block * 32, b'a');
+    }
+    let ours = bench.controller(1);
+    bench.pass(200);
+    assert!(!bench.all(ASP).iter().any(|got| matches!(got, Got::Release(_))));
+    assert_eq!(bench.groups_of(&[ours])[0], 0);
+}
+
+#[test]
+fn there_is_a_limit_of_them() {
+    let mut bench = Bench::new(|server, _| server.associations_max = 1);
+    bench.attach(ASP, 1);
+    let peer = [SocketAddr::from(([127, 0, 2, 2], 9899))];
+    assert!(!bench.on(|pool, cx| pool.attach(cx, OTHER, (&peer, 2906), STREAMS)));
+    assert!(!bench.on(|pool, cx| pool.attach(cx, OTHER, (&peer, 2906), 1)), "DATA never goes on stream 0");
+    assert_eq!(bench.pool.counters().associations_refused, 2);
+}
