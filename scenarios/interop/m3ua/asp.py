@@ -80,7 +80,7 @@ class Asp:
 
     def __init__(self, lab, space, server, context, point_code=1, asp_id=None):
         lab.space(space)
-        self.point_code, self.context, self.name = point_code, context, f"ASP in {space}"
+        self.space, self.point_code, self.context, self.name = space, point_code, context, f"ASP in {space}"
         self.inbox, self.news, self.hangs = [], threading.Condition(), False
         self.socket = socket_in(space, socket.SOCK_STREAM)
         self.socket.setsockopt(SCTP, INITMSG, struct.pack("=HHHH", 17, 17, 0, 0))
@@ -104,27 +104,34 @@ class Asp:
         self.socket.sendmsg([encode(name, *parameters)], [(SCTP, CMSG_SNDINFO, info)])
 
     def listen(self):
-        """Keeps what comes, answers BEAT, until the association ends or it hangs."""
+        """Until the association ends or it hangs."""
         while not self.hangs:
-            if not select.select([self.socket], [], [], 0.05)[0]:
-                continue
-            try:
-                octets, control, _, _ = self.socket.recvmsg(70_000, 256)
-            except OSError:
-                octets = b""
-            if not octets:
-                self.hangs = True
-                return
-            name, found = decode(octets)
-            info = next((data for level, kind, data in control if (level, kind) == (SCTP, CMSG_RCVINFO)), bytes(2))
-            if name == "BEAT":
-                # The association may end meanwhile: the next read tells.
-                with contextlib.suppress(OSError):
-                    self.send("BEAT ACK", *([parameter(HEARTBEAT, found[HEARTBEAT])] if HEARTBEAT in found else []))
-                continue
-            with self.news:
-                self.inbox.append((name, found, struct.unpack_from("=H", info)[0]))
-                self.news.notify_all()
+            self.read()
+
+    def read(self):
+        """Keeps what comes next, if it comes soon; answers BEAT."""
+        if not select.select([self.socket], [], [], 0.02)[0]:
+            return
+        try:
+            octets, control, _, _ = self.socket.recvmsg(70_000, 256)
+        except OSError:
+            octets = b""
+        if not octets:
+            self.hangs = True
+            return
+        name, found = decode(octets)
+        info = next((data for level, kind, data in control if (level, kind) == (SCTP, CMSG_RCVINFO)), bytes(2))
+        if name == "BEAT":
+            # The association may end meanwhile: the next read tells.
+            with contextlib.suppress(OSError):
+                self.send("BEAT ACK", *([parameter(HEARTBEAT, found[HEARTBEAT])] if HEARTBEAT in found else []))
+            return
+        with self.news:
+            self.came(name, found, struct.unpack_from("=H", info)[0])
+            self.news.notify_all()
+
+    def came(self, name, found, stream):
+        self.inbox.append((name, found, stream))
 
     def hang(self):
         """It reads no more, though its kernel acknowledges."""
