@@ -148,6 +148,12 @@ impl Group {
         (self.queue.iter().take(taken).map(|copy| copy.correlation_id), dropped)
     }
 
+    /// Takes out what the owner was sent and has not confirmed: it goes to nobody else.
+    pub(crate) fn give_away_sent(&mut self) -> Vec<Copy> {
+        let sent = std::mem::take(&mut self.sent);
+        self.queue.drain(..sent).collect()
+    }
+
     /// Gives the group to a controller: the cookie goes first.
     pub(crate) fn give_to(&mut self, controller: AssocId) {
         debug_assert_eq!(self.sent, 0, "taken back before given away");

@@ -24,10 +24,12 @@ pub(crate) enum Discard {
     NoPeer,
     /// The STPs say that its destination cannot be reached.
     DestinationUnavailable,
+    /// An ASP without transactions had it and ended before it confirmed: it may have arrived, and is not sent twice.
+    FateUnknown,
 }
 
 impl Discard {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::NoRoute,
         Self::QueueFull,
         Self::Congestion,
@@ -35,6 +37,7 @@ impl Discard {
         Self::Malformed,
         Self::NoPeer,
         Self::DestinationUnavailable,
+        Self::FateUnknown,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Discard {
             Self::Malformed => "malformed",
             Self::NoPeer => "no-peer",
             Self::DestinationUnavailable => "destination-unavailable",
+            Self::FateUnknown => "fate-unknown",
         }
     }
 }

@@ -16,6 +16,16 @@ pub enum TrafficMode {
     Override,
 }
 
+/// Between two evils, where nobody can know whether a message was acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefers {
+    /// It goes to the next one: it may be acted on twice.
+    Duplicate,
+    /// It goes nowhere and is counted as `fate-unknown`: it may be lost.
+    Loss,
+}
+
 /// One application server: a routing key, and the pool that serves it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -46,6 +56,8 @@ pub struct As {
     /// pool on their behalf; needs the embedded name server.
     #[schemars(length(max = 64), example = ["127.0.0.50"])]
     pub asps: Vec<IpAddr>,
+    /// What becomes of messages that an ASP without transactions had and did not confirm before it failed.
+    pub foreign_prefers: Prefers,
     /// The controllers send cookies (transactions). False: output passes at once, barriers alone confirm.
     pub transactions: bool,
     /// Resolve the pool and open associations at start; false waits for the first message.
@@ -104,6 +116,7 @@ impl Default for As {
             si: Vec::new(),
             traffic_mode: TrafficMode::Loadshare,
             asps: Vec::new(),
+            foreign_prefers: Prefers::Duplicate,
             transactions: true,
             resolve_at_start: true,
             t_r_ms: 2_000,

@@ -319,7 +319,7 @@ impl Pool {
         for copy in copies {
             self.queued.messages -= 1;
             self.queued.bytes -= copy.data.len();
-            self.discard_copy(cx, &copy);
+            self.discard_copy(cx, &copy, Discard::AsPendingExpired);
         }
     }
 
@@ -359,11 +359,11 @@ impl Pool {
         cx.record.discarded(cx.now, cause, Direction::Up, message);
     }
 
-    fn discard_copy(&mut self, cx: &mut Cx<'_>, copy: &Copy) {
+    fn discard_copy(&mut self, cx: &mut Cx<'_>, copy: &Copy, cause: Discard) {
         match Message::decode(&copy.data) {
-            Ok(Message::Data(data)) => self.discard(cx, Discard::AsPendingExpired, &data.protocol_data),
+            Ok(Message::Data(data)) => self.discard(cx, cause, &data.protocol_data),
             // Encoded by ourselves as DATA.
-            _ => self.counters.discarded.add(Discard::AsPendingExpired),
+            _ => self.counters.discarded.add(cause),
         }
     }
 

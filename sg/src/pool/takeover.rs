@@ -5,8 +5,9 @@
 
 use super::controller::{Controller, Phase};
 use super::{Cx, Pool, ms};
+use crate::config::Prefers;
 use crate::group::{GroupId, Owner};
-use crate::record::GiveUp;
+use crate::record::{Discard, GiveUp};
 use m3ua_lite::asp::AspState;
 use sctp::{AssocId, CloseReason};
 use std::time::Instant;
@@ -59,7 +60,7 @@ impl Pool {
         let mut groups: Vec<GroupId> = controller.groups.iter().copied().collect();
         groups.sort_unstable();
         for id in &groups {
-            self.take_back(cx, controller.pe, *id);
+            self.take_back(cx, &controller, *id);
         }
         self.tell(cx, &controller, why);
         self.forget_association(cx.now, controller.pe, assoc);
@@ -79,7 +80,15 @@ impl Pool {
         controller.lease.safe_from(now, ms(self.settings.failover.fence_margin_ms))
     }
 
-    fn take_back(&mut self, cx: &mut Cx<'_>, pe: u32, id: GroupId) {
+    fn take_back(&mut self, cx: &mut Cx<'_>, controller: &Controller, id: GroupId) {
+        let pe = controller.pe;
+        if controller.foreign && self.settings.server.foreign_prefers == Prefers::Loss {
+            for copy in self.groups[id.0 as usize].give_away_sent() {
+                self.queued.messages -= 1;
+                self.queued.bytes -= copy.data.len();
+                self.discard_copy(cx, &copy, Discard::FateUnknown);
+            }
+        }
         let group = &mut self.groups[id.0 as usize];
         group.owner = Owner::Fenced;
         self.state_bytes -= group.state_bytes();

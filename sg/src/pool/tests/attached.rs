@@ -1,7 +1,9 @@
 //! Ordinary ASPs that attach by themselves, beside controllers of ours.
 
 use super::bench::*;
+use crate::config::Prefers;
 use crate::pool::Location;
+use crate::record::Discard;
 use sctp::{AssocId, CloseReason};
 use std::net::SocketAddr;
 
@@ -88,6 +90,28 @@ fn no_group_is_asked_back_from_it() {
     bench.pass(200);
     assert!(!bench.all(ASP).iter().any(|got| matches!(got, Got::Release(_))));
     assert_eq!(bench.groups_of(&[ours])[0], 0);
+}
+
+#[test]
+fn what_it_had_goes_to_the_next_one_or_nowhere() {
+    for (prefers, resent) in [(Prefers::Duplicate, 2), (Prefers::Loss, 1)] {
+        let mut bench = Bench::new(|server, _| server.foreign_prefers = prefers);
+        bench.attach(ASP, 1);
+        bench.attach(OTHER, 2);
+        bench.pool.settings.server.unconfirmed_max = 1;
+        let had = [ASP, OTHER];
+        bench.offer(1, b'a');
+        // No room for it at the owner: it was not sent.
+        bench.offer(1, b'b');
+        let owner = *had.iter().find(|asp| bench.groups_of(&[**asp]) == [1]).unwrap();
+        let other = had[usize::from(owner == ASP)];
+        bench.pool.settings.server.unconfirmed_max = 100;
+        bench.clear();
+        bench.close(owner, &CloseReason::Unreachable);
+        assert_eq!(bench.got(other).len(), resent, "{prefers:?}");
+        assert_eq!(bench.pool.counters().discarded.of(Discard::FateUnknown), 2 - resent as u64);
+        assert_eq!(bench.lines("X").len(), 2 - resent);
+    }
 }
 
 #[test]
