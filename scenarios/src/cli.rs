@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod completions;
+mod ctl;
 mod explain;
 mod list;
 mod schemas;
@@ -140,6 +141,14 @@ enum Command {
   sigpool explain --opc 1 --dpc 2 --si 3 --sls 7 --admin 127.77.0.1:9880 --json | jq -r .controller.pe
   sigpool explain --opc 1 --dpc 3 --config sg.toml              (routing keys only)")]
     Explain(Box<explain::ExplainArgs>),
+    /// Ask a running gateway what it knows, or take its controllers out of service and back.
+    ///
+    /// Exit status: 0 done, 1 a drained controller still has groups, 2 wrong usage or no such controller, 3 nobody answers.
+    #[command(after_help = "Examples, with [daemon] admin = \"127.77.0.1:9880\":
+  sigpool ctl --admin 127.77.0.1:9880 show asp
+  sigpool ctl --admin 127.77.0.1:9880 show groups --json | jq 'group_by(.owner) | map({(.[0].owner): length}) | add'
+  sigpool ctl --admin 127.77.0.1:9880 drain 4f1c2a90 && systemctl stop gwc-pe")]
+    Ctl(ctl::CtlArgs),
     /// Print a script that completes sigpool's commands, options and scenarios in a shell.
     #[command(after_help = "Examples:
   sigpool completions bash > ~/.local/share/bash-completion/completions/sigpool
@@ -287,6 +296,7 @@ fn command(command: Command) -> Result<u8, RunError> {
             schemas::print(kind.as_deref().unwrap_or_default(), key.as_deref(), list)
         }
         Command::Explain(args) => explain::explain(&args),
+        Command::Ctl(args) => ctl::ctl(&args),
         Command::Completions { shell } => {
             say(completions::script(command_line(), shell).trim_end());
             Ok(0)

@@ -183,3 +183,50 @@ fn a_running_gateway_explains_where_a_message_goes() {
     assert_eq!(lab.sigpool("explain --opc 1 --dpc 2 --cic 4096 --admin ADMIN").status.code(), Some(2));
     assert_eq!(lab.sigpool(&format!("{MESSAGE} --admin unix:/nowhere.sock")).status.code(), Some(3));
 }
+
+#[test]
+fn an_operator_sees_drains_blocks_and_ends() {
+    let mut lab = Lab::new(40);
+    lab.pool("");
+    let shown = |lab: &Lab, what: &str| -> Value {
+        let output = lab.sigpool(&format!("ctl --admin ADMIN show {what} --json"));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let asps = shown(&lab, "asp");
+    let pe = asps[0]["pe"].as_str().unwrap().to_owned();
+    assert_eq!((asps.as_array().unwrap().len(), &asps[0]["state"]), (2, &Value::from("active")));
+    for what in ["as", "asp", "network", "associations", "groups", "counters"] {
+        let table = lab.sigpool(&format!("ctl --admin ADMIN show {what}"));
+        assert_eq!(table.status.code(), Some(0), "{table:?}");
+        assert!(text(&table).lines().next().unwrap().chars().all(|c| !c.is_lowercase()), "{what}: {table:?}");
+        assert!(shown(&lab, what).is_array());
+    }
+    let done = |lab: &Lab, words: &str| -> Value {
+        let output = lab.sigpool(&format!("ctl --admin ADMIN {words} --json"));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let drained = done(&lab, &format!("drain {pe}"));
+    assert_eq!((&drained["drained"], &drained["groups"]), (&Value::from(true), &Value::from(0)));
+    lab.wait("nobody else selects it either", |lab| lab.active() == 2);
+    assert_eq!(done(&lab, &format!("undrain {pe}"))["drained"], Value::from(false));
+    done(&lab, &format!("block {pe}"));
+    lab.wait("its association is over", |lab| lab.active() == 1);
+    done(&lab, &format!("unblock {pe}"));
+    lab.wait("it is back", |lab| lab.active() == 2);
+    done(&lab, &format!("disconnect {pe}"));
+    let ended = |lab: &Lab| {
+        shown(lab, "counters")
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|c| c["counter"] == "given_up" && c["value"].as_u64() >= Some(2))
+    };
+    lab.wait("it ended and came back", |lab| ended(lab) && lab.active() == 2);
+
+    assert_eq!(lab.sigpool("ctl --admin ADMIN drain 12345678").status.code(), Some(2));
+    assert_eq!(lab.sigpool("ctl --admin ADMIN drain no-number").status.code(), Some(2));
+    assert_eq!(lab.sigpool("ctl --admin unix:/nowhere.sock show as").status.code(), Some(3));
+    assert_eq!(lab.sigpool("ctl show as").status.code(), Some(2));
+}

@@ -362,6 +362,13 @@ impl Directory for Names {
         }
     }
 
+    fn set_draining(&mut self, now: Instant, pool: &PoolHandle, pe: u32, draining: bool) {
+        let Some(Known { way: 0, handle, .. }) = self.pools.get(pool) else { return };
+        if let Some(host) = &mut self.host {
+            host.server_mut().set_draining(now, handle, PeId(pe), draining);
+        }
+    }
+
     fn register(&mut self, now: Instant, pool: &PoolHandle, pe: u32, location: &Location) {
         self.register_proxy(now, pool, pe, location);
     }

@@ -8,7 +8,7 @@ use crate::explain::{Explanation, Question};
 use crate::msu::Msu;
 use crate::names::Names;
 use crate::network::{NetCx, Network};
-use crate::pool::{Cx, Pool, Settings};
+use crate::pool::{ControlView, Cx, Pool, Settings, Wish};
 use crate::record::{Direction, Discard, Recorder};
 use crate::route::Routes;
 use crate::wire::Wire;
@@ -164,6 +164,11 @@ impl Node {
             self.pools[index].explain(now, &self.names, &mut answer);
         }
         answer
+    }
+
+    /// Does what an operator wants with a controller. `None`: no pool has it.
+    pub(crate) fn control(&mut self, now: Instant, pe: u32, wish: Wish) -> Option<ControlView> {
+        (0..self.pools.len()).find_map(|index| self.with_pool(now, index, |pool, cx| pool.control(cx, pe, wish)))
     }
 
     /// The embedded name server.

@@ -33,15 +33,29 @@ pub(super) struct Element {
     pub(super) stuck: bool,
     /// It attached by itself: nobody connects to it.
     pub(super) attached: bool,
+    /// An operator wants it to have no groups.
+    pub(super) drained: bool,
+    /// An operator wants no association to it.
+    pub(super) blocked: bool,
 }
 
 impl Element {
     pub(super) fn new(now: Instant, location: Location) -> Self {
-        Self { location, assoc: None, retry_at: now, in_pool: true, failed: false, stuck: false, attached: false }
+        Self {
+            location,
+            assoc: None,
+            retry_at: now,
+            in_pool: true,
+            failed: false,
+            stuck: false,
+            attached: false,
+            drained: false,
+            blocked: false,
+        }
     }
 
     pub(super) fn connect_at(&self) -> Option<Instant> {
-        (self.in_pool && !self.attached && self.assoc.is_none()).then_some(self.retry_at)
+        (self.in_pool && !self.attached && !self.blocked && self.assoc.is_none()).then_some(self.retry_at)
     }
 }
 

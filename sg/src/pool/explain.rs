@@ -130,6 +130,8 @@ impl Pool {
         };
         let controller = element.assoc.and_then(|assoc| self.controllers.get(&assoc));
         against(!element.in_pool, "not registered any more");
+        against(element.drained, "drained by an operator");
+        against(element.blocked, "blocked by an operator");
         against(element.failed, "given up, and not active since");
         match controller.map(|controller| controller.phase) {
             None => against(true, &self.no_association(now, element)),

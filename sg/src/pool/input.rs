@@ -162,6 +162,8 @@ impl Pool {
         let active = self.controllers.get(&assoc).is_some_and(|controller| controller.phase == Phase::Active);
         if active && group.owner == Owner::Nobody && group.cookie().is_none() && group.len() == 0 {
             self.give(cx, assoc, id);
+            // One that is drained may begin calls all the same.
+            self.share_soon(cx.now);
             return Some(id);
         }
         self.counters.not_owner += 1;

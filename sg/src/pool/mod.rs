@@ -15,6 +15,7 @@
 
 mod attached;
 mod congestion;
+mod control;
 mod controller;
 mod destinations;
 mod elements;
@@ -35,6 +36,7 @@ use crate::msu;
 use crate::record::{Direction, Discard};
 use asap::wire::PoolHandle;
 use congestion::Congestion;
+pub(crate) use control::{ControlView, GROUPS_MAX, GroupView, Wish};
 use controller::{Controller, Phase};
 use elements::Element;
 pub(crate) use elements::Location;

@@ -74,9 +74,15 @@ impl Pool {
     pub(super) fn share_soon(&mut self, now: Instant) {
         let server = &self.settings.server;
         let shares = server.transactions && server.traffic_mode == config::TrafficMode::Loadshare;
-        if shares && self.settings.failover.rebalance {
+        let drains = self.elements.values().any(|element| element.drained);
+        if drains || (shares && self.settings.failover.rebalance) {
             self.moves.look_at.get_or_insert(now + ms(self.settings.failover.rebalance_after_ms));
         }
+    }
+
+    /// Groups are to be looked at now.
+    pub(super) fn look_at_moves(&mut self, now: Instant) {
+        self.moves.look_at = Some(now);
     }
 
     /// Does what is due: controllers that do not give back, and sharing anew.
@@ -115,6 +121,12 @@ impl Pool {
             return self.share_soon(cx.now);
         }
         let Some(mut members) = self.members(cx) else { return };
+        self.plan_drains(&mut members);
+        let server = &self.settings.server;
+        let shares = server.transactions && server.traffic_mode == config::TrafficMode::Loadshare;
+        if !(shares && self.settings.failover.rebalance) {
+            return;
+        }
         let (groups, weights) = members.iter().fold((0, 0), |(g, w), m| (g + m.groups, w + m.weight));
         let mut to_give: BTreeMap<AssocId, Vec<GroupId>> = BTreeMap::new();
         loop {
@@ -134,8 +146,22 @@ impl Pool {
         }
     }
 
+    /// All groups of controllers that are to have none, each to whom it brings nearest to a fair number.
+    fn plan_drains(&mut self, members: &mut [Member]) {
+        let drained = self.controllers.values().filter(|c| self.elements.get(&c.pe).is_some_and(|e| e.drained));
+        for from in drained.map(|controller| controller.assoc).collect::<Vec<_>>() {
+            // Those best to be moved first come last.
+            for id in self.to_give(from).into_iter().rev() {
+                let (groups, weights) = members.iter().fold((0, 0), |(g, w), m| (g + m.groups, w + m.weight));
+                let Some(to) = members.iter_mut().min_by_key(|member| member.surplus(groups, weights)) else { return };
+                to.groups += 1;
+                self.moves.plan.push_back(Planned { id, from, to: to.assoc });
+            }
+        }
+    }
+
     /// The active controllers of the pool with their weights, and their groups as they will be when what has begun has ended.
-    /// `None`: there is nothing to share, or nobody to share with.
+    /// `None`: there is nothing to share, or nobody who takes any.
     fn members(&mut self, cx: &mut Cx<'_>) -> Option<Vec<Member>> {
         let (mut members, mut unknown) = (Vec::new(), false);
         for (assoc, controller) in &self.controllers {
@@ -162,7 +188,7 @@ impl Pool {
                 members.iter_mut().filter(|m| m.assoc == assoc).for_each(|m| m.groups += change);
             }
         }
-        (members.len() > 1).then_some(members)
+        (!members.is_empty()).then_some(members)
     }
 
     /// The controller that a group was asked back for.
@@ -171,9 +197,9 @@ impl Pool {
         self.controllers.get(&asked.to).map(|controller| controller.pe)
     }
 
-    /// It is registered.
+    /// It is registered, and may have groups.
     fn is_in_pool(&self, controller: &Controller) -> bool {
-        self.elements.get(&controller.pe).is_some_and(|element| element.in_pool)
+        self.elements.get(&controller.pe).is_some_and(|element| element.in_pool && !element.takes_none())
     }
 
     /// A controller's groups, those last that are best to be moved first: nothing on its way, and little state, which means few calls.

@@ -33,7 +33,7 @@ impl Pool {
         }
         // The directory may tell a little later than the server that an element left: its association is being ended.
         let with = |pe: u32| {
-            let element = self.elements.get(&pe).filter(|element| element.in_pool)?;
+            let element = self.elements.get(&pe).filter(|element| element.in_pool && !element.takes_none())?;
             self.controllers.get(&element.assoc?).filter(|controller| controller.phase == Phase::Active)
         };
         // Not one that may hang, if there is another: after a double failure that would cost the time of detection again.
@@ -49,7 +49,7 @@ impl Pool {
             let chosen = select(room, &usable);
             order.extend(chosen.into_iter().filter_map(|pe| Some((with(pe)?.assoc, by))));
         }
-        let left = |pe: u32| self.elements.get(&pe).is_none_or(|element| !element.in_pool);
+        let left = |pe: u32| self.elements.get(&pe).is_none_or(|element| !element.in_pool || element.takes_none());
         let mut rest: Vec<_> = active().filter(|c| !order.iter().any(|(assoc, _)| *assoc == c.assoc)).collect();
         rest.sort_by_key(|c| (c.foreign, left(c.pe), !c.is_prompt(now), c.groups.len()));
         let room = count - order.len();

@@ -47,6 +47,8 @@ pub(crate) trait Directory {
     fn share(&self, pool: &PoolHandle, pe: u32) -> Share;
     /// The element serves, or serves no more: resolution yields it accordingly (N5).
     fn set_usable(&mut self, now: Instant, pool: &PoolHandle, pe: u32, usable: bool);
+    /// The element is taken out of service, or is in service again: others are not to choose it meanwhile.
+    fn set_draining(&mut self, now: Instant, pool: &PoolHandle, pe: u32, draining: bool);
     /// Registers an ASP that knows nothing of pools, on its behalf.
     fn register(&mut self, now: Instant, pool: &PoolHandle, pe: u32, location: &Location);
     /// Takes that registration back.

@@ -64,6 +64,7 @@ pub(super) struct Names {
     pub(super) reported: Vec<u32>,
     pub(super) registered: Vec<(u32, Location)>,
     pub(super) withdrawn: Vec<u32>,
+    pub(super) draining: Vec<(u32, bool)>,
     /// Elements whose share is not 1.
     pub(super) shares: std::collections::BTreeMap<u32, Share>,
     /// Elements that resolution does not yield.
@@ -98,6 +99,9 @@ impl Directory for Names {
     }
     fn set_usable(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32, usable: bool) {
         self.usable.push((pe, usable));
+    }
+    fn set_draining(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32, draining: bool) {
+        self.draining.push((pe, draining));
     }
     fn register(&mut self, _now: Instant, _pool: &PoolHandle, pe: u32, location: &Location) {
         self.registered.push((pe, location.clone()));

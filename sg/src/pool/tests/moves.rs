@@ -1,7 +1,7 @@
 //! Planned moves, message by message: who is asked, what waits, what the next owner gets, and what else may happen in between.
 
 use super::bench::{Bench, Got, cookie, data};
-use crate::pool::Share;
+use crate::pool::{Share, Wish};
 use sctp::{AssocId, CloseReason};
 
 /// Answers liveness BEATs, and gives the groups that were asked for.
@@ -357,4 +357,55 @@ fn one_that_left_the_pool_gets_no_group() {
     questions.iter().for_each(|question| bench.echo(one, question));
     assert!(bench.got(two).is_empty());
     assert_eq!(bench.groups_of(&[one, two, three])[1], 0);
+}
+
+#[test]
+fn a_drained_controller_gives_all_its_groups_and_gets_none_until_it_serves_again() {
+    // Not by sharing anew: by being drained.
+    let mut bench = Bench::new(|_, failover| failover.rebalance = false);
+    let one = owner(&mut bench, 8);
+    let (two, three) = (bench.controller(2), bench.controller(3));
+    let all = [one, two, three];
+    let drain = |bench: &mut Bench, wish| bench.on(|pool, cx| pool.control(cx, 1, wish)).expect("it is there");
+    assert!(share(&mut bench, &all).is_empty());
+    drain(&mut bench, Wish::Drain);
+    assert_eq!(bench.names.draining, [(1, true)]);
+    bench.offer(0, b'b');
+    while bench.groups_of(&[one]) != [0] {
+        let questions = share(&mut bench, &[one, two, three]);
+        assert!(!questions.is_empty(), "{:?} groups are left", bench.groups_of(&all));
+        questions.iter().for_each(|question| bench.echo(one, question));
+    }
+    assert_eq!(bench.groups_of(&all), [0, 4, 4]);
+    assert_eq!(bench.pool.counters().given_up, 0);
+    // A new group, and one that it begins itself.
+    bench.offer(600, b'a');
+    bench.output(one, 700, b'x');
+    bench.cookie(one, 700, 0, b"calls");
+    assert_eq!(bench.groups_of(&[one]), [1]);
+    let questions = share(&mut bench, &all);
+    questions.iter().for_each(|question| bench.echo(one, question));
+    assert_eq!(bench.groups_of(&[one]), [0]);
+    drain(&mut bench, Wish::Undrain);
+    assert_eq!(bench.names.draining, [(1, true), (1, false)]);
+    bench.offer(800, b'a');
+    bench.offer(900, b'a');
+    bench.offer(1_000, b'a');
+    assert_eq!(bench.groups_of(&[one]), [1], "its turn is as good as another's");
+}
+
+#[test]
+fn a_blocked_controller_is_not_connected_to() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    assert!(bench.on(|pool, cx| pool.control(cx, 7, Wish::Block)).is_none(), "there is no such one");
+    bench.on(|pool, cx| pool.control(cx, 1, Wish::Block));
+    assert_eq!(bench.wire.shut, [one]);
+    bench.close(one, &CloseReason::Shutdown);
+    let before = bench.wire.connects.len();
+    bench.pass(1_000);
+    assert_eq!(bench.wire.connects.len(), before);
+    bench.on(|pool, cx| pool.control(cx, 1, Wish::Unblock));
+    bench.pass(1);
+    assert_eq!(bench.wire.connects.len(), before + 1);
 }
