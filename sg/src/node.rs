@@ -225,6 +225,12 @@ impl Node {
         }
         let serving = self.pools.iter().any(Pool::serves);
         self.with_network(now, |network, cx| network.set_serving(cx, serving));
+        for index in 0..self.pools.len() {
+            while let Some((assoc, affected)) = self.pools[index].poll_audit() {
+                let Some(available) = self.network.audited(affected) else { continue };
+                self.with_pool(now, index, |pool, cx| pool.answer_audit(cx, assoc, available, affected));
+            }
+        }
         while let Some((available, affected)) = self.network.poll_reachability() {
             tracing::info!(pc = affected.pc(), mask = affected.mask(), available, "destination");
             for index in 0..self.pools.len() {

@@ -38,6 +38,11 @@ impl Network {
         }
     }
 
+    /// Whether it can be reached, as far as there is a route. `None`: there is none.
+    pub(crate) fn audited(&self, affected: AffectedPc) -> Option<bool> {
+        self.ways.iter().any(|way| way.affected.covers(affected.pc())).then(|| self.is_reachable(affected))
+    }
+
     /// Whether messages to it (to the first of a range) can go somewhere.
     fn is_reachable(&self, affected: AffectedPc) -> bool {
         self.reachable_by(affected, |_| true)

@@ -3,10 +3,36 @@
 use super::controller::Phase;
 use super::{Cx, Pool};
 use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Ssnm, one_context};
+use sctp::AssocId;
+
+/// Questions of controllers that wait for an answer; more at once are counted.
+const AUDITS_MAX: usize = 64;
 
 impl Pool {
-    /// The network side reaches it again (DAVA), or no more (DUNA): the active controllers hear it.
-    pub(crate) fn tell_destination(&mut self, cx: &mut Cx<'_>, available: bool, affected: AffectedPc) {
+    /// DAUD of a controller: the network side knows.
+    pub(super) fn audit(&mut self, assoc: AssocId, audit: &Ssnm<'_>) {
+        for affected in &audit.affected {
+            if self.audits.len() < AUDITS_MAX {
+                self.audits.push_back((assoc, *affected));
+            } else {
+                self.counters.ignored_from_pool += 1;
+            }
+        }
+    }
+
+    /// The next question of a controller: can this destination be reached?
+    pub(crate) fn poll_audit(&mut self) -> Option<(AssocId, AffectedPc)> {
+        self.audits.pop_front()
+    }
+
+    /// The answer (RFC 4666 section 4.5.3): DAVA or DUNA; nothing for what has no route.
+    pub(crate) fn answer_audit(&mut self, cx: &mut Cx<'_>, assoc: AssocId, available: bool, affected: AffectedPc) {
+        let message = self.destination_message(available, affected);
+        let sent = self.controllers.get(&assoc).is_none_or(|controller| controller.send(cx, 0, false, &message));
+        self.counters.destinations_untold += u64::from(!sent);
+    }
+
+    fn destination_message(&self, available: bool, affected: AffectedPc) -> Message<'static> {
         let server = &self.settings.server;
         let message = Ssnm {
             network_appearance: server.network_appearance,
@@ -14,7 +40,12 @@ impl Pool {
             affected: AffectedList::from_slice(&[affected]).unwrap_or_default(),
             info: None,
         };
-        let message = if available { Message::Dava(message) } else { Message::Duna(message) };
+        if available { Message::Dava(message) } else { Message::Duna(message) }
+    }
+
+    /// The network side reaches it again (DAVA), or no more (DUNA): the active controllers hear it.
+    pub(crate) fn tell_destination(&mut self, cx: &mut Cx<'_>, available: bool, affected: AffectedPc) {
+        let message = self.destination_message(available, affected);
         for controller in self.controllers.values().filter(|controller| controller.phase == Phase::Active) {
             if !controller.send(cx, 0, false, &message) {
                 self.counters.destinations_untold += 1;

@@ -70,11 +70,11 @@ impl Pool {
             Message::Beat(beat) => self.beat(cx, assoc, stream, unordered, *beat),
             Message::BeatAck(beat) => self.beat_ack(cx, assoc, beat.data),
             Message::Error(_) => self.counters.errors_from_pool += 1,
+            Message::Daud(audit) => self.audit(assoc, audit),
             // Network management of the pool's side: nothing of ours depends on it. The rest the ASP machine consumes.
             Message::Notify(_)
             | Message::Duna(_)
             | Message::Dava(_)
-            | Message::Daud(_)
             | Message::Scon(_)
             | Message::Dupu(_)
             | Message::Drst(_)

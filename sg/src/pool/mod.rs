@@ -42,7 +42,7 @@ use elements::Element;
 pub(crate) use elements::Location;
 use m3ua_lite::as_state::{As, AsConfig, AsState};
 use m3ua_lite::session::{CorrelationId, GroupKey, stream_for};
-use m3ua_lite::wire::{Data, Message, ProtocolData, TrafficMode};
+use m3ua_lite::wire::{AffectedPc, Data, Message, ProtocolData, TrafficMode};
 use moves::Moves;
 use preference::ChosenBy;
 use rustc_hash::FxHashMap;
@@ -75,6 +75,8 @@ pub(crate) struct Pool {
     keys: Vec<GroupKey>,
     /// Messages and bytes in all queues.
     queued: Queued,
+    /// DAUDs of controllers, to be answered.
+    audits: VecDeque<(AssocId, AffectedPc)>,
     /// Cookies and held output of all groups ([`Group::state_bytes`]).
     state_bytes: usize,
     /// Groups that have something for a controller and no owner, in the order in which they came to be so.
@@ -121,6 +123,7 @@ impl Pool {
             groups: Vec::new(),
             keys: Vec::new(),
             queued: Queued::default(),
+            audits: VecDeque::new(),
             state_bytes: 0,
             waiting: VecDeque::new(),
             first_wait: None,

@@ -4,6 +4,7 @@ use super::bench::*;
 use crate::config::Prefers;
 use crate::pool::Location;
 use crate::record::Discard;
+use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Ssnm, one_context};
 use sctp::{AssocId, CloseReason};
 use std::net::SocketAddr;
 
@@ -122,4 +123,28 @@ fn there_is_a_limit_of_them() {
     assert!(!bench.on(|pool, cx| pool.attach(cx, OTHER, (&peer, 2906), STREAMS)));
     assert!(!bench.on(|pool, cx| pool.attach(cx, OTHER, (&peer, 2906), 1)), "DATA never goes on stream 0");
     assert_eq!(bench.pool.counters().associations_refused, 2);
+}
+
+#[test]
+fn controllers_are_told_of_destinations_and_may_ask() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    let down = bench.register(2);
+    let ranges = AffectedList::from_slice(&[AffectedPc::one(9); 3]).unwrap();
+    for _ in 0..30 {
+        let audit = Ssnm {
+            network_appearance: None,
+            routing_contexts: one_context(ROUTING_CONTEXT),
+            affected: ranges.clone(),
+            info: None,
+        };
+        bench.send(one, 0, &Message::Daud(audit));
+    }
+    let asked: Vec<_> = std::iter::from_fn(|| bench.pool.poll_audit()).collect();
+    assert_eq!((asked.len(), asked[0]), (64, (one, AffectedPc::one(9))), "no more at a time");
+    assert_eq!(bench.pool.counters().ignored_from_pool, 90 - 64);
+    bench.on(|pool, cx| pool.answer_audit(cx, one, false, AffectedPc::one(9)));
+    bench.on(|pool, cx| pool.tell_destination(cx, true, AffectedPc::one(9)));
+    assert_eq!(bench.all(one), [Got::Other("DUNA"), Got::Other("DAVA")]);
+    assert_eq!(bench.all(down), [], "one that is not active is told nothing");
 }
