@@ -31,6 +31,12 @@ impl Msu {
     }
 }
 
+/// Whether a service indicator is MTP3's own management, which is not carried in DATA (RFC 4666 section 1.4.3.2): signalling network
+/// management, and testing and maintenance.
+pub(crate) fn is_mtp_management(si: u8) -> bool {
+    si < 3
+}
+
 /// Encodes an M3UA message; `None` when a value does not fit the format.
 pub(crate) fn encode(message: &Message<'_>) -> Option<Bytes> {
     let mut octets = vec![0; message.encoded_len().ok()?];

@@ -5,7 +5,7 @@ mod associations;
 
 use crate::config::{self, Config};
 use crate::explain::{Explanation, Question};
-use crate::msu::Msu;
+use crate::msu::{Msu, is_mtp_management};
 use crate::names::Names;
 use crate::network::{NetCx, Network};
 use crate::pool::{ControlView, Cx, Pool, Settings, Wish};
@@ -59,6 +59,8 @@ pub struct Node {
 pub(crate) struct Counters {
     /// Messages of the network without application server.
     pub(crate) no_route: u64,
+    /// Messages of the network with MTP3's own management in them.
+    pub(crate) mtp_management: u64,
     /// Associations that nobody asked for.
     pub(crate) strangers: u64,
     /// Times this gateway itself did not run for longer than it should.
@@ -257,6 +259,10 @@ impl Node {
 
     /// A message of the network goes to the pool of its routing key.
     fn offer(&mut self, now: Instant, assoc: AssocId, message: &ProtocolData<'_>) {
+        if is_mtp_management(message.si) {
+            self.counters.mtp_management += 1;
+            return self.record.discarded(now, Discard::MtpManagement, Direction::Up, message);
+        }
         match self.routes.server_for(message) {
             Some(index) => self.with_pool(now, index, |pool, cx| pool.offer(cx, message)),
             None => {

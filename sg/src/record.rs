@@ -26,10 +26,12 @@ pub(crate) enum Discard {
     DestinationUnavailable,
     /// An ASP without transactions had it and ended before it confirmed: it may have arrived, and is not sent twice.
     FateUnknown,
+    /// MTP3's own management (SI 0 to 2), which M3UA does not carry (RFC 4666 section 1.4.3.2).
+    MtpManagement,
 }
 
 impl Discard {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::NoRoute,
         Self::QueueFull,
         Self::Congestion,
@@ -38,6 +40,7 @@ impl Discard {
         Self::NoPeer,
         Self::DestinationUnavailable,
         Self::FateUnknown,
+        Self::MtpManagement,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -50,6 +53,7 @@ impl Discard {
             Self::NoPeer => "no-peer",
             Self::DestinationUnavailable => "destination-unavailable",
             Self::FateUnknown => "fate-unknown",
+            Self::MtpManagement => "mtp-management",
         }
     }
 }

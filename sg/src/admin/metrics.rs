@@ -120,8 +120,18 @@ fn discard_metrics(metrics: &mut Metrics, node: &Node) {
     metrics.family("sg_discarded_total", "Messages discarded.", Kind::Counter);
     for cause in Discard::ALL {
         let counters = || node.pools.iter().map(Pool::counters);
-        let no_route = if cause == Discard::NoRoute { node.counters.no_route } else { 0 };
-        let up = counters().map(|c| c.discarded.of(cause)).sum::<u64>() + no_route;
+        let of_node = match cause {
+            Discard::NoRoute => node.counters.no_route,
+            Discard::MtpManagement => node.counters.mtp_management,
+            Discard::QueueFull
+            | Discard::Congestion
+            | Discard::AsPendingExpired
+            | Discard::Malformed
+            | Discard::NoPeer
+            | Discard::DestinationUnavailable
+            | Discard::FateUnknown => 0,
+        };
+        let up = counters().map(|c| c.discarded.of(cause)).sum::<u64>() + of_node;
         let down =
             counters().map(|c| c.discarded_down.of(cause)).sum::<u64>() + node.network.counters().discarded.of(cause);
         metrics.sample(&[("cause", cause.name()), ("direction", "up")], up as f64);

@@ -51,6 +51,9 @@ impl Network {
 
     /// Sends a message by the set that reaches its destination, or keeps it until one does.
     pub(crate) fn send(&mut self, cx: &mut NetCx<'_>, msu: Msu) {
+        if msu::is_mtp_management(msu.si) {
+            return self.discard(cx, Discard::MtpManagement, &msu.protocol_data());
+        }
         let until = cx.now + Duration::from_millis(self.config.t_r_ms);
         self.enter(cx, until, msu);
     }

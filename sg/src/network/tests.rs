@@ -241,8 +241,13 @@ fn a_point_code_that_is_not_the_networks_has_no_route() {
     let mut bench = Bench::new(|_| {});
     bench.active(ONE);
     let msu = Msu { opc: 2, dpc: 99, si: 5, ni: 2, mp: 0, sls: 0, user_data: Bytes::from_static(b"abc") };
-    bench.on(|network, cx| network.send(cx, msu));
+    bench.on(|network, cx| network.send(cx, msu.clone()));
     assert_eq!(bench.network.counters.discarded.of(Discard::NoRoute), 1);
+    for si in 0..4 {
+        bench.on(|network, cx| network.send(cx, Msu { dpc: 1, si, ..msu.clone() }));
+    }
+    assert_eq!(bench.sent().len(), 1, "MTP3's own management (SI 0 to 2) is not carried");
+    assert_eq!(bench.network.counters.discarded.of(Discard::MtpManagement), 3);
 }
 
 #[test]
