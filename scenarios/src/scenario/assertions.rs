@@ -164,6 +164,16 @@ pub const ASSERTIONS: &[Assertion] = &[
         let at = r.calls.at_fault;
         count(at.after_iam.min(at.after_acm).min(at.after_anm).min(at.after_rel))
     }),
+    at_least(
+        "calls_kept_percent",
+        "%",
+        "calls up at a fault on the groups it touched that came to a normal end",
+        |r| {
+            let at = r.calls.at_fault;
+            let hit = at.after_iam + at.after_acm + at.after_anm + at.after_rel;
+            (hit > 0).then(|| r.calls.survived as f64 * 100.0 / hit as f64)
+        },
+    ),
     at_least("rate_per_s_min", "/s", "messages a second, both directions", |r| Some(r.rate_per_s)),
     at_least("applied_per_s_min", "/s", "messages of the network applied, a second", |r| Some(r.applied_per_s)),
     at_least("groups_moved_min", "", "groups that went over by plan to a controller that joined or returned", |r| {

@@ -349,16 +349,21 @@ fn calls_at_the_fault_survive_fail_or_hang() {
         set.network.insert(at, format!("S,{0},{0},{1}3,03000100", fault - 30, flow(true)));
         set.network.insert(at + 1, format!("R,{},{}3,030009", fault - 10, flow(false)));
         set.network.extend_from_slice(extra);
-        set.check().calls
+        let report = set.check();
+        let kept = crate::scenario::ASSERTIONS.iter().find(|assertion| assertion.name == "calls_kept_percent").unwrap();
+        (kept.hold(100.0, &report), report.calls)
     };
     let rel = format!("S,9000000000,9000000000,{UP}3,03000c020002809000");
     let trouble = format!("S,9000000000,9000000000,{UP}3,03000c02000280a900");
     let rlc = format!("R,9000000001,{DOWN}3,03001000");
-    let calls = with_rest(&[rel, rlc.clone()]);
+    let (kept, calls) = with_rest(&[rel, rlc.clone()]);
+    assert!(kept.pass && kept.actual == Some(100.0), "{kept:?}");
     assert_eq!((calls.survived, calls.failed, calls.hanging, calls.at_fault.after_anm), (1, 0, 0, 1));
-    let calls = with_rest(&[trouble, rlc]);
+    let (kept, calls) = with_rest(&[trouble, rlc]);
+    assert!(!kept.pass && kept.actual == Some(0.0), "{kept:?}");
     assert_eq!((calls.survived, calls.failed, calls.hanging), (0, 1, 0));
-    let calls = with_rest(&[]);
+    let (kept, calls) = with_rest(&[]);
+    assert!(!kept.pass, "{kept:?}");
     assert_eq!((calls.survived, calls.failed, calls.hanging), (0, 0, 1));
 }
 
