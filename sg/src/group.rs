@@ -6,9 +6,10 @@
 
 use crate::msu::Msu;
 use bytes::Bytes;
-use m3ua_lite::session::CorrelationId;
+use m3ua_lite::session::{CorrelationId, Envelope};
 use sctp::AssocId;
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// Names a group of one application server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,8 +49,8 @@ pub(crate) struct Group {
     queue: VecDeque<Copy>,
     sent: usize,
     last_id: CorrelationId,
-    /// Value of the Cookie parameter, as it came.
-    cookie: Option<Bytes>,
+    /// Value of the Cookie parameter, as it came, and when.
+    cookie: Option<(Bytes, Instant)>,
     /// The owner has yet to get the cookie, before any message.
     pub(crate) echo_due: bool,
     /// The owner was asked to give it back: it gets no message any more.
@@ -164,7 +165,16 @@ impl Group {
 
     /// The last committed cookie.
     pub(crate) fn cookie(&self) -> Option<&Bytes> {
-        self.cookie.as_ref()
+        self.cookie.as_ref().map(|(cookie, _)| cookie)
+    }
+
+    /// The cookie for the next owner: it says how old it is, so that timers in it go on.
+    pub(crate) fn cookie_to_echo(&self, now: Instant) -> Option<Bytes> {
+        let (cookie, since) = self.cookie.as_ref()?;
+        let mut cookie = cookie.to_vec();
+        let age_ms = now.saturating_duration_since(*since).as_millis();
+        Envelope::set_age(&mut cookie, u32::try_from(age_ms).unwrap_or(u32::MAX));
+        Some(cookie.into())
     }
 
     /// Keeps output of the owner until its cookie comes. False: the limit is reached.
@@ -179,7 +189,7 @@ impl Group {
 
     /// Bytes that controllers made it keep: the cookie, and the output held.
     pub(crate) fn state_bytes(&self) -> usize {
-        self.held_bytes + self.cookie.as_ref().map_or(0, Bytes::len)
+        self.held_bytes + self.cookie().map_or(0, Bytes::len)
     }
 
     /// Output held.
@@ -188,8 +198,13 @@ impl Group {
     }
 
     /// The owner's transaction counts from here: the cookie is stored, what it covers is freed, its output may go.
-    pub(crate) fn commit(&mut self, cookie: Bytes, mark: CorrelationId) -> (Freed, impl Iterator<Item = Msu> + '_) {
-        self.cookie = Some(cookie);
+    pub(crate) fn commit(
+        &mut self,
+        now: Instant,
+        cookie: Bytes,
+        mark: CorrelationId,
+    ) -> (Freed, impl Iterator<Item = Msu> + '_) {
+        self.cookie = Some((cookie, now));
         self.held_bytes = 0;
         let freed = self.confirm(mark);
         (freed, self.held.drain(..))
@@ -272,7 +287,7 @@ mod tests {
         assert!(group.hold(msu("a"), 2));
         assert!(group.hold(msu("b"), 2));
         assert!(!group.hold(msu("c"), 2), "bounded");
-        let (freed, released) = group.commit(Bytes::from_static(b"cookie"), id(2));
+        let (freed, released) = group.commit(Instant::now(), Bytes::from_static(b"cookie"), id(2));
         assert_eq!(freed.messages, 2);
         assert_eq!(released.map(|msu| msu.user_data).collect::<Vec<_>>(), ["a", "b"]);
         assert!(group.hold(msu("d"), 2));

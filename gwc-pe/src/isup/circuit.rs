@@ -113,8 +113,8 @@ pub(super) mod flag {
 /// T12/T13, T14/T15, T16/T17, T22/T23; of T1/T5 the second ends the repetition).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Repeat {
-    next: Option<Instant>,
-    long: Option<Instant>,
+    pub(super) next: Option<Instant>,
+    pub(super) long: Option<Instant>,
 }
 
 /// What a due [`Repeat`] asks for.
@@ -209,7 +209,7 @@ impl Circuit {
         self.start_timers(now, config);
     }
 
-    /// Starts the timers of the call state; also after a restore.
+    /// Starts the timers of the call state.
     pub(super) fn start_timers(&mut self, now: Instant, config: &Config) {
         let answer_ms = config.answer_delay_ms;
         let cpg_ms = if config.sends_cpg() { config.cpg_delay_ms } else { 0 };
@@ -262,6 +262,21 @@ impl Circuit {
     /// May carry a new outgoing call.
     pub(super) fn is_free(&self) -> bool {
         self.call == Call::Idle && !self.has(flag::NOT_FOR_SEIZURE)
+    }
+
+    /// Every timer there is, in the order of the snapshot's bits, and whether the circuit's state has it.
+    pub(super) fn timers(&mut self) -> [(&mut Option<Instant>, bool); 6] {
+        let (in_call, suspended) = (self.call.is_call(), self.has(flag::SUSPENDED));
+        let clearing = matches!(self.call, Call::Releasing | Call::Resetting);
+        let blocking = self.maintenance != Maintenance::Settled;
+        [
+            (&mut self.timer, in_call),
+            (&mut self.suspended, suspended),
+            (&mut self.clearing.next, clearing),
+            (&mut self.clearing.long, clearing),
+            (&mut self.blocking.next, blocking),
+            (&mut self.blocking.long, blocking),
+        ]
     }
 
     pub(super) fn at(&self) -> Option<Instant> {

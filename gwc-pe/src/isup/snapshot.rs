@@ -1,21 +1,24 @@
 //! A group's state in a few bytes, for the cookie.
 //!
 //! ```text
-//! 0  u8 version = 1      1  u8 bit 0: a GRS of ours has no answer yet
+//! 0  u8 version = 2      1  u8 bit 0: a GRS of ours has no answer yet
 //! 2  u32 calls originated so far (big-endian)
-//! [6  u8 first circuit of that GRS    7  u8 its range]      if bit 0
+//! [6  u8 first circuit of that GRS    7  u8 its range    8  timers T22, T23]      if bit 0
 //! then for each circuit that is not idle and free:
 //!    u8 index (0 to 31)    u8 call | maintenance << 4    u8 flags    [u8 cause of our REL]   if releasing
 //!    [the plan of a recorded call: u32 ACM, u32 ANM, u32 REL after the step before, ms, 0xffffffff: none; u8 cause]   if so flagged
+//!    timers: next step of the call, T6, T1 or T16, T5 or T17, T12 or T14, T13 or T15
+//! timers: u8 bit n: the nth of them runs    then u32 what is left of each that runs, ms
 //! ```
-//! Timers are not in it: they start again where the state is restored.
+//! What is left is as of the snapshot; who restores it takes off how old the snapshot is.
 
-use super::circuit::{Call, Maintenance, Repeat, flag};
+use super::circuit::{Call, Circuit, Maintenance, Repeat, flag};
 use super::group::{Context, Group, GroupId, GroupReset};
 use super::message::GROUP_CIRCUITS;
 use super::recorded::Plan;
+use std::time::{Duration, Instant};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A snapshot that cannot be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -55,13 +58,44 @@ impl Cursor<'_> {
     }
 }
 
+/// Appends which of these timers run, and what is left of them.
+fn put_timers<const N: usize>(now: Instant, timers: [Option<Instant>; N], out: &mut Vec<u8>) {
+    let bits = timers.iter().enumerate().fold(0, |bits, (n, timer)| bits | u8::from(timer.is_some()) << n);
+    out.push(bits);
+    for at in timers.into_iter().flatten() {
+        // Rounded up: a timer never runs out early because it was handed on.
+        let left_ms = at.saturating_duration_since(now).as_nanos().div_ceil(1_000_000);
+        out.extend(u32::try_from(left_ms).unwrap_or(u32::MAX).to_be_bytes());
+    }
+}
+
+/// Reads timers; one that there cannot be is out of bounds. Those that are overdue are due now.
+fn take_timers<const N: usize>(
+    cursor: &mut Cursor,
+    now: Instant,
+    age: Duration,
+    timers: [(&mut Option<Instant>, bool); N],
+) -> Result<(), SnapshotError> {
+    let may = timers.iter().enumerate().fold(0, |bits, (n, (_, may))| bits | u8::from(*may) << n);
+    let bits = cursor.checked(|octet| (octet & !may == 0).then_some(octet))?;
+    for (n, (timer, _)) in timers.into_iter().enumerate() {
+        *timer = None;
+        if bits & (1 << n) != 0 {
+            let left = Duration::from_millis(u64::from(cursor.word()?));
+            *timer = Some(now + left.saturating_sub(age));
+        }
+    }
+    Ok(())
+}
+
 impl Group {
-    /// Appends the state.
-    pub fn snapshot(&self, out: &mut Vec<u8>) {
+    /// Appends the state, as of `now`.
+    pub fn snapshot(&self, now: Instant, out: &mut Vec<u8>) {
         out.extend([VERSION, u8::from(self.reset.is_some())]);
         out.extend(self.originated.to_be_bytes());
         if let Some(reset) = self.reset {
             out.extend([reset.first, reset.range]);
+            put_timers(now, [reset.repeat.next, reset.repeat.long], out);
         }
         for (index, circuit) in (0_u8..).zip(&self.circuits) {
             if circuit.is_default() {
@@ -76,14 +110,15 @@ impl Group {
                 [acm_ms, anm_ms, rel_ms].iter().for_each(|ms| out.extend(ms.unwrap_or(u32::MAX).to_be_bytes()));
                 out.push(cause);
             }
+            put_timers(now, { *circuit }.timers().map(|(timer, _)| *timer), out);
         }
     }
 
-    /// A group from its last snapshot; its timers start at `cx.now`. Sends nothing.
+    /// A group from its last snapshot, which is `age` old at `cx.now`; its timers go on. Sends nothing.
     ///
     /// # Errors
     /// The bytes are no snapshot of this version; nothing was counted then.
-    pub fn restore(id: GroupId, state: &[u8], cx: &mut Context) -> Result<Self, SnapshotError> {
+    pub fn restore(id: GroupId, state: &[u8], age: Duration, cx: &mut Context) -> Result<Self, SnapshotError> {
         let mut cursor = Cursor { bytes: state, at: 0 };
         let version = cursor.octet()?;
         if version != VERSION {
@@ -95,18 +130,20 @@ impl Group {
         if has_reset {
             let first = cursor.checked(|octet| (octet < GROUP_CIRCUITS).then_some(octet))?;
             let range = cursor.checked(|octet| (octet < GROUP_CIRCUITS - first).then_some(octet))?;
-            let repeat = Repeat::start(cx.now, cx.config.t22_ms, cx.config.t23_ms);
+            let mut repeat = Repeat::default();
+            let timers = [(&mut repeat.next, true), (&mut repeat.long, true)];
+            take_timers(&mut cursor, cx.now, age, timers)?;
             group.reset = Some(GroupReset { first, range, repeat });
         }
         while cursor.at < state.len() {
-            group.restore_circuit(cx, &mut cursor)?;
+            group.restore_circuit(cx.now, age, &mut cursor)?;
         }
         cx.counters.calls_restored +=
             group.circuits.iter().map(|circuit| u64::from(circuit.call.is_call())).sum::<u64>();
         Ok(group)
     }
 
-    fn restore_circuit(&mut self, cx: &Context, cursor: &mut Cursor) -> Result<(), SnapshotError> {
+    fn restore_circuit(&mut self, now: Instant, age: Duration, cursor: &mut Cursor) -> Result<(), SnapshotError> {
         let index = cursor.checked(|octet| (octet < GROUP_CIRCUITS).then_some(usize::from(octet)))?;
         let (call, maintenance) = cursor.checked(|octet| {
             let call = Call::ALL.get(usize::from(octet & 0x0f)).copied()?;
@@ -119,7 +156,7 @@ impl Group {
             Some((call, maintenance))
         })?;
         let circuit = &mut self.circuits[index];
-        circuit.flags = cursor.octet()?;
+        *circuit = Circuit { call, maintenance, flags: cursor.octet()?, ..Circuit::default() };
         if call == Call::Releasing {
             circuit.cause = cursor.octet()?;
         }
@@ -128,8 +165,9 @@ impl Group {
             let (acm_ms, anm_ms, rel_ms) = (delay()?, delay()?, delay()?);
             circuit.plan = Plan { acm_ms, anm_ms, rel_ms, cause: cursor.octet()? };
         }
-        circuit.enter(cx.now, cx.config, call);
-        circuit.start_blocking(cx.now, cx.config, maintenance);
-        Ok(())
+        if !call.is_call() {
+            circuit.set(flag::OF_CALL, false);
+        }
+        take_timers(cursor, now, age, circuit.timers())
     }
 }

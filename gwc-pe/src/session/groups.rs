@@ -7,7 +7,7 @@ use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, NO_CIC_BLOCK};
 use m3ua_lite::wire::{Data, ProtocolData};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A message for the network, within the group's label.
 #[derive(Debug)]
@@ -138,7 +138,8 @@ impl Groups {
         let machine = if is_plain(shared, &key) {
             Machine::Plain
         } else {
-            let group = Group::restore(group_id(&key), envelope.state, &mut shared.context(now, &mut out));
+            let (id, age) = (group_id(&key), Duration::from_millis(envelope.age_ms.into()));
+            let group = Group::restore(id, envelope.state, age, &mut shared.context(now, &mut out));
             Machine::Isup(Box::new(group.map_err(|error| error.to_string())?))
         };
         let at = match self.index.get(&key) {
@@ -278,17 +279,28 @@ impl Groups {
     }
 
     /// Closes the transactions of this batch: gives each group's outputs, then its cookie.
-    pub(super) fn close_transactions(&mut self, shared: &mut Shared, mut give: impl FnMut(&GroupKey, Part)) {
+    pub(super) fn close_transactions(
+        &mut self,
+        now: Instant,
+        shared: &mut Shared,
+        mut give: impl FnMut(&GroupKey, Part),
+    ) {
         let mut touched = std::mem::take(&mut self.touched);
         let mut state = Vec::new();
         for at in touched.drain(..) {
-            self.close(shared, at, &mut state, &mut give);
+            self.close((now, at), shared, &mut state, &mut give);
         }
         self.touched = touched;
     }
 
     /// Closes a group's transaction, if it has one. `state` is room.
-    fn close(&mut self, shared: &mut Shared, at: usize, state: &mut Vec<u8>, give: &mut impl FnMut(&GroupKey, Part)) {
+    fn close(
+        &mut self,
+        (now, at): (Instant, usize),
+        shared: &mut Shared,
+        state: &mut Vec<u8>,
+        give: &mut impl FnMut(&GroupKey, Part),
+    ) {
         let slot = &mut self.slots[at];
         let Some((transaction, outputs)) = slot.open.take() else { return };
         shared.counters.transactions += 1;
@@ -301,21 +313,22 @@ impl Groups {
         }
         state.clear();
         if let Machine::Isup(group) = &slot.machine {
-            group.snapshot(state);
+            group.snapshot(now, state);
         }
         let (group, ni, mark, incarnation) = (slot.key, slot.ni, slot.mark, shared.incarnation);
-        give(&slot.key, Part::Cookie(Envelope { group, ni, mark, transaction, incarnation, state }));
+        give(&slot.key, Part::Cookie(Envelope { group, ni, mark, transaction, incarnation, age_ms: 0, state }));
     }
 
     /// Commits what was done with a group so far, then forgets it and its timers: another controller gets it. False: it is not here.
     pub(super) fn release(
         &mut self,
+        now: Instant,
         shared: &mut Shared,
         key: &GroupKey,
         mut give: impl FnMut(&GroupKey, Part),
     ) -> bool {
         let Some(at) = self.index.remove(key) else { return false };
-        self.close(shared, at, &mut Vec::new(), &mut give);
+        self.close((now, at), shared, &mut Vec::new(), &mut give);
         let slot = self.slots.swap_remove(at);
         self.touched.retain(|touched| *touched != at);
         if let Some(due) = slot.due {

@@ -185,7 +185,7 @@ impl Session {
         let mut replies = Replies::new();
         match self.asp.handle(self.ms(now), stream, payload, &mut replies) {
             Input::Deliver(Message::Data(data)) => self.handle_data(now, shared, &data),
-            Input::Deliver(Message::Beat(beat)) => self.handle_beat(shared, stream, unordered, &beat),
+            Input::Deliver(Message::Beat(beat)) => self.handle_beat(now, shared, (stream, unordered), &beat),
             Input::Deliver(Message::BeatAck(beat)) => self.handle_beat_ack(now, shared, &beat),
             Input::Deliver(Message::Error(error)) => {
                 shared.counters.errors_received += 1;
@@ -234,7 +234,7 @@ impl Session {
         }
     }
 
-    fn handle_beat(&mut self, shared: &mut Shared, stream: u16, unordered: bool, beat: &Beat) {
+    fn handle_beat(&mut self, now: Instant, shared: &mut Shared, (stream, unordered): (u16, bool), beat: &Beat) {
         if self.dead {
             // An echo would say that what came before is applied.
             return;
@@ -247,7 +247,7 @@ impl Session {
                 self.sends.push_back(echo);
             }
             Some(Heartbeat::Release(key)) => {
-                self.release(shared, &key);
+                self.release(now, shared, &key);
                 self.echoes.push(echo);
             }
             // Ours or not, its echo must not overtake what it confirms.
@@ -259,9 +259,9 @@ impl Session {
     }
 
     /// The gateway wants a group for another controller: what was done with it so far is committed, then it is forgotten.
-    fn release(&mut self, shared: &mut Shared, key: &GroupKey) {
+    fn release(&mut self, now: Instant, shared: &mut Shared, key: &GroupKey) {
         let give = give_to(&mut self.sends, self.streams, shared);
-        if self.groups.release(shared, key, give) {
+        if self.groups.release(now, shared, key, give) {
             shared.counters.groups_released += 1;
         }
     }
@@ -425,7 +425,7 @@ impl Session {
     pub(crate) fn close_batch(&mut self, now: Instant, shared: &mut Shared) {
         self.check_lease(now, shared);
         let give = give_to(&mut self.sends, self.streams, shared);
-        self.groups.close_transactions(shared, give);
+        self.groups.close_transactions(now, shared, give);
         self.sends.extend(self.echoes.drain(..));
     }
 

@@ -7,9 +7,10 @@ use crate::session::{CorrelationId, GroupKey};
 
 /// The cookie of one group; layout in ARCHITECTURE.md, big-endian:
 /// ```text
-/// 0  u8 version = 1   1  u8 SI    2  u8 NI    3  u8 SLS
+/// 0  u8 version = 2   1  u8 SI    2  u8 NI    3  u8 SLS
 /// 4  u32 OPC          8  u32 DPC              12 u16 CIC block    14 u16 flags = 0
-/// 16 u32 mark         20 u32 transaction      24 u32 incarnation  28.. state
+/// 16 u32 mark         20 u32 transaction      24 u32 incarnation
+/// 28 u32 age in ms                                                32.. state
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope<'a> {
@@ -23,6 +24,9 @@ pub struct Envelope<'a> {
     pub transaction: u32,
     /// The controller's incarnation.
     pub incarnation: u32,
+    /// How long ago the gateway stored the cookie, in milliseconds: the gateway says so in COOKIE_ECHO
+    /// ([`Envelope::set_age`]), and a controller writes 0. So timers of the state go on where they were.
+    pub age_ms: u32,
     /// The controller's state, opaque to the gateway.
     pub state: &'a [u8],
 }
@@ -30,7 +34,7 @@ pub struct Envelope<'a> {
 /// Why octets are not a session cookie of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvelopeError {
-    /// Shorter than the 28 octets of the header.
+    /// Shorter than the 32 octets of the header.
     TooShort {
         /// Octets received.
         len: usize,
@@ -54,7 +58,7 @@ impl fmt::Display for EnvelopeError {
                 write!(f, "{len} octets are shorter than a cookie envelope")
             }
             EnvelopeError::Version { version } => {
-                write!(f, "cookie envelope version {version} is not 1")
+                write!(f, "cookie envelope version {version} is not {}", Envelope::VERSION)
             }
             EnvelopeError::Flags { flags } => {
                 write!(f, "cookie envelope flags {flags:#06x} are not known")
@@ -67,9 +71,11 @@ impl core::error::Error for EnvelopeError {}
 
 impl<'a> Envelope<'a> {
     /// Octets before the state.
-    pub const HEADER_LEN: usize = 28;
+    pub const HEADER_LEN: usize = 32;
     /// Version of this layout.
-    pub const VERSION: u8 = 1;
+    pub const VERSION: u8 = 2;
+    /// Where the age is.
+    const AGE_AT: usize = 28;
 
     /// Reads a cookie.
     ///
@@ -94,6 +100,7 @@ impl<'a> Envelope<'a> {
             mark: CorrelationId(word(16)),
             transaction: word(20),
             incarnation: word(24),
+            age_ms: word(Self::AGE_AT),
             state,
         })
     }
@@ -104,12 +111,19 @@ impl<'a> Envelope<'a> {
         let mut head = [0; Envelope::HEADER_LEN];
         let group = &self.group;
         head[..4].copy_from_slice(&[Self::VERSION, group.si, self.ni, group.sls]);
-        let words =
-            [group.opc, group.dpc, u32::from(group.cic_block) << 16, self.mark.0, self.transaction, self.incarnation];
+        let block = u32::from(group.cic_block) << 16;
+        let words = [group.opc, group.dpc, block, self.mark.0, self.transaction, self.incarnation, self.age_ms];
         for (place, word) in head[4..].as_chunks_mut::<4>().0.iter_mut().zip(words) {
             *place = word.to_be_bytes();
         }
         head
+    }
+
+    /// Writes the age into a cookie; octets too short for a header stay as they are.
+    pub fn set_age(cookie: &mut [u8], age_ms: u32) {
+        if let Some(place) = cookie.get_mut(Self::AGE_AT..Self::HEADER_LEN) {
+            place.copy_from_slice(&age_ms.to_be_bytes());
+        }
     }
 
     /// Octets of the whole cookie.

@@ -137,21 +137,25 @@ fn envelope_both_ways() {
         mark: CorrelationId(0x1010_0005),
         transaction: 6,
         incarnation: 7,
+        age_ms: 0x0102,
         state: b"calls",
     };
-    let octets = hex("01 05 02 00  0000000a 0000000b 0003 0000  10100005 00000006 00000007  63616c6c73");
+    let octets = hex("02 05 02 00  0000000a 0000000b 0003 0000  10100005 00000006 00000007 00000102  63616c6c73");
     let mut out = [0xaa; 64];
     let len = envelope.encode(&mut out).unwrap();
     assert_eq!(out[..len], octets);
     assert_eq!(len, envelope.encoded_len());
     assert_eq!(Envelope::decode(&octets), Ok(envelope));
-    assert_eq!(envelope.encode(&mut [0; 32]), None);
-    assert_eq!(Envelope::decode(&octets[..27]), Err(EnvelopeError::TooShort { len: 27 }));
-    assert_eq!(Envelope::decode(&octets[..28]).map(|e| e.state.len()), Ok(0));
+    assert_eq!(envelope.encode(&mut [0; 36]), None);
+    assert_eq!(Envelope::decode(&octets[..31]), Err(EnvelopeError::TooShort { len: 31 }));
+    assert_eq!(Envelope::decode(&octets[..32]).map(|e| e.state.len()), Ok(0));
     let mut other = octets.clone();
-    other[0] = 2;
-    assert_eq!(Envelope::decode(&other), Err(EnvelopeError::Version { version: 2 }));
+    Envelope::set_age(&mut other, 77);
+    assert_eq!(Envelope::decode(&other), Ok(Envelope { age_ms: 77, ..envelope }));
+    Envelope::set_age(&mut [0; 31], 77);
     other[0] = 1;
+    assert_eq!(Envelope::decode(&other), Err(EnvelopeError::Version { version: 1 }));
+    other[0] = 2;
     other[15] = 1;
     assert_eq!(Envelope::decode(&other), Err(EnvelopeError::Flags { flags: 1 }));
 }

@@ -2,6 +2,7 @@
 
 use super::POINT_CODE_MAX;
 use enrp::ConfigError;
+use m3ua_lite::session::Envelope;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -95,7 +96,7 @@ pub struct As {
     #[schemars(range(min = 1))]
     pub held_messages_max: usize,
     /// Longest session cookie stored, bytes.
-    #[schemars(range(min = 28))]
+    #[schemars(range(min = 32))]
     pub cookie_bytes_max: usize,
     /// Most bytes of cookies and held output of all groups together; the controller that passes it is given up.
     pub state_bytes_max: usize,
@@ -174,9 +175,9 @@ impl As {
         ConfigError::unless(self.groups_max > 0, &key("groups_max"), "more than 0")?;
         ConfigError::unless(self.held_messages_max > 0, &key("held_messages_max"), "more than 0")?;
         ConfigError::unless(
-            self.cookie_bytes_max >= 28,
+            self.cookie_bytes_max >= Envelope::HEADER_LEN,
             &key("cookie_bytes_max"),
-            "28 or more (the envelope alone has 28 bytes)",
+            "32 or more (the envelope alone has 32 bytes)",
         )?;
         ConfigError::unless(
             self.state_bytes_max >= self.cookie_bytes_max,

@@ -234,9 +234,9 @@ impl Pool {
             self.counters.held_overflows += 1;
             return self.give_up(cx, assoc, GiveUp::Abort, false);
         }
-        let before = cx.released.len();
+        let (now, before) = (cx.now, cx.released.len());
         let (freed, _) = self.with_state(id, |group| {
-            let (freed, output) = group.commit(cookie, mark);
+            let (freed, output) = group.commit(now, cookie, mark);
             cx.released.extend(output);
             freed
         });

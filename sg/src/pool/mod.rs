@@ -242,7 +242,7 @@ impl Pool {
         let stream = stream_for(&self.keys[id.0 as usize], controller.streams);
         if group.echo_due
             && !controller.foreign
-            && let Some(cookie) = group.cookie().cloned()
+            && let Some(cookie) = group.cookie_to_echo(cx.now)
         {
             if controller.send_cookie_echo(cx, stream, cookie).is_err() {
                 controller.blocked(id);

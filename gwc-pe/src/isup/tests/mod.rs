@@ -30,13 +30,13 @@ impl Bed {
         Self { group: Group::new(ID), config, recorded, counters, now: Instant::now() }
     }
 
-    /// The circuit's call state is `call`, as after a restore.
+    /// The circuit just entered the call state `call`, and the group was restored in it.
     fn with_call(config: Config, index: usize, call: Call) -> Self {
         let mut bed = Self::new(config);
-        bed.group.circuits[index].call = call;
+        bed.with(|group, cx| group.enter(cx, index, call));
         let mut state = Vec::new();
-        bed.group.snapshot(&mut state);
-        bed.with(|_, cx| Group::restore(ID, &state, cx)).1.map(|group| bed.group = group).unwrap();
+        bed.group.snapshot(bed.now, &mut state);
+        bed.with(|_, cx| Group::restore(ID, &state, Duration::ZERO, cx)).1.map(|group| bed.group = group).unwrap();
         bed
     }
 

@@ -47,15 +47,15 @@ fn the_next_controller_knows_the_plan_from_the_cookie() {
     bed.receive(&iam);
     bed.run_ms(70);
     let mut state = Vec::new();
-    bed.group.snapshot(&mut state);
+    bed.group.snapshot(bed.now, &mut state);
     // Another controller.
     bed.recorded = RecordedCalls::default();
     bed.counters = Counters::default();
-    bed.group = bed.with(|_, cx| Group::restore(ID, &state, cx)).1.unwrap();
+    bed.group = bed.with(|_, cx| Group::restore(ID, &state, Duration::ZERO, cx)).1.unwrap();
     assert_eq!(names(&bed.run_ms(300)), "ANM");
     assert_eq!(names(&bed.run_ms(40)), "REL");
     for length in 0..state.len() {
-        let cut = bed.with(|_, cx| Group::restore(ID, &state[..length], cx).map(drop)).1;
+        let cut = bed.with(|_, cx| Group::restore(ID, &state[..length], Duration::ZERO, cx).map(drop)).1;
         assert!(cut.is_err() || length == 6, "{length}");
     }
 }

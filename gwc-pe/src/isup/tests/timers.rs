@@ -132,3 +132,61 @@ fn forgotten_calls_are_counted() {
     group.forget(&mut bed.counters);
     assert_eq!((bed.counters.ended(Outcome::Forgotten), bed.counters.calls_open()), (1, 0));
 }
+
+/// Another controller, with what the first one left `age_ms` ago.
+fn next_controller(bed: &mut Bed, age_ms: u64) {
+    let mut state = Vec::new();
+    bed.group.snapshot(bed.now, &mut state);
+    let age = Duration::from_millis(age_ms);
+    bed.now += age;
+    bed.counters = Counters::default();
+    bed.group = bed.with(|_, cx| Group::restore(ID, &state, age, cx)).1.unwrap();
+}
+
+#[test]
+fn timers_go_on_at_the_next_controller() {
+    let config = Config { hold_ms: 10_000, release_by_controller_percent: 100, ..Config::default() };
+    let mut bed = Bed::new(config);
+    // Each at a moment of its own: 20 ms after IAM, 200 ms after ACM, 10 s after ANM, T1 after REL.
+    bed.receive(&sample(37, "IAM"));
+    bed.run_ms(5);
+    next_controller(&mut bed, 5);
+    assert_eq!((names(&bed.run_ms(9)).as_str(), names(&bed.run_ms(1)).as_str()), ("", "ACM"));
+    bed.run_ms(200);
+    assert_eq!(bed.call(ODD), Call::AnsweredIn);
+    bed.run_ms(4_000);
+    next_controller(&mut bed, 300);
+    bed.run_ms(1_000);
+    next_controller(&mut bed, 300);
+    assert_eq!((names(&bed.run_ms(4_399)).as_str(), names(&bed.run_ms(1)).as_str()), ("", "REL"), "after 10 s in all");
+    bed.run_ms(14_000);
+    next_controller(&mut bed, 600);
+    assert_eq!((names(&bed.run_ms(399)).as_str(), names(&bed.run_ms(1)).as_str()), ("", "REL"), "T1");
+    let t5 = 300_000 - 15_000;
+    bed.run_ms(t5 - 1_000);
+    next_controller(&mut bed, 500);
+    assert_eq!((names(&bed.run_ms(499)).as_str(), names(&bed.run_ms(1)).as_str()), ("", "RSC"), "T5");
+    assert_eq!(bed.call(ODD), Call::Resetting);
+}
+
+#[test]
+fn overdue_timers_run_out_at_once() {
+    let mut bed = Bed::new(Config { blocked_cics: vec![40], ..Config::default() });
+    bed.with(|group, cx| group.start(cx, true));
+    bed.receive(&sample(37, "IAM"));
+    bed.run_ms(220);
+    bed.receive(&sample(37, "SUS"));
+    // T6, and T12 of BLO; T13 is still far away.
+    next_controller(&mut bed, 90_000);
+    assert_eq!(names(&bed.run_ms(0)), "REL BLO");
+    assert_eq!(bed.counters.ended(Outcome::Suspended), 1);
+}
+
+#[test]
+fn timers_of_a_group_reset_go_on() {
+    let mut bed = Bed::new(Config { reset_new_groups: true, ..Config::default() });
+    assert_eq!(names(&bed.with(|group, cx| group.start(cx, true)).0), "GRS");
+    bed.run_ms(10_000);
+    next_controller(&mut bed, 1_000);
+    assert_eq!((names(&bed.run_ms(3_999)).as_str(), names(&bed.run_ms(1)).as_str()), ("", "GRS"), "T22 15 s");
+}

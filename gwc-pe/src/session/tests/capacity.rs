@@ -104,8 +104,8 @@ fn a_cookie_and_a_request_for_a_group_wait_behind_data() {
     assert_eq!(bed.shared.counters.applied, 1);
     assert_eq!(bed.session.group_count(), 1, "not given back while its input waits");
     let mut cookie = vec![0; 64];
-    let envelope =
-        Envelope { group: key(2), ni: 2, mark: CorrelationId(9), transaction: 1, incarnation: 1, state: &[] };
+    let (group, mark) = (key(2), CorrelationId(9));
+    let envelope = Envelope { group, ni: 2, mark, transaction: 1, incarnation: 1, age_ms: 0, state: &[] };
     let length = envelope.encoded_len();
     envelope.encode(&mut cookie[..length]).unwrap();
     cookie.truncate(length);

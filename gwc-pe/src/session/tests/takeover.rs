@@ -33,6 +33,28 @@ fn the_next_controller_goes_on_where_the_cookie_ends() {
     assert_eq!(second.shared.isup.ended(isup::Outcome::ReleasedByPeer), 1);
 }
 
+#[test]
+fn timers_go_on_at_the_next_controller() {
+    let change = |config: &mut Config| {
+        (config.call.hold_ms, config.call.release_by_controller_percent) = (10_000, 100);
+    };
+    let mut first = Bed::active(change);
+    first.isup(Some(0x1000_0001), &iam(37));
+    first.run(220, true);
+    let sends = first.sends();
+    let mut cookie = last_cookie(&sends).to_vec();
+    assert_eq!(Envelope::decode(&cookie).unwrap().age_ms, 0, "the gateway's to fill in");
+    // The gateway had it for 7 s when the controller died.
+    Envelope::set_age(&mut cookie, 7_000);
+    let mut second = Bed::active(change);
+    let stream = stream_for(&key(1), STREAMS);
+    second.receive(stream, ppid::ASAP, &asap_wire::Message::CookieEcho { cookie: cookie.into() }.encode().unwrap());
+    second.run(2_999, true);
+    assert_eq!(second.output(), [""; 0]);
+    second.run(1, true);
+    assert_eq!(second.output()[0], format!("{stream}: REL 5"));
+}
+
 /// Plain payload: no state, but the mark says what is dealt with.
 #[test]
 fn plain_payload_is_applied_once_over_a_takeover() {
@@ -86,7 +108,7 @@ fn a_cookie_replaces_the_group_and_a_bad_one_is_refused() {
     assert_eq!(bed.session.isup_groups().next().unwrap().calls()[isup::Call::Incoming as usize], 1);
     assert_eq!(bed.shared.isup.calls_open(), 1);
     let mut bad = cookie.to_vec();
-    bad[28] = 77;
+    bad[32] = 77;
     bed.receive(1, ppid::ASAP, &echo(bad.into()));
     bed.receive(1, ppid::ASAP, &echo(Bytes::from_static(b"short")));
     assert_eq!((bed.shared.counters.groups_restored, bed.shared.counters.cookies_refused), (1, 2));

@@ -277,8 +277,19 @@ impl Bench {
 
     /// The controller commits: everything up to this sequence number is applied.
     pub(super) fn cookie(&mut self, assoc: AssocId, cic: u16, mark: u32, state: &[u8]) {
-        let payload = Asap::Cookie { cookie: cookie(cic, mark, state) }.encode().unwrap();
-        self.on(|pool, cx| pool.message(cx, assoc, stream_for(&key(cic), STREAMS), ppid::ASAP, false, &payload));
+        self.whole_cookie(assoc, cookie(cic, mark, state));
+    }
+
+    pub(super) fn whole_cookie(&mut self, assoc: AssocId, cookie: Bytes) {
+        let stream = stream_for(&Envelope::decode(&cookie).unwrap().group, STREAMS);
+        let payload = Asap::Cookie { cookie }.encode().unwrap();
+        self.on(|pool, cx| pool.message(cx, assoc, stream, ppid::ASAP, false, &payload));
+    }
+
+    /// The ages in the cookies that this controller was sent.
+    pub(super) fn cookie_ages(&self, assoc: AssocId) -> Vec<u32> {
+        let asap = self.wire.sent.iter().filter(|(to, how, _)| *to == assoc && how.ppid == ppid::ASAP);
+        asap.map(|(_, _, bytes)| Envelope::decode(&cookie_in(bytes)).unwrap().age_ms).collect()
     }
 
     pub(super) fn close(&mut self, assoc: AssocId, reason: &CloseReason) {
@@ -327,7 +338,7 @@ pub(super) fn key(cic: u16) -> GroupKey {
 
 pub(super) fn cookie(cic: u16, mark: u32, state: &[u8]) -> Bytes {
     let mark = if mark == 0 { CorrelationId::NONE } else { CorrelationId(CorrelationId::start(1, 2).0 | mark) };
-    let envelope = Envelope { group: key(cic), ni: 2, mark, transaction: 5, incarnation: 6, state };
+    let envelope = Envelope { group: key(cic), ni: 2, mark, transaction: 5, incarnation: 6, age_ms: 0, state };
     let mut bytes = vec![0; envelope.encoded_len()];
     envelope.encode(&mut bytes).unwrap();
     bytes.into()
@@ -337,12 +348,19 @@ pub(super) fn data(sequence: u32, cic: u16, text: u8) -> Got {
     Got::Data(sequence, vec![cic as u8, (cic >> 8) as u8, text])
 }
 
+fn cookie_in(asap: &Bytes) -> Bytes {
+    let Asap::CookieEcho { cookie } = Asap::decode(asap, &asap::wire::Limits::default()).unwrap().message else {
+        panic!("only COOKIE_ECHO goes to a controller");
+    };
+    cookie
+}
+
 fn decode(how: How, bytes: &Bytes) -> Got {
     if how.ppid == ppid::ASAP {
-        let Asap::CookieEcho { cookie } = Asap::decode(bytes, &asap::wire::Limits::default()).unwrap().message else {
-            panic!("only COOKIE_ECHO goes to a controller");
-        };
-        return Got::CookieEcho(cookie.to_vec());
+        // Its age is another test's business.
+        let mut cookie = cookie_in(bytes).to_vec();
+        Envelope::set_age(&mut cookie, 0);
+        return Got::CookieEcho(cookie);
     }
     let message = Message::decode(bytes).unwrap();
     let name = message.message_type().name();

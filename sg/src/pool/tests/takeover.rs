@@ -1,6 +1,7 @@
 //! Controllers die, hang, leave: nothing lost, nothing reordered, nobody acts while another may.
 
 use super::bench::{Bench, Got, cookie, data};
+use m3ua_lite::session::Envelope;
 use sctp::{AssocId, CloseReason};
 
 fn answer_all(bench: &mut Bench, assoc: AssocId) {
@@ -44,6 +45,29 @@ fn a_certain_end_moves_the_groups_at_once_cookie_first() {
     assert_eq!(bench.lines("H"), ["00000001,10200002", "00000001,10200003"]);
     assert_eq!(bench.names.reported, [1]);
     assert_eq!(bench.names.usable.last(), Some(&(1, false)), "resolution does not yield it (N5)");
+}
+
+#[test]
+fn the_next_controller_is_told_how_old_the_cookie_is() {
+    let mut bench = Bench::new(|_, _| {});
+    let (one, two) = (bench.controller(1), bench.controller(2));
+    bench.offer(1, b'a');
+    bench.cookie(one, 1, 1, b"calls");
+    bench.pass(70);
+    // A controller that writes an age is not believed.
+    let mut lie = cookie(1, 1, b"more calls").to_vec();
+    Envelope::set_age(&mut lie, 5_000);
+    bench.whole_cookie(one, lie.into());
+    bench.pass(30);
+    bench.clear();
+    bench.close(one, &CloseReason::Unreachable);
+    assert_eq!(bench.cookie_ages(two), [30]);
+    // The second one commits nothing: the cookie gets older.
+    bench.pass(50);
+    let three = bench.controller(3);
+    bench.clear();
+    bench.close(two, &CloseReason::Unreachable);
+    assert_eq!(bench.cookie_ages(three), [80]);
 }
 
 #[test]
