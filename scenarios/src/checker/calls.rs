@@ -18,7 +18,7 @@ const UCIC: u8 = 0x2e;
 const CAUSE_ABNORMAL: u8 = 32;
 
 /// What became of the calls.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calls {
     /// Calls begun with IAM, by either side.
     pub attempted: u64,
@@ -34,6 +34,16 @@ pub struct Calls {
     pub hanging: u64,
     /// Calls up at a fault on affected groups, by how far they had come.
     pub at_fault: AtFault,
+    /// Answered calls that were up at a fault on whatever group; of several faults the least. `null` without a fault that touched groups.
+    #[serde(default)]
+    pub answered_at_fault: Option<u64>,
+    /// Of the answered ones in `at_fault`, those that the pool released later.
+    #[serde(default)]
+    pub held_over_fault: u64,
+    /// Answered calls that the pool released: the largest difference between the time from answer to its REL and the time it was told to hold
+    /// calls (`call.hold_ms`), ms. `null` when there is none.
+    #[serde(default)]
+    pub held_spread_ms: Option<f64>,
 }
 
 /// How far the calls on affected groups had come when the fault hit.
@@ -63,13 +73,17 @@ struct Call {
     by_network: bool,
     abnormal: bool,
     hit_by_fault: bool,
+    /// When it was answered.
+    answered_ns: Option<u64>,
+    /// A fault hit it while it was answered.
+    held_over_fault: bool,
 }
 
 /// (network point code, pool point code, CIC).
 type Circuit = (u32, u32, u16);
 
 pub(super) fn calls(records: &Records, affected: &[(u64, FxHashSet<Group>)]) -> Calls {
-    let mut book = Book::default();
+    let mut book = Book { hold_ns: records.hold_ns, ..Book::default() };
     let (mut sent, mut received) = (records.sent.iter(), records.received.iter());
     let mut faults = affected.iter().peekable();
     for from_network in &records.network_order {
@@ -91,14 +105,20 @@ pub(super) fn calls(records: &Records, affected: &[(u64, FxHashSet<Group>)]) -> 
 struct Book {
     up: FxHashMap<Circuit, Call>,
     counts: Calls,
+    /// How long the pool was told to hold calls.
+    hold_ns: Option<u64>,
 }
 
 impl Book {
     fn fault(&mut self, groups: &FxHashSet<Group>) {
+        let answered = self.up.values().filter(|call| call.stage == Stage::Answered).count() as u64;
+        let before = self.counts.answered_at_fault;
+        self.counts.answered_at_fault = Some(before.map_or(answered, |least| least.min(answered)));
         for ((opc, dpc, cic), call) in &mut self.up {
             if !groups.contains(&Group { opc: *opc, dpc: *dpc, si: 5, block: cic / 32 }) {
                 continue;
             }
+            call.held_over_fault |= call.stage == Stage::Answered;
             if !call.hit_by_fault {
                 call.hit_by_fault = true;
                 let at_fault = &mut self.counts.at_fault;
@@ -116,7 +136,14 @@ impl Book {
         match message.isup_type {
             IAM => {
                 self.counts.attempted += 1;
-                let call = Call { stage: Stage::Iam, by_network, abnormal: false, hit_by_fault: false };
+                let call = Call {
+                    stage: Stage::Iam,
+                    by_network,
+                    abnormal: false,
+                    hit_by_fault: false,
+                    answered_ns: None,
+                    held_over_fault: false,
+                };
                 match self.up.insert(circuit, call) {
                     // Dual seizure (Q.764 2.9.1.4): one of the two goes on, the other is given up without a message.
                     Some(other) if other.stage == Stage::Iam && other.by_network != by_network => {
@@ -127,9 +154,10 @@ impl Book {
                     None => {}
                 }
             }
-            ACM => self.step(circuit, Stage::Acm),
-            ANM | CON => self.step(circuit, Stage::Answered),
+            ACM => self.step(circuit, Stage::Acm, message.t_ns),
+            ANM | CON => self.step(circuit, Stage::Answered, message.t_ns),
             REL => {
+                self.held(circuit, message, by_network);
                 if let Some(call) = self.up.get_mut(&circuit) {
                     call.stage = Stage::Releasing;
                     call.abnormal |= message.isup_arg >= CAUSE_ABNORMAL;
@@ -152,7 +180,19 @@ impl Book {
         }
     }
 
-    fn step(&mut self, circuit: Circuit, stage: Stage) {
+    /// The first REL of an answered call; only what the pool does by its own timer is of interest.
+    fn held(&mut self, circuit: Circuit, message: &Msg, by_network: bool) {
+        let Some(call) = self.up.get(&circuit) else { return };
+        let by_timer = call.stage == Stage::Answered && !by_network && message.isup_arg < CAUSE_ABNORMAL;
+        if let (true, Some(answered_ns), Some(hold_ns)) = (by_timer, call.answered_ns, self.hold_ns) {
+            let held_ns = message.t_ns.saturating_sub(answered_ns);
+            let off_ms = held_ns.abs_diff(hold_ns) as f64 / 1e6;
+            self.counts.held_over_fault += u64::from(call.held_over_fault);
+            self.counts.held_spread_ms = Some(self.counts.held_spread_ms.map_or(off_ms, |most| most.max(off_ms)));
+        }
+    }
+
+    fn step(&mut self, circuit: Circuit, stage: Stage, t_ns: u64) {
         let Some(call) = self.up.get_mut(&circuit) else { return };
         let forward = match call.stage {
             Stage::Iam => true,
@@ -162,6 +202,7 @@ impl Book {
         if forward {
             call.stage = stage;
             if stage == Stage::Answered {
+                call.answered_ns = Some(t_ns);
                 self.counts.answered += 1;
             }
         }

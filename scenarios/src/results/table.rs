@@ -59,6 +59,9 @@ impl Results {
                 at.after_iam, at.after_acm, at.after_anm, at.after_rel
             )?;
         }
+        if let Some(spread_ms) = c.held_spread_ms.filter(|_| c.held_over_fault > 0) {
+            writeln!(out, "held       {} calls over a fault  off by {spread_ms:.1} ms at most", c.held_over_fault)?;
+        }
         writeln!(
             out,
             "latency    p50 {} us  p99 {} us  p99.9 {} us  max {} us\nrate       {} messages/s",

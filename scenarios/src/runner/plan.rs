@@ -23,6 +23,13 @@ pub fn check(scenario: &Scenario) -> Result<(), RunError> {
     check_settings(&lab_plan(scenario, Path::new("/")))
 }
 
+/// How long the controllers hold the calls that they release.
+pub(super) fn hold_ms(scenario: &Scenario) -> Option<i64> {
+    let mut settings = call_settings(&scenario.load, scenario.seed, scenario.controllers.at_start());
+    merge(&mut settings, &scenario.controllers.settings);
+    settings.get("call")?.get("hold_ms")?.as_integer()
+}
+
 /// When the load is what the scenario asked for: the call rate has come up, and the first calls at that rate are over.
 pub(super) fn warm_up(scenario: &Scenario) -> Duration {
     let load = &scenario.load;

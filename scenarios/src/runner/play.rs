@@ -5,7 +5,7 @@ use super::admin::{self, ControllerState, GatewayState, UdpTraffic};
 use super::journal::Journal;
 use super::lab::Lab;
 use super::machine::{Sentinel, steal_core};
-use super::plan::warm_up;
+use super::plan::{hold_ms, warm_up};
 use super::sampler::Sampler;
 use super::screen::{Line, Screen};
 use super::traffic::{Traffic, TrafficCounters, TrafficState};
@@ -56,6 +56,9 @@ impl Run<'_> {
         let warm_up = warm_up(self.scenario);
         self.journal.record('A', begin, "")?;
         self.journal.record('B', begin + warm_up, "")?;
+        if let Some(hold_ms) = hold_ms(self.scenario) {
+            self.journal.record('H', begin, &hold_ms.to_string())?;
+        }
         let measured_from_ms = u64::try_from(warm_up.as_millis()).unwrap_or(u64::MAX);
         self.journal.event(Event::Begin { measured_from_ms })?;
         // Only beside an idle phase is it of use.

@@ -174,6 +174,21 @@ pub const ASSERTIONS: &[Assertion] = &[
             (hit > 0).then(|| r.calls.survived as f64 * 100.0 / hit as f64)
         },
     ),
+    at_least("answered_at_fault_min", "", "answered calls that were up at a fault, on all groups", |r| {
+        count(r.calls.answered_at_fault?)
+    }),
+    at_least(
+        "held_over_fault_min",
+        "",
+        "calls answered before a fault on their group that the pool released after it",
+        |r| count(r.calls.held_over_fault),
+    ),
+    at_most(
+        "held_spread_ms",
+        "ms",
+        "calls that the pool releases: largest |time from answer to REL - call.hold_ms|",
+        |r| r.calls.held_spread_ms,
+    ),
     at_least("rate_per_s_min", "/s", "messages a second, both directions", |r| Some(r.rate_per_s)),
     at_least("applied_per_s_min", "/s", "messages of the network applied, a second", |r| Some(r.applied_per_s)),
     at_least("groups_moved_min", "", "groups that went over by plan to a controller that joined or returned", |r| {

@@ -199,6 +199,7 @@ impl Records {
             "A" => self.zero_ns = Some(t_ns),
             "B" => self.begin_ns = Some(t_ns),
             "E" => self.end_ns = Some(t_ns),
+            "H" => self.hold_ns = Some(fields.decimal()?.saturating_mul(1_000_000)),
             "Q" => self.quit_ns = Some(t_ns),
             "N" => {
                 let name = fields.text()?.to_owned();

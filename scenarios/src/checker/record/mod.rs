@@ -320,6 +320,8 @@ pub struct Records {
     pub begin_ns: Option<u64>,
     /// `E`: the load ended, ns.
     pub end_ns: Option<u64>,
+    /// How long controllers were told to hold the calls that they release, ns.
+    pub hold_ns: Option<u64>,
     /// `Q`: the runner began to stop the processes, ns.
     pub quit_ns: Option<u64>,
     /// Lines that could not be read (a torn last line of a file is not one).

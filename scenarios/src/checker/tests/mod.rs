@@ -368,6 +368,34 @@ fn calls_at_the_fault_survive_fail_or_hang() {
 }
 
 #[test]
+fn calls_of_the_pool_are_held_for_their_time_or_not() {
+    let base = with_kill(MS);
+    let first = base.runner.iter().find(|l| l.starts_with('K')).unwrap();
+    let fault = field(first, 1).parse::<u64>().unwrap();
+    let held = |ms: u64, cause: u8, by_network: bool| {
+        let mut set = base.clone();
+        set.runner.push("H,1,10000".into());
+        let at = set.network.iter().position(|l| field(l, 1).parse::<u64>().unwrap() > fault).unwrap();
+        set.network.insert(at, format!("S,{0},{0},{UP}3,03000100", fault - 30));
+        set.network.insert(at + 1, format!("R,{},{DOWN}3,030009", fault - 10));
+        let t = fault - 10 + ms * MS;
+        let head = if by_network { format!("S,{t},{t},{UP}") } else { format!("R,{t},{DOWN}") };
+        set.network.push(format!("{head}3,03000c02000280{cause:02x}00"));
+        set.check().calls
+    };
+    let right = held(10_002, 0x90, false);
+    assert_eq!((right.answered_at_fault, right.held_over_fault, right.held_spread_ms), (Some(1), 1, Some(2.0)));
+    // Its timer started again at the next controller; or too early.
+    assert_eq!(held(19_000, 0x90, false).held_spread_ms, Some(9_000.0));
+    assert_eq!(held(400, 0x90, false).held_spread_ms, Some(9_600.0));
+    // The network's REL, and one that has another reason, say nothing.
+    for (cause, by_network) in [(0x90, true), (0xa9, false)] {
+        let other = held(400, cause, by_network);
+        assert_eq!((other.held_over_fault, other.held_spread_ms), (0, None));
+    }
+}
+
+#[test]
 fn a_circuit_seized_again_before_its_call_ended() {
     let iam = |t: u64, network: bool| {
         if network { format!("S,{t},{t},{UP}3,03000100") } else { format!("R,{t},{DOWN}3,03000100") }
