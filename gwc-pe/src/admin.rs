@@ -207,6 +207,10 @@ impl Node {
             ("isup_malformed", "Messages that could not be read.", counters.malformed),
             ("isup_resets_sent", "RSC and GRS sent.", counters.resets_sent),
             ("isup_resets_received", "RSC and GRS received.", counters.resets_received),
+            ("isup_audits", "Groups whose circuits were audited.", counters.audits),
+            ("isup_queries_sent", "CQM sent.", counters.queries_sent),
+            ("isup_queries_unanswered", "CQM without CQR in time (T28).", counters.queries_unanswered),
+            ("isup_audit_resets", "RSC: a call there on a circuit that is idle here.", counters.audit_resets),
             ("isup_blockings_received", "BLO and CGB received.", counters.blockings_received),
             ("isup_maintenance_alerts", "Long timers that ran out, circuits unequipped.", counters.maintenance_alerts),
         ] {

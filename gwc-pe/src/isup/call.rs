@@ -54,6 +54,9 @@ impl Group {
     }
 
     pub(super) fn enter(&mut self, cx: &Context, index: usize, call: Call) {
+        if let Some(audit) = &mut self.audit {
+            audit.changed(index);
+        }
         self.circuits[index].enter(cx.now, cx.config, call);
     }
 

@@ -51,6 +51,13 @@ pub struct Config {
     pub called_number: String,
     /// Reset a group (GRS) when it is seen for the first time, without a cookie: a starting exchange does (Q.764 2.9.3.2).
     pub reset_new_groups: bool,
+    /// Groups a second that are audited (CQM, Q.764 2.8.3) after they came from another controller; 0: none. What the two ends do not
+    /// agree on comes back to idle.
+    #[schemars(range(max = 10_000))]
+    pub audits_per_s: u32,
+    /// From taking a group over to its audit at the least, and from an answer that shows a difference to the second question.
+    #[schemars(range(min = 100))]
+    pub audit_recheck_ms: u64,
     /// T1 (Q.764: 15 to 60 s): REL sent again.
     #[schemars(range(min = 10))]
     pub t1_ms: u64,
@@ -89,6 +96,9 @@ pub struct Config {
     /// T23 (Q.764: 5 to 15 min): no GRA; from now on GRS is sent at this interval.
     #[schemars(range(min = 10))]
     pub t23_ms: u64,
+    /// T28 (Q.764: 10 s): no CQR for CQM.
+    #[schemars(range(min = 10))]
+    pub t28_ms: u64,
 }
 
 impl Default for Config {
@@ -109,6 +119,8 @@ impl Default for Config {
             originate_per_s: 0.0,
             called_number: "5550100".to_owned(),
             reset_new_groups: false,
+            audits_per_s: 20,
+            audit_recheck_ms: 1_000,
             t1_ms: 15_000,
             t5_ms: 300_000,
             t6_ms: 60_000,
@@ -123,6 +135,7 @@ impl Default for Config {
             t17_ms: 300_000,
             t22_ms: 15_000,
             t23_ms: 300_000,
+            t28_ms: 10_000,
         }
     }
 }
@@ -142,6 +155,8 @@ impl Config {
         ] {
             need(percent <= 100, key, "expected 0 to 100")?;
         }
+        need(self.audits_per_s <= 10_000, "audits_per_s", "expected 0 to 10000")?;
+        need(self.audit_recheck_ms >= 100, "audit_recheck_ms", "expected 100 or more: messages are on their way")?;
         need((0.0..=100_000.0).contains(&self.originate_per_s), "originate_per_s", "expected 0 to 100000")?;
         let number = self.called_number.bytes().all(|b| b.is_ascii_digit());
         need(number && (4..=20).contains(&self.called_number.len()), "called_number", "expected 4 to 20 digits")?;
@@ -156,6 +171,7 @@ impl Config {
             ("t17_ms", self.t17_ms),
             ("t22_ms", self.t22_ms),
             ("t23_ms", self.t23_ms),
+            ("t28_ms", self.t28_ms),
         ] {
             need(value >= 10, key, "expected 10 or more: it repeats a message, which must not flood the network")?;
         }

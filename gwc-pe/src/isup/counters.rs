@@ -32,13 +32,15 @@ pub enum Outcome {
     ResetByUs,
     /// RLC without our REL (Q.764 2.9.5.1 c).
     UnexpectedRelease,
+    /// Idle at the other end, as two answers to our query said (Q.764 2.8.3).
+    Audit,
     /// Forgotten: the lease was lost or the gateway went; the next controller has the call.
     Forgotten,
 }
 
 impl Outcome {
     /// All outcomes, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ReleasedByPeer,
         Self::ReleasedByUs,
         Self::Abandoned,
@@ -53,6 +55,7 @@ impl Outcome {
         Self::ResetByPeer,
         Self::ResetByUs,
         Self::UnexpectedRelease,
+        Self::Audit,
         Self::Forgotten,
     ];
 
@@ -74,6 +77,7 @@ impl Outcome {
             Self::ResetByPeer => "reset_by_peer",
             Self::ResetByUs => "reset_by_us",
             Self::UnexpectedRelease => "unexpected_release",
+            Self::Audit => "audit",
             Self::Forgotten => "forgotten",
         }
     }
@@ -110,6 +114,14 @@ pub struct Counters {
     pub resets_sent: u64,
     /// RSC and GRS received.
     pub resets_received: u64,
+    /// Groups whose circuits were audited.
+    pub audits: u64,
+    /// CQM sent.
+    pub queries_sent: u64,
+    /// CQM without CQR in time (T28).
+    pub queries_unanswered: u64,
+    /// RSC sent because the other end has a call on a circuit that is idle here.
+    pub audit_resets: u64,
     /// BLO and CGB received.
     pub blockings_received: u64,
     /// A long timer (T5, T13, T15, T17, T23) ran out: something for maintenance to look at.

@@ -1,5 +1,6 @@
 //! A circuit group: dispatch of messages and timers.
 
+use super::audit::Audit;
 use super::circuit::{Call, Circuit, Repeat, earlier, flag};
 use super::config::Config;
 use super::counters::{Counters, Outcome};
@@ -91,13 +92,15 @@ pub struct Group {
     /// Calls originated here: gives each its number and its circuit.
     pub(super) originated: u32,
     pub(super) reset: Option<GroupReset>,
+    /// A query of ours. It is in no snapshot: the next controller asks anew.
+    pub(super) audit: Option<Audit>,
 }
 
 impl Group {
     /// A group with all circuits idle.
     #[must_use]
     pub fn new(id: GroupId) -> Self {
-        Self { id, circuits: Default::default(), originated: 0, reset: None }
+        Self { id, circuits: Default::default(), originated: 0, reset: None, audit: None }
     }
 
     /// Which circuits.
@@ -175,6 +178,13 @@ impl Group {
             Message::Call(message) => self.call_message(cx, index, message, user_data),
             Message::Circuit(message) => self.circuit_message(cx, index, message),
             Message::Group(message, range) => return self.group_message(cx, index, message, range),
+            Message::QueryAnswer(states) => {
+                if index + usize::from(states.range) >= usize::from(GROUP_CIRCUITS) {
+                    cx.counters.beyond_group += 1;
+                    return Verdict::Unsupported;
+                }
+                self.query_answered(cx, index, states);
+            }
             Message::UserPartTest | Message::Unknown(_) | Message::Ignored => {}
         }
         Verdict::Applied
@@ -188,7 +198,7 @@ impl Group {
             M::Call(message) => matches!(message, C::Iam { .. } | C::Ccr),
             M::Circuit(message) => matches!(message, K::Rsc | K::Blo | K::Ubl),
             M::Group(message, _) => message != G::ResetAck,
-            M::UserPartTest | M::Unknown(_) | M::Ignored => false,
+            M::QueryAnswer(_) | M::UserPartTest | M::Unknown(_) | M::Ignored => false,
         };
         if answered {
             cx.send(cic, message::ucic(cic));
@@ -198,6 +208,7 @@ impl Group {
     /// Does what is due, lowest circuit first.
     pub fn handle_timeout(&mut self, cx: &mut Context) {
         self.reset_timeout(cx);
+        self.audit_timeout(cx);
         for index in 0..self.circuits.len() {
             if self.circuits[index].at().is_some_and(|at| at <= cx.now) {
                 self.call_timeout(cx, index);
@@ -210,7 +221,7 @@ impl Group {
     /// When to call [`Group::handle_timeout`] at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let reset = self.reset.and_then(|r| r.repeat.at());
+        let reset = earlier(self.reset.and_then(|r| r.repeat.at()), self.audit.map(Audit::at));
         self.circuits.iter().fold(reset, |at, circuit| earlier(at, circuit.at()))
     }
 

@@ -33,6 +33,22 @@ pub struct Range {
     pub status: u32,
 }
 
+/// What CQR says of the circuits from its CIC on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CircuitStates {
+    /// The range octet (1 to 31): one less than the number of circuits.
+    pub range: u8,
+    states: [u8; GROUP_CIRCUITS as usize],
+}
+
+impl CircuitStates {
+    /// Circuit state indicators (Q.763 3.14), one for each circuit.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.states[..=usize::from(self.range)]
+    }
+}
+
 /// Circuit group supervision message type indicator (Q.763 3.13): the two kinds of blocking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocking {
@@ -51,9 +67,11 @@ pub enum Message {
     Circuit(CircuitMessage),
     /// Of several circuits.
     Group(GroupMessage, Range),
+    /// CQR, the answer to our CQM.
+    QueryAnswer(CircuitStates),
     /// UPT, user part test: answered by UPA.
     UserPartTest,
-    /// Nothing to act on and nothing to answer: CFN, UPA, CQR, LPA, OLM, NRM, PAM.
+    /// Nothing to act on and nothing to answer: CFN, UPA, LPA, OLM, NRM, PAM.
     Ignored,
     /// A type that Q.763 does not know: answered by CFN.
     Unknown(u8),
@@ -172,9 +190,9 @@ pub fn decode(bytes: &[u8]) -> Result<(u16, Message), DecodeError> {
             let range = *octets.first().ok_or(DecodeError::Short)?;
             Message::Group(GroupMessage::Query, reset_range(range)?)
         }
+        MessageType::Cqr => Message::QueryAnswer(circuit_states(rest)?),
         MessageType::Upt => Message::UserPartTest,
-        MessageType::Cqr
-        | MessageType::Cfn
+        MessageType::Cfn
         | MessageType::Upa
         | MessageType::Lpa
         | MessageType::Olm
@@ -255,7 +273,7 @@ fn modelled(message: &itu_isup::Message) -> Result<Message, DecodeError> {
     })
 }
 
-/// The value of the only mandatory variable parameter of `rest` (what follows the message type).
+/// The value of the mandatory variable parameter whose pointer `rest` begins with.
 fn variable_parameter(rest: &[u8]) -> Result<&[u8], DecodeError> {
     let pointer = usize::from(*rest.first().ok_or(DecodeError::Short)?);
     let length = usize::from(*rest.get(pointer).ok_or(DecodeError::Short)?);
@@ -263,6 +281,16 @@ fn variable_parameter(rest: &[u8]) -> Result<&[u8], DecodeError> {
         return Err(DecodeError::Short);
     }
     rest.get(pointer + 1..pointer + 1 + length).ok_or(DecodeError::Short)
+}
+
+/// The two parameters of CQR: range, and as many circuit state indicators.
+fn circuit_states(rest: &[u8]) -> Result<CircuitStates, DecodeError> {
+    let range = reset_range(*variable_parameter(rest)?.first().ok_or(DecodeError::Short)?)?.range;
+    let octets = variable_parameter(rest.get(1..).ok_or(DecodeError::Short)?)?;
+    let mut states = [0; GROUP_CIRCUITS as usize];
+    let named = &mut states[..=usize::from(range)];
+    named.copy_from_slice(octets.get(..named.len()).ok_or(DecodeError::Range(range))?);
+    Ok(CircuitStates { range, states })
 }
 
 fn range_and_status(message: &itu_isup::Message) -> Result<RangeAndStatus, DecodeError> {
@@ -418,6 +446,13 @@ pub(super) fn cfn(cic: u16, kind: u8) -> Vec<u8> {
     // Pointer to cause indicators, pointer to the optional part (none).
     message.extend([2, 0, octets(&cause)]);
     message.extend(cause);
+    message
+}
+
+/// CQM: its variable parameter is the range.
+pub(super) fn cqm(cic: u16, range: u8) -> Vec<u8> {
+    let mut message = bare(cic, MessageType::Cqm);
+    message.extend([1, 1, range]);
     message
 }
 

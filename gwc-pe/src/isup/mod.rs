@@ -5,6 +5,7 @@
 //! is a hash of the input, so that the next controller, with the state of the last cookie ([`Group::snapshot`],
 //! [`Group::restore`]) and the same messages, says the same.
 
+mod audit;
 mod call;
 mod circuit;
 mod config;
@@ -22,7 +23,8 @@ pub use config::Config;
 pub use counters::{Counters, Outcome};
 pub use group::{Context, Group, GroupId, Output, Verdict};
 pub use message::{
-    Blocking, CallMessage, CircuitMessage, DecodeError, GROUP_CIRCUITS, GroupMessage, Message, Range, decode,
+    Blocking, CallMessage, CircuitMessage, CircuitStates, DecodeError, GROUP_CIRCUITS, GroupMessage, Message, Range,
+    decode,
 };
 pub use recorded::{Plan, RecordedCalls, RecordedCallsError};
 pub use snapshot::SnapshotError;

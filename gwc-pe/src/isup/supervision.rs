@@ -255,21 +255,23 @@ impl Group {
         hardware << 4 | call << 2 | maintenance
     }
 
+    /// Index of the first circuit that is in service, and range octet up to the last one.
+    pub(super) fn in_service(&self, cx: &Context) -> Option<(u8, u8)> {
+        let inside = |index: &u8| cx.config.equipped(self.id.cic(usize::from(*index)));
+        let first = (0..GROUP_CIRCUITS).find(inside)?;
+        Some((first, (0..GROUP_CIRCUITS).rfind(inside)? - first))
+    }
+
     /// GRS for every circuit of the group that is in service; RSC when that is a single one.
     pub(super) fn reset_all(&mut self, cx: &mut Context) {
-        let inside = |index: &usize| cx.config.equipped(self.id.cic(*index));
-        let (Some(first), Some(last)) = ((0..self.circuits.len()).find(inside), (0..self.circuits.len()).rfind(inside))
-        else {
-            return;
-        };
-        if first == last {
-            return self.reset_circuit(cx, first);
+        let Some((first, range)) = self.in_service(cx) else { return };
+        if range == 0 {
+            return self.reset_circuit(cx, usize::from(first));
         }
-        for index in first..=last {
-            self.end(cx, index, Outcome::ResetByUs, Call::GroupResetting);
+        for index in first..=first + range {
+            self.end(cx, usize::from(index), Outcome::ResetByUs, Call::GroupResetting);
         }
-        let octet = |value: usize| u8::try_from(value).expect("invariant: 32 circuits in a group");
-        let (cic, first, range) = (self.id.cic(first), octet(first), octet(last - first));
+        let cic = self.id.cic(usize::from(first));
         let repeat = Repeat::start(cx.now, cx.config.t22_ms, cx.config.t23_ms);
         self.reset = Some(GroupReset { first, range, repeat });
         cx.counters.resets_sent += 1;

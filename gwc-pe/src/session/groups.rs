@@ -1,6 +1,7 @@
 //! The groups of one gateway: duplicate filter, call control, transactions.
 
 use super::Shared;
+use super::audits::Audits;
 use crate::isup::{self, Context, Group, GroupId, Verdict};
 use crate::record::DropCause;
 use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, NO_CIC_BLOCK};
@@ -62,6 +63,7 @@ pub(super) struct Groups {
     touched: Vec<usize>,
     /// Whose turn it is to originate a call.
     turn: usize,
+    audits: Audits,
 }
 
 impl Groups {
@@ -78,7 +80,7 @@ impl Groups {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|(at, _)| *at)
+        self.due.first().map(|(at, _)| *at).into_iter().chain(self.audits.poll_timeout()).min()
     }
 
     /// DATA of the gateway: applied, or recorded with the reason why not.
@@ -162,6 +164,9 @@ impl Groups {
         self.slots[at].ni = envelope.ni;
         shared.counters.groups_restored += 1;
         shared.record.restored(now, envelope.mark, &key);
+        if let Machine::Isup(_) = self.slots[at].machine {
+            self.audits.add(now, &shared.config.call, key);
+        }
         self.start(now, shared, at, false);
         Ok(())
     }
@@ -201,6 +206,11 @@ impl Groups {
 
     /// Timers that are due, each a transaction of its group.
     pub(super) fn handle_timeout(&mut self, now: Instant, shared: &mut Shared) {
+        while let Some(key) = self.audits.take(now, &shared.config.call) {
+            if let Some(&at) = self.index.get(&key) {
+                self.audit(now, shared, at);
+            }
+        }
         while let Some(&(when, at)) = self.due.first()
             && when <= now
         {
@@ -209,6 +219,17 @@ impl Groups {
             if let Machine::Isup(group) = &mut self.slots[at].machine {
                 group.handle_timeout(&mut shared.context(now, &mut out));
             }
+            self.finish(now, shared, at, out);
+        }
+    }
+
+    /// Asks the other end for the states of a group's circuits.
+    fn audit(&mut self, now: Instant, shared: &mut Shared, at: usize) {
+        let mut out = Vec::new();
+        if let Machine::Isup(group) = &mut self.slots[at].machine
+            && group.audit(&mut shared.context(now, &mut out))
+        {
+            self.open(shared, at);
             self.finish(now, shared, at, out);
         }
     }

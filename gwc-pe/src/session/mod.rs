@@ -4,6 +4,7 @@
 //! leaves only through `Session::close_batch`: each touched group's outputs, then its cookie, then the echoes of the barriers
 //! that came behind it. The node writes the record before it sends any of that.
 
+mod audits;
 mod capacity;
 mod counters;
 mod groups;

@@ -16,6 +16,8 @@ pub(crate) const UBL: u8 = 0x14;
 pub(crate) const BLA: u8 = 0x15;
 pub(crate) const UBA: u8 = 0x16;
 pub(crate) const GRS: u8 = 0x17;
+pub(crate) const CQM: u8 = 0x2a;
+const CQR: u8 = 0x2b;
 pub(crate) const CPG: u8 = 0x2c;
 pub(crate) const UCIC: u8 = 0x2e;
 pub(crate) const CFN: u8 = 0x2f;
@@ -57,6 +59,14 @@ pub(crate) fn grs(cic: u16, range: u8) -> Bytes {
 pub(crate) fn gra(cic: u16, range: u8) -> Bytes {
     let status = vec![0; (usize::from(range) + 8) / 8];
     bytes(&Message::circuit_group_reset_ack(cic, &RangeAndStatus::with_status(range, status)))
+}
+/// CQR: two variable parameters, the range and a circuit state octet for each circuit (Q.763 3.14). At most 32 circuits.
+pub(crate) fn cqr(cic: u16, states: &[u8]) -> Bytes {
+    let [low, high] = cic.to_le_bytes();
+    let count = states.len().min(32) as u8;
+    // Pointers, each from its own octet: range at +2, states behind the two octets of range at +3.
+    let head = [low, high, CQR, 2, 3, 1, count.saturating_sub(1), count];
+    head.iter().chain(states.iter().take(32)).copied().collect()
 }
 /// A message without parameters.
 pub(crate) fn bare(cic: u16, kind: u8) -> Bytes {
@@ -109,6 +119,7 @@ mod tests {
         }
         assert_eq!(range(&grs(0, 31)), Some(31));
         assert_eq!(range(&gra(0, 31)), Some(31));
+        assert_eq!(cqr(0x21, &[0x0c, 0x08])[..], [0x21, 0, 0x2b, 2, 3, 1, 1, 2, 0x0c, 0x08]);
         assert_eq!(name(&rel(1, 16)), "REL");
         assert_eq!(release_cause(&rel(1, 31)), Some(31));
     }

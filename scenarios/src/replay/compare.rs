@@ -92,6 +92,10 @@ struct Steps {
 impl Tally {
     fn see(&mut self, from_network: bool, si: u8, circuit: Option<Circuit>, kind: u8) {
         let kind = if si == SI_ISUP { kind } else { 0 };
+        // The pool asks after a takeover; faults are not repeated.
+        if !from_network && kind == isup::CQM {
+            return;
+        }
         *self.types.entry((from_network, si, kind)).or_default() += 1;
         let Some(circuit) = circuit.filter(|_| si == SI_ISUP) else { return };
         let calls = self.circuits.entry(circuit).or_insert_with(|| vec![Steps::default()]);

@@ -41,6 +41,10 @@ fn malformed_messages_change_nothing() {
         b"\x25\x00\x17\x01\x01\x20",
         b"\x25\x00\x18\x00\x01\x02\x0f\xff",
         b"\x25\x00\x18\x02\x01\x02\x01\x03",
+        // CQR with range 0, with fewer states than its range says, without its second pointer.
+        b"\x25\x00\x2b\x02\x03\x01\x00\x01\x0c",
+        b"\x25\x00\x2b\x02\x03\x01\x01\x01\x0c",
+        b"\x25\x00\x2b\x02",
     ] {
         let mut bed = Bed::new(Config::default());
         let (out, verdict) = bed.with(|group, cx| group.handle_message(cx, bytes));

@@ -1,5 +1,6 @@
 //! Call control: every state by every message, timers, group messages, snapshots.
 
+mod audit;
 mod messages;
 mod recorded;
 mod replay;

@@ -37,6 +37,7 @@ fn the_next_controller_goes_on_where_the_cookie_ends() {
 fn timers_go_on_at_the_next_controller() {
     let change = |config: &mut Config| {
         (config.call.hold_ms, config.call.release_by_controller_percent) = (10_000, 100);
+        config.call.audits_per_s = 0;
     };
     let mut first = Bed::active(change);
     first.isup(Some(0x1000_0001), &iam(37));
@@ -53,6 +54,33 @@ fn timers_go_on_at_the_next_controller() {
     assert_eq!(second.output(), [""; 0]);
     second.run(1, true);
     assert_eq!(second.output()[0], format!("{stream}: REL 5"));
+}
+
+#[test]
+fn groups_that_came_over_are_audited_at_a_pace() {
+    let change = |config: &mut Config| {
+        slow(config);
+        (config.call.refuse_percent, config.call.audits_per_s) = (0, 2);
+    };
+    let mut first = Bed::active(change);
+    let mut second = Bed::active(change);
+    for (number, cic) in [37, 69, 101].into_iter().enumerate() {
+        first.isup(Some(0x1000_0001 + number as u32), &iam(cic));
+        let cookie = last_cookie(&first.sends());
+        second.receive(1, ppid::ASAP, &asap_wire::Message::CookieEcho { cookie }.encode().unwrap());
+    }
+    second.run(999, true);
+    assert_eq!(second.output(), [""; 0], "what waited goes first");
+    for block in 1..=3 {
+        second.run(1, true);
+        let stream = stream_for(&key(block), STREAMS);
+        assert_eq!(second.output()[0], format!("{stream}: CQM 0"), "CIC {}", block * 32);
+        second.run(499, true);
+        assert_eq!(second.output(), [""; 0]);
+    }
+    assert_eq!(second.shared.isup.audits, 3);
+    second.run(5_000, true);
+    assert_eq!(second.output(), [""; 0], "once each");
 }
 
 /// Plain payload: no state, but the mark says what is dealt with.

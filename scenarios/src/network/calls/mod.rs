@@ -234,6 +234,7 @@ impl Calls {
             }
             isup::UCIC => self.end(circuit),
             isup::GRS => self.group_reset(now, circuit, user_data),
+            isup::CQM => self.group_query(now, circuit, user_data),
             isup::BLO => self.answer_with(now, circuit, isup::bare(cic, isup::BLA)),
             isup::UBL => self.answer_with(now, circuit, isup::bare(cic, isup::UBA)),
             isup::ACM | isup::CPG | isup::RLC | isup::CFN => {}
@@ -275,6 +276,24 @@ impl Calls {
                 self.end(circuit);
             }
         }
+    }
+
+    /// Circuit states (Q.763 3.14): bits DC 01 incoming busy, 10 outgoing busy, 11 idle; 00 with BA 00 in transition, with BA 11 not
+    /// equipped. A range over 31 is not for a query (Q.763 3.43).
+    fn group_query(&mut self, now: Instant, first: Circuit, user_data: &[u8]) {
+        let Some(range) = isup::range(user_data).filter(|range| (1..32).contains(range)) else {
+            self.counters.not_understood += 1;
+            return;
+        };
+        let state = |circuit| match self.circuits.contains(circuit).then(|| self.circuits.state(circuit)) {
+            None => 0b0011,
+            Some(State::Idle) => 0b1100,
+            Some(State::Outgoing { .. }) => 0b1000,
+            Some(State::Incoming { .. }) => 0b0100,
+            Some(State::Releasing | State::Clearing) => 0,
+        };
+        let states: Vec<u8> = first.and_following(range).map(state).collect();
+        self.answer_with(now, first, isup::cqr(first.cic(), &states));
     }
 
     fn answer_with(&mut self, now: Instant, circuit: Circuit, user_data: Bytes) {

@@ -183,6 +183,36 @@ fn resets_and_both_sides_releasing() {
 }
 
 #[test]
+fn a_query_is_answered_with_the_states_of_the_circuits() {
+    let t0 = Instant::now();
+    let mut calls = generator(10.0, config());
+    calls.start(t0);
+    let cic = calls.poll(t0).expect("due").circuit.cic();
+    calls.stop();
+    assert_eq!(cic, 2);
+    // 3: a call from the pool; 4 and 5: it released them, and one of them is free already.
+    calls.handle(t0, 0, &isup::iam(3, 7));
+    calls.handle(t0, 0, &isup::iam(5, 8));
+    calls.handle(t0, 0, &isup::rel(5, isup::CAUSE_NORMAL));
+    calls.config.clear_ms = 100;
+    calls.handle(t0, 0, &isup::iam(4, 9));
+    calls.handle(t0, 0, &isup::rel(4, isup::CAUSE_NORMAL));
+    let answers = |calls: &mut Calls, query: &[u8]| -> Vec<Bytes> {
+        calls.handle(t0, 0, query);
+        std::iter::from_fn(|| calls.poll(t0)).map(|due| due.user_data).collect()
+    };
+    assert_eq!(drain(&mut calls, t0), [(5, isup::RLC)]);
+    let cqr = answers(&mut calls, &[1, 0, isup::CQM, 1, 1, 3]);
+    assert_eq!(cqr, [&[1, 0, 0x2b, 2, 3, 1, 3, 4, 0b1100, 0b1000, 0b0100, 0][..]]);
+    // Two groups of 32: what is behind them is not equipped.
+    assert_eq!(answers(&mut calls, &[62, 0, isup::CQM, 1, 1, 2])[0][8..], [0b1100, 0b1100, 0b0011]);
+    for bad in [&[1, 0, isup::CQM][..], &[1, 0, isup::CQM, 1, 1, 0], &[1, 0, isup::CQM, 1, 1, 32]] {
+        assert!(answers(&mut calls, bad).is_empty());
+    }
+    assert_eq!(calls.counters().not_understood, 3);
+}
+
+#[test]
 fn short_and_foreign_messages_are_counted() {
     let mut calls = generator(10.0, config());
     for bad in [&[][..], &[1], &[1, 0], &[0xff, 0x0f, 1], &[0, 0, 0xee]] {
