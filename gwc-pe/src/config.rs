@@ -260,6 +260,28 @@ impl Default for M3ua {
     }
 }
 
+/// What SCCP messages (SI 3) are grouped by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SccpAffinity {
+    /// TCAP dialogues by the six low bits of their transaction ids; by SLS what has no transaction.
+    Tcap,
+    /// OPC, DPC and SLS.
+    Sls,
+    /// OPC and DPC.
+    PointCodes,
+}
+
+impl From<SccpAffinity> for m3ua_lite::session::SccpAffinity {
+    fn from(affinity: SccpAffinity) -> Self {
+        match affinity {
+            SccpAffinity::Tcap => Self::Tcap,
+            SccpAffinity::Sls => Self::Sls,
+            SccpAffinity::PointCodes => Self::PointCodes,
+        }
+    }
+}
+
 /// The session with a gateway (ARCHITECTURE.md, "The SG-GWC session, exactly").
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -282,6 +304,8 @@ pub struct Session {
     pub plain_si: Vec<u8>,
     /// Answer messages of other user parts than ISUP with their own user data. False: they are recorded only.
     pub echo_other_si: bool,
+    /// What SCCP messages (SI 3) are grouped by; the same as `sccp_affinity` of the gateways' `[[as]]`.
+    pub sccp_affinity: SccpAffinity,
     /// Most messages of the network applied a second, over all gateways; what comes beyond that waits. Stands for an application
     /// that takes its time. 0: as many as come.
     #[schemars(range(min = 0, max = 1_000_000))]
@@ -310,6 +334,7 @@ impl Default for Session {
             lease_beat_ms: 40,
             plain_si: (0..16).filter(|si| *si != ISUP).collect(),
             echo_other_si: false,
+            sccp_affinity: SccpAffinity::Sls,
             capacity_per_s: 0.0,
             waiting_max: 20_000,
             gateways_max: 16,

@@ -14,7 +14,7 @@ use sctp::driver::DriverConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-pub use application_server::{As, Prefers, TrafficMode};
+pub use application_server::{As, Prefers, SccpAffinity, TrafficMode};
 pub use failover::Failover;
 pub use linkset::{Link, LinkSet, Route};
 pub use names::{Enrp, Scope};

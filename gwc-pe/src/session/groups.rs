@@ -4,7 +4,7 @@ use super::Shared;
 use super::audits::Audits;
 use crate::isup::{self, Context, Group, GroupId, Verdict};
 use crate::record::DropCause;
-use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, NO_CIC_BLOCK};
+use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, SccpAffinity};
 use m3ua_lite::wire::{Data, ProtocolData};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -87,12 +87,13 @@ impl Groups {
     pub(super) fn apply(&mut self, now: Instant, shared: &mut Shared, data: &Data) {
         let message = &data.protocol_data;
         let id = CorrelationId(data.correlation_id.unwrap_or_default());
-        let Some(key) = GroupKey::from_network(message) else {
+        let affinity = SccpAffinity::from(shared.config.session.sccp_affinity);
+        let Some((key, _)) = affinity.of_network(message) else {
             return shared.drop_input(now, DropCause::Malformed, id, message);
         };
         let at = match self.index.get(&key) {
             Some(&at) => at,
-            None if key.cic_block == NO_CIC_BLOCK && !shared.config.is_plain(key.si) => {
+            None if !key.is_isup() && !shared.config.is_plain(key.si) => {
                 return shared.drop_input(now, DropCause::Unsupported, id, message);
             }
             None => match self.add(now, shared, key, message.ni) {
@@ -127,7 +128,7 @@ impl Groups {
             Verdict::Malformed => shared.drop_input(now, DropCause::Malformed, id, message),
             Verdict::Unsupported => shared.drop_input(now, DropCause::Unsupported, id, message),
         }
-        if self.slots[at].key.cic_block == NO_CIC_BLOCK && shared.config.session.echo_other_si {
+        if !self.slots[at].key.is_isup() && shared.config.session.echo_other_si {
             self.output(now, shared, at, Out { sls: message.sls, user_data: message.user_data.to_vec() });
         }
         self.finish(now, shared, at, out);
@@ -404,7 +405,7 @@ impl Groups {
 
 /// Groups without circuits have no call control; `apply` has refused those that may not be plain.
 fn is_plain(shared: &Shared, key: &GroupKey) -> bool {
-    key.cic_block == NO_CIC_BLOCK || shared.config.is_plain(key.si)
+    !key.is_isup() || shared.config.is_plain(key.si)
 }
 
 fn group_id(key: &GroupKey) -> GroupId {

@@ -10,7 +10,8 @@ pub const NO_CIC_BLOCK: u16 = 0xffff;
 
 /// A group: all its messages go to one controller, on one stream, in order.
 ///
-/// ISUP: (OPC, DPC, CIC / 32), `sls` is 0. Other user parts: (OPC, DPC, SI, SLS), `cic_block` is [`NO_CIC_BLOCK`].
+/// ISUP: (OPC, DPC, CIC / 32), `sls` is 0. Other user parts: (OPC, DPC, SI, SLS), `cic_block` is [`NO_CIC_BLOCK`]; SCCP as
+/// [`SccpAffinity`](super::SccpAffinity) says.
 /// OPC and DPC are as the network side sends them: OPC is the network's, DPC the pool's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKey {
@@ -20,13 +21,19 @@ pub struct GroupKey {
     pub dpc: u32,
     /// Service indicator.
     pub si: u8,
-    /// Signalling link selection; 0 for ISUP.
+    /// Signalling link selection; 0 for ISUP, and for SCCP that is not grouped by it.
     pub sls: u8,
-    /// CIC / 32 for ISUP, else [`NO_CIC_BLOCK`].
+    /// CIC / 32 for ISUP, the group of TCAP dialogues for SCCP grouped by them, else [`NO_CIC_BLOCK`].
     pub cic_block: u16,
 }
 
 impl GroupKey {
+    /// A circuit group.
+    #[must_use]
+    pub fn is_isup(&self) -> bool {
+        self.si == isup::SERVICE_INDICATOR
+    }
+
     /// The group of a message from the network to the pool; `None` when ISUP is too short to have a CIC (malformed).
     #[must_use]
     pub fn from_network(message: &ProtocolData<'_>) -> Option<Self> {

@@ -1,5 +1,7 @@
 //! SCCP and TCAP readers. The frames were written by hand after Q.713 and Q.773.
 
+use m3ua_lite::session::{GroupKey, GroupedBy, NO_CIC_BLOCK, SccpAffinity, dialogue_group_of};
+use m3ua_lite::wire::ProtocolData;
 use m3ua_lite::{sccp, tcap};
 use proptest::prelude::*;
 
@@ -83,4 +85,77 @@ proptest! {
             prop_assert!(head.originating.is_none_or(|id| (1..=4).contains(&id.len())));
         }
     }
+}
+
+/// UDT with a TCAP message whose ids (tag 0x48 and 0x49) are these.
+fn dialogue(message_type: u8, originating: Option<u32>, destination: Option<u32>) -> Vec<u8> {
+    let mut ids = Vec::new();
+    for (tag, id) in [(0x48, originating), (0x49, destination)] {
+        if let Some(id) = id {
+            ids.extend([tag, 4]);
+            ids.extend(id.to_be_bytes());
+        }
+    }
+    let mut octets = vec![0x09, 0, 3, 5, 7, 2, 0x42, 8, 2, 0x42, 8, ids.len() as u8 + 2, message_type, ids.len() as u8];
+    octets.extend(ids);
+    octets
+}
+
+fn label(opc: u32, dpc: u32, sls: u8, user_data: &[u8]) -> ProtocolData<'_> {
+    ProtocolData { opc, dpc, si: sccp::SERVICE_INDICATOR, ni: 2, mp: 0, sls, user_data }
+}
+
+/// Begin, Continue and End, either way and on any SLS: one group, without a table.
+#[test]
+fn a_dialogue_stays_in_one_group() {
+    let affinity = SccpAffinity::Tcap;
+    let network = 0x0001_2345_u32;
+    // The controller's id: any, but for the six low bits.
+    let pool = 0xbeef_0000_u32 | network & 0x3f;
+    let group = GroupKey { opc: 10, dpc: 20, si: 3, sls: 0, cic_block: 5 };
+    let expected = Some((group, GroupedBy::Transaction));
+    assert_eq!(dialogue_group_of(&network.to_be_bytes()), Some(5));
+    let up = [
+        dialogue(0x62, Some(network), None),
+        dialogue(0x65, Some(network), Some(pool)),
+        dialogue(0x64, None, Some(pool)),
+        dialogue(0x67, None, Some(pool)),
+    ];
+    for (sls, octets) in up.iter().enumerate() {
+        assert_eq!(affinity.of_network(&label(10, 20, sls as u8, octets)), expected, "{octets:02x?}");
+    }
+    let down = [
+        dialogue(0x65, Some(pool), Some(network)),
+        dialogue(0x64, None, Some(network)),
+        dialogue(0x67, None, Some(network)),
+    ];
+    for (sls, octets) in down.iter().enumerate() {
+        assert_eq!(affinity.of_pool(&label(20, 10, sls as u8, octets)), expected, "{octets:02x?}");
+    }
+    // A dialogue that the pool began: the pool's id decides, also in what comes back undelivered.
+    let (began, peer) = (0x07_u32, 0x39_u32);
+    let seven = Some((GroupKey { cic_block: 7, ..group }, GroupedBy::Transaction));
+    let begin = dialogue(0x62, Some(began), None);
+    assert_eq!(affinity.of_pool(&label(20, 10, 1, &begin)), seven);
+    assert_eq!(affinity.of_network(&label(10, 20, 1, &dialogue(0x65, Some(peer), Some(began)))), seven);
+    let mut back = dialogue(0x65, Some(began), Some(peer));
+    back[0] = 0x0a;
+    assert_eq!(affinity.of_network(&label(10, 20, 1, &back)), seven);
+}
+
+#[test]
+fn what_has_no_transaction_goes_by_sls() {
+    let by_sls = Some((GroupKey { opc: 10, dpc: 20, si: 3, sls: 9, cic_block: NO_CIC_BLOCK }, GroupedBy::Sls));
+    let begin = dialogue(0x62, Some(1), None);
+    for octets in [&[][..], &[0x09], &dialogue(0x61, None, None), &begin[..begin.len() - 1]] {
+        assert_eq!(SccpAffinity::Tcap.of_network(&label(10, 20, 9, octets)), by_sls, "{octets:02x?}");
+    }
+    assert_eq!(SccpAffinity::Sls.of_network(&label(10, 20, 9, &begin)), by_sls);
+    let points = GroupKey { opc: 10, dpc: 20, si: 3, sls: 0, cic_block: NO_CIC_BLOCK };
+    let by_points = Some((points, GroupedBy::PointCodes));
+    assert_eq!(SccpAffinity::PointCodes.of_network(&label(10, 20, 9, &begin)), by_points);
+    assert_eq!(SccpAffinity::PointCodes.of_pool(&label(20, 10, 3, &begin)), by_points);
+    let other = ProtocolData { si: 4, ..label(10, 20, 9, &begin) };
+    let (key, by) = SccpAffinity::Tcap.of_network(&other).unwrap();
+    assert_eq!((key, by), (GroupKey::from_network(&other).unwrap(), GroupedBy::UserPart));
 }

@@ -45,7 +45,7 @@ impl Node {
 type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
-    let counters: [Of<pool::Counters, u64>; 24] = [
+    let counters: [Of<pool::Counters, u64>; 27] = [
         ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
         ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
         ("released", "Output given to the network side.", |c| c.released),
@@ -61,6 +61,9 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         ("moves_cancelled", "Planned moves ended otherwise.", |c| c.moves_cancelled),
         ("congestion_changes", "Times the congestion level changed.", |c| c.congestion_changes),
         ("groups_refused", "Groups beyond groups_max.", |c| c.groups_refused),
+        ("sccp_by_transaction", "SCCP grouped by a TCAP transaction id.", |c| c.sccp_by_transaction),
+        ("sccp_by_sls", "SCCP grouped by SLS.", |c| c.sccp_by_sls),
+        ("sccp_by_point_codes", "SCCP grouped by point codes.", |c| c.sccp_by_point_codes),
         ("associations_refused", "Associations not opened.", |c| c.associations_refused),
         ("held_overflows", "Controllers given up for too much uncommitted output.", |c| c.held_overflows),
         ("leases_refused", "Lease BEATs not echoed.", |c| c.leases_refused),

@@ -2,7 +2,7 @@
 
 use super::POINT_CODE_MAX;
 use enrp::ConfigError;
-use m3ua_lite::session::Envelope;
+use m3ua_lite::session::{self, Envelope};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -25,6 +25,29 @@ pub enum Prefers {
     Duplicate,
     /// It goes nowhere and is counted as `fate-unknown`: it may be lost.
     Loss,
+}
+
+/// What SCCP messages (SI 3) are grouped by: those of a group go to one controller, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SccpAffinity {
+    /// TCAP dialogues by the six low bits of their transaction ids, which the controller takes over into its own ids; by SLS what
+    /// has no transaction. For dialogues that the network begins, and controllers with the same setting.
+    Tcap,
+    /// OPC, DPC and SLS.
+    Sls,
+    /// OPC and DPC.
+    PointCodes,
+}
+
+impl From<SccpAffinity> for session::SccpAffinity {
+    fn from(affinity: SccpAffinity) -> Self {
+        match affinity {
+            SccpAffinity::Tcap => Self::Tcap,
+            SccpAffinity::Sls => Self::Sls,
+            SccpAffinity::PointCodes => Self::PointCodes,
+        }
+    }
 }
 
 /// One application server: a routing key, and the pool that serves it.
@@ -61,6 +84,8 @@ pub struct As {
     pub foreign_prefers: Prefers,
     /// The controllers send cookies (transactions). False: output passes at once, barriers alone confirm.
     pub transactions: bool,
+    /// What SCCP messages (SI 3) are grouped by; the same as `session.sccp_affinity` of the controllers.
+    pub sccp_affinity: SccpAffinity,
     /// Resolve the pool and open associations at start; false waits for the first message.
     pub resolve_at_start: bool,
     /// T(r), RFC 4666 section 4.3.2: how long messages wait while no ASP is active.
@@ -119,6 +144,7 @@ impl Default for As {
             asps: Vec::new(),
             foreign_prefers: Prefers::Duplicate,
             transactions: true,
+            sccp_affinity: SccpAffinity::Sls,
             resolve_at_start: true,
             t_r_ms: 2_000,
             queue_messages_max: 10_000,

@@ -298,6 +298,9 @@ impl TrafficMode {
 /// A group as people write it.
 pub(crate) fn group_text(key: &GroupKey) -> String {
     let GroupKey { opc, dpc, si, sls, cic_block } = *key;
+    if cic_block != NO_CIC_BLOCK && !key.is_isup() {
+        return format!("OPC {opc} DPC {dpc} SI {si} dialogues {cic_block}");
+    }
     if cic_block == NO_CIC_BLOCK {
         return format!("OPC {opc} DPC {dpc} SI {si} SLS {sls}");
     }

@@ -8,7 +8,7 @@ use crate::record::{Direction, Discard, GiveUp};
 use asap::wire::{Limits, Message as Asap};
 use bytes::Bytes;
 use m3ua_lite::asp::Input;
-use m3ua_lite::session::{Envelope, GroupKey, Heartbeat};
+use m3ua_lite::session::{Envelope, GroupKey, Heartbeat, SccpAffinity};
 use m3ua_lite::wire::{Beat, Data, Message, MessageType};
 use sctp::{AssocId, ppid};
 use std::time::Instant;
@@ -182,7 +182,8 @@ impl Pool {
     /// DATA of a controller: held until its cookie comes, or passed on.
     fn output(&mut self, cx: &mut Cx<'_>, assoc: AssocId, data: &Data<'_>, payload: &Bytes) {
         let pd = &data.protocol_data;
-        let Some(key) = GroupKey::from_pool(pd) else {
+        let affinity = SccpAffinity::from(self.settings.server.sccp_affinity);
+        let Some((key, _)) = affinity.of_pool(pd) else {
             self.counters.discarded_down.add(Discard::Malformed);
             return cx.record.discarded(cx.now, Discard::Malformed, Direction::Down, pd);
         };

@@ -41,7 +41,7 @@ use controller::{Controller, Phase};
 use elements::Element;
 pub(crate) use elements::Location;
 use m3ua_lite::as_state::{As, AsConfig, AsState};
-use m3ua_lite::session::{CorrelationId, GroupKey, stream_for};
+use m3ua_lite::session::{CorrelationId, GroupKey, SccpAffinity, stream_for};
 use m3ua_lite::wire::{AffectedPc, Data, Message, ProtocolData, TrafficMode};
 use moves::Moves;
 use preference::ChosenBy;
@@ -148,9 +148,11 @@ impl Pool {
     /// Takes a message of the network. It is sent, or queued, or discarded with a cause that is counted and recorded.
     pub(crate) fn offer(&mut self, cx: &mut Cx<'_>, message: &ProtocolData<'_>) {
         self.counters.offered += 1;
-        let Some(key) = GroupKey::from_network(message) else {
+        let affinity = SccpAffinity::from(self.settings.server.sccp_affinity);
+        let Some((key, by)) = affinity.of_network(message) else {
             return self.discard(cx, Discard::Malformed, message);
         };
+        self.counters.grouped(by);
         if self.unavailable && self.as_state.state() != AsState::Active {
             return self.discard(cx, Discard::AsPendingExpired, message);
         }

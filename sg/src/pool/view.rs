@@ -3,6 +3,7 @@
 use super::Pool;
 use super::controller::{Controller, Phase};
 use crate::record::Discards;
+use m3ua_lite::session::GroupedBy;
 use serde::Serialize;
 
 /// Counted since the start. The field names are the metric names without prefix.
@@ -68,9 +69,25 @@ pub(crate) struct Counters {
     pub(crate) unknown_ppid: u64,
     /// NTFYs that found no room.
     pub(crate) notify_lost: u64,
+    /// SCCP messages of the network that were grouped by a TCAP transaction id.
+    pub(crate) sccp_by_transaction: u64,
+    /// SCCP messages of the network that were grouped by SLS.
+    pub(crate) sccp_by_sls: u64,
+    /// SCCP messages of the network that were grouped by point codes.
+    pub(crate) sccp_by_point_codes: u64,
 }
 
 impl Counters {
+    /// Counts what a message of the network was grouped by.
+    pub(super) fn grouped(&mut self, by: GroupedBy) {
+        match by {
+            GroupedBy::Transaction => self.sccp_by_transaction += 1,
+            GroupedBy::Sls => self.sccp_by_sls += 1,
+            GroupedBy::PointCodes => self.sccp_by_point_codes += 1,
+            GroupedBy::UserPart => {}
+        }
+    }
+
     /// Offered = applied + discarded + in a queue, exactly.
     pub(crate) fn balances(&self, queued: usize) -> bool {
         self.offered == self.applied + self.discarded.sum() + queued as u64

@@ -342,6 +342,20 @@ fn other_user_parts_are_recorded_and_echoed_when_asked_for() {
     }
 }
 
+/// A dialogue's messages are one group on any SLS, and plain like other SCCP.
+#[test]
+fn dialogues_are_groups_when_asked_for() {
+    let mut bed = Bed::active(|c| {
+        c.session.sccp_affinity = crate::config::SccpAffinity::Tcap;
+        c.session.echo_other_si = true;
+    });
+    let begin = [0x09, 0, 3, 5, 7, 2, 0x42, 8, 2, 0x42, 8, 5, 0x62, 3, 0x48, 1, 0x45];
+    bed.data(Some(0x1000_0001), 3, &begin);
+    let sent = bed.output();
+    assert!(sent[0].ends_with("data 3"), "{sent:?}");
+    assert!(sent[1].contains("cookie 5 mark 10000001 txn 1"), "{sent:?}");
+}
+
 #[test]
 fn groups_beyond_the_limit_are_unsupported() {
     let mut bed = Bed::active(|c| c.session.groups_max = 1);
