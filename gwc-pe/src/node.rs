@@ -134,6 +134,7 @@ impl Node {
             groups: 0,
             capacity: Capacity::new(now, config.session.capacity_per_s),
             stopping: false,
+            leader: crate::session::Leader::default(),
             config,
         };
         shared.record.life(now, "start");
@@ -274,7 +275,9 @@ impl Node {
             return self.stack.abort(now, assoc, reason.as_bytes());
         }
         tracing::info!(?peer, "gateway connected");
-        self.roles.insert(assoc, Role::Gateway(Box::new(Session::new(now, &self.shared, streams))));
+        let mut session = Session::new(now, &self.shared, streams);
+        session.number = assoc.0;
+        self.roles.insert(assoc, Role::Gateway(Box::new(session)));
     }
 
     fn association_closed(&mut self, now: Instant, assoc: AssocId, reason: &CloseReason) {

@@ -3,6 +3,7 @@
 mod application_server;
 mod failover;
 mod linkset;
+mod mate;
 mod names;
 mod network;
 
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 pub use application_server::{As, Prefers, SccpAffinity, TrafficMode};
 pub use failover::Failover;
 pub use linkset::{Link, LinkSet, Route};
+pub use mate::Mate;
 pub use names::{Enrp, Scope};
 pub use network::Network;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub network: Network,
     /// How fast a controller is given up, and when its groups may move.
     pub failover: Failover,
+    /// The second gateway.
+    pub mate: Mate,
 }
 
 /// This gateway.
@@ -83,6 +87,7 @@ impl Default for Config {
             application_servers: vec![As { dpc: vec![2], si: vec![5], ..As::default() }],
             network: Network { point_codes: vec![1], ..Network::default() },
             failover: Failover::default(),
+            mate: Mate::default(),
         }
     }
 }
@@ -93,10 +98,26 @@ impl Default for Node {
     }
 }
 
+/// What a message to the mate takes besides one cookie or one message.
+pub(crate) const STEP_BYTES: usize = 256;
+
 /// Most bits a point code has on the wire of a routing key (RFC 4666 section 3.6.1: 24).
 const POINT_CODE_MAX: u32 = 0x00ff_ffff;
 
 impl Config {
+    fn check_mate(&self) -> Result<(), ConfigError> {
+        let other = self.mate.addresses.iter().all(|address| !self.udp.addresses.contains(address));
+        ConfigError::unless(other, "mate.addresses", "addresses of the other gateway, not of this one")?;
+        // Each step is one message to the mate.
+        let longest = self.sctp.message_bytes_max.saturating_sub(STEP_BYTES);
+        let fits = self.application_servers.iter().all(|server| server.cookie_bytes_max <= longest);
+        ConfigError::unless(
+            !self.mate.is_there() || fits,
+            "as.cookie_bytes_max",
+            "with a [mate] at least 256 less than sctp.message_bytes_max",
+        )
+    }
+
     /// Checks what types cannot.
     ///
     /// # Errors
@@ -108,6 +129,8 @@ impl Config {
         self.check_scopes()?;
         self.network.check()?;
         self.failover.check()?;
+        self.mate.check()?;
+        self.check_mate()?;
         ConfigError::unless(
             !self.application_servers.is_empty(),
             "as",
@@ -186,6 +209,8 @@ mod tests {
             ("[[as]]\ndpc = [1]\nunconfirmed_max = 0", "as[0].unconfirmed_max"),
             ("[[as]]\ndpc = [1]\n[[as]]\ndpc = [2]\npool = \"other\"", "as[1].routing_context"),
             ("[network]\ndead_ms = 0", "network.dead_ms"),
+            ("[mate]\nlease_ms = 300", "mate.lease_ms"),
+            ("[mate]\naddresses = [\"127.0.0.1\"]", "mate.addresses"),
             ("[[network.linkset]]\nname = \"a\"", "network.linkset[0].links"),
             (
                 "[[network.linkset]]\nname = \"a\"\nlinks = [{ addresses = [\"127.0.0.3\"] }]\nroutes = [{ dpc = 1, mask = 25 }]",

@@ -4,6 +4,8 @@
 //! There is one queue. Its first `sent` messages were given to the owner and are unconfirmed; the rest waits to be sent. When the
 //! owner is given up, `sent` becomes 0: everything unconfirmed is again in front of everything newer, in order, by construction.
 
+use crate::mate::numbers::Numbers;
+use crate::mate::wire::GroupState;
 use crate::msu::Msu;
 use bytes::Bytes;
 use m3ua_lite::session::{CorrelationId, Envelope};
@@ -49,6 +51,11 @@ pub(crate) struct Group {
     queue: VecDeque<Copy>,
     sent: usize,
     last_id: CorrelationId,
+    /// Of peers of the network that number what they send.
+    source: Numbers,
+    /// Of output.
+    down: Numbers,
+    start: CorrelationId,
     /// Value of the Cookie parameter, as it came, and when.
     cookie: Option<(Bytes, Instant)>,
     /// The owner has yet to get the cookie, before any message.
@@ -72,6 +79,9 @@ impl Group {
             queue: VecDeque::new(),
             sent: 0,
             last_id: start,
+            source: Numbers::default(),
+            down: Numbers::default(),
+            start,
             cookie: None,
             echo_due: false,
             asked_back: false,
@@ -84,6 +94,51 @@ impl Group {
     /// The Correlation Id of the next message; [`Group::push`] uses it up.
     pub(crate) fn next_id(&self) -> CorrelationId {
         self.last_id.next()
+    }
+
+    /// A message with this number of the network's is new. Without number all are.
+    pub(crate) fn is_new(&self, sls: u8, source: CorrelationId) -> bool {
+        source == CorrelationId::NONE || source.is_after(self.source.last(sls))
+    }
+
+    /// A message with this number of the network's was taken.
+    pub(crate) fn took(&mut self, sls: u8, source: CorrelationId) {
+        if source != CorrelationId::NONE {
+            self.source.set(sls, source);
+        }
+    }
+
+    /// The number of the next output.
+    pub(crate) fn number_output(&mut self, sls: u8) -> CorrelationId {
+        self.down.next(sls, self.start)
+    }
+
+    /// As it is, for a gateway that begins to mirror; `owner`: the PE identifier of its owner.
+    pub(crate) fn state(&self, now: Instant, owner: u32) -> GroupState {
+        let (source, down) = (self.source.clone(), self.down.clone());
+        let age = |at: &Instant| u32::try_from(now.saturating_duration_since(*at).as_millis()).unwrap_or(u32::MAX);
+        let age_ms = self.cookie.as_ref().map_or(0, |(_, at)| age(at));
+        GroupState { last: self.last_id, source, down, owner, cookie: self.cookie().cloned(), age_ms }
+    }
+
+    /// Its messages that are not confirmed.
+    pub(crate) fn queue(&self) -> impl Iterator<Item = &Copy> {
+        self.queue.iter()
+    }
+
+    /// As it was at the gateway that ended.
+    pub(crate) fn adopt(&mut self, state: GroupState, cookie_at: Instant, queue: VecDeque<Copy>) {
+        let GroupState { last, source, down, owner: _, cookie, age_ms: _ } = state;
+        let cookie = cookie.map(|cookie| (cookie, cookie_at));
+        if last != CorrelationId::NONE {
+            self.last_id = last;
+        }
+        (self.source, self.down, self.cookie, self.queue) = (source, down, cookie, queue);
+    }
+
+    /// The last message in the queue that the owner was sent.
+    pub(crate) fn last_sent(&self) -> Option<CorrelationId> {
+        self.sent.checked_sub(1).and_then(|last| self.queue.get(last)).map(|copy| copy.correlation_id)
     }
 
     /// Takes a message at the end of the queue.
@@ -129,8 +184,7 @@ impl Group {
 
     /// Frees everything that was sent.
     pub(crate) fn confirm_sent(&mut self) -> Freed {
-        let last = self.sent.checked_sub(1).and_then(|last| self.queue.get(last));
-        last.map(|copy| copy.correlation_id).map_or_else(Freed::default, |last| self.confirm(last))
+        self.last_sent().map_or_else(Freed::default, |last| self.confirm(last))
     }
 
     /// True when this message, once sent to the present owner, needs no confirmation any more.
@@ -226,7 +280,8 @@ mod tests {
     }
 
     fn msu(user_data: &'static str) -> Msu {
-        Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data: Bytes::from_static(user_data.as_bytes()) }
+        let user_data = Bytes::from_static(user_data.as_bytes());
+        Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data, id: CorrelationId::NONE }
     }
 
     fn group_with(n: usize) -> Group {

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod explain;
 mod group;
 mod liveness;
+mod mate;
 mod msu;
 mod names;
 mod network;

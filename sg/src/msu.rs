@@ -1,6 +1,7 @@
 //! One MTP3 message with its label, and M3UA messages as bytes.
 
 use bytes::Bytes;
+use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{Message, ProtocolData};
 use std::time::{Duration, Instant};
 
@@ -14,19 +15,21 @@ pub(crate) struct Msu {
     pub(crate) mp: u8,
     pub(crate) sls: u8,
     pub(crate) user_data: Bytes,
+    /// Its number in its group, for peers of the network that understand it; none without a second gateway.
+    pub(crate) id: CorrelationId,
 }
 
 impl Msu {
-    /// Keeps what was decoded from `payload`; the user data stays a slice of it.
+    /// Keeps what was decoded from `payload`; the user data stays a slice of it. It has no number yet.
     pub(crate) fn from_slice_of(payload: &Bytes, pd: &ProtocolData<'_>) -> Self {
         let ProtocolData { opc, dpc, si, ni, mp, sls, user_data } = *pd;
         let user_data = if user_data.is_empty() { Bytes::new() } else { payload.slice_ref(user_data) };
-        Self { opc, dpc, si, ni, mp, sls, user_data }
+        Self { opc, dpc, si, ni, mp, sls, user_data, id: CorrelationId::NONE }
     }
 
     /// As it goes into M3UA.
     pub(crate) fn protocol_data(&self) -> ProtocolData<'_> {
-        let Self { opc, dpc, si, ni, mp, sls, ref user_data } = *self;
+        let Self { opc, dpc, si, ni, mp, sls, ref user_data, id: _ } = *self;
         ProtocolData { opc, dpc, si, ni, mp, sls, user_data }
     }
 }

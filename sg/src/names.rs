@@ -217,6 +217,13 @@ impl Names {
         Some(elements)
     }
 
+    /// The elements of a pool in use are told again, whether they changed or not.
+    pub(crate) fn look_again(&mut self, pool: &PoolHandle) {
+        if let Some(known) = self.pools.get_mut(pool) {
+            known.changed = true;
+        }
+    }
+
     /// The pool user that knows a pool, and the pool's handle there.
     fn way(&mut self, pool: &PoolHandle) -> Option<(&mut PuMachine<()>, &PoolHandle)> {
         let known = self.pools.get(pool)?;

@@ -2,20 +2,22 @@
 //! what they mean is the parts' business.
 
 mod associations;
+mod mate;
 
 use crate::config::{self, Config};
 use crate::explain::{Explanation, Question};
-use crate::msu::{Msu, is_mtp_management};
+use crate::mate::Mate;
+use crate::mate::journal::Journal;
+use crate::msu::is_mtp_management;
 use crate::names::Names;
 use crate::network::{NetCx, Network};
-use crate::pool::{ControlView, Cx, Pool, Settings, Wish};
+use crate::pool::{ControlView, Cx, Origin, Pool, Wish};
 use crate::record::{Direction, Discard, Recorder};
 use crate::route::Routes;
 use crate::wire::Wire;
 use associations::Role;
 use enrp::daemon::{DaemonCommand, RecordSink};
 use enrp::node::NodeCommand;
-use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
 use rustc_hash::FxHashMap;
 use sctp::{AssocId, BackendKind, ClockAnchor, Input, Output};
@@ -48,8 +50,11 @@ pub struct Node {
     routes: Routes,
     roles: FxHashMap<AssocId, Role>,
     record: Recorder,
-    /// Output on its way to the network side.
-    released: Vec<Msu>,
+    /// The other gateway, if there are two, and which of them leads.
+    pub(crate) mate: Mate,
+    /// What it is told, and what waits until it is.
+    pub(crate) journal: Journal,
+    epoch: u8,
     pub(crate) counters: Counters,
     stop: Option<Stop>,
 }
@@ -96,27 +101,22 @@ impl Node {
         let mut stack =
             sctp::associations(backend, config.udp.with_advertised(&config.sctp), local, config.udp.port, seed, now);
         stack.listen(config.network.port);
-        let pools = config.application_servers.iter().map(|server| {
-            Pool::new(
-                now,
-                Settings {
-                    server: server.clone(),
-                    failover: config.failover.clone(),
-                    message_bytes_max: config.sctp.message_bytes_max,
-                    first_id: CorrelationId::start(gateway, epoch),
-                },
-            )
-        });
+        let there = config.mate.is_there();
+        if there {
+            stack.listen(config.mate.port);
+        }
         let transactions = config.application_servers.iter().all(|server| server.transactions);
         let mut node = Self {
-            pools: pools.collect(),
+            pools: mate::pools(now, &config, epoch),
             names: Names::new(&config, now, word(24)),
-            network: Network::new(now, config.network.clone()),
+            network: mate::network(now, &config),
+            mate: mate::mate(now, &config),
+            journal: Journal::new(there, config.mate.outputs_max, config.mate.queued_bytes_max),
+            epoch,
             routes: Routes::new(&config.application_servers),
             wire: Wire { stack, udp_port: config.udp.port },
             roles: FxHashMap::default(),
             record: Recorder::new(clock, record, gateway, epoch, transactions),
-            released: Vec::new(),
             counters: Counters::default(),
             stop: None,
             config,
@@ -186,7 +186,7 @@ impl Node {
             net: &mut self.wire,
             directory: &mut self.names,
             record: &mut self.record,
-            released: &mut self.released,
+            journal: &mut self.journal,
         };
         work(&mut self.pools[index], &mut cx)
     }
@@ -202,11 +202,11 @@ impl Node {
         loop {
             self.names.pump(now, &mut *self.wire.stack);
             self.follow_elements(now);
-            let Some(event) = self.wire.stack.poll_event() else { break };
-            self.association_event(now, event);
-        }
-        for msu in std::mem::take(&mut self.released) {
-            self.with_network(now, |network, cx| network.send(cx, msu));
+            match self.wire.stack.poll_event() {
+                Some(event) => self.association_event(now, event),
+                None if self.settle_mate(now) => {}
+                None => break,
+            }
         }
         self.settle_availability(now);
     }
@@ -258,18 +258,20 @@ impl Node {
     }
 
     /// A message of the network goes to the pool of its routing key.
-    fn offer(&mut self, now: Instant, assoc: AssocId, message: &ProtocolData<'_>) {
+    fn offer(&mut self, now: Instant, assoc: Option<AssocId>, message: &ProtocolData<'_>, origin: Origin) {
         if is_mtp_management(message.si) {
             self.counters.mtp_management += 1;
             return self.record.discarded(now, Discard::MtpManagement, Direction::Up, message);
         }
         match self.routes.server_for(message) {
-            Some(index) => self.with_pool(now, index, |pool, cx| pool.offer(cx, message)),
+            Some(index) => self.with_pool(now, index, |pool, cx| pool.offer(cx, message, origin)),
             None => {
                 self.counters.no_route += 1;
                 self.record.discarded(now, Discard::NoRoute, Direction::Up, message);
                 let refusal = self.routes.refusal(message);
-                self.with_network(now, |network, cx| network.refuse(cx, assoc, refusal, message));
+                if let Some(assoc) = assoc {
+                    self.with_network(now, |network, cx| network.refuse(cx, assoc, refusal, message));
+                }
             }
         }
     }
@@ -327,7 +329,7 @@ impl Node {
 
     fn go_on_stopping(&mut self, now: Instant) {
         let Some(Stop::Draining(until)) = self.stop else { return };
-        if until > now && self.pools.iter().any(|pool| !pool.is_idle()) {
+        if until > now && (self.journal.is_waiting() || self.pools.iter().any(|pool| !pool.is_idle())) {
             return;
         }
         self.stop = Some(Stop::Closing);
@@ -336,6 +338,7 @@ impl Node {
             .peers()
             .chain(self.names.associations())
             .chain(self.pools.iter().flat_map(Pool::associations))
+            .chain(self.mate.association())
             .collect();
         for assoc in ends {
             self.wire.stack.shutdown(now, assoc);
@@ -363,6 +366,7 @@ impl sctp::driver::Node for Node {
     type Command = NodeCommand;
 
     fn handle_input(&mut self, now: Instant, input: Input) {
+        self.check_mate(now);
         self.wire.stack.handle_input(now, input);
         self.settle(now);
     }
@@ -384,6 +388,7 @@ impl sctp::driver::Node for Node {
 
     fn handle_timeout(&mut self, now: Instant) {
         let stall = self.stall(now);
+        self.check_mate(now);
         self.wire.stack.handle_timeout(now);
         self.names.handle_timeout(now);
         self.settle(now);
@@ -391,6 +396,7 @@ impl sctp::driver::Node for Node {
             self.with_pool(now, index, |pool, cx| pool.handle_timeout(cx, stall));
         }
         self.with_network(now, |network, cx| network.handle_timeout(cx, stall));
+        self.with_mate(now, |mate, cx| mate.handle_timeout(cx, stall));
         self.go_on_stopping(now);
         self.settle(now);
     }
@@ -401,6 +407,7 @@ impl sctp::driver::Node for Node {
             self.with_pool(now, index, |pool, cx| pool.end_batch(cx));
         }
         self.settle(now);
+        self.with_mate(now, |mate, cx| mate.end_batch(cx));
         self.record.flush()
     }
 
@@ -416,7 +423,8 @@ impl sctp::driver::Node for Node {
         };
         let parts =
             [self.wire.stack.poll_timeout(), self.names.poll_timeout(), self.network.poll_timeout(), pools, stop];
-        parts.into_iter().flatten().min()
+        let parts = parts.into_iter().chain([self.mate.poll_timeout()]);
+        parts.flatten().min()
     }
 
     fn finished(&self) -> bool {

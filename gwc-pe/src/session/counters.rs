@@ -67,6 +67,8 @@ counters! {
     notifications,
     /// DUNA, DAVA, SCON, DUPU, DRST and other messages received that nothing depends on.
     network_management,
+    /// Gateways that said they lead, not agreed to: another one does, or a later one did.
+    leaders_refused,
     /// Sessions aborted because the gateway does not take what it is sent.
     slow_gateways,
     /// Associations refused: gateways_max.

@@ -8,6 +8,7 @@ mod audits;
 mod capacity;
 mod counters;
 mod groups;
+mod leader;
 mod lease;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use crate::record::{DropCause, Record};
 use asap::wire as asap_wire;
 use bytes::Bytes;
 use groups::{Groups, Part};
+pub(crate) use leader::Leader;
 use lease::Lease;
 use m3ua_lite::asp::{AspState, DropCause as AspDropCause, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) capacity: Capacity,
     /// The controller is leaving the pool.
     pub(crate) stopping: bool,
+    /// Which of two gateways leads.
+    pub(crate) leader: Leader,
 }
 
 /// A message to send on the session's association.
@@ -73,6 +77,8 @@ pub(crate) enum End {
 /// The session with one gateway.
 #[derive(Debug)]
 pub(crate) struct Session {
+    /// Tells it from the other sessions.
+    pub(crate) number: u64,
     /// Zero of the ASP machine's milliseconds.
     epoch: Instant,
     /// Streams usable in both directions.
@@ -112,6 +118,7 @@ impl Session {
         asp.association_up(0);
         asp.want(0, AspState::Inactive);
         let mut this = Self {
+            number: 0,
             epoch: now,
             streams,
             asp,
@@ -163,6 +170,7 @@ impl Session {
     fn check_lease(&mut self, now: Instant, shared: &mut Shared) {
         if shared.config.session.lease && !self.dead && self.lease.is_lost(now) {
             self.dead = true;
+            self.lead_no_more(shared);
             shared.counters.leases_lost += 1;
             shared.record.life(now, "lease-lost");
             self.forget_waiting(now, shared);
@@ -247,6 +255,7 @@ impl Session {
                 shared.counters.liveness += 1;
                 self.sends.push_back(echo);
             }
+            Some(Heartbeat::Lead(term)) => self.answer_leader(shared, term, echo),
             Some(Heartbeat::Release(key)) => {
                 self.release(now, shared, &key);
                 self.echoes.push(echo);
@@ -432,6 +441,7 @@ impl Session {
 
     /// The association is gone, and with it the right to the groups.
     pub(crate) fn close(mut self, now: Instant, shared: &mut Shared) {
+        self.lead_no_more(shared);
         self.forget_waiting(now, shared);
         self.groups.forget(shared);
     }

@@ -9,6 +9,7 @@ const BARRIER: &[u8; 4] = b"SPBR";
 const LIVENESS: &[u8; 4] = b"SPLV";
 const LEASE: &[u8; 4] = b"SPLS";
 const RELEASE: &[u8; 4] = b"SPRL";
+const LEAD: &[u8; 4] = b"SPLD";
 
 /// A controller's lease: it acts only before `sent_ns` + `lease_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub struct Lease {
 /// 'S' 'P' 'B' 'R' | u64 id                        barrier
 /// 'S' 'P' 'L' 'V' | u64 id                        liveness
 /// 'S' 'P' 'L' 'S' | u64 sent_ns | u32 lease_ms    lease
+/// 'S' 'P' 'L' 'D' | u32 term                      lead
 /// 'S' 'P' 'R' 'L' | u8 0 | u8 SI | u8 0 | u8 SLS | u32 OPC | u32 DPC | u16 CIC block | u16 0    release
 /// ```
 /// The group of a release lies as in the cookie envelope.
@@ -37,6 +39,9 @@ pub enum Heartbeat<'a> {
     Lease(Lease),
     /// Ordered behind DATA on the group's stream; its echo says that the controller committed what came before, and forgot the group.
     Release(GroupKey),
+    /// The gateway's: it leads, of two, with this term; echoed by a controller that agrees. The controller's, in place of an echo: it does
+    /// not agree, and knows this term.
+    Lead(u32),
     /// Somebody else's; opaque, echoed at once.
     Foreign(&'a [u8]),
 }
@@ -53,6 +58,7 @@ impl<'a> Heartbeat<'a> {
                 let lease_ms = u32::from_be_bytes(lease_ms.try_into().ok()?);
                 Some(Heartbeat::Lease(Lease { sent_ns: u64::from_be_bytes(*sent_ns), lease_ms }))
             }
+            LEAD => Some(Heartbeat::Lead(u32::from_be_bytes(rest.try_into().ok()?))),
             RELEASE => {
                 let rest: &[u8; 16] = rest.try_into().ok()?;
                 let word = |at: usize| u32::from_be_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
@@ -92,6 +98,11 @@ impl<'a> Heartbeat<'a> {
                 let at = number(room, LEASE, lease.sent_ns);
                 room[at..at + 4].copy_from_slice(&lease.lease_ms.to_be_bytes());
                 at + 4
+            }
+            Heartbeat::Lead(term) => {
+                room[..4].copy_from_slice(LEAD);
+                room[4..8].copy_from_slice(&term.to_be_bytes());
+                8
             }
             Heartbeat::Release(group) => {
                 room[..4].copy_from_slice(RELEASE);

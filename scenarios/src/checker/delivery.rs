@@ -47,6 +47,12 @@ pub struct Messages {
     pub lease_dropped: u64,
     /// Unconfirmed messages that the gateway took back from controllers it gave up.
     pub taken_back: u64,
+    /// Messages that the network sent again to the other gateway, because the first one had not accepted them.
+    #[serde(default)]
+    pub resent: u64,
+    /// Messages that came to the network again, from the other gateway, and that it knew by their Correlation Ids.
+    #[serde(default)]
+    pub repeated: u64,
 }
 
 /// A message that was offered and arrived.
@@ -71,6 +77,8 @@ pub(super) fn deliveries(records: &Records, see: &mut dyn FnMut(&Delivery)) -> M
         filtered_duplicates: records.filtered_duplicates,
         lease_dropped: records.lease_dropped,
         taken_back: records.taken_back,
+        resent: records.resent,
+        repeated: records.repeated,
         ..Messages::default()
     };
     let all = |_: &Msg| true;

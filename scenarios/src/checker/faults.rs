@@ -21,7 +21,7 @@ const GROUPS_LISTED_MAX: usize = 1_000;
 pub struct Fault {
     /// kill, stop, cont, term, start, steal-core, cut-path, restore-path.
     pub kind: String,
-    /// The process, for example `gwc-1`; the path, for example `path-1`.
+    /// The process, for example `gwc-1`; the path, for example `path-1`; a gateway by its role or number, for example `gateway`.
     pub target: String,
     /// When it was done, ms after the begin of the load.
     pub at_ms: f64,
@@ -29,11 +29,14 @@ pub struct Fault {
     pub detected_ms: Option<f64>,
     /// Until the first message of an affected group was applied elsewhere, ms.
     pub first_ms: Option<f64>,
-    /// Largest (applied - intended) of any affected group, ms; of faults of a path in both directions.
+    /// Largest (applied - intended) of any affected group, ms; of faults of a path or a gateway in both directions.
     pub longest_gap_ms: Option<f64>,
-    /// kill, term, stop: groups that the target had. start, cont: groups that moved to it afterwards. cut-path, restore-path: all that
-    /// had an owner.
+    /// kill, term, stop: groups that the target had. start, cont: groups that moved to it afterwards. cut-path, restore-path,
+    /// and those of a gateway: all that had an owner.
     pub affected_groups: u64,
+    /// Of a fault of a gateway: the process that it was, `sg-1` or `sg-2`; else `null`.
+    #[serde(default)]
+    pub gateway: Option<String>,
     /// cut-path, restore-path: what happened to paths; else `null`.
     #[serde(default)]
     pub path: Option<PathFigures>,
@@ -121,12 +124,12 @@ impl Touched {
             gap_ns: None,
             first_ns: None,
         };
-        for (index, fault) in records.faults.iter().enumerate().filter(|(_, fault)| fault.is_path()) {
+        for (index, fault) in records.faults.iter().enumerate().filter(|(_, fault)| fault.hits_all()) {
             let Some(owner) = changes.iter().rfind(|change| change.t_ns <= fault.t_ns) else { continue };
-            let next = records.next_of_a_path(fault.t_ns).unwrap_or(u64::MAX);
+            let next = records.next_that_hits_all(fault.t_ns).unwrap_or(u64::MAX);
             let before_ns = next.min(fault.t_ns.saturating_add(FAULT_WINDOW_NS));
-            let path = touch(Some(index), owner.pe, owner.pe, fault.t_ns, before_ns);
-            self.touches.push(Touch { both_ways: true, ..path });
+            let all = touch(Some(index), owner.pe, owner.pe, fault.t_ns, before_ns);
+            self.touches.push(Touch { both_ways: true, ..all });
         }
         let mut explained = vec![false; changes.len()];
         for (index, fault, owner) in &hits {
@@ -235,6 +238,7 @@ fn entry(records: &Records, fault: &FaultEntry) -> Fault {
         first_ms: None,
         longest_gap_ms: None,
         affected_groups: 0,
+        gateway: fault.gateway.clone(),
         path: None,
     }
 }
@@ -245,7 +249,7 @@ pub(super) fn ms(ns: u64) -> f64 {
 
 fn give_ups(records: &Records) -> impl Iterator<Item = (u64, u32)> {
     records.ownership.iter().filter_map(|(t, what)| match what {
-        Ownership::GivenUp { pe } => Some((*t, *pe)),
+        Ownership::GivenUp { pe, .. } => Some((*t, *pe)),
         Ownership::Given { .. } | Ownership::MoveBegun { .. } => None,
     })
 }
@@ -258,9 +262,19 @@ fn given_up(records: &Records, pe: u32, from_ns: u64, to_ns: u64) -> bool {
     detected(records, pe, from_ns).is_some_and(|t| t <= to_ns)
 }
 
-/// A controller given up while the run went on, to which no fault had been done before.
+/// A controller given up while the run went on, to which no fault had been done before. What a gateway says that hung itself
+/// moves nothing.
 pub(super) fn false_failovers(records: &Records) -> u64 {
     let end = records.quit_ns.unwrap_or(u64::MAX);
-    let hit = |pe: u32, t: u64| records.faults.iter().any(|f| f.takes_away() && f.pe == Some(pe) && f.t_ns <= t);
-    give_ups(records).filter(|(t, pe)| *t < end && !hit(*pe, *t)).count() as u64
+    let hit = |t: u64, who: &dyn Fn(&FaultEntry) -> bool| {
+        records.faults.iter().any(|fault| fault.takes_away() && fault.t_ns <= t && who(fault))
+    };
+    let unfounded = records.ownership.iter().filter(|(t, what)| match what {
+        Ownership::GivenUp { gateway, pe } => {
+            let name = format!("sg-{gateway}");
+            *t < end && !hit(*t, &|fault| fault.pe == Some(*pe) || fault.gateway.as_ref() == Some(&name))
+        }
+        Ownership::Given { .. } | Ownership::MoveBegun { .. } => false,
+    });
+    unfounded.count() as u64
 }

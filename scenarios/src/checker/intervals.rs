@@ -81,7 +81,7 @@ fn changes(records: &Records, owners: &Owners) -> Vec<(u64, OwnerChange)> {
     // What was given up comes first when others get it in the same moment.
     let end = records.quit_ns.unwrap_or(u64::MAX);
     for (t_ns, what) in records.ownership.iter().filter(|(t_ns, _)| *t_ns <= end) {
-        if let Ownership::GivenUp { pe } = what {
+        if let Ownership::GivenUp { pe, .. } = what {
             changes.push((*t_ns, OwnerChange::GivenUp(*pe)));
         }
     }

@@ -131,7 +131,7 @@ fn changes(records: &Records, names: &Names) -> Vec<(u64, usize, bool)> {
         }
     }
     let given_up = records.ownership.iter().filter_map(|(t, what)| match what {
-        Ownership::GivenUp { pe } => Some((*t, *pe)),
+        Ownership::GivenUp { pe, .. } => Some((*t, *pe)),
         Ownership::Given { .. } | Ownership::MoveBegun { .. } => None,
     });
     let ended = records.faults.iter().filter(|fault| fault.ends()).filter_map(|fault| Some((fault.t_ns, fault.pe?)));

@@ -1,12 +1,16 @@
-//! The traffic source: an M3UA peer (ASP) on the gateway's network side, with generated calls or a capture's messages. It
-//! writes `records/network.csv`.
+//! The traffic source: an M3UA peer (ASP) on the network side of one gateway or two, with generated calls or a capture's messages.
+//! It writes `records/network.csv`.
 
+mod accepted;
 pub(crate) mod calls;
 pub(crate) mod isup;
+mod lateness;
+mod link;
 mod node;
 mod pace;
 mod plain;
 pub(crate) mod random;
+mod routes;
 pub(crate) mod source;
 
 use crate::runner::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficState};
@@ -39,7 +43,7 @@ pub fn start(config: TrafficConfig) -> anyhow::Result<Box<dyn Traffic>> {
     start_source(
         config.transport,
         &config.udp,
-        config.gateway,
+        config.gateways,
         config.routing_context,
         &config.record,
         Box::new(source),
@@ -82,7 +86,7 @@ fn generated(config: &TrafficConfig) -> GeneratedSource {
 pub(crate) fn start_source(
     transport: Transport,
     udp: &DriverConfig,
-    gateway: Vec<SocketAddr>,
+    gateways: Vec<Vec<SocketAddr>>,
     routing_context: u32,
     record: &Path,
     source: Box<dyn Source>,
@@ -98,7 +102,8 @@ pub(crate) fn start_source(
     };
     let (sctp, ips) = (udp.with_advertised(&sctp::Config::default()), udp.addresses.clone());
     let stack = sctp::associations(sockets.kind(), sctp, ips, udp.port, seed, clock.instant);
-    let peer = PeerConfig { gateway, routing_context, t_ack_ms: T_ACK_MS };
+    let epoch = seed.first().copied().unwrap_or_default();
+    let peer = PeerConfig { gateways, routing_context, t_ack_ms: T_ACK_MS, epoch };
     let node = NetworkNode::new(peer, stack, source, record, clock);
     let shared = node.shared();
     let thread = std::thread::Builder::new().name("network".into()).spawn(move || -> anyhow::Result<()> {

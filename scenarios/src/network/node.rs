@@ -1,14 +1,17 @@
-//! The traffic source as a node: one M3UA peer (ASP) of the gateway's network side.
+//! The traffic source as a node: one M3UA peer (ASP) of the network side of one gateway, or of two.
 
-use super::source::{Outgoing, Source};
+use super::accepted::Due;
+use super::lateness::Lateness;
+use super::link::{Link, encode};
+use super::routes::{Routes, Way};
+use super::source::Source;
 use crate::runner::traffic::{TrafficCounters, TrafficState};
-use bytes::Bytes;
 use enrp::daemon::RecordFile;
-use m3ua_lite::asp::{AspState, Input, Replies};
-use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
-use m3ua_lite::session::{FlowRecord, sls_stream};
-use m3ua_lite::wire::{AffectedPc, Data, Message, ProtocolData, TrafficMode, one_context};
-use sctp::{AssocId, Associations, ClockAnchor, Connect, Event, Output, SendOptions, ppid};
+use m3ua_lite::asp::{Input, Replies};
+use m3ua_lite::asp_peer::AspPeerEvent;
+use m3ua_lite::session::{CorrelationId, FlowRecord, HEARTBEAT_MAX, Heartbeat, sls_stream};
+use m3ua_lite::wire::{AffectedPc, Beat, Data, Message, ProtocolData};
+use sctp::{AssocId, Associations, ClockAnchor, CloseReason, Event, Output, ppid};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
@@ -16,10 +19,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// M3UA's SCTP port (RFC 4666 section 1.4.8).
-const M3UA_PORT: u16 = 2905;
-/// Pause before the gateway is tried again.
-const RECONNECT: Duration = Duration::from_millis(100);
+/// How long the associations get for a clean end.
+const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Requests of the runner's thread.
 #[derive(Debug)]
@@ -39,39 +40,25 @@ pub(crate) struct Shared {
 /// The node's settings.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerConfig {
-    /// Its addresses, the first is the primary.
-    pub(crate) gateway: Vec<SocketAddr>,
+    /// One gateway or two; of each its addresses, the first is the primary.
+    pub(crate) gateways: Vec<Vec<SocketAddr>>,
     pub(crate) routing_context: u32,
     /// T(ack), RFC 4666 section 4.3.4.1 (RFC: 2 s).
     pub(crate) t_ack_ms: u64,
-}
-
-/// The association with the gateway.
-#[derive(Debug, Clone, Copy)]
-enum Link {
-    Down { retry: Instant },
-    Connecting { assoc: AssocId },
-    Up { assoc: AssocId, streams: u16 },
-}
-
-impl Link {
-    fn assoc(self) -> Option<AssocId> {
-        match self {
-            Self::Down { .. } => None,
-            Self::Connecting { assoc } | Self::Up { assoc, .. } => Some(assoc),
-        }
-    }
+    /// Of the Correlation Ids: another one at each start.
+    pub(crate) epoch: u8,
 }
 
 /// See the module.
 pub(crate) struct NetworkNode {
-    config: PeerConfig,
+    routing_context: u32,
     stack: Box<dyn Associations>,
-    link: Link,
-    asp: AspPeer,
+    links: Vec<Link>,
+    /// Which gateway gets what, when there are two.
+    routes: Option<Routes>,
     source: Box<dyn Source>,
-    /// Due messages that the send queue had no room for.
-    late: VecDeque<Outgoing>,
+    /// Due messages that cannot go yet, and those that go again; before anything newer.
+    late: VecDeque<Due>,
     record: RecordFile,
     line: String,
     clock: ClockAnchor,
@@ -79,34 +66,9 @@ pub(crate) struct NetworkNode {
     counters: TrafficCounters,
     lateness: Lateness,
     stopped: bool,
-    finishing: bool,
-    finished: bool,
+    /// The associations are to end by then.
+    finish_by: Option<Instant>,
     failed: Option<String>,
-}
-
-/// How late messages leave: the most in this second, and in the one before.
-#[derive(Debug)]
-struct Lateness {
-    since: Instant,
-    now: Duration,
-    before: Duration,
-}
-
-impl Lateness {
-    fn new(now: Instant) -> Self {
-        Self { since: now, now: Duration::ZERO, before: Duration::ZERO }
-    }
-
-    fn note(&mut self, now: Instant, late: Duration) {
-        if now.saturating_duration_since(self.since) >= Duration::from_secs(1) {
-            *self = Self { since: now, now: Duration::ZERO, before: self.now };
-        }
-        self.now = self.now.max(late);
-    }
-
-    fn latest(&self) -> Duration {
-        self.now.max(self.before)
-    }
 }
 
 /// Records a message: `kind,time[,intended],FLOW,HEX`, as FORMATS.md says.
@@ -130,16 +92,14 @@ impl NetworkNode {
         clock: ClockAnchor,
     ) -> Self {
         let shared = Shared { state: TrafficState::Connecting, counters: TrafficCounters::default() };
+        let PeerConfig { gateways, routing_context, t_ack_ms, epoch } = config;
+        let routes = (gateways.len() > 1).then(|| Routes::new(epoch));
+        let link = |gateway| Link::new(clock.instant, gateway, routing_context, t_ack_ms);
         let mut node = Self {
+            routing_context,
             stack,
-            link: Link::Down { retry: clock.instant },
-            asp: AspPeer::new(AspConfig {
-                asp_id: None,
-                routing_contexts: one_context(config.routing_context),
-                traffic_mode: Some(TrafficMode::Loadshare),
-                t_ack_ms: config.t_ack_ms,
-            }),
-            config,
+            links: gateways.into_iter().map(link).collect(),
+            routes,
             source,
             late: VecDeque::new(),
             record,
@@ -149,8 +109,7 @@ impl NetworkNode {
             counters: TrafficCounters::default(),
             lateness: Lateness::new(clock.instant),
             stopped: false,
-            finishing: false,
-            finished: false,
+            finish_by: None,
             failed: None,
         };
         node.record.append(b"# sigpool-record 1 network clock=CLOCK_MONOTONIC\n");
@@ -167,56 +126,106 @@ impl NetworkNode {
         self.clock.ns(now) / 1_000_000
     }
 
+    fn link_of(&self, assoc: AssocId) -> Option<usize> {
+        self.links.iter().position(|link| link.assoc() == Some(assoc))
+    }
+
     fn events(&mut self, now: Instant) {
         while let Some(event) = self.stack.poll_event() {
+            let (Event::Up { assoc, .. }
+            | Event::Message { assoc, .. }
+            | Event::Path { assoc, .. }
+            | Event::Closed { assoc, .. }) = event
+            else {
+                continue;
+            };
+            // Strangers' associations cannot be: nothing listens here.
+            let Some(at) = self.link_of(assoc) else { continue };
             match event {
-                Event::Up { assoc, outbound_streams, .. } if self.link.assoc() == Some(assoc) => {
-                    self.link = Link::Up { assoc, streams: outbound_streams };
-                    self.asp.association_up(self.ms(now));
-                    self.asp.want(self.ms(now), AspState::Active);
+                Event::Up { outbound_streams, .. } => {
+                    let now_ms = self.ms(now);
+                    self.links[at].up(now_ms, assoc, outbound_streams);
                 }
-                Event::Message { assoc, stream, ppid: ppid::M3UA, payload, .. } if self.link.assoc() == Some(assoc) => {
-                    self.message(now, stream, &payload)
-                }
-                Event::Path { assoc, address, state } if self.link.assoc() == Some(assoc) => {
+                Event::Message { stream, ppid: ppid::M3UA, payload, .. } => self.message(now, at, stream, &payload),
+                Event::Path { address, state, .. } => {
                     let (t, ip) = (self.clock.ns(now), address.ip());
                     self.record.append(format!("P,{t},gateway,{ip},{}\n", state.name()).as_bytes());
                 }
-                Event::Closed { assoc, reason, .. } if self.link.assoc() == Some(assoc) => {
-                    if matches!(self.link, Link::Up { .. }) {
-                        let t = self.clock.ns(now);
-                        self.record.append(format!("Z,{t},gateway,{}\n", reason.name()).as_bytes());
-                    }
-                    tracing::info!(?reason, "association with the gateway ended");
-                    self.asp.association_lost();
-                    self.finished |= self.finishing;
-                    self.link = Link::Down { retry: now + RECONNECT };
+                Event::Closed { reason, .. } => {
+                    tracing::info!(?reason, gateway = at + 1, "association with the gateway ended");
+                    self.lost(now, at, reason);
                 }
-                // Strangers' associations cannot be: nothing listens here.
-                Event::Up { .. } | Event::Message { .. } | Event::Path { .. } | Event::Closed { .. } | _ => {}
+                Event::Message { .. } | _ => {}
             }
         }
-        while let Some(event) = self.asp.poll_event() {
-            match event {
-                AspPeerEvent::Refused { request, code } => {
-                    self.failed = Some(format!("the gateway refused {request:?}: {code}"))
-                }
-                AspPeerEvent::State { from, to } => tracing::debug!(?from, ?to, "ASP state"),
-                AspPeerEvent::Overridden => self.failed = Some("another ASP took the traffic over".into()),
-            }
+        for at in 0..self.links.len() {
+            self.asp_events(now, at);
         }
     }
 
-    fn message(&mut self, now: Instant, stream: u16, payload: &[u8]) {
+    fn asp_events(&mut self, now: Instant, at: usize) {
+        while let Some(event) = self.links[at].asp.poll_event() {
+            let failed = match event {
+                AspPeerEvent::State { from, to } => {
+                    tracing::debug!(?from, ?to, gateway = at + 1, "ASP state");
+                    continue;
+                }
+                AspPeerEvent::Refused { request, code } => format!("the gateway refused {request:?}: {code}"),
+                AspPeerEvent::Overridden => "another ASP took the traffic over".into(),
+            };
+            if self.routes.is_none() {
+                self.failed = Some(failed);
+            } else {
+                // One of two that begins anew may not be ready yet.
+                tracing::info!(gateway = at + 1, "tried again: {failed}");
+                self.give_up(now, at);
+            }
+        }
+        let active = self.links[at].active().is_some();
+        self.links[at].been_active |= active;
+        if let Some(routes) = &mut self.routes {
+            routes.set_active(now, at, active);
+        }
+    }
+
+    /// The association with a gateway ended. What it has not accepted goes again, before all else.
+    fn lost(&mut self, now: Instant, at: usize, reason: CloseReason) {
+        let t = self.clock.ns(now);
+        if self.links[at].is_up() {
+            self.record.append(format!("Z,{t},gateway,{}\n", reason.name()).as_bytes());
+        }
+        self.links[at].closed(now);
+        let again = self.routes.as_mut().map(|routes| routes.lost(at)).unwrap_or_default();
+        if !again.is_empty() {
+            self.record.append(format!("A,{t},{},{}\n", at + 1, again.len()).as_bytes());
+        }
+        for due in again.into_iter().rev() {
+            self.late.push_front(due);
+        }
+    }
+
+    /// Ends the association with a gateway of two.
+    fn give_up(&mut self, now: Instant, at: usize) {
+        self.links[at].abort(now, &mut *self.stack);
+        self.lost(now, at, CloseReason::LocalAbort);
+    }
+
+    fn message(&mut self, now: Instant, at: usize, stream: u16, payload: &[u8]) {
         let mut replies = Replies::new();
-        let input = self.asp.handle(self.ms(now), stream, payload, &mut replies);
+        let now_ms = self.ms(now);
+        let input = self.links[at].asp.handle(now_ms, stream, payload, &mut replies);
         for reply in &replies {
-            self.send(now, reply.stream, encode(&reply.message));
+            self.send(now, at, reply.stream, &reply.message);
         }
         match input {
-            Input::Deliver(Message::Data(data)) => self.data(now, &data.protocol_data),
+            Input::Deliver(Message::Data(data)) => self.data(now, at, &data),
             Input::Deliver(Message::Beat(beat)) => {
-                self.send(now, stream, encode(&Message::BeatAck(beat)));
+                self.send(now, at, stream, &Message::BeatAck(beat));
+            }
+            Input::Deliver(Message::BeatAck(Beat { data: Some(data) })) => {
+                if let (Some(routes), Heartbeat::Barrier(id)) = (&mut self.routes, Heartbeat::decode(data)) {
+                    routes.echoed(at, id);
+                }
             }
             Input::Deliver(message) => self.management(now, &message),
             Input::Consumed => {}
@@ -244,88 +253,122 @@ impl NetworkNode {
     }
 
     /// Sends an M3UA message; false when the send queue or the association cannot take it.
-    fn send(&mut self, now: Instant, stream: u16, payload: Bytes) -> bool {
-        let Some(assoc) = self.link.assoc() else {
-            return false;
-        };
-        let options = SendOptions { stream, ppid: ppid::M3UA, ..SendOptions::default() };
-        self.stack.send(now, assoc, options, payload).is_ok()
+    fn send(&mut self, now: Instant, at: usize, stream: u16, message: &Message<'_>) -> bool {
+        self.links[at].send(now, &mut *self.stack, stream, encode(message))
     }
 
     fn link_timeout(&mut self, now: Instant) {
-        if let Link::Down { retry } = self.link
-            && retry <= now
-            && !self.finishing
-        {
-            let connect = Connect { peer: self.config.gateway.clone(), peer_port: M3UA_PORT, local_port: None };
-            self.link = match self.stack.connect(now, connect) {
-                Ok(assoc) => Link::Connecting { assoc },
-                Err(_) => Link::Down { retry: now + RECONNECT },
-            };
+        let now_ms = self.ms(now);
+        for link in &mut self.links {
+            if self.finish_by.is_none() {
+                link.connect(now, &mut *self.stack);
+            } else if self.finish_by.is_some_and(|by| by <= now) {
+                link.abort(now, &mut *self.stack);
+            }
+            link.asp.handle_timeout(now_ms);
         }
-        self.asp.handle_timeout(self.ms(now));
     }
 
     fn finish(&mut self, now: Instant) {
-        self.finishing = true;
-        match self.link {
-            Link::Down { .. } => self.finished = true,
-            Link::Connecting { assoc } => self.stack.abort(now, assoc, b""),
-            Link::Up { assoc, .. } => {
-                self.asp.want(self.ms(now), AspState::Down);
-                self.asp_requests(now);
-                self.stack.shutdown(now, assoc);
-            }
+        self.finish_by.get_or_insert(now + END_PATIENCE);
+        let now_ms = self.ms(now);
+        for link in &mut self.links {
+            link.leave(now, now_ms, &mut *self.stack);
         }
     }
 
-    fn asp_requests(&mut self, now: Instant) {
-        while let Some(request) = self.asp.poll_transmit() {
-            self.send(now, request.stream, encode(&request.message));
-        }
+    fn is_active(&self) -> bool {
+        self.links.iter().any(|link| link.active().is_some())
     }
 
-    /// The number of streams when traffic may flow.
-    fn active(&self) -> Option<u16> {
-        match self.link {
-            Link::Up { streams, .. } if self.asp.state() == AspState::Active => Some(streams),
-            Link::Up { .. } | Link::Down { .. } | Link::Connecting { .. } => None,
+    fn data(&mut self, now: Instant, at: usize, data: &Data<'_>) {
+        let m = &data.protocol_data;
+        if let Some(routes) = &mut self.routes
+            && !routes.takes(m, data.correlation_id)
+        {
+            let (t, id) = (self.clock.ns(now), CorrelationId(data.correlation_id.unwrap_or_default()));
+            self.record.append(format!("D,{t},{},{id},{}\n", at + 1, FlowRecord(m)).as_bytes());
+            return;
         }
-    }
-
-    fn data(&mut self, now: Instant, m: &ProtocolData<'_>) {
         self.counters.received += 1;
         record_line(&mut self.line, 'R', &[self.clock.ns(now)], m);
         self.record.append(self.line.as_bytes());
         self.source.handle(now, m);
     }
 
-    /// Sends what is due. A message that the send queue cannot take stays due: it goes late, not lost.
-    fn send_due(&mut self, now: Instant) {
-        let Some(streams) = self.active() else {
-            return;
+    /// The gateway for a message that is due, and the number of streams of its association.
+    fn way(&mut self, due: &mut Due) -> Option<(usize, u16)> {
+        let at = match &mut self.routes {
+            None => 0,
+            Some(routes) => match routes.route(due) {
+                Way::To(gateway) => gateway,
+                Way::Wait => return None,
+            },
         };
-        while let Some(outgoing) = self.late.pop_front().or_else(|| self.source.poll(now)) {
-            let label = outgoing.label;
+        Some((at, self.links[at].active()?))
+    }
+
+    /// Sends what is due. A message that cannot go stays due: it goes late, not lost.
+    fn send_due(&mut self, now: Instant) {
+        if !self.is_active() {
+            return;
+        }
+        while let Some(mut due) = self.late.pop_front().or_else(|| self.source.poll(now).map(Due::new)) {
+            let Some((at, streams)) = self.way(&mut due) else {
+                self.late.push_front(due);
+                return;
+            };
+            let label = due.outgoing.label;
+            let stream = sls_stream(label.sls, streams);
             let data = Message::Data(Data {
                 network_appearance: None,
-                routing_context: Some(self.config.routing_context),
-                protocol_data: label.with(&outgoing.user_data),
-                correlation_id: None,
+                routing_context: Some(self.routing_context),
+                protocol_data: label.with(&due.outgoing.user_data),
+                correlation_id: due.stamp.map(|stamp| stamp.id.0),
             });
-            if !self.send(now, sls_stream(label.sls, streams), encode(&data)) {
-                self.late.push_front(outgoing);
+            if !self.send(now, at, stream, &data) {
+                self.late.push_front(due);
                 return;
             }
-            self.counters.sent += 1;
-            self.lateness.note(now, now.saturating_duration_since(outgoing.intended));
-            let times = [self.clock.ns(now), self.clock.ns(outgoing.intended)];
-            record_line(&mut self.line, 'S', &times, &label.with(&outgoing.user_data));
-            self.record.append(self.line.as_bytes());
+            self.sent(now, &mut due);
+            if let Some(routes) = &mut self.routes {
+                routes.sent(now, at, stream, due);
+            }
         }
         for at in self.source.take_missed() {
             self.counters.missed += 1;
             self.record.append(format!("M,{}\n", self.clock.ns(at)).as_bytes());
+        }
+    }
+
+    /// Counts and records a message when it is sent for the first time.
+    fn sent(&mut self, now: Instant, due: &mut Due) {
+        if std::mem::replace(&mut due.recorded, true) {
+            return;
+        }
+        let outgoing = &due.outgoing;
+        self.counters.sent += 1;
+        self.lateness.note(now, now.saturating_duration_since(outgoing.intended));
+        let times = [self.clock.ns(now), self.clock.ns(outgoing.intended)];
+        record_line(&mut self.line, 'S', &times, &outgoing.label.with(&outgoing.user_data));
+        self.record.append(self.line.as_bytes());
+    }
+
+    /// Asks the gateways what they accepted, and gives up one that accepts nothing any more.
+    fn acceptance(&mut self, now: Instant) {
+        for at in 0..self.links.len() {
+            while let Some((stream, id)) = self.routes.as_mut().and_then(|routes| routes.poll_barrier(now, at)) {
+                let mut room = [0; HEARTBEAT_MAX];
+                let beat = Beat { data: Some(Heartbeat::Barrier(id).encode(&mut room)) };
+                let sent = self.send(now, at, stream, &Message::Beat(beat));
+                if let Some(routes) = self.routes.as_mut().filter(|_| !sent) {
+                    routes.barrier_not_sent(now, at, stream);
+                }
+            }
+        }
+        while let Some(at) = self.routes.as_ref().and_then(|routes| routes.silent(now)) {
+            tracing::info!(gateway = at + 1, "given up: it accepts nothing any more");
+            self.give_up(now, at);
         }
     }
 
@@ -335,28 +378,28 @@ impl NetworkNode {
         self.counters.answered = calls.answered;
         self.counters.late = self.lateness.latest();
         self.counters.up = self.source.up() + self.late.len() as u64;
+        let drained =
+            self.stopped && self.counters.up == 0 && self.routes.as_ref().is_none_or(|routes| routes.unaccepted() == 0);
+        // All are there before the load begins; one of two is enough later.
+        let active = self.is_active() && self.links.iter().all(|link| link.been_active);
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         shared.counters = self.counters;
-        shared.state = match (&self.failed, self.active()) {
-            (Some(reason), _) => TrafficState::Failed(reason.clone()),
-            (None, Some(_)) if self.stopped && self.counters.up == 0 => TrafficState::Drained,
-            (None, Some(_)) => TrafficState::Active,
-            (None, None) => TrafficState::Connecting,
+        shared.state = match &self.failed {
+            Some(reason) => TrafficState::Failed(reason.clone()),
+            None if active && drained => TrafficState::Drained,
+            None if active => TrafficState::Active,
+            None => TrafficState::Connecting,
         };
     }
 
     fn work(&mut self, now: Instant) {
         self.events(now);
-        self.asp_requests(now);
+        for link in &mut self.links {
+            link.asp_requests(now, &mut *self.stack);
+        }
+        self.acceptance(now);
         self.send_due(now);
     }
-}
-
-fn encode(message: &Message<'_>) -> Bytes {
-    // Only messages whose user data came out of a capture of 64 KiB or the generator are ever encoded here.
-    let mut octets = vec![0; message.encoded_len().expect("invariant: it fits M3UA's length")];
-    message.encode(&mut octets).expect("invariant: the buffer has the encoded length");
-    octets.into()
 }
 
 impl sctp::driver::Node for NetworkNode {
@@ -390,19 +433,20 @@ impl sctp::driver::Node for NetworkNode {
         self.stack.poll_output(now)
     }
     fn poll_timeout(&self) -> Option<Instant> {
-        let retry = match self.link {
-            Link::Down { retry } => Some(retry).filter(|_| !self.finishing),
-            Link::Connecting { .. } | Link::Up { .. } => None,
-        };
-        let asp = self.asp.poll_timeout().map(|ms| {
+        let retries = self.links.iter().filter(|_| self.finish_by.is_none()).filter_map(Link::retry);
+        let at = |ms: u64| {
             self.clock.instant
                 + Duration::from_nanos((ms * 1_000_000).saturating_sub(self.clock.monotonic_ns) + 1_000_000)
-        });
+        };
+        let asps = self.links.iter().filter_map(|link| link.asp.poll_timeout()).map(at);
         // What is late waits for acknowledgements, which come as datagrams.
-        let source = self.active().filter(|_| self.late.is_empty()).and_then(|_| self.source.poll_timeout());
-        [self.stack.poll_timeout(), retry, asp, source].into_iter().flatten().min()
+        let due = self.is_active() && self.late.is_empty();
+        let source = if due { self.source.poll_timeout() } else { None };
+        let routes = self.routes.as_ref().and_then(Routes::poll_timeout);
+        let others = [self.stack.poll_timeout(), source, routes, self.finish_by];
+        retries.chain(asps).chain(others.into_iter().flatten()).min()
     }
     fn finished(&self) -> bool {
-        self.finished
+        self.finish_by.is_some() && self.links.iter().all(|link| link.assoc().is_none())
     }
 }

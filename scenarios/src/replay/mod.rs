@@ -96,7 +96,7 @@ pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
     let mut traffic = network::start_source(
         lab.transport(),
         &lab.network(),
-        lab.gateway(),
+        lab.gateways(),
         NETWORK_ROUTING_CONTEXT,
         &record,
         Box::new(source),

@@ -116,6 +116,8 @@ pub(super) fn messages(results: &Results) -> Markup {
             (figures("The mechanism at work (no defects)", &[
                 ("rolled back with an uncommitted transaction", count(m.rolled_back)),
                 ("taken back for another controller", count(m.taken_back)),
+                ("sent again to the other gateway", count(m.resent)),
+                ("came again from the other gateway, not taken", count(m.repeated)),
                 ("duplicates filtered by a controller", count(m.filtered_duplicates)),
                 ("thrown away without lease", count(m.lease_dropped)),
             ]))

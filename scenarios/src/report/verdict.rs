@@ -2,7 +2,7 @@
 
 use super::text::{count, ms, number, percent, plural, seconds, us};
 use crate::checker::Fault;
-use crate::results::{Results, Verdict};
+use crate::results::{Results, Role, Verdict};
 use crate::scenario::{ASSERTIONS, Bound, Outcome};
 use maud::{Markup, html};
 
@@ -37,10 +37,12 @@ fn done(results: &Results) -> String {
         .controllers
         .len()
         .max(results.process_list.iter().filter(|process| process.name.starts_with("gwc-")).count());
+    let gateways = results.topology.iter().filter(|node| node.role == Role::Gateway).count();
     let faults: Vec<&Fault> = results.faults.iter().collect();
     let mut text = format!(
-        "{} behind one signaling gateway took {} messages/s for {}",
+        "{} behind {} took {} messages/s for {}",
         plural(controllers as u64, "controller"),
+        if gateways > 1 { "two signaling gateways" } else { "one signaling gateway" },
         number(results.rate_per_s.round()),
         seconds((results.measured_to_ms / 100.0).round() * 100.0),
     );
@@ -49,7 +51,13 @@ fn done(results: &Results) -> String {
     } else if faults.len() <= NAMED {
         let each: Vec<_> = faults
             .iter()
-            .map(|f| format!("{} at {}", words(&f.kind, &f.target), seconds((f.at_ms / 100.0).round() * 100.0)))
+            .map(|f| {
+                format!(
+                    "{} at {}",
+                    words(&f.kind, f.gateway.as_ref().unwrap_or(&f.target)),
+                    seconds((f.at_ms / 100.0).round() * 100.0)
+                )
+            })
             .collect();
         text.push_str(&format!("; {}.", each.join(", ")));
     } else {

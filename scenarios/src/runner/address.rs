@@ -16,6 +16,8 @@ pub const PATHS_MAX: usize = 2;
 const TRIES: u32 = 64;
 /// Networks of a run: own and outside addresses of each path.
 const NETWORKS: u8 = 4;
+/// Host part of the second gateway's address; the first one's is 1.
+const SECOND_GATEWAY: u8 = 254;
 /// Host part of the first stand-alone name server's address, and of the next ones', up to 8.
 const FIRST_NAME_SERVER: u8 = 3;
 const FURTHER_NAME_SERVERS: u8 = 219;
@@ -31,6 +33,8 @@ const FIRST_POPULATION: u8 = 230;
 /// What a run needs addresses for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
+    /// Gateways; 0 counts as 1.
+    pub gateways: usize,
     /// Controllers.
     pub controllers: usize,
     /// Stand-alone name servers.
@@ -50,8 +54,8 @@ pub struct Needs {
 /// A process of a run, as the holder of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
-    /// The signaling gateway.
-    Gateway,
+    /// A signaling gateway, counted from 0 (at most 2).
+    Gateway(usize),
     /// The network side: the traffic source.
     Network,
     /// A stand-alone name server, counted from 0 (at most 8).
@@ -69,8 +73,9 @@ pub enum Host {
 impl Needs {
     /// Everybody who has addresses.
     pub fn hosts(self) -> impl Iterator<Item = Host> {
-        [Host::Gateway, Host::Network]
+        [Host::Gateway(0), Host::Network]
             .into_iter()
+            .chain((1..self.gateways).map(Host::Gateway))
             .chain((0..self.name_servers).map(Host::NameServer))
             .chain((0..self.scope_servers).map(Host::ScopeServer))
             .chain((0..self.resolvers).map(Host::Resolver))
@@ -160,7 +165,8 @@ impl Net {
     fn host(self, network: u8, host: Host) -> IpAddr {
         let nth = |first: u8, index: usize| first.saturating_add(u8::try_from(index).unwrap_or(u8::MAX));
         let part = match host {
-            Host::Gateway => 1,
+            Host::Gateway(0) => 1,
+            Host::Gateway(_) => SECOND_GATEWAY,
             Host::Network => 2,
             Host::NameServer(0) => FIRST_NAME_SERVER,
             Host::NameServer(index) => nth(FURTHER_NAME_SERVERS, index),
@@ -180,6 +186,7 @@ mod tests {
     #[test]
     fn a_network_in_use_is_passed_over() {
         let needs = Needs {
+            gateways: 2,
             controllers: 2,
             name_servers: 1,
             relayed: true,
@@ -200,6 +207,7 @@ mod tests {
     #[test]
     fn addresses_do_not_meet() {
         let needs = Needs {
+            gateways: 2,
             controllers: 200,
             name_servers: 8,
             relayed: true,
@@ -213,13 +221,13 @@ mod tests {
         let mut distinct = all.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        assert_eq!((distinct.len(), all.len()), (all.len(), 239 * 4));
+        assert_eq!((distinct.len(), all.len()), (all.len(), 240 * 4));
     }
 
     #[test]
     fn without_a_relay_others_know_the_own_addresses() {
         let net = Net::any(Needs { controllers: 1, paths: 2, ..Needs::default() });
-        assert_eq!(net.own(Host::Gateway), net.known(Host::Gateway));
+        assert_eq!(net.own(Host::Gateway(0)), net.known(Host::Gateway(0)));
         assert_eq!(net.own(Host::Controller(0)), [IpAddr::from([127, 1, 0, 10]), IpAddr::from([127, 1, 2, 10])]);
     }
 }

@@ -18,6 +18,19 @@ const PATIENCE: Duration = Duration::from_millis(800);
 pub struct GatewayState {
     /// One for each application server.
     pub pools: Vec<PoolState>,
+    /// What it is to its mate; none without one.
+    #[serde(default)]
+    pub mate: Option<MateState>,
+}
+
+/// A gateway's mate in its `/state`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct MateState {
+    /// joining, lead, follower.
+    pub role: String,
+    /// The other one has all that this one knows.
+    #[serde(default)]
+    pub mirrored: bool,
 }
 
 /// A pool in the gateway's `/state`.
@@ -47,6 +60,19 @@ pub struct ControllerState {
 }
 
 impl GatewayState {
+    /// It leads, as far as it says.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.mate.as_ref().is_some_and(|mate| mate.role == "lead")
+    }
+
+    /// One leads and the other one mirrors it, or there are no mates.
+    #[must_use]
+    pub fn are_mates(states: &[Self]) -> bool {
+        let mirrored = |state: &Self| state.leads() && state.mate.as_ref().is_some_and(|mate| mate.mirrored);
+        states.iter().all(|state| state.mate.is_none()) || states.iter().any(mirrored)
+    }
+
     /// How many controllers take traffic.
     #[must_use]
     pub fn active(&self) -> usize {
@@ -76,6 +102,15 @@ pub struct UdpTraffic {
     pub datagrams: u64,
     /// Bytes of UDP payload, both directions.
     pub bytes: u64,
+}
+
+impl std::iter::Sum for UdpTraffic {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            datagrams: sum.datagrams + one.datagrams,
+            bytes: sum.bytes + one.bytes,
+        })
+    }
 }
 
 /// From `GET /metrics` of any daemon.

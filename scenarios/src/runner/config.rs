@@ -2,6 +2,7 @@
 
 use super::RunError;
 use super::address::{ADMIN_PORT, Host, Needs, Net};
+use super::gateways::capture_name;
 use super::lab::{LabPlan, NETWORK_ROUTING_CONTEXT};
 use super::population;
 use super::relay::Port;
@@ -11,6 +12,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use toml::{Table, Value, toml};
+
+/// ENRP over SCTP, RFC 5353 section 5.3.
+const ENRP_PORT: u16 = 9901;
+
+pub(super) fn gateway_name(index: usize) -> String {
+    format!("sg-{}", index + 1)
+}
 
 pub(super) fn controller_name(index: usize) -> String {
     format!("gwc-{}", index + 1)
@@ -33,27 +41,31 @@ fn codes(codes: &[u32]) -> Value {
     codes.iter().map(|code| i64::from(*code)).collect::<Vec<_>>().into()
 }
 
-pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
+pub(super) fn gateway_config(plan: &LabPlan, net: Net, index: usize) -> Table {
     let mut config = toml! {
         [daemon]
         [udp]
         [node]
-        name = "sg-1"
         [[as]]
         pool = "GatewayPool"
         routing_context = 1
         [network]
     };
-    set_process(&mut config, plan, net, Host::Gateway);
-    set(&mut config, "udp", "capture", path_text(&plan.out.join("capture.pcapng")));
+    set_process(&mut config, plan, net, Host::Gateway(index));
+    set(&mut config, "udp", "capture", path_text(&plan.out.join(capture_name(index))));
+    set(&mut config, "node", "name", text(gateway_name(index)));
+    set(&mut config, "node", "gateway", ((index + 1) as i64).into());
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
     set(&mut config, "network", "routing_context", i64::from(NETWORK_ROUTING_CONTEXT).into());
     set(&mut config, "network", "point_codes", codes(&plan.network_pcs));
     set(&mut config, "as", "dpc", codes(&plan.pool_pcs));
     if plan.name_server.kind == NameServerKind::StandAlone {
         let mut enrp = toml! { embedded = false };
-        enrp.insert("servers".into(), servers(plan, net, 0));
+        enrp.insert("servers".into(), servers(plan, net, index));
         config.insert("enrp".into(), enrp.into());
+    }
+    if plan.gateways() > 1 {
+        add_mate(&mut config, plan, net, index);
     }
     if let Some(population) = &plan.population {
         let (server, sctp) = population::room(population);
@@ -67,6 +79,19 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net) -> Table {
     add_scopes(&mut config, plan, net, 0);
     merge(&mut config, &plan.gateway_settings);
     config
+}
+
+/// What a gateway of two is told of the other one: it is the peer of its name server.
+fn add_mate(config: &mut Table, plan: &LabPlan, net: Net, index: usize) {
+    let other = Host::Gateway(1 - index);
+    set(config, "mate", "addresses", texts(&net.known(other)));
+    if plan.name_server.kind == NameServerKind::Embedded {
+        set(config, "enrp", "server_id", ((index + 1) as i64).into());
+        set(config, "enrp", "enrp_port", i64::from(ENRP_PORT).into());
+        let mut peers = Table::new();
+        peers.insert("servers".into(), server_list(net, &[other]));
+        set(config, "enrp", "peers", peers.into());
+    }
 }
 
 /// Of a stand-alone name server, beside the gateway: a peer of all others.
@@ -134,6 +159,7 @@ pub(super) fn name_server_name(index: usize) -> String {
 /// What a run needs addresses for.
 pub(super) fn needs(plan: &LabPlan) -> Needs {
     Needs {
+        gateways: plan.gateways(),
         controllers: plan.controllers,
         name_servers: plan.name_server.stand_alone(),
         resolvers: resolvers(plan),
@@ -148,7 +174,7 @@ pub(super) fn needs(plan: &LabPlan) -> Needs {
 pub(super) fn relay_ports(plan: &LabPlan, net: Net) -> Vec<Port> {
     let half = |host| match host {
         Host::Controller(index) => plan.round_trip_ms.get(index).copied().unwrap_or(0),
-        Host::Gateway
+        Host::Gateway(_)
         | Host::Network
         | Host::NameServer(_)
         | Host::ScopeServer(_)
@@ -165,9 +191,11 @@ pub(super) fn relay_ports(plan: &LabPlan, net: Net) -> Vec<Port> {
 
 /// `servers`: the name servers in the order of preference of somebody; each begins with another one.
 fn servers(plan: &LabPlan, net: Net, first: usize) -> Value {
-    let count = plan.name_server.stand_alone();
-    let in_order = (0..count).map(|step| Host::NameServer((first + step) % count));
-    let hosts = if count == 0 { vec![Host::Gateway] } else { in_order.collect() };
+    let (count, gateways) = (plan.name_server.stand_alone(), plan.gateways());
+    let hosts: Vec<Host> = match count {
+        0 => (0..gateways).map(|step| Host::Gateway((first + step) % gateways)).collect(),
+        _ => (0..count).map(|step| Host::NameServer((first + step) % count)).collect(),
+    };
     server_list(net, &hosts)
 }
 
@@ -254,9 +282,11 @@ pub(super) fn check_settings(plan: &LabPlan) -> Result<(), RunError> {
         let problem = problem.to_string();
         RunError::Usage(format!("[{whose}.settings]: {}", problem.trim_end().replace('\n', "; ")))
     };
-    let gateway: sg::Config =
-        gateway_config(plan, net).try_into().map_err(|error: toml::de::Error| wrong("gateway", &error))?;
-    gateway.check().map_err(|error| wrong("gateway", &error))?;
+    for index in 0..plan.gateways() {
+        let gateway: sg::Config =
+            gateway_config(plan, net, index).try_into().map_err(|error: toml::de::Error| wrong("gateway", &error))?;
+        gateway.check().map_err(|error| wrong("gateway", &error))?;
+    }
     let controller: gwc_pe::config::Config =
         controller_config(plan, net, 0, 1).try_into().map_err(|error: toml::de::Error| wrong("controllers", &error))?;
     controller.check().map_err(|error| wrong("controllers", &error))?;
@@ -304,7 +334,7 @@ mod tests {
             [as]
             t_r_ms = 777
         };
-        let config: sg::Config = gateway_config(&plan, Net::any(needs(&plan))).try_into().unwrap();
+        let config: sg::Config = gateway_config(&plan, Net::any(needs(&plan)), 0).try_into().unwrap();
         assert_eq!((config.failover.beat_ms, config.application_servers[0].t_r_ms), (33, 777));
         assert_eq!(config.application_servers[0].dpc, [2]);
     }
@@ -318,7 +348,7 @@ mod tests {
         check_settings(&plan).unwrap();
         let net = Net::any(needs(&plan));
         let server: IpAddr = net.first(Host::NameServer(0));
-        let gateway: sg::Config = gateway_config(&plan, net).try_into().unwrap();
+        let gateway: sg::Config = gateway_config(&plan, net, 0).try_into().unwrap();
         assert!(!gateway.enrp.embedded);
         assert_eq!(gateway.enrp.servers[0].addresses, [server]);
         let controller: gwc_pe::config::Config = controller_config(&plan, net, 1, 1).try_into().unwrap();
@@ -338,11 +368,31 @@ mod tests {
         let config: gwc_pe::config::Config = controller_config(&plan, net, 2, 1).try_into().unwrap();
         assert_eq!(config.udp.addresses, net.own(Host::Controller(2)));
         assert_eq!((config.udp.advertise.len(), &config.udp.advertise), (2, &net.known(Host::Controller(2))));
-        assert_eq!(config.asap.hunt.servers[0].addresses, net.known(Host::Gateway));
+        assert_eq!(config.asap.hunt.servers[0].addresses, net.known(Host::Gateway(0)));
         let ports = relay_ports(&plan, net);
         let halves: Vec<_> = ports.iter().map(|port| port.half.as_micros()).collect();
         assert_eq!(halves, [0, 0, 500, 20_000, 75_000]);
         assert_eq!(ports[4].outside, net.known(Host::Controller(2)));
+    }
+
+    #[test]
+    fn two_gateways_know_each_other_and_controllers_both() {
+        let mut plan = plan();
+        plan.gateways = 2;
+        check_settings(&plan).unwrap();
+        let net = Net::any(needs(&plan));
+        let of = |index| -> sg::Config { gateway_config(&plan, net, index).try_into().unwrap() };
+        let (first, second) = (of(0), of(1));
+        assert_eq!((first.node.gateway, second.node.gateway), (1, 2));
+        assert_eq!((first.enrp.server_id, second.enrp.server_id), (Some(1), Some(2)));
+        assert_eq!(second.enrp.peers.servers[0].addresses, net.known(Host::Gateway(0)));
+        let hunts = |index| -> Vec<Vec<IpAddr>> {
+            let config: gwc_pe::config::Config = controller_config(&plan, net, index, 1).try_into().unwrap();
+            config.asap.hunt.servers.into_iter().map(|server| server.addresses).collect()
+        };
+        let [first, second] = [0, 1].map(|index| net.known(Host::Gateway(index)));
+        assert_eq!(hunts(0), [first.clone(), second.clone()]);
+        assert_eq!(hunts(1), [second, first]);
     }
 
     #[test]

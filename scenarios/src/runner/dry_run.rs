@@ -44,7 +44,7 @@ fn topology(scenario: &Scenario) -> String {
         format!("{} groups", load.groups),
     ];
     let server = if stand_alone { String::new() } else { "name server".to_owned() };
-    let gateway = [spread("sg-1", &host(net.first(Host::Gateway)), 13), "gateway".to_owned(), server];
+    let gateway = [spread("sg-1", &host(net.first(Host::Gateway(0))), 13), "gateway".to_owned(), server];
     let more = match pool.at_start() {
         started if started < pool.count => format!("{started} of them at start"),
         _ => String::new(),
@@ -88,6 +88,11 @@ fn topology(scenario: &Scenario) -> String {
         let relay = if scenario.needs_relay() { ", all through a relay that can cut each" } else { "" };
         let what = format!("{} addresses of each process, each on a network of its own{relay}", scenario.paths);
         text.push_str(&wrapped("paths       ", &what));
+    }
+    if scenario.gateway.count > 1 {
+        let second = host(net.first(Host::Gateway(1)));
+        let what = format!("sg-2 {second} is the mate of sg-1: network and controllers reach both, one leads");
+        text.push_str(&wrapped("gateways    ", &what));
     }
     if !pool.round_trip_ms.is_empty() {
         let relays = pool.round_trip_ms.iter().enumerate().map(|(i, ms)| format!("gwc-{} {ms} ms", i + 1));
@@ -215,7 +220,7 @@ fn assertions(scenario: &Scenario) -> String {
 
 fn files(scenario: &Scenario, out: &Path) -> String {
     let processes = scenario.controllers.count
-        + 1
+        + scenario.gateway.count
         + scenario.name_server.stand_alone()
         + scenario.population.as_ref().map_or(0, |population| population.processes);
     let mut text = format!("\nfiles in {}\n", out.display());

@@ -1,15 +1,16 @@
 //! A gateway and a pool of controllers as real processes: their addresses, configuration files, start and end.
 //!
-//! Used by scenarios and by `sigpool replay`: [`Lab::start`], connect a traffic source to [`Lab::gateway`] from [`Lab::network`],
+//! Used by scenarios and by `sigpool replay`: [`Lab::start`], connect a traffic source to [`Lab::gateways`] from [`Lab::network`],
 //! [`Lab::wait_ready`], ..., [`Lab::stop`]. Dropping a lab kills what is left of it.
 
 use super::RunError;
 use super::address::{Host, Net, UDP_PORT};
 use super::admin::{self, GatewayState};
 use super::config::{
-    check_settings, controller_config, controller_name, gateway_config, name_server_config, name_server_name, needs,
+    check_settings, controller_config, controller_name, gateway_name, name_server_config, name_server_name, needs,
     pe_id, population_config, relay_ports,
 };
+use super::gateways::Gateways;
 use super::names::{resolver_name, scope_server_name};
 use super::population::{self, Crowd};
 use super::process::Process;
@@ -18,7 +19,7 @@ use crate::scenario::{Fault, FaultKind, NameServer, Population, Resolver, Target
 use nix::sys::signal::Signal;
 use sctp::Transport;
 use sctp::driver::DriverConfig;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use toml::Table;
@@ -26,15 +27,17 @@ use toml::Table;
 /// Routing Context of the network side.
 pub const NETWORK_ROUTING_CONTEXT: u32 = 100;
 /// How long the gateway gets to listen.
-const START_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a daemon gets for a clean end before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_millis(3_000);
+pub(super) const STOP_PATIENCE: Duration = Duration::from_millis(3_000);
 
 /// What to start.
 #[derive(Debug, Clone, Default)]
 pub struct LabPlan {
     /// Folder of the run; `config/`, `logs/`, `records/` and `capture.pcapng` are made in it.
     pub out: PathBuf,
+    /// Gateways, 1 or 2; 0 counts as 1.
+    pub gateways: usize,
     /// How many controllers have a place.
     pub controllers: usize,
     /// How many of them run from the start; absent: all.
@@ -63,6 +66,14 @@ pub struct LabPlan {
     pub controller_settings: Table,
 }
 
+impl LabPlan {
+    /// How many gateways there are.
+    #[must_use]
+    pub fn gateways(&self) -> usize {
+        self.gateways.max(1)
+    }
+}
+
 /// A controller's place: its address stays, its process and PE identifier change with each start.
 #[derive(Debug)]
 struct Place {
@@ -76,7 +87,7 @@ struct Place {
 pub struct Lab {
     pub(super) plan: LabPlan,
     pub(super) net: Net,
-    gateway: Process,
+    pub(super) gateways: Gateways,
     /// Stand-alone name servers; none while it is killed.
     name_servers: Vec<Option<Process>>,
     controllers: Vec<Place>,
@@ -101,14 +112,14 @@ impl Lab {
         let servers = 0..plan.name_server.stand_alone();
         let name_servers =
             servers.map(|index| start_name_server(&plan, net, index).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        let gateway = start_process(&plan, "sg-1", "sg", &gateway_config(&plan, net))?;
-        let population = Crowd::default();
-        let mut lab = Self { gateway, name_servers, controllers: Vec::new(), population, relay, plan, net };
+        let (gateways, population) = (Gateways::default(), Crowd::default());
+        let mut lab = Self { gateways, name_servers, controllers: Vec::new(), population, relay, plan, net };
+        lab.start_gateways()?;
         // A controller that does not find its name server waits before it tries again.
         for index in 0..lab.name_servers.len() {
-            lab.wait_answering(&name_server_name(index), net.first(Host::NameServer(index)))?;
+            lab.wait_answering(&name_server_name(index), net.first(Host::NameServer(index)), START_PATIENCE)?;
         }
-        lab.wait_answering("the gateway", net.first(Host::Gateway))?;
+        lab.wait_gateways()?;
         lab.population = start_population(&lab.plan, net)?;
         lab.controllers.resize_with(lab.plan.controllers, || Place { process: None, starts: 0 });
         for index in 0..lab.at_start() {
@@ -117,8 +128,8 @@ impl Lab {
         Ok(lab)
     }
 
-    fn wait_answering(&mut self, who: &str, address: IpAddr) -> Result<(), RunError> {
-        let deadline = Instant::now() + START_PATIENCE;
+    pub(super) fn wait_answering(&mut self, who: &str, address: IpAddr, patience: Duration) -> Result<(), RunError> {
+        let deadline = Instant::now() + patience;
         while let Err(error) = admin::healthy(address) {
             self.check_alive()?;
             if Instant::now() > deadline {
@@ -133,18 +144,6 @@ impl Lab {
     /// How many controllers run from the start.
     fn at_start(&self) -> usize {
         self.plan.at_start.unwrap_or(self.plan.controllers)
-    }
-
-    /// The gateway's UDP addresses for the network side.
-    #[must_use]
-    pub fn gateway(&self) -> Vec<SocketAddr> {
-        self.net.known(Host::Gateway).into_iter().map(|ip| SocketAddr::new(ip, UDP_PORT)).collect()
-    }
-
-    /// The address of the gateway's admin HTTP.
-    #[must_use]
-    pub fn gateway_ip(&self) -> IpAddr {
-        self.net.first(Host::Gateway)
     }
 
     /// Who carries SCTP, in every process.
@@ -165,7 +164,7 @@ impl Lab {
     #[must_use]
     pub fn addresses(&self) -> Vec<(String, usize, IpAddr)> {
         let name = |host| match host {
-            Host::Gateway => "sg-1".to_owned(),
+            Host::Gateway(index) => gateway_name(index),
             Host::Network => "network".to_owned(),
             Host::NameServer(index) => name_server_name(index),
             Host::Resolver(index) => resolver_name(&self.plan, index),
@@ -204,14 +203,6 @@ impl Lab {
         self.plan.out.join("records")
     }
 
-    /// The gateway's state now.
-    ///
-    /// # Errors
-    /// It does not answer.
-    pub fn state(&self) -> std::io::Result<GatewayState> {
-        admin::gateway_state(self.gateway_ip())
-    }
-
     /// PE identifier of a controller's present (or last) process.
     #[must_use]
     pub fn pe(&self, index: usize) -> u32 {
@@ -233,7 +224,8 @@ impl Lab {
     /// Name, process id and address of every process.
     #[must_use]
     pub fn processes(&self) -> Vec<(String, u32, IpAddr)> {
-        let mut all = vec![(self.gateway.name().to_owned(), self.gateway.id(), self.net.first(Host::Gateway))];
+        let gateways = self.gateways.list().map(|(index, name, id)| (name, id, self.net.first(Host::Gateway(index))));
+        let mut all: Vec<_> = gateways.collect();
         for (index, process) in self.name_servers.iter().enumerate() {
             if let Some(process) = process {
                 all.push((process.name().to_owned(), process.id(), self.net.first(Host::NameServer(index))));
@@ -255,7 +247,8 @@ impl Lab {
         let mut empty = 0;
         // Twice in a row: a message may be between the traffic source and the gateway.
         while empty < 2 && Instant::now() < deadline && !look() {
-            empty = if self.state().is_ok_and(|state| state.queued() == 0) { empty + 1 } else { 0 };
+            let settled = self.states().is_ok_and(|states| states.iter().all(|state| state.queued() == 0));
+            empty = if settled { empty + 1 } else { 0 };
             std::thread::sleep(pause);
         }
     }
@@ -273,16 +266,19 @@ impl Lab {
             if interrupted() {
                 return Err(RunError::Interrupted);
             }
-            let state = self.state();
-            let active = state.as_ref().is_ok_and(|state| state.active() == self.at_start());
+            let states = self.states();
+            let active = states.as_ref().map(|states| states.iter().map(GatewayState::active).min().unwrap_or(0));
+            let all_active = active.as_ref().is_ok_and(|active| *active == self.at_start());
+            let mates = states.as_ref().is_ok_and(|states| GatewayState::are_mates(states));
             let missing = self.population.missing()?;
-            if active && missing.is_none() {
+            if all_active && mates && missing.is_none() {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                let seen = match state {
-                    Ok(_) if active => missing.unwrap_or_default(),
-                    Ok(state) => format!("{} of {} are active", state.active(), self.at_start()),
+                let seen = match active {
+                    Ok(_) if all_active && !mates => "no gateway leads with the other one as its mirror".to_owned(),
+                    Ok(_) if all_active => missing.unwrap_or_default(),
+                    Ok(active) => format!("{active} of {} are active", self.at_start()),
                     Err(error) => format!("the gateway's admin says: {error}"),
                 };
                 return Err(RunError::Environment(format!(
@@ -301,7 +297,9 @@ impl Lab {
     /// The first such process, with the end of its log.
     pub fn check_alive(&mut self) -> Result<(), RunError> {
         let controllers = self.controllers.iter_mut().filter_map(|place| place.process.as_mut());
-        for process in std::iter::once(&mut self.gateway)
+        for process in self
+            .gateways
+            .processes()
             .chain(self.name_servers.iter_mut().flatten())
             .chain(controllers)
             .chain(self.population.iter_mut())
@@ -321,6 +319,9 @@ impl Lab {
         let &Fault { target, kind, .. } = fault;
         let place = match target {
             Target::Machine => return Ok(()),
+            Target::Gateway | Target::GatewayFollower | Target::GatewayNumber(_) => {
+                return self.gateway_fault(fault).map(drop);
+            }
             Target::Path(path) => {
                 if let Some(relay) = &self.relay {
                     relay.set_cut(path, kind == FaultKind::CutPath);
@@ -387,11 +388,18 @@ impl Lab {
 
     fn start_again(&mut self, target: Target) -> Result<(), RunError> {
         match target {
-            Target::Machine | Target::Path(_) | Target::Link(..) | Target::Population(_) => {}
             Target::Controller(index) => self.start_controller(index)?,
             Target::NameServer(index) => {
                 self.name_servers[index] = Some(start_name_server(&self.plan, self.net, index)?);
             }
+            // Nothing starts them again here: gateways see to it themselves.
+            Target::Machine
+            | Target::Path(_)
+            | Target::Link(..)
+            | Target::Population(_)
+            | Target::Gateway
+            | Target::GatewayFollower
+            | Target::GatewayNumber(_) => {}
         }
         Ok(())
     }
@@ -407,7 +415,7 @@ impl Lab {
         }
     }
 
-    /// Ends all processes: controllers first, so that they can deregister, then the gateway and the name server. What does not end is killed.
+    /// Ends all processes: controllers first, so that they can deregister, then the gateways and the name servers. What does not end is killed.
     /// What the relay did, if there is one.
     pub fn stop(mut self) -> Option<RelayReport> {
         let mut controllers: Vec<_> = self.controllers.iter_mut().filter_map(|place| place.process.take()).collect();
@@ -422,11 +430,11 @@ impl Lab {
                 tracing::warn!("{} did not end by itself", process.name());
             }
         }
-        for process in std::iter::once(&mut self.gateway).chain(self.name_servers.iter_mut().flatten()) {
+        for process in self.gateways.processes().chain(self.name_servers.iter_mut().flatten()) {
             process.signal(Signal::SIGCONT);
             process.signal(Signal::SIGTERM);
         }
-        for process in std::iter::once(&mut self.gateway).chain(self.name_servers.iter_mut().flatten()) {
+        for process in self.gateways.processes().chain(self.name_servers.iter_mut().flatten()) {
             if !process.wait_until(Instant::now() + STOP_PATIENCE) {
                 tracing::warn!("{} did not end by itself", process.name());
             }
@@ -465,7 +473,7 @@ fn config_path(out: &Path, name: &str) -> PathBuf {
     out.join("config").join(format!("{name}.toml"))
 }
 
-fn start_process(plan: &LabPlan, name: &str, role: &str, config: &Table) -> Result<Process, RunError> {
+pub(super) fn start_process(plan: &LabPlan, name: &str, role: &str, config: &Table) -> Result<Process, RunError> {
     let path = config_path(&plan.out, name);
     std::fs::write(&path, config.to_string())
         .map_err(|e| environment(&path, &e, "give a writable folder with --out"))?;

@@ -14,12 +14,14 @@ impl Lab {
     }
 
     /// Makes the network of a process (of all without one) a poor one, or ends that. The same seed gives the same chances.
-    pub(super) fn impair(&self, fault: &Fault, seed: u64) {
+    pub(super) fn impair(&mut self, fault: &Fault, seed: u64) {
+        let gateway = self.meant(fault).map(Host::Gateway);
         let Some(relay) = &self.relay else { return };
         let who = match fault.target {
             Target::Controller(index) => Some(Host::Controller(index)),
             Target::NameServer(index) => Some(Host::NameServer(index)),
             Target::Population(index) => Some(Host::Population(index)),
+            Target::Gateway | Target::GatewayFollower | Target::GatewayNumber(_) => gateway,
             Target::Machine | Target::Path(_) | Target::Link(..) => None,
         };
         let who = who.map(|host| self.net.first(host));

@@ -6,6 +6,7 @@ pub mod address;
 pub mod admin;
 mod config;
 mod dry_run;
+mod gateways;
 mod journal;
 pub mod lab;
 mod lab_network;

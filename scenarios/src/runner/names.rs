@@ -49,7 +49,12 @@ impl Lab {
             Target::NameServer(index) => {
                 (self.net.first(Host::NameServer(index)), server_path(&name_server_name(index), command))
             }
-            Target::Machine | Target::Path(_) | Target::Link(..) => return Ok(()),
+            Target::Machine
+            | Target::Path(_)
+            | Target::Link(..)
+            | Target::Gateway
+            | Target::GatewayFollower
+            | Target::GatewayNumber(_) => return Ok(()),
         };
         admin::post(address, &path, body)
             .map_err(|error| RunError::Usage(format!("command {command} of {target}: {error}")))

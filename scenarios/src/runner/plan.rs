@@ -48,6 +48,7 @@ pub(super) fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
     merge(&mut settings, &controllers.settings);
     LabPlan {
         out: out.to_owned(),
+        gateways: scenario.gateway.count,
         controllers: controllers.count,
         at_start: controllers.at_start,
         transport: scenario.lab_transport(),

@@ -1,7 +1,7 @@
 //! The time line of a run: idle time, load, faults, and the end of the calls.
 
 use super::RunError;
-use super::admin::{self, ControllerState, GatewayState, UdpTraffic};
+use super::admin::{ControllerState, GatewayState, UdpTraffic};
 use super::journal::Journal;
 use super::lab::Lab;
 use super::machine::{Sentinel, steal_core};
@@ -99,8 +99,7 @@ impl Run<'_> {
 
     /// What went through the gateway's socket so far.
     fn counted(&self) -> Result<UdpTraffic, RunError> {
-        let gateway = self.lab.gateway_ip();
-        admin::udp_traffic(gateway).map_err(|e| RunError::Environment(format!("the gateway's metrics: {e}")))
+        self.lab.gateway_traffic().map_err(|e| RunError::Environment(format!("the gateway's metrics: {e}")))
     }
 
     fn population_bytes(&self) -> Result<u64, RunError> {
@@ -119,7 +118,8 @@ impl Run<'_> {
         let after = self.counted()?;
         let at = Instant::now();
         let ms = u64::try_from(at.duration_since(begin).as_millis()).unwrap_or(u64::MAX);
-        let (datagrams, bytes) = (after.datagrams - before.datagrams, after.bytes - before.bytes);
+        let (datagrams, bytes) =
+            (after.datagrams.saturating_sub(before.datagrams), after.bytes.saturating_sub(before.bytes));
         self.journal.record(kind, at, &format!("{ms},{datagrams},{bytes}{more}"))?;
         Ok((ms, datagrams, bytes))
     }
@@ -154,6 +154,8 @@ impl Run<'_> {
         // Before it is done: what it does must not seem to come before it.
         let at = Instant::now();
         let mut pe = String::new();
+        // Of a gateway which one it was, after a further comma.
+        let mut who = String::new();
         match fault.target {
             _ if fault.kind == FaultKind::Command => {
                 let command = fault.command.as_deref().unwrap_or_default();
@@ -170,6 +172,9 @@ impl Run<'_> {
             Target::NameServer(_) | Target::Population(_) | Target::Link(..) => {
                 self.lab.fault(fault)?;
             }
+            Target::Gateway | Target::GatewayFollower | Target::GatewayNumber(_) => {
+                who = format!(",{}", self.lab.gateway_fault(fault)?);
+            }
             Target::Path(_) => {
                 self.carried(at)?;
                 self.lab.fault(fault)?;
@@ -180,7 +185,7 @@ impl Run<'_> {
                 steal_core(duration).map_err(|e| RunError::Environment(format!("cannot steal a core: {e}")))?;
             }
         }
-        self.journal.record('K', at, &format!("{kind},{target},{pe}"))?;
+        self.journal.record('K', at, &format!("{kind},{target},{pe}{who}"))?;
         self.screen.say(&format!("  {kind} {target}"));
         self.journal.event(Event::Fault { kind: kind.to_owned(), target, duration_ms })
     }

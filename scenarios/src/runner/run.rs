@@ -1,7 +1,6 @@
 //! One run of a scenario, and its repetition when the machine spoiled it.
 
 use super::RunError;
-use super::admin;
 use super::journal::{Journal, Stream};
 use super::lab::{Lab, NETWORK_ROUTING_CONTEXT};
 use super::machine::Sentinel;
@@ -146,6 +145,7 @@ fn put_away(out: &Path, number: u32, keep: bool) -> Result<(), RunError> {
             "logs",
             "records",
             "capture.pcapng",
+            "capture-2.pcapng",
             "events.jsonl",
             "results.json",
             "intervals.csv",
@@ -220,7 +220,7 @@ fn attempt(
     })?;
     let sentinel = Sentinel::start().map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
     let resolvers = lab.start_resolvers()?;
-    let sampler = Sampler::start(lab.gateway_ip(), lab.name_servers())?;
+    let sampler = Sampler::start(lab.gateway_ips(), lab.name_servers())?;
     let duration = Duration::from_millis(scenario.duration_ms);
     let mut run = Run {
         scenario,
@@ -248,7 +248,7 @@ fn attempt(
     journal.record('Q', Instant::now(), "")?;
     let finished = traffic.finish();
     drop(sampler);
-    let capture = admin::capture_figures(lab.gateway_ip()).ok();
+    let capture = lab.capture_figures();
     let relay = lab.stop();
     result?;
     finished.map_err(|error| RunError::Environment(format!("the traffic source: {error:#}")))?;
@@ -332,7 +332,7 @@ fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, Run
     network::start(TrafficConfig {
         udp: lab.network(),
         transport: lab.transport(),
-        gateway: lab.gateway(),
+        gateways: lab.gateways(),
         routing_context: NETWORK_ROUTING_CONTEXT,
         network_pcs: network_pcs(scenario.load.groups),
         pool_pc: POOL_PC,

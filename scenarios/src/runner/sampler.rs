@@ -21,7 +21,7 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn start(gateway: IpAddr, name_servers: Vec<(String, IpAddr)>) -> Result<Self, RunError> {
+    pub(super) fn start(gateways: Vec<IpAddr>, name_servers: Vec<(String, IpAddr)>) -> Result<Self, RunError> {
         let sampler = Self { stop: Arc::default(), latest: Arc::default(), looks: Arc::default() };
         let (stop, latest) = (sampler.stop.clone(), sampler.latest.clone());
         let failed = |e| RunError::Environment(format!("cannot start a thread: {e}"));
@@ -29,7 +29,7 @@ impl Sampler {
             .name("sampler".into())
             .spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if let Ok(state) = admin::gateway_state(gateway) {
+                    if let Some(state) = look(&gateways) {
                         *latest.lock().unwrap_or_else(PoisonError::into_inner) = state;
                     }
                     std::thread::sleep(Duration::from_millis(450));
@@ -38,8 +38,8 @@ impl Sampler {
             .map_err(failed)?;
         if !name_servers.is_empty() {
             let (stop, looks) = (sampler.stop.clone(), sampler.looks.clone());
-            let look = move || watch_traffic(&name_servers, &stop, &looks);
-            std::thread::Builder::new().name("sampler-names".into()).spawn(look).map_err(failed)?;
+            let watch = move || watch_traffic(&name_servers, &stop, &looks);
+            std::thread::Builder::new().name("sampler-names".into()).spawn(watch).map_err(failed)?;
         }
         Ok(sampler)
     }
@@ -52,6 +52,13 @@ impl Sampler {
     pub(super) fn traffic(&self) -> Vec<Look> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The state of the gateway that leads, else of the first that answers.
+fn look(gateways: &[IpAddr]) -> Option<GatewayState> {
+    let mut states: Vec<_> = gateways.iter().filter_map(|gateway| admin::gateway_state(*gateway).ok()).collect();
+    let leads = states.iter().position(GatewayState::leads).unwrap_or(0);
+    (!states.is_empty()).then(|| states.swap_remove(leads))
 }
 
 fn watch_traffic(name_servers: &[(String, IpAddr)], stop: &AtomicBool, looks: &Mutex<Vec<Look>>) {

@@ -72,7 +72,7 @@ pub(super) fn resolver_servers(plan: &LabPlan, resolver: &Resolver, index: usize
     let count = plan.name_server.stand_alone();
     let hosts = match index.checked_sub(1) {
         Some(scope) => scope_hosts(plan, scope, 0),
-        None if count == 0 => vec![Host::Gateway],
+        None if count == 0 => (0..plan.gateways()).map(Host::Gateway).collect(),
         None => (0..count).map(|step| Host::NameServer((resolver.server.saturating_sub(1) + step) % count)).collect(),
     };
     hosts.into_iter().map(|host| server_address(net.known(host))).collect()
@@ -127,7 +127,7 @@ mod tests {
         assert!(second.scope[0].peers.servers.is_empty(), "it is alone in east");
         assert_eq!(second.scope[1].peers.servers[0].addresses, west_1, "and not in west");
         assert_eq!((&second.scope[0].udp.addresses, &second.scope[1].udp.addresses), (&east, &west_2));
-        let gateway: sg::Config = gateway_config(&plan, net).try_into().unwrap();
+        let gateway: sg::Config = gateway_config(&plan, net, 0).try_into().unwrap();
         assert_eq!(
             gateway.scope[1].servers.iter().map(|s| s.addresses.clone()).collect::<Vec<_>>(),
             [&west_1[..], &west_2[..]]

@@ -16,8 +16,8 @@ pub struct TrafficConfig {
     pub udp: DriverConfig,
     /// Who carries SCTP.
     pub transport: Transport,
-    /// The gateway's UDP addresses; its M3UA network side listens at SCTP port 2905 there.
-    pub gateway: Vec<SocketAddr>,
+    /// The UDP addresses of one gateway or two; its M3UA network side listens at SCTP port 2905 there.
+    pub gateways: Vec<Vec<SocketAddr>>,
     /// Routing context to send in ASPAC and DATA; the same value is in the gateway's configuration.
     pub routing_context: u32,
     /// Point codes of the network: originators of the calls. Groups are spread over them (128 circuit groups each).

@@ -1,11 +1,12 @@
 //! What the types of a scenario cannot say.
 
+use super::gateways::{check_gateway_fault, check_gateways};
 use super::pools::{check_expect, check_pools, check_scopes};
 use super::timeline::check_repeats;
 use super::types::{NameServerKind, Population, Resolver};
 use super::{ASSERTIONS, Fault, FaultKind, Scenario, Target};
 use crate::runner::address::PATHS_MAX;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 
 /// Most controllers of a scenario (each gets its own loopback address in one /24).
@@ -39,6 +40,7 @@ pub(super) fn need(holds: bool, path: impl Display, text: impl FnOnce() -> Strin
 pub(super) fn check(scenario: &Scenario) -> Result<(), Problem> {
     check_names(scenario)?;
     check_controllers(scenario)?;
+    check_gateways(scenario)?;
     let settings = &scenario.name_server.settings;
     need(
         scenario.name_server.kind == NameServerKind::StandAlone || settings.is_empty(),
@@ -194,6 +196,9 @@ fn check_fault(scenario: &Scenario, fault: &Fault) -> Result<(), (&'static str, 
     let servers = scenario.name_server.stand_alone();
     let processes = scenario.population.as_ref().map_or(0, |population| population.processes);
     match (kind, target) {
+        (_, Target::Gateway | Target::GatewayFollower | Target::GatewayNumber(_)) => {
+            check_gateway_fault(scenario, fault)
+        }
         (FaultKind::CutLink | FaultKind::RestoreLink, Target::Link(a, b)) => {
             if a >= servers || b >= servers || a == b {
                 return Err(("target", format!("no link `{target}`: expected two of enrp-1 to enrp-{servers}")));
@@ -330,6 +335,7 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
     let mut name_servers = vec![Process::Runs; scenario.name_server.count];
     let mut population = [Process::Runs; POPULATION_PROCESSES_MAX];
     let mut links = BTreeMap::new();
+    let mut gateways = HashMap::new();
     // Of a path: whole, or cut.
     let mut paths = [Process::Runs; PATHS_MAX];
     let mut impaired = Vec::new();
@@ -346,6 +352,10 @@ fn check_sequence(scenario: &Scenario) -> Result<(), Problem> {
         }
         let state = match fault.target {
             Target::Machine => continue,
+            // Each name by itself: which gateway a role means is known only then.
+            Target::Gateway | Target::GatewayFollower | Target::GatewayNumber(_) => {
+                gateways.entry(fault.target).or_insert(Process::Runs)
+            }
             Target::Controller(index) => &mut controllers[index],
             Target::NameServer(index) => &mut name_servers[index],
             Target::Population(index) => &mut population[index],

@@ -96,11 +96,17 @@ impl FaultKind {
 }
 
 /// To whom a fault is done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Target {
     /// `steal-core`, and `impair` and `clear` without a target: everybody.
     #[default]
     Machine,
+    /// The gateway that leads at that time: `gateway`.
+    Gateway,
+    /// The one that does not: `gateway-follower`.
+    GatewayFollower,
+    /// A gateway by its index: 0 is `gateway-1`.
+    GatewayNumber(usize),
     /// A controller by its index: 0 is `gwc-1`.
     Controller(usize),
     /// A stand-alone name server by its index: 0 is `enrp-1`.
@@ -119,9 +125,15 @@ impl Target {
             let (Self::NameServer(a), Self::NameServer(b)) = (Self::named(a)?, Self::named(b)?) else { return None };
             return Some(Self::Link(a, b));
         }
+        match name {
+            "gateway" => return Some(Self::Gateway),
+            "gateway-follower" => return Some(Self::GatewayFollower),
+            _ => {}
+        }
         let (kind, number) = name.rsplit_once('-')?;
         let index = number.parse::<usize>().ok()?.checked_sub(1)?;
         match kind {
+            "gateway" => Some(Self::GatewayNumber(index)),
             "gwc" => Some(Self::Controller(index)),
             "enrp" => Some(Self::NameServer(index)),
             "pop" => Some(Self::Population(index)),
@@ -140,6 +152,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Machine => f.write_str("machine"),
+            Self::Gateway => f.write_str("gateway"),
+            Self::GatewayFollower => f.write_str("gateway-follower"),
+            Self::GatewayNumber(index) => write!(f, "gateway-{}", index + 1),
             Self::Controller(index) => write!(f, "gwc-{}", index + 1),
             Self::NameServer(index) => write!(f, "enrp-{}", index + 1),
             Self::Population(index) => write!(f, "pop-{}", index + 1),
@@ -160,8 +175,8 @@ impl<'de> Deserialize<'de> for Target {
         let name = String::deserialize(from)?;
         Self::named(&name).ok_or_else(|| {
             serde::de::Error::custom(format_args!(
-                "no process `{name}`: expected gwc-1 and up, enrp-1 and up, or pop-1 and up; or a path: path-1, path-2; or a link: \
-                 enrp-1/enrp-2"
+                "no process `{name}`: expected gwc-1 and up, enrp-1 and up, pop-1 and up, gateway (the one that leads), \
+                 gateway-follower, gateway-1 or gateway-2; or a path: path-1, path-2; or a link: enrp-1/enrp-2"
             ))
         })
     }
@@ -187,7 +202,7 @@ pub struct Fault {
     pub kind: FaultKind,
     /// To whom; `steal-core` takes none, `impair` and `clear` need none.
     #[serde(default, skip_serializing_if = "Target::is_machine")]
-    #[schemars(with = "String", regex(pattern = "^(gwc-[1-9][0-9]*|enrp-[1-9]|pop-[1-9][0-9]*|path-[12]|enrp-[1-9]/enrp-[1-9])$"), example = &"gwc-1")]
+    #[schemars(with = "String", regex(pattern = "^(gateway|gateway-follower|gateway-[12]|gwc-[1-9][0-9]*|enrp-[1-9]|pop-[1-9][0-9]*|path-[12]|enrp-[1-9]/enrp-[1-9])$"), example = &"gwc-1")]
     pub target: Target,
     /// `steal-core` and `starve`: for how long, ms. `restart`: until the process is started again; absent: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]

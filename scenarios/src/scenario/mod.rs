@@ -6,6 +6,7 @@ mod assertions;
 mod builtin;
 mod check;
 mod fault;
+mod gateways;
 mod impairment;
 mod load;
 mod locate;

@@ -255,3 +255,26 @@ fn a_shorter_run_keeps_its_faults() {
     let mut scenario = parse(GOOD, "f.toml").unwrap();
     assert!(scenario.set_duration(99).unwrap_err().0.contains("100 ms"));
 }
+
+#[test]
+fn gateways_are_one_or_two_and_take_their_own_faults() {
+    let text = |count: usize, fault: &str| {
+        format!(
+            "name = \"x\"\nduration_ms = 5_000\n[controllers]\ncount = 1\n[gateway]\ncount = {count}\n\
+             [[faults]]\nat_ms = 1_000\n{fault}\n"
+        )
+    };
+    let refused = |count, fault: &str| parse(&text(count, fault), "f").unwrap_err().to_string();
+    let scenario = parse(&text(2, "kind = \"restart\"\ntarget = \"gateway\"\nlongest_gap_ms = 5"), "f").unwrap();
+    assert_eq!((scenario.gateway.count, scenario.faults[0].target), (2, Target::Gateway));
+    assert_eq!(parse(&scenario.to_toml().unwrap(), "f").unwrap(), scenario);
+    for (name, target) in [("gateway-follower", Target::GatewayFollower), ("gateway-2", Target::GatewayNumber(1))] {
+        let parsed = parse(&text(2, &format!("kind = \"kill\"\ntarget = \"{name}\"")), "f").unwrap();
+        assert_eq!((parsed.faults[0].target, parsed.faults[0].target.to_string()), (target, name.to_owned()));
+        assert!(refused(1, &format!("kind = \"kill\"\ntarget = \"{name}\"")).contains("gateway.count"));
+    }
+    assert!(refused(3, "kind = \"kill\"\ntarget = \"gateway\"").contains("1 to 2 gateways"));
+    assert!(refused(2, "kind = \"isolate\"\ntarget = \"gateway\"").contains("not for gateways"));
+    assert!(refused(2, "kind = \"kill\"\ntarget = \"gateway\"\nfirst_ms = 5").contains("no controller"));
+    assert!(refused(2, "kind = \"cont\"\ntarget = \"gateway\"").contains("is running then"));
+}

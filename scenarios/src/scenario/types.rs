@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use toml::Table;
 
+/// Most gateways.
+pub(super) const GATEWAYS_MAX: usize = 2;
+
 /// A scenario. Written out as TOML it parses back to itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -142,12 +145,21 @@ impl Controllers {
 }
 
 /// `[gateway]`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
-    /// Laid over the gateway's configuration; `[gateway.settings.as]` goes into its one `[[as]]`.
+    /// How many, 1 or 2: `sg-1` and `sg-2`. Two are mates, and the network side reaches both.
+    #[schemars(range(min = 1, max = GATEWAYS_MAX), example = 2)]
+    pub count: usize,
+    /// Laid over the configuration of each gateway; `[gateway.settings.as]` goes into its one `[[as]]`.
     #[schemars(schema_with = "crate::schema::gateway_settings")]
     pub settings: Table,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { count: 1, settings: Table::new() }
+    }
 }
 
 /// Where the name server runs.

@@ -204,7 +204,15 @@ fn edges(key: &Key) -> Vec<(f64, bool)> {
 const OTHER_RULES: &[(FileKind, &[&str])] = &[
     (
         FileKind::Sg,
-        &["as.cookie_bytes_max", "as.state_bytes_max", "failover.beat_ms", "failover.dead_ms", "failover.idle_beat_ms"],
+        &[
+            "as.cookie_bytes_max",
+            "as.state_bytes_max",
+            "failover.beat_ms",
+            "failover.dead_ms",
+            "failover.idle_beat_ms",
+            "mate.dead_ms",
+            "mate.lease_ms",
+        ],
     ),
     (FileKind::Sg, &["failover.barrier_ms", "failover.confirm_ms", "failover.message_confirm_ms"]),
     (FileKind::Sg, &["enrp.enrp_port", "enrp.peers.max_time_last_heard_ms"]),

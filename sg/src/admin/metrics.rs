@@ -1,5 +1,6 @@
 //! `/metrics`.
 
+use crate::mate::Role;
 use crate::node::Node;
 use crate::pool::{self, Pool};
 use crate::record::Discard;
@@ -12,6 +13,7 @@ impl Node {
         pool_metrics(&mut metrics, &views);
         controller_metrics(&mut metrics, &views);
         discard_metrics(&mut metrics, self);
+        mate_metrics(&mut metrics, self);
         let network = self.network.counters();
         metrics.counter("sg_network_received_total", "DATA of the network side.", network.received);
         metrics.counter("sg_network_sent_total", "DATA sent to the network side.", network.sent);
@@ -119,6 +121,38 @@ fn controller_metrics(metrics: &mut Metrics, views: &[pool::View]) {
     }
 }
 
+fn mate_metrics(metrics: &mut Metrics, node: &Node) {
+    let Some(view) = node.mate.view(&node.journal) else { return };
+    let gauges = [
+        ("leads", "1 when this gateway leads.", u64::from(view.role == Role::Lead)),
+        ("connected", "1 when the association with the other gateway is up.", u64::from(view.connected)),
+        ("mirrored", "1 when the other gateway could lead at any moment.", u64::from(view.mirrored)),
+        ("behind", "Steps that the other gateway has not got yet.", view.behind),
+        ("messages", "Messages mirrored from the other gateway.", view.messages as u64),
+        ("forwards", "Messages of the network that the other gateway does not have yet.", view.forwards as u64),
+        ("term", "Goes up whenever a gateway begins to lead.", view.term.into()),
+    ];
+    for (name, help, value) in gauges {
+        metrics.family(&format!("sg_mate_{name}"), help, Kind::Gauge);
+        metrics.sample(&[], value as f64);
+    }
+    let c = view.counters;
+    let counters = [
+        ("links", "Associations between the two gateways that came up.", c.links),
+        ("takeovers", "Times this gateway began to lead with what it had mirrored.", c.takeovers),
+        ("fenced", "Times it stopped to act because its right to was over.", c.fenced),
+        ("malformed", "Messages of the other gateway not understood.", c.malformed),
+        ("overruns", "Times the other gateway was too slow to mirror.", c.overruns),
+        ("forwarded", "Messages of the network given to the one that leads.", c.forwarded),
+        ("forwards_refused", "The same, discarded as too many waited.", c.forwards_refused),
+        ("sent_again", "Messages to the network sent again after a takeover.", c.sent_again),
+    ];
+    for (name, help, value) in counters {
+        metrics.family(&format!("sg_mate_{name}_total"), help, Kind::Counter);
+        metrics.sample(&[], value as f64);
+    }
+}
+
 fn discard_metrics(metrics: &mut Metrics, node: &Node) {
     metrics.family("sg_discarded_total", "Messages discarded.", Kind::Counter);
     for cause in Discard::ALL {
@@ -126,8 +160,8 @@ fn discard_metrics(metrics: &mut Metrics, node: &Node) {
         let of_node = match cause {
             Discard::NoRoute => node.counters.no_route,
             Discard::MtpManagement => node.counters.mtp_management,
-            Discard::QueueFull
-            | Discard::Congestion
+            Discard::QueueFull => node.mate.counters.forwards_refused,
+            Discard::Congestion
             | Discard::AsPendingExpired
             | Discard::Malformed
             | Discard::NoPeer

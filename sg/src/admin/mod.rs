@@ -5,7 +5,7 @@ mod metrics;
 
 use crate::node::{Counters, Node};
 use crate::pool::Pool;
-use crate::{network, pool};
+use crate::{mate, network, pool};
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest};
 use serde::Serialize;
 use std::time::Instant;
@@ -18,6 +18,9 @@ struct State<'a> {
     health: &'a str,
     pools: Vec<pool::View>,
     network: network::View,
+    /// Of two gateways.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mate: Option<mate::View>,
     counters: Counters,
     sctp: SctpState,
     associations: Vec<sctp::AssociationView>,
@@ -49,6 +52,12 @@ impl Node {
         request.reply.send(reply);
     }
 
+    /// The admin state, as `/state` has it.
+    #[must_use]
+    pub fn state_json(&self, now: Instant) -> serde_json::Value {
+        serde_json::to_value(self.state(now)).unwrap_or_default()
+    }
+
     fn state(&self, now: Instant) -> State<'_> {
         let sctp = self.wire.stack.counters();
         State {
@@ -57,6 +66,7 @@ impl Node {
             health: self.unhealthy().map_or("ok", str::trim_end),
             pools: self.pools.iter().map(Pool::view).collect(),
             network: self.network.view(),
+            mate: self.mate.view(&self.journal),
             counters: self.counters,
             sctp: SctpState { packets_in: sctp.packets_in, packets_out: sctp.packets_out },
             associations: sctp::association_views(&*self.wire.stack, now, |assoc| self.role_name(assoc)),

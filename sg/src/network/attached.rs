@@ -3,13 +3,14 @@
 use super::peer::{End, Peer};
 use super::sets::ATTACHED;
 use super::{Inbound, NetCx, Network};
-use crate::msu::Msu;
+use crate::msu::{ErrorLimit, Msu};
 use crate::record::Discard;
 use bytes::Bytes;
 use m3ua_lite::as_state::{AsEvent, AsState};
 use m3ua_lite::asp::{AspState, Input, Outbound, Replies};
+use m3ua_lite::session::CorrelationId;
 use m3ua_lite::sgp::{AsMember, AspIdRule, Sgp, SgpConfig};
-use m3ua_lite::wire::{ErrorCode, ErrorMessage, Message, TrafficMode};
+use m3ua_lite::wire::{Beat, ErrorCode, ErrorMessage, Message, TrafficMode};
 use sctp::{AssocId, Undelivered};
 use std::net::{IpAddr, SocketAddr};
 
@@ -34,7 +35,11 @@ impl Network {
             debug_assert!(false, "an empty SGP has room for one AS");
         }
         let end = End::Sgp(Box::new(sgp));
-        self.peers.insert(assoc, Peer::new(cx.now, &self.config, ATTACHED, end, address, outbound));
+        let mut peer = Peer::new(cx.now, &self.config, ATTACHED, end, address, outbound);
+        if let Some(mate) = &self.mate {
+            peer.barriers = ErrorLimit::of(cx.now, mate.barriers_per_s);
+        }
+        self.peers.insert(assoc, peer);
     }
 
     pub(super) fn attached_message<'a>(
@@ -78,7 +83,8 @@ impl Network {
         match message {
             Message::Data(data) => {
                 self.count_received(assoc);
-                Some(Inbound::Data(data.protocol_data))
+                let id = CorrelationId(data.correlation_id.unwrap_or_default());
+                Some(Inbound::Data(data.protocol_data, id))
             }
             Message::Daud(mut audit) => {
                 let limit = &mut self.peers.get_mut(&assoc)?.audits;
@@ -88,6 +94,9 @@ impl Network {
                     return None;
                 }
                 Some(Inbound::Audit(audit))
+            }
+            Message::Beat(Beat { data: Some(data) }) if self.is_barrier(assoc, stream, unordered, data) => {
+                self.take_barrier(cx, assoc, stream, data)
             }
             Message::Beat(beat) => {
                 self.answer_beat(cx, assoc, (stream, unordered), beat);
@@ -176,12 +185,13 @@ impl Network {
         let mut unsent = Vec::new();
         for message in undelivered {
             let Ok(Message::Data(data)) = Message::decode(&message.payload) else { continue };
+            let id = CorrelationId(data.correlation_id.unwrap_or_default());
             self.counters.sent -= 1;
             if message.transmitted {
                 self.counters.undelivered += 1;
                 self.discard(cx, Discard::NoPeer, &data.protocol_data);
             } else {
-                unsent.push(Msu::from_slice_of(&message.payload, &data.protocol_data));
+                unsent.push(Msu { id, ..Msu::from_slice_of(&message.payload, &data.protocol_data) });
             }
         }
         unsent

@@ -7,6 +7,7 @@ use crate::config;
 use bytes::Bytes;
 use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
+use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{Message, TrafficMode, one_context};
 use sctp::AssocId;
 use std::net::SocketAddr;
@@ -188,7 +189,7 @@ impl Network {
         match message {
             Message::Data(data) => {
                 self.count_received(assoc);
-                return Some(Inbound::Data(data.protocol_data));
+                return Some(Inbound::Data(data.protocol_data, CorrelationId::NONE));
             }
             Message::Beat(beat) => self.answer_beat(cx, assoc, way, beat),
             Message::BeatAck(beat) => self.beat_answered(assoc, &beat),

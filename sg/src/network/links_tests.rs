@@ -93,7 +93,8 @@ fn a_lost_link_moves_its_sls_alone_and_gets_them_back_when_the_others_have_deliv
     assert_eq!(bench.sent(), [data(101, "one"), data(101, "two")], "in their order");
 
     // What the second was not sent goes by the first.
-    let msu = Msu { opc: 2, dpc: 9, si: 5, ni: 2, mp: 0, sls: 1, user_data: bytes::Bytes::from_static(b"unsent") };
+    let user_data = bytes::Bytes::from_static(b"unsent");
+    let msu = Msu { opc: 2, dpc: 9, si: 5, ni: 2, mp: 0, sls: 1, user_data, id: CorrelationId::NONE };
     let payload = msu::encode(&Message::Data(m3ua_lite::wire::Data {
         network_appearance: None,
         routing_context: None,

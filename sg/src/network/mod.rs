@@ -2,6 +2,7 @@
 
 mod announce;
 mod attached;
+mod confirm;
 mod congestion;
 mod links;
 mod peer;
@@ -15,7 +16,9 @@ use crate::config;
 use crate::msu;
 use crate::pool::{How, Transport};
 use crate::record::{Direction, Discard, Discards, Recorder};
+use confirm::Confirm;
 use m3ua_lite::as_state::{As, AsConfig};
+use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, Message, ProtocolData, Ssnm, TrafficMode};
 use peer::Peer;
 use rustc_hash::FxHashMap;
@@ -37,8 +40,10 @@ pub(crate) struct NetCx<'a> {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "a return value on the path of every message, not stored; DAUD is rare")]
 pub(crate) enum Inbound<'a> {
-    /// A message for a pool.
-    Data(ProtocolData<'a>),
+    /// A message for a pool, and the peer's number of it.
+    Data(ProtocolData<'a>, CorrelationId),
+    /// A barrier BEAT on this stream, of a peer that wants to know what is accepted: its Heartbeat Data.
+    Barrier(u16, &'a [u8]),
     /// DAUD: is this destination reachable?
     Audit(Ssnm<'a>),
     /// A peer became active: it has to hear what is unavailable.
@@ -100,6 +105,10 @@ pub(crate) struct Network {
     queue_bytes: usize,
     /// Some pool is available: the STPs may send.
     serving: bool,
+    /// What arrived, for the second gateway; none without one.
+    confirm: Confirm,
+    /// There may be a second gateway: barriers are answered when what came before them is accepted.
+    mate: Option<config::Mate>,
     /// Destinations that became available, or not, for the pools to be told.
     reachability: VecDeque<(bool, AffectedPc)>,
     counters: Counters,
@@ -109,7 +118,7 @@ pub(crate) struct Network {
 const RETRY: Duration = Duration::from_millis(5);
 
 impl Network {
-    pub(crate) fn new(now: Instant, config: config::Network) -> Self {
+    pub(crate) fn new(now: Instant, config: config::Network, mate: Option<config::Mate>) -> Self {
         let as_state = As::new(AsConfig {
             routing_context: config.routing_context,
             traffic_mode: TrafficMode::Loadshare,
@@ -128,6 +137,8 @@ impl Network {
             waiting: 0,
             queue_bytes: 0,
             serving: false,
+            confirm: Confirm::default(),
+            mate,
             reachability: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -157,6 +168,10 @@ impl Network {
                 self.flush_queue(cx, at);
             }
         }
+        if let Some(mate) = &self.mate {
+            let interval = Duration::from_millis(mate.network_confirm_ms);
+            self.ask_delivered(cx, interval);
+        }
         self.expire(cx);
     }
 
@@ -165,7 +180,8 @@ impl Network {
         let recovery = self.as_state.poll_timeout().map(|at| self.at(at));
         let sets = self.sets.iter().flat_map(|set| [set.queue.front().map(|(until, _)| *until), set.retry_at]);
         let peers = self.peers.values().filter_map(|peer| peer.due());
-        recovery.into_iter().chain(sets.flatten()).chain(peers).chain(self.links_timeout()).min()
+        let confirm = self.confirm_due();
+        recovery.into_iter().chain(sets.flatten()).chain(peers).chain(self.links_timeout()).chain(confirm).min()
     }
 
     /// What was counted.

@@ -35,6 +35,9 @@ pub(super) struct Peer {
     pub(super) refusals: ErrorLimit,
     pub(super) beats: ErrorLimit,
     pub(super) audits: ErrorLimit,
+    pub(super) barriers: ErrorLimit,
+    /// It asks for acceptance by barriers: it understands Correlation Ids.
+    pub(super) confirms: bool,
     /// None: no BEATs are sent, as it is not active or the configuration says so.
     pub(super) live: Option<Liveness>,
     /// Until when it must have said ASPUP.
@@ -64,6 +67,8 @@ impl Peer {
             refusals: ErrorLimit::new(now),
             beats: ErrorLimit::of(now, config.beats_per_s),
             audits: ErrorLimit::of(now, config.audits_per_s),
+            barriers: ErrorLimit::new(now),
+            confirms: false,
             live: None,
             up_by: Some(up_by),
             due: Some(up_by),
@@ -140,8 +145,49 @@ impl Network {
         }
     }
 
+    /// Whether a BEAT is a barrier: in order, behind DATA. Without a second gateway it is like any other.
+    pub(super) fn is_barrier(&self, assoc: AssocId, stream: u16, unordered: bool, data: &[u8]) -> bool {
+        let ours = matches!(Heartbeat::decode(data), Heartbeat::Barrier(_));
+        self.mate.is_some() && stream != 0 && !unordered && ours && self.peers.contains_key(&assoc)
+    }
+
+    /// Takes a barrier, so many a second.
+    pub(super) fn take_barrier<'a>(
+        &mut self,
+        cx: &NetCx<'_>,
+        assoc: AssocId,
+        stream: u16,
+        data: &'a [u8],
+    ) -> Option<Inbound<'a>> {
+        let peer = self.peers.get_mut(&assoc)?;
+        peer.confirms = true;
+        if peer.barriers.take(cx.now) {
+            return Some(Inbound::Barrier(stream, data));
+        }
+        self.counters.floods_suppressed += 1;
+        None
+    }
+
+    /// What came before a barrier is accepted: it is echoed.
+    pub(crate) fn accepted(&mut self, cx: &mut NetCx<'_>, assoc: AssocId, stream: u16, data: &[u8]) {
+        if self.peers.contains_key(&assoc) {
+            self.send_to(cx, assoc, stream, false, &Message::BeatAck(Beat { data: Some(data) }));
+        }
+    }
+
+    /// A peer that is there understands Correlation Ids, or none is there that could tell.
+    pub(crate) fn knows_numbers(&self) -> bool {
+        let active = self.sets.iter().flat_map(|set| &set.active).filter_map(|assoc| self.peers.get(assoc));
+        let (mut some, mut know) = (false, false);
+        active.for_each(|peer| (some, know) = (true, know || peer.confirms));
+        know || !some
+    }
+
     /// The answer to a BEAT of ours.
     pub(super) fn beat_answered(&mut self, assoc: AssocId, beat: &Beat<'_>) {
+        if let Some(Heartbeat::Barrier(id)) = beat.data.map(Heartbeat::decode) {
+            return self.delivered_upto(assoc, id);
+        }
         let Some(live) = self.peers.get_mut(&assoc).and_then(|peer| peer.live.as_mut()) else { return };
         if let Some(Heartbeat::Liveness(number)) = beat.data.map(Heartbeat::decode) {
             live.answered(number);
@@ -213,6 +259,7 @@ impl Network {
     /// An association ended. What was not sent yet goes by another; what was sent may have arrived, and goes nowhere.
     pub(crate) fn closed(&mut self, cx: &mut NetCx<'_>, assoc: AssocId, undelivered: Vec<Undelivered>) {
         let Some(peer) = self.peers.remove(&assoc) else { return self.link_failed(cx.now, assoc) };
+        self.forget_asked(assoc);
         let now_ms = self.now_ms(cx.now);
         match peer.end {
             End::Sgp(sgp) => self.asp_state(now_ms, assoc, sgp.asp_id(), AspState::Down, true),

@@ -3,6 +3,7 @@
 
 use super::sets::Reach;
 use super::{NetCx, Network, RETRY};
+use crate::config::Prefers;
 use crate::msu::{self, Msu};
 use crate::pool::How;
 use crate::record::Discard;
@@ -58,6 +59,15 @@ impl Network {
         self.enter(cx, until, msu);
     }
 
+    /// A message that another gateway, which ended, may have sent already: peers that know its number drop it then.
+    pub(crate) fn send_again(&mut self, cx: &mut NetCx<'_>, msu: Msu, prefers: Prefers) {
+        if prefers == Prefers::Duplicate || self.knows_numbers() {
+            self.send(cx, msu);
+        } else {
+            self.discard(cx, Discard::FateUnknown, &msu.protocol_data());
+        }
+    }
+
     fn enter(&mut self, cx: &mut NetCx<'_>, until: Instant, msu: Msu) {
         let set = match self.place(&msu) {
             Place::Set(set) => set,
@@ -97,13 +107,16 @@ impl Network {
             network_appearance: set.network_appearance,
             routing_context: set.routing_context,
             protocol_data: msu.protocol_data(),
-            correlation_id: None,
+            correlation_id: Some(msu.id.0).filter(|id| *id != 0),
         });
         let how = How { stream: sls_stream(msu.sls, peer.streams), ppid: ppid::M3UA, unordered: false };
         let Some(bytes) = msu::encode(&data) else { return false };
         match cx.net.send(cx.now, assoc, how, bytes) {
             Ok(()) => {
                 peer.sent += 1;
+                if peer.confirms {
+                    self.note_used(assoc, how.stream);
+                }
                 self.counters.sent += 1;
                 true
             }

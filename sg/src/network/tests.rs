@@ -60,7 +60,7 @@ impl Bench {
         change(&mut config);
         let clock = ClockAnchor { instant: now, monotonic_ns: 0 };
         let record = Recorder::new(clock, RecordSink::Memory(Vec::new()), 1, 1, true);
-        Self { now, network: Network::new(now, config), wire: Wire::default(), record }
+        Self { now, network: Network::new(now, config, None), wire: Wire::default(), record }
     }
 
     pub(super) fn on<R>(&mut self, work: impl FnOnce(&mut Network, &mut NetCx<'_>) -> R) -> R {
@@ -99,7 +99,7 @@ impl Bench {
 
     pub(super) fn output_to(&mut self, dpc: u32, sls: u8, text: &'static [u8]) {
         let user_data = Bytes::from_static(text);
-        let msu = Msu { opc: 2, dpc, si: 5, ni: 2, mp: 0, sls, user_data };
+        let msu = Msu { opc: 2, dpc, si: 5, ni: 2, mp: 0, sls, user_data, id: CorrelationId::NONE };
         self.on(|network, cx| network.send(cx, msu));
     }
 
@@ -240,7 +240,8 @@ fn what_a_lost_peer_was_not_sent_goes_before_what_waited_behind_it() {
 fn a_point_code_that_is_not_the_networks_has_no_route() {
     let mut bench = Bench::new(|_| {});
     bench.active(ONE);
-    let msu = Msu { opc: 2, dpc: 99, si: 5, ni: 2, mp: 0, sls: 0, user_data: Bytes::from_static(b"abc") };
+    let user_data = Bytes::from_static(b"abc");
+    let msu = Msu { opc: 2, dpc: 99, si: 5, ni: 2, mp: 0, sls: 0, user_data, id: CorrelationId::NONE };
     bench.on(|network, cx| network.send(cx, msu.clone()));
     assert_eq!(bench.network.counters.discarded.of(Discard::NoRoute), 1);
     for si in 0..4 {

@@ -19,6 +19,8 @@ pub(super) enum Role {
     Host,
     /// A name server outside.
     NameServer,
+    /// The other one of two gateways.
+    Mate,
 }
 
 impl Role {
@@ -29,6 +31,15 @@ impl Role {
             Self::Network => "network",
             Self::Host => "client",
             Self::NameServer => "name-server",
+            Self::Mate => "mate",
+        }
+    }
+
+    /// Signaling traffic goes over it.
+    pub(super) fn is_traffic(self) -> bool {
+        match self {
+            Self::Pool(_) | Self::Network => true,
+            Self::Host | Self::NameServer | Self::Mate => false,
         }
     }
 }
@@ -77,11 +88,17 @@ impl Node {
         match self.roles.remove(&assoc) {
             Some(Role::Network) => self.with_network(now, |network, cx| network.closed(cx, assoc, undelivered)),
             Some(Role::Host | Role::NameServer) => drop(self.names.closed(now, assoc, reason)),
+            Some(Role::Mate) => {
+                self.with_mate(now, |mate, cx| mate.closed(cx, assoc, reason));
+            }
             Some(Role::Pool(index)) => {
                 self.with_pool(now, index, |pool, cx| pool.closed(cx, assoc, reason));
             }
             // It never came up.
             None => {
+                if self.with_mate(now, |mate, cx| mate.closed(cx, assoc, reason)) {
+                    return;
+                }
                 self.with_network(now, |network, cx| network.closed(cx, assoc, undelivered));
                 let mine = |node: &mut Self, index| node.with_pool(now, index, |p, cx| p.closed(cx, assoc, reason));
                 let _ = self.names.closed(now, assoc, reason) || (0..self.pools.len()).any(|index| mine(self, index));
@@ -112,6 +129,9 @@ impl Node {
         } else if local_port == self.config.network.port {
             self.roles.insert(assoc, Role::Network);
             self.with_network(now, |network, cx| network.up(cx, assoc, peer, outbound));
+        } else if self.mate.is_mate(local_port, peer) {
+            self.roles.insert(assoc, Role::Mate);
+            self.with_mate(now, |mate, cx| mate.attached(cx, assoc));
         } else if self.names.listens_at(local_port) {
             self.host_up(now, assoc, local_port, (peer, peer_port));
         } else {
@@ -134,6 +154,10 @@ impl Node {
         }
         if self.names.server_up(now, &mut *self.wire.stack, assoc, 0) {
             self.roles.insert(assoc, Role::NameServer);
+            return;
+        }
+        if self.with_mate(now, |mate, cx| mate.up(cx, assoc)) {
+            self.roles.insert(assoc, Role::Mate);
             return;
         }
         if self.with_network(now, |network, cx| network.link_up(cx, assoc, peer.0, (outbound, inbound))) {
@@ -160,7 +184,8 @@ impl Node {
                 let inbound =
                     self.with_network(now, |network, cx| network.message(cx, assoc, stream, ppid, unordered, payload));
                 match inbound {
-                    Some(Inbound::Data(message)) => self.offer(now, assoc, &message),
+                    Some(Inbound::Data(message, id)) => self.data(now, assoc, (&message, id), payload),
+                    Some(Inbound::Barrier(stream, data)) => self.barrier(assoc, stream, data),
                     Some(Inbound::Audit(audit)) => self.audit(now, assoc, &audit),
                     Some(Inbound::Active) => self.tell_unavailable(now, assoc),
                     None => {}
@@ -171,6 +196,7 @@ impl Node {
                     host.message(now, assoc, ppid, payload);
                 }
             }
+            Some(Role::Mate) => self.with_mate(now, |mate, cx| mate.message(cx, assoc, payload)),
             Some(Role::NameServer) if ppid == ppid::ASAP => self.names.server_message(now, assoc, payload),
             Some(Role::NameServer) | None => self.counters.strangers += 1,
         }

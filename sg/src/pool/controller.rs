@@ -91,6 +91,9 @@ pub(super) struct Controller {
     pub(super) barriers: Barriers,
     pub(super) echo: Echo,
     pub(super) errors: ErrorLimit,
+    /// The term that it agreed to, and when it is asked again.
+    pub(super) agreed: u32,
+    pub(super) claim_at: Instant,
     /// From its cookies.
     pub(super) incarnation: u32,
     pub(super) messages_up: u64,
@@ -126,6 +129,8 @@ impl Controller {
             barriers: Barriers::new(0, Duration::ZERO),
             echo: Echo::Exact { outstanding: 0 },
             errors: ErrorLimit::new(now),
+            agreed: 0,
+            claim_at: now,
             incarnation: 0,
             messages_up: 0,
             messages_down: 0,
@@ -335,7 +340,7 @@ impl Controller {
             Some(Heartbeat::Barrier(id)) => Some(Ask::Barrier(id)),
             Some(Heartbeat::Liveness(number)) => Some(Ask::Liveness(number)),
             Some(Heartbeat::Release(group)) => Some(Ask::Release(group)),
-            Some(Heartbeat::Lease(_) | Heartbeat::Foreign(_)) | None => None,
+            Some(Heartbeat::Lease(_) | Heartbeat::Lead(_) | Heartbeat::Foreign(_)) | None => None,
         };
         match (&mut self.echo, ask) {
             (Echo::Exact { outstanding }, Some(_)) => *outstanding = outstanding.saturating_sub(1),

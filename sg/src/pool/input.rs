@@ -3,6 +3,7 @@
 use super::controller::{Ask, PROOF, Phase};
 use super::{Cx, Pool};
 use crate::group::{Freed, GroupId, Owner};
+use crate::mate::journal::Transaction;
 use crate::msu::Msu;
 use crate::record::{Direction, Discard, GiveUp};
 use asap::wire::{Limits, Message as Asap};
@@ -95,6 +96,9 @@ impl Pool {
 
     /// Answers a BEAT; the echo of a lease BEAT is what lets the controller act.
     fn beat(&mut self, cx: &mut Cx<'_>, assoc: AssocId, stream: u16, unordered: bool, beat: Beat<'_>) {
+        if let Some(Heartbeat::Lead(term)) = beat.data.map(Heartbeat::decode) {
+            self.vote(assoc, term, false);
+        }
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         if let Some(Heartbeat::Lease(lease)) = beat.data.map(Heartbeat::decode) {
             if u64::from(lease.lease_ms) > self.settings.failover.lease_ms_max {
@@ -108,6 +112,9 @@ impl Pool {
     }
 
     fn beat_ack(&mut self, cx: &mut Cx<'_>, assoc: AssocId, data: Option<&[u8]>) {
+        if let Some(Heartbeat::Lead(term)) = data.map(Heartbeat::decode) {
+            return self.vote(assoc, term, true);
+        }
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         match controller.answered(cx.now, data) {
             Some(Ask::Liveness(number)) => controller.live.answered(number),
@@ -122,6 +129,9 @@ impl Pool {
                 for sent in confirmed {
                     if self.groups[sent.group.0 as usize].owner == Owner::Controller(assoc) {
                         let freed = self.groups[sent.group.0 as usize].confirm(sent.correlation_id);
+                        if freed.messages > 0 {
+                            self.note_confirmed(cx, sent.group, Some(sent.correlation_id));
+                        }
                         self.freed(cx.now, assoc, freed);
                     }
                 }
@@ -150,7 +160,7 @@ impl Pool {
     /// controllers start calls too.
     fn own_group(&mut self, cx: &mut Cx<'_>, assoc: AssocId, key: GroupKey) -> Option<GroupId> {
         let known = self.by_key.contains_key(&key);
-        if !known && !self.may_begin(&key) {
+        if self.settings.standby || (!known && !self.may_begin(&key)) {
             self.counters.not_owner += 1;
             return None;
         }
@@ -190,10 +200,11 @@ impl Pool {
         let Some(id) = self.own_group(cx, assoc, key) else { return };
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         controller.messages_down += 1;
-        let msu = Msu::from_slice_of(payload, pd);
+        let mut msu = Msu::from_slice_of(payload, pd);
         if controller.foreign {
             self.counters.released += 1;
-            return cx.released.push(msu);
+            self.number(cx, id, std::slice::from_mut(&mut msu));
+            return cx.journal.commit(self.settings.number, key, vec![msu], None);
         }
         let held_max = self.settings.server.held_messages_max;
         let (held, fits) = self.with_state(id, |group| group.hold(msu, held_max));
@@ -235,19 +246,20 @@ impl Pool {
             self.counters.held_overflows += 1;
             return self.give_up(cx, assoc, GiveUp::Abort, false);
         }
-        let (now, before) = (cx.now, cx.released.len());
-        let (freed, _) = self.with_state(id, |group| {
-            let (freed, output) = group.commit(now, cookie, mark);
-            cx.released.extend(output);
-            freed
+        let now = cx.now;
+        let ((freed, mut outputs), _) = self.with_state(id, |group| {
+            let (freed, output) = group.commit(now, cookie.clone(), mark);
+            (freed, output.collect::<Vec<_>>())
         });
-        self.counters.released += (cx.released.len() - before) as u64;
+        self.counters.released += outputs.len() as u64;
         self.counters.transactions += 1;
         self.freed(cx.now, assoc, freed);
+        self.number(cx, id, &mut outputs);
         if let Some(controller) = self.controllers.get_mut(&assoc) {
             controller.incarnation = incarnation;
             controller.transactions += 1;
-            cx.record.committed(cx.now, controller.pe, incarnation, transaction);
+            let counted = Transaction { pe: controller.pe, incarnation, transaction, cookie };
+            cx.journal.commit(self.settings.number, key, outputs, Some(counted));
         }
         self.drained(cx, assoc);
     }

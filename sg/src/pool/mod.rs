@@ -8,6 +8,7 @@
 //! * [`elements`]: the pool's elements, connecting, ASP states
 //! * [`input`]: what controllers send: output, cookies, BEATs
 //! * [`takeover`]: giving a controller up, fencing, planned stops
+//! * [`mirror`]: what the second gateway is told, and what this one takes over
 //! * [`moves`]: planned moves, so that each controller has its share
 //! * [`surroundings`]: associations, name service and record, as a pool sees them
 //!
@@ -21,6 +22,7 @@ mod destinations;
 mod elements;
 mod explain;
 mod input;
+mod mirror;
 mod moves;
 mod overload;
 mod preference;
@@ -32,6 +34,7 @@ mod view;
 
 use crate::config;
 use crate::group::{Copy, Group, GroupId, Owner};
+use crate::mate::wire::Op;
 use crate::msu;
 use crate::record::{Direction, Discard};
 use asap::wire::PoolHandle;
@@ -43,6 +46,8 @@ pub(crate) use elements::Location;
 use m3ua_lite::as_state::{As, AsConfig, AsState};
 use m3ua_lite::session::{CorrelationId, GroupKey, SccpAffinity, stream_for};
 use m3ua_lite::wire::{AffectedPc, Data, Message, ProtocolData, TrafficMode};
+pub(crate) use mirror::Origin;
+use mirror::Vote;
 use moves::Moves;
 use preference::ChosenBy;
 use rustc_hash::FxHashMap;
@@ -61,6 +66,10 @@ pub(crate) struct Settings {
     pub(crate) message_bytes_max: usize,
     /// Before the first Correlation Id of each group.
     pub(crate) first_id: CorrelationId,
+    /// Which `[[as]]` table this is.
+    pub(crate) number: u8,
+    /// Another gateway leads, or may: nobody gets a group here.
+    pub(crate) standby: bool,
 }
 
 /// One application server.
@@ -94,6 +103,10 @@ pub(crate) struct Pool {
     /// Groups of controllers that were given up, and when they may move.
     fences: Vec<(Instant, Vec<GroupId>)>,
     moves: Moves,
+    /// The gateway's term as the one that leads of two; else 0.
+    term: u32,
+    /// What controllers said to that.
+    votes: VecDeque<Vote>,
     counters: Counters,
 }
 
@@ -135,6 +148,8 @@ impl Pool {
             controllers: BTreeMap::new(),
             fences: Vec::new(),
             moves: Moves::default(),
+            term: 0,
+            votes: VecDeque::new(),
             counters: Counters::default(),
             settings,
         }
@@ -146,10 +161,16 @@ impl Pool {
     }
 
     /// Takes a message of the network. It is sent, or queued, or discarded with a cause that is counted and recorded.
-    pub(crate) fn offer(&mut self, cx: &mut Cx<'_>, message: &ProtocolData<'_>) {
-        self.counters.offered += 1;
+    pub(crate) fn offer(&mut self, cx: &mut Cx<'_>, message: &ProtocolData<'_>, origin: Origin) {
         let affinity = SccpAffinity::from(self.settings.server.sccp_affinity);
-        let Some((key, by)) = affinity.of_network(message) else {
+        let grouped = affinity.of_network(message);
+        let known = grouped.as_ref().and_then(|(key, _)| self.by_key.get(key));
+        if known.is_some_and(|id| !self.groups[id.0 as usize].is_new(message.sls, origin.id)) {
+            self.counters.repeated += 1;
+            return;
+        }
+        self.counters.offered += 1;
+        let Some((key, by)) = grouped else {
             return self.discard(cx, Discard::Malformed, message);
         };
         self.counters.grouped(by);
@@ -173,6 +194,10 @@ impl Pool {
         self.note_queued(id);
         self.queued.messages += 1;
         self.queued.bytes += data.len();
+        let (server, Origin { id: source, forward }) = (self.settings.number, origin);
+        let sls = message.sls;
+        cx.journal.note(|| Op::Offered { server, key, sls, id: correlation_id, source, forward, data: data.clone() });
+        self.groups[id.0 as usize].took(sls, source);
         self.groups[id.0 as usize].push(Copy { correlation_id, data });
         self.serve(cx, id);
     }
@@ -221,7 +246,9 @@ impl Pool {
         controller.groups.insert(id);
         controller.queued += self.groups[id.0 as usize].len();
         self.counters.given += 1;
-        cx.record.given(cx.now, controller.pe, &self.keys[id.0 as usize]);
+        let (server, key, pe) = (self.settings.number, self.keys[id.0 as usize], controller.pe);
+        cx.journal.note(|| Op::Owner(server, key, pe));
+        cx.record.given(cx.now, pe, &key);
         self.pump(cx, assoc, id);
     }
 
@@ -323,6 +350,7 @@ impl Pool {
     /// Discards the messages of a group that nobody owns.
     fn expire(&mut self, cx: &mut Cx<'_>, id: GroupId) {
         let copies: Vec<_> = self.groups[id.0 as usize].discard().collect();
+        self.note_confirmed(cx, id, copies.last().map(|copy| copy.correlation_id));
         for copy in copies {
             self.queued.messages -= 1;
             self.queued.bytes -= copy.data.len();
@@ -414,7 +442,8 @@ impl Pool {
         let recovery = self.as_state.poll_timeout().map(|at| self.started + ms(at));
         let fence = self.fences.iter().map(|(at, _)| *at).min();
         let connect = self.elements.values().filter_map(|element| element.connect_at()).min();
-        let controllers = self.controllers.values().filter_map(Controller::poll_timeout).min();
+        let due = |c: &Controller| c.poll_timeout().into_iter().chain(c.claim_due(self.term)).min();
+        let controllers = self.controllers.values().filter_map(due).min();
         let again = self.congestion.poll_timeout();
         [recovery, fence, connect, controllers, self.first_wait, self.gather, self.next_move(), again]
             .into_iter()

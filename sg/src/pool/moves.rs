@@ -265,10 +265,12 @@ impl Pool {
             return self.give_up(cx, assoc, GiveUp::Abort, false);
         }
         // As with a barrier: what it got and has no cookie for, it could not use.
+        let last = group.last_sent();
         let freed = group.confirm_sent();
         group.asked_back = false;
         group.owner = Owner::Nobody;
         self.moves.asked.remove(&id);
+        self.note_confirmed(cx, id, last);
         self.freed(cx.now, assoc, freed);
         if let Some(controller) = self.controllers.get_mut(&assoc) {
             controller.asked_back -= 1;

@@ -1,7 +1,7 @@
 //! What a pool works with: associations, name service, record, the network side.
 
 use super::elements::Location;
-use crate::msu::Msu;
+use crate::mate::journal::Journal;
 use crate::record::Recorder;
 use asap::wire::PoolHandle;
 use bytes::Bytes;
@@ -87,6 +87,6 @@ pub(crate) struct Cx<'a> {
     pub(crate) net: &'a mut dyn Transport,
     pub(crate) directory: &'a mut dyn Directory,
     pub(crate) record: &'a mut Recorder,
-    /// Output for the network, committed.
-    pub(crate) released: &'a mut Vec<Msu>,
+    /// What happens, for the second gateway; what follows from it outside.
+    pub(crate) journal: &'a mut Journal,
 }

@@ -83,6 +83,8 @@ impl Pool {
     fn take_back(&mut self, cx: &mut Cx<'_>, controller: &Controller, id: GroupId) {
         let pe = controller.pe;
         if controller.foreign && self.settings.server.foreign_prefers == Prefers::Loss {
+            let last = self.groups[id.0 as usize].last_sent();
+            self.note_confirmed(cx, id, last);
             for copy in self.groups[id.0 as usize].give_away_sent() {
                 self.queued.messages -= 1;
                 self.queued.bytes -= copy.data.len();
@@ -212,7 +214,10 @@ impl Pool {
             let dead = controller.live.deadline(rtt).filter(|at| *at <= cx.now).map(|_| GiveUp::Beat);
             match dead.or(late) {
                 Some(why) => over.push((*assoc, why)),
-                None => controller.beat(cx),
+                None => {
+                    controller.beat(cx);
+                    controller.claim_again(cx, self.term);
+                }
             }
         }
         for (assoc, why) in over {

@@ -67,6 +67,8 @@ pub(crate) struct Counters {
     pub(crate) ignored_from_pool: u64,
     /// Messages of controllers with another PPID than M3UA's and ASAP's.
     pub(crate) unknown_ppid: u64,
+    /// Messages of the network that were taken before: a peer sent them again, as a gateway had ended.
+    pub(crate) repeated: u64,
     /// NTFYs that found no room.
     pub(crate) notify_lost: u64,
     /// SCCP messages of the network that were grouped by a TCAP transaction id.

@@ -126,7 +126,8 @@ pub(crate) fn judge(
 
 fn read_gateway(record: &[u8], anchor_ns: u64) -> Gateway {
     let mut gateway = Gateway::default();
-    for line in std::str::from_utf8(record).unwrap().lines().skip(1) {
+    // Of several gateways, one after the other.
+    for line in std::str::from_utf8(record).unwrap().lines().filter(|line| !line.starts_with('#')) {
         let f: Vec<&str> = line.split(',').collect();
         match f[0] {
             "C" => drop(gateway.committed.insert((f[2].into(), f[3].into(), f[4].into()))),

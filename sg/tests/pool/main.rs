@@ -9,10 +9,12 @@ mod judge;
 mod moves;
 mod names;
 mod overload;
+mod pair;
 mod paths;
 mod peer;
 mod selection;
 mod user;
+mod ways;
 mod world;
 
 use judge::{Verdict, judge};
@@ -29,10 +31,26 @@ const fn ip(last: u8) -> IpAddr {
     IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, last))
 }
 
+fn add_gateway(world: &mut World, at: IpAddr, change: impl FnOnce(&mut sg::Config)) {
+    let mut config = sg::Config::default();
+    config.udp.addresses = vec![at];
+    config.application_servers[0].dpc = vec![POOL];
+    config.network.point_codes = vec![NETWORK];
+    config.network.routing_context = ROUTING_CONTEXT;
+    change(&mut config);
+    config.check().unwrap();
+    let seed = world.seed();
+    let record = enrp::daemon::RecordSink::Memory(Vec::new());
+    let birth = sg::Birth { now: world.now, clock: world.clock, seed, backend: BackendKind::Udp, record };
+    world.add(at, Machine::Gateway(Box::new(sg::Node::new(config, birth))));
+}
+
 struct Lab {
     world: World,
     /// Records of controllers that are gone.
     old: Vec<Vec<u8>>,
+    /// The same of gateways.
+    old_gateways: Vec<Vec<u8>>,
     /// Where controllers register.
     name_server: IpAddr,
 }
@@ -40,18 +58,8 @@ struct Lab {
 impl Lab {
     fn new(seed: u64, change: impl FnOnce(&mut sg::Config)) -> Self {
         let mut world = World::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut config = sg::Config::default();
-        config.udp.addresses = vec![GATEWAY];
-        config.application_servers[0].dpc = vec![POOL];
-        config.network.point_codes = vec![NETWORK];
-        config.network.routing_context = ROUTING_CONTEXT;
-        change(&mut config);
-        config.check().unwrap();
-        let seed = world.seed();
-        let record = enrp::daemon::RecordSink::Memory(Vec::new());
-        let birth = sg::Birth { now: world.now, clock: world.clock, seed, backend: BackendKind::Udp, record };
-        world.add(GATEWAY, Machine::Gateway(Box::new(sg::Node::new(config, birth))));
-        Self { world, old: Vec::new(), name_server: GATEWAY }
+        add_gateway(&mut world, GATEWAY, change);
+        Self { world, old: Vec::new(), old_gateways: Vec::new(), name_server: GATEWAY }
     }
 
     fn controller(&mut self, number: u8) {
@@ -135,7 +143,12 @@ impl Lab {
         controllers.dedup();
         let Machine::Peer(peer) = self.world.machine(PEER) else { unreachable!() };
         let (start, anchor) = (self.world.start, self.world.clock.monotonic_ns);
-        let verdict = judge(peer, start, anchor, self.gateway().record(), &controllers);
+        let records = self.world.machines().filter_map(|machine| match machine {
+            Machine::Gateway(node) => Some(node.record()),
+            Machine::Controller(_) | Machine::Peer(_) | Machine::NameServer(_) | Machine::User(_) => None,
+        });
+        let record = self.old_gateways.iter().map(Vec::as_slice).chain(records).collect::<Vec<_>>().concat();
+        let verdict = judge(peer, start, anchor, &record, &controllers);
         assert!(verdict.messages > 0);
         verdict
     }
@@ -326,10 +339,10 @@ fn when_nobody_comes_messages_are_discarded_and_counted() {
         lab.kill(number);
     }
     lab.world.run_until(5_000);
-    assert!(lab.peer(|peer| peer.heard.contains(&"DUNA")));
+    assert!(lab.peer(|peer| peer.ways.heard.contains(&"DUNA")));
     lab.controller(21);
     lab.world.run_until(6_000);
-    assert!(lab.peer(|peer| peer.heard.contains(&"DAVA")));
+    assert!(lab.peer(|peer| peer.ways.heard.contains(&"DAVA")));
 }
 
 #[test]

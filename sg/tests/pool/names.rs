@@ -8,10 +8,11 @@ use crate::{GATEWAY, Lab, PEER, ip, ms};
 use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Ssnm, one_context};
 use std::net::IpAddr;
 
-const NAME_SERVER: IpAddr = ip(3);
+pub(crate) const NAME_SERVER: IpAddr = ip(3);
 const USER: IpAddr = ip(201);
 
-fn name_server(lab: &mut Lab) {
+/// One outside the gateways: none's end is its end.
+pub(crate) fn name_server(lab: &mut Lab) {
     let stack = sctp::Stack::new(sctp::Config::default(), vec![NAME_SERVER], lab.world.seed(), lab.world.now);
     let server = enrp::Server::new(enrp::ServerConfig::default(), asap::wire::ServerId(3), 3);
     let host = enrp::Host::new(server, enrp::Ports::default(), crate::world::UDP_PORT);
@@ -175,7 +176,7 @@ fn an_audit_is_answered() {
     let mut lab = crate::three(12, 24);
     lab.world.run_until(1_500);
     for (point_code, answer) in [(POOL, "DAVA"), (99, "ERR")] {
-        let before = lab.peer(|peer| peer.heard.iter().filter(|name| **name == answer).count());
+        let before = lab.peer(|peer| peer.ways.heard.iter().filter(|name| **name == answer).count());
         let audit = Ssnm {
             network_appearance: None,
             routing_contexts: one_context(ROUTING_CONTEXT),
@@ -188,7 +189,7 @@ fn an_audit_is_answered() {
         });
         let next = lab.world.elapsed_ms() + 10;
         lab.world.run_until(next);
-        let after = lab.peer(|peer| peer.heard.iter().filter(|name| **name == answer).count());
+        let after = lab.peer(|peer| peer.ways.heard.iter().filter(|name| **name == answer).count());
         assert_eq!(after, before + 1, "{answer}");
     }
 }

@@ -34,7 +34,7 @@ fn mixed(seed: u64) -> Lab {
         let node = gwc_pe::node::Node::new(config, seed, clock, now, local, BackendKind::Udp, sink);
         add(&mut world, ip(number), number, Machine::Controller(Box::new(node)));
     }
-    Lab { world, old: Vec::new(), name_server: GATEWAY }
+    Lab { world, old: Vec::new(), old_gateways: Vec::new(), name_server: GATEWAY }
 }
 
 /// The host's name in the tests stays its 127 address, which is not used.

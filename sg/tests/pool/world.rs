@@ -211,6 +211,7 @@ impl World {
     /// Runs until this many ms after the start.
     pub(crate) fn run_until(&mut self, ms: u64) {
         let end = self.start + Duration::from_millis(ms);
+        let (mut last, mut idle) = (self.now, 0);
         loop {
             let timer = self
                 .hosts
@@ -223,6 +224,9 @@ impl World {
                 break;
             };
             self.now = self.now.max(next);
+            idle = if last == self.now { idle + 1 } else { 0 };
+            last = self.now;
+            assert!(idle < 100_000, "a timer that is always due, at {:?}", timer.map(|(_, ip)| ip));
             if arrival.is_some_and(|at| at <= self.now) {
                 self.deliver();
             } else if let Some((_, ip)) = timer {

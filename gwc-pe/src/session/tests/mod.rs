@@ -4,6 +4,7 @@
 
 mod capacity;
 mod hostile;
+mod leader;
 mod release;
 mod takeover;
 
@@ -66,6 +67,7 @@ impl Bed {
             transaction: 0,
             groups: 0,
             stopping: false,
+            leader: Leader::default(),
         };
         shared.record.flush().unwrap();
         let session = Session::new(now, &shared, STREAMS);

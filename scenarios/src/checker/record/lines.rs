@@ -13,8 +13,8 @@ const MANAGEMENT: [&str; 5] = ["DUNA", "DAVA", "DRST", "SCON", "DUPU"];
 /// What a file says of itself in its first line.
 pub(super) enum Role {
     Controller(u16),
-    /// With its name.
-    Gateway(String),
+    /// With its number: 1 is `sg-1`.
+    Gateway(u32),
     Network,
     Runner,
     /// Index into the name servers.
@@ -42,7 +42,7 @@ impl Records {
                     self.transactions = false;
                 }
                 let number = keys.get("gateway").and_then(|number| number.parse::<u32>().ok()).unwrap_or(1);
-                Some(Role::Gateway(format!("sg-{number}")))
+                Some(Role::Gateway(number))
             }
             "network" => Some(Role::Network),
             "runner" => Some(Role::Runner),
@@ -122,7 +122,7 @@ impl Records {
         Some(())
     }
 
-    pub(super) fn gateway_line(&mut self, name: &str, line: &[u8]) -> Option<()> {
+    pub(super) fn gateway_line(&mut self, number: u32, line: &[u8]) -> Option<()> {
         let mut fields = Fields(line);
         let kind = fields.text()?;
         let t_ns = fields.decimal()?;
@@ -154,9 +154,12 @@ impl Records {
                 fields.hex_u32()?;
                 self.ownership.push((t_ns, Ownership::MoveBegun { group: group(&mut fields)? }));
             }
-            "P" => self.path(t_ns, Witness::Gateway(name.to_owned()), &mut fields)?,
+            "P" => self.path(t_ns, Witness::Gateway(format!("sg-{number}")), &mut fields)?,
             "Z" => self.ended_ns.push(t_ns),
-            "F" => self.ownership.push((t_ns, Ownership::GivenUp { pe: fields.hex_u32()? })),
+            "F" => {
+                let pe = fields.hex_u32()?;
+                self.ownership.push((t_ns, Ownership::GivenUp { gateway: number, pe }));
+            }
             _ => return None,
         }
         Some(())
@@ -179,6 +182,16 @@ impl Records {
                 self.network_order.push(false);
             }
             "M" => self.missed += 1,
+            "D" => {
+                fields.decimal()?;
+                fields.hex_u32()?;
+                self.message(&mut fields)?;
+                self.repeated += 1;
+            }
+            "A" => {
+                fields.decimal()?;
+                self.resent += fields.decimal()?;
+            }
             "N" => {
                 let message = fields.text().filter(|name| MANAGEMENT.contains(name))?.to_owned();
                 let (point_code, mask) = (fields.decimal_u32()?, u8::try_from(fields.decimal()?).ok()?);
@@ -232,7 +245,8 @@ impl Records {
                 if let Some(pe) = pe {
                     self.names.entry(pe).or_insert_with(|| target.clone());
                 }
-                self.faults.push(FaultEntry { t_ns, kind, target, pe });
+                let gateway = fields.text().filter(|name| !name.is_empty()).map(str::to_owned);
+                self.faults.push(FaultEntry { t_ns, kind, target, pe, gateway });
             }
             _ => return None,
         }

@@ -143,6 +143,8 @@ pub enum Ownership {
     },
     /// `F`: gave a controller up.
     GivenUp {
+        /// The gateway that says so: 1 is `sg-1`.
+        gateway: u32,
         /// PE identifier.
         pe: u32,
     },
@@ -183,6 +185,8 @@ pub struct FaultEntry {
     pub target: String,
     /// PE identifier, when the target is a controller.
     pub pe: Option<u32>,
+    /// The process, when the target is a gateway: `sg-1`.
+    pub gateway: Option<String>,
 }
 
 impl FaultEntry {
@@ -202,6 +206,12 @@ impl FaultEntry {
     #[must_use]
     pub fn is_path(&self) -> bool {
         matches!(self.kind.as_str(), "cut-path" | "restore-path")
+    }
+
+    /// True for those of a path, and those of a gateway that take it away or bring it back: they hit every group.
+    #[must_use]
+    pub fn hits_all(&self) -> bool {
+        self.is_path() || (self.gateway.is_some() && (self.takes_away() || self.brings_back()))
     }
 
     /// True for those that bring a controller (back).
@@ -268,6 +278,10 @@ pub struct Records {
     pub network_order: Vec<bool>,
     /// `N` of the traffic source: what it was told about destinations.
     pub management: Vec<ManagementEntry>,
+    /// `D` of the traffic source: what a gateway sent again, and it did not take.
+    pub repeated: u64,
+    /// `A` of the traffic source: messages that went again to the other gateway.
+    pub resent: u64,
     /// `M`: calls intended but not begun.
     pub missed: u64,
     /// `I` of all controllers.
@@ -414,7 +428,7 @@ impl Records {
             }
             let parsed = match role {
                 Role::Controller(source) => self.controller_line(*source, &line),
-                Role::Gateway(name) => self.gateway_line(name, &line),
+                Role::Gateway(number) => self.gateway_line(*number, &line),
                 Role::Network => self.network_line(&line),
                 Role::Runner => self.runner_line(&line),
                 Role::NameServer(index) => self.name_service.server_line(*index, &line),
@@ -457,6 +471,12 @@ impl Records {
     #[must_use]
     pub fn next_of_a_path(&self, t_ns: u64) -> Option<u64> {
         self.faults.iter().filter(|fault| fault.is_path() && fault.t_ns > t_ns).map(|fault| fault.t_ns).min()
+    }
+
+    /// The next fault after a time that hits every group, ns.
+    #[must_use]
+    pub fn next_that_hits_all(&self, t_ns: u64) -> Option<u64> {
+        self.faults.iter().filter(|fault| fault.hits_all() && fault.t_ns > t_ns).map(|fault| fault.t_ns).min()
     }
 
     /// Begin and end of the measured load, ns.

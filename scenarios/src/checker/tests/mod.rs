@@ -1,6 +1,7 @@
 //! Plants each kind of defect in a clean set of records and sees it caught; the clean set passes.
 
 mod figures;
+mod gateways;
 mod moves;
 mod names;
 mod paths;
@@ -19,6 +20,8 @@ struct Set {
     network: Vec<String>,
     controllers: [Vec<String>; 2],
     gateway: Vec<String>,
+    /// Of a second gateway, if there is one.
+    second: Vec<String>,
     runner: Vec<String>,
     /// Cuts this many bytes off controller 0's file.
     torn: usize,
@@ -34,7 +37,14 @@ fn message(circuit: u16, kind: u8, rest: &str) -> String {
 /// Three circuits of two groups, ten calls each, one after the other: IAM > ACM < ANM < REL > RLC <, 10 ms a message.
 /// Circuits 1 and 2 (group 0) belong to controller 0, circuit 33 (group 1) to controller 1.
 fn clean() -> Set {
-    let mut set = Set { network: vec![], controllers: [vec![], vec![]], gateway: vec![], runner: vec![], torn: 0 };
+    let mut set = Set {
+        network: vec![],
+        controllers: [vec![], vec![]],
+        gateway: vec![],
+        second: vec![],
+        runner: vec![],
+        torn: 0,
+    };
     let (mut t, mut txn, mut corr) = (1_000 * MS, 0_u32, 0x1000_0000_u32);
     set.gateway.push(format!("G,{t},{},1,2,5,0", PE[0]));
     set.gateway.push(format!("G,{t},{},1,2,5,1", PE[1]));
@@ -85,6 +95,9 @@ impl Set {
         read("network.csv", "network", &self.network, 0);
         read("run.csv", "runner", &self.runner, 0);
         read("sg-1.csv", "gateway pe=0", &self.gateway, 0);
+        if !self.second.is_empty() {
+            read("sg-2.csv", "gateway gateway=2", &self.second, 0);
+        }
         records
     }
 

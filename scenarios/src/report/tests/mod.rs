@@ -98,6 +98,7 @@ fn results(controllers: usize) -> Results {
         first_ms: Some(2.31),
         longest_gap_ms: Some(5.24),
         affected_groups: 22,
+        gateway: None,
         path: None,
     };
     results.faults = vec![

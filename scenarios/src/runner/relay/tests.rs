@@ -2,7 +2,7 @@ use super::*;
 use crate::runner::address::{Host, Needs, Net};
 
 const BOUND: Duration = Duration::from_secs(10);
-const HOSTS: [Host; 3] = [Host::Gateway, Host::NameServer(0), Host::Controller(0)];
+const HOSTS: [Host; 3] = [Host::Gateway(0), Host::NameServer(0), Host::Controller(0)];
 
 /// A relay and the sockets of three processes on it.
 struct Ends {
@@ -53,7 +53,7 @@ fn ends(half_ms: u64) -> Ends {
 #[test]
 fn both_sides_see_each_other_at_the_relay_after_half_the_round_trip() {
     let (ends, half) = (ends(30), Duration::from_millis(30));
-    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway(0), Host::NameServer(0));
     let begin = Instant::now();
     ends.send(b"to the controller", gateway, controller, 0);
     assert_eq!(ends.next(controller, 0), (b"to the controller".to_vec(), ends.outside(gateway, 0)));
@@ -76,7 +76,7 @@ fn both_sides_see_each_other_at_the_relay_after_half_the_round_trip() {
 #[test]
 fn a_cut_path_swallows_what_comes_from_it_and_goes_to_it() {
     let ends = ends(0);
-    let (controller, gateway) = (Host::Controller(0), Host::Gateway);
+    let (controller, gateway) = (Host::Controller(0), Host::Gateway(0));
     ends.relay.set_cut(0, true);
     ends.send(b"lost", gateway, controller, 0);
     ends.socket(gateway, 1).send_to(b"lost", ends.outside(controller, 0)).unwrap();
@@ -97,7 +97,7 @@ fn a_cut_path_swallows_what_comes_from_it_and_goes_to_it() {
 #[test]
 fn order_stays_and_nothing_is_changed() {
     let ends = ends(20);
-    let (controller, gateway) = (Host::Controller(0), Host::Gateway);
+    let (controller, gateway) = (Host::Controller(0), Host::Gateway(0));
     // As much as a socket of the test's own holds.
     for number in 0..50_u32 {
         ends.send(&[&number.to_be_bytes()[..], &[0xa5; 1_000]].concat(), gateway, controller, 0);
@@ -117,14 +117,14 @@ fn strangers_and_a_controller_that_is_gone() {
         stranger.send_to(b"who are you", ends.outside(host, 0)).unwrap();
     }
     ends.sockets[2].clear();
-    ends.send(b"gone", Host::Gateway, Host::Controller(0), 0);
+    ends.send(b"gone", Host::Gateway(0), Host::Controller(0), 0);
     // Comes back at its address: the relay has not stopped for the ICMP error of before.
     let controller = open(ends.net.first(Host::Controller(0)));
     controller.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let deadline = Instant::now() + BOUND;
     let mut room = [0; 100];
     loop {
-        ends.send(b"again", Host::Gateway, Host::Controller(0), 0);
+        ends.send(b"again", Host::Gateway(0), Host::Controller(0), 0);
         match controller.recv_from(&mut room) {
             Ok((length, _)) if &room[..length] == b"again" => break,
             Ok(_) | Err(_) => assert!(Instant::now() < deadline, "nothing comes through any more"),
@@ -136,16 +136,17 @@ fn strangers_and_a_controller_that_is_gone() {
 #[test]
 fn an_address_that_is_taken_is_named() {
     let ends = ends(1);
-    let port = Port { half: Duration::ZERO, own: ends.net.own(Host::Gateway), outside: ends.net.known(Host::Gateway) };
+    let port =
+        Port { half: Duration::ZERO, own: ends.net.own(Host::Gateway(0)), outside: ends.net.known(Host::Gateway(0)) };
     // The first relay holds it.
     let error = Relay::start(vec![port]).unwrap_err().to_string();
-    assert!(error.contains(&ends.net.known(Host::Gateway)[0].to_string()), "{error}");
+    assert!(error.contains(&ends.net.known(Host::Gateway(0))[0].to_string()), "{error}");
 }
 
 #[test]
 fn a_process_is_cut_off_from_all_in_one_direction() {
     let ends = ends(0);
-    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway(0), Host::NameServer(0));
     let who = Some(ends.net.own(controller)[0]);
     ends.relay.set_swallowed(who, None, true);
     ends.send(b"lost", controller, gateway, 0);
@@ -166,7 +167,7 @@ fn a_process_is_cut_off_from_all_in_one_direction() {
 #[test]
 fn two_processes_are_cut_off_from_each_other_and_from_nobody_else() {
     let ends = ends(0);
-    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway(0), Host::NameServer(0));
     let own = |host| ends.net.own(host)[0];
     ends.relay.set_link_cut(own(controller), own(gateway), true);
     ends.send(b"lost", gateway, controller, 0);
@@ -185,7 +186,7 @@ fn two_processes_are_cut_off_from_each_other_and_from_nobody_else() {
 /// Sends `count` numbered datagrams from the gateway to the controller, a barrier of the name server's, which no rule is about, behind
 /// each; which of them came, each as often as it did.
 fn what_comes(ends: &Ends, count: u8) -> Vec<u8> {
-    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway, Host::NameServer(0));
+    let (controller, gateway, name_server) = (Host::Controller(0), Host::Gateway(0), Host::NameServer(0));
     let mut came = Vec::new();
     for number in 0..count {
         ends.send(&[number], gateway, controller, 0);
@@ -201,7 +202,7 @@ fn a_poor_network_loses_and_doubles_the_same_again_for_the_same_seed() {
     let poor = Impairment { loss_percent: 40.0, duplicate_percent: 40.0, ..Impairment::default() };
     let run = |seed| {
         let ends = ends(0);
-        let who = Some(ends.net.first(Host::Gateway));
+        let who = Some(ends.net.first(Host::Gateway(0)));
         ends.relay.impair(who, Direction::From, poor.clone(), seed);
         let came = what_comes(&ends, 40);
         ends.relay.clear(who);
@@ -219,7 +220,7 @@ fn a_poor_network_loses_and_doubles_the_same_again_for_the_same_seed() {
 #[test]
 fn what_does_not_wait_overtakes() {
     let ends = ends(0);
-    let (controller, gateway) = (Host::Controller(0), Host::Gateway);
+    let (controller, gateway) = (Host::Controller(0), Host::Gateway(0));
     let slow = Impairment { delay_ms: 50.0, message: Some("BEAT".into()), ..Impairment::default() };
     ends.relay.impair(None, Direction::Both, slow, 1);
     let beat = matcher::tests::packet(&[(3, 3, &[1, 0, 3, 3, 0, 0, 0, 8])]);

@@ -2,8 +2,9 @@
 
 use crate::config::{As, Failover};
 use crate::group::GroupId;
-use crate::msu::{self, Msu};
-use crate::pool::{Counters, Cx, Directory, How, Location, Pool, Settings, Share, Standing, Transport};
+use crate::mate::journal::{Effect, Journal};
+use crate::msu;
+use crate::pool::{Counters, Cx, Directory, How, Location, Origin, Pool, Settings, Share, Standing, Transport};
 use crate::record::Recorder;
 use asap::wire::{Message as Asap, PoolHandle};
 use bytes::Bytes;
@@ -137,7 +138,7 @@ pub(super) struct Bench {
     pub(super) wire: Wire,
     pub(super) names: Names,
     pub(super) record: Recorder,
-    pub(super) released: Vec<Msu>,
+    pub(super) journal: Journal,
 }
 
 impl Bench {
@@ -147,10 +148,21 @@ impl Bench {
         let mut failover = Failover::default();
         change(&mut server, &mut failover);
         let first_id = CorrelationId::start(1, 2);
-        let pool = Pool::new(now, Settings { server, failover, message_bytes_max: 4_000, first_id });
+        let pool = Pool::new(
+            now,
+            Settings { server, failover, message_bytes_max: 4_000, first_id, number: 0, standby: false },
+        );
         let record =
             Recorder::new(ClockAnchor { instant: now, monotonic_ns: 0 }, RecordSink::Memory(Vec::new()), 1, 2, true);
-        Self { start: now, now, pool, wire: Wire::default(), names: Names::default(), record, released: Vec::new() }
+        Self {
+            start: now,
+            now,
+            pool,
+            wire: Wire::default(),
+            names: Names::default(),
+            record,
+            journal: Journal::new(false, 1, 1),
+        }
     }
 
     pub(super) fn on<R>(&mut self, work: impl FnOnce(&mut Pool, &mut Cx<'_>) -> R) -> R {
@@ -159,7 +171,7 @@ impl Bench {
             net: &mut self.wire,
             directory: &mut self.names,
             record: &mut self.record,
-            released: &mut self.released,
+            journal: &mut self.journal,
         };
         let result = work(&mut self.pool, &mut cx);
         self.pool.assert_consistent();
@@ -259,7 +271,7 @@ impl Bench {
     pub(super) fn offer(&mut self, cic: u16, text: u8) {
         let user_data = [cic as u8, (cic >> 8) as u8, text];
         let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 0, user_data: &user_data };
-        self.on(|pool, cx| pool.offer(cx, &message));
+        self.on(|pool, cx| pool.offer(cx, &message, Origin { id: CorrelationId::NONE, forward: 0 }));
     }
 
     /// The controller answers on this circuit.
@@ -322,7 +334,17 @@ impl Bench {
 
     /// User data released to the network, last octet only.
     pub(super) fn take_released(&mut self) -> Vec<u8> {
-        self.released.drain(..).map(|msu| *msu.user_data.last().unwrap()).collect()
+        let mut released = Vec::new();
+        while let Some(effect) = self.journal.poll_effect() {
+            match effect {
+                Effect::Output(msu) => released.push(*msu.user_data.last().unwrap()),
+                Effect::Committed { pe, incarnation, transaction } => {
+                    self.record.committed(self.now, pe, incarnation, transaction);
+                }
+                Effect::Again(_) | Effect::Accepted { .. } => panic!("there is one gateway"),
+            }
+        }
+        released
     }
 
     /// The record's lines of one kind, without time.
@@ -384,7 +406,7 @@ fn decode(how: How, bytes: &Bytes) -> Got {
                 assert!(!how.unordered && how.stream == stream_for(&group, STREAMS), "ordered behind the group's DATA");
                 Got::Release(group.cic_block)
             }
-            Heartbeat::Lease(_) | Heartbeat::Foreign(_) => Got::Other("foreign BEAT"),
+            Heartbeat::Lease(_) | Heartbeat::Lead(_) | Heartbeat::Foreign(_) => Got::Other("foreign BEAT"),
         },
         Message::BeatAck(_) => Got::LeaseEcho,
         _ => Got::Other(name),
