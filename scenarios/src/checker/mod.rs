@@ -43,7 +43,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// A stall of the machine over this makes a run void, ns.
+/// A stall of the machine over this makes a run void in which a limit was not held, ns.
 pub const STALL_MAX_NS: u64 = 50_000_000;
 /// Less than this part of the intended load offered makes a run void.
 pub const OFFERED_MIN: f64 = 0.99;
@@ -122,7 +122,7 @@ pub struct Report {
     pub offered_part: f64,
     /// Longest stall of the machine, ms.
     pub stall_ms: f64,
-    /// Why this run says nothing about the system, if so: the machine stalled, or the load was not offered.
+    /// Why this run says nothing about the system, if so: the load was not offered, or the machine stalled (and a limit was not held).
     pub void: Option<String>,
     /// Lines that could not be read, first ones as `file:line`; 0 in a good run.
     pub malformed_lines: u64,
@@ -256,10 +256,10 @@ fn control(idle: PhaseTraffic, loaded: Option<PhaseTraffic>) -> Control {
 }
 
 fn void(stall_ns: u64, offered_part: f64) -> Option<String> {
-    if stall_ns > STALL_MAX_NS {
-        Some(format!("the machine itself stalled for {:.0} ms", faults::ms(stall_ns)))
-    } else if offered_part < OFFERED_MIN {
+    if offered_part < OFFERED_MIN {
         Some(format!("only {:.1} % of the intended load was offered", offered_part * 100.0))
+    } else if stall_ns > STALL_MAX_NS {
+        Some(format!("the machine itself stalled for {:.0} ms", faults::ms(stall_ns)))
     } else {
         None
     }

@@ -10,7 +10,7 @@ pub use events::{ControllerNow, Event, EventLine};
 pub use schema::{events_schema, results_schema, schema_files};
 pub use types::{CaptureFigures, Circumstances, Machine, ProcessEntry, Results, Role, SCHEMA, TopologyEntry, Verdict};
 
-use crate::checker::{Interval, Report, write_intervals};
+use crate::checker::{Interval, OFFERED_MIN, Report, write_intervals};
 use crate::scenario::Scenario;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -41,7 +41,9 @@ impl Results {
     pub fn new(scenario: &Scenario, report: &Report, circumstances: Circumstances) -> Self {
         let assertions = scenario.hold(report);
         let good = assertions.iter().all(|a| a.pass) && circumstances.crashes.is_empty();
-        let verdict = match (circumstances.interrupted, &report.void, good) {
+        // A stall makes figures worse, never better: limits that held although the machine stood still did hold.
+        let void_reason = report.void.clone().filter(|_| !good || report.offered_part < OFFERED_MIN);
+        let verdict = match (circumstances.interrupted, &void_reason, good) {
             (true, _, _) => Verdict::Interrupted,
             (false, Some(_), _) => Verdict::Void,
             (false, None, true) => Verdict::Pass,
@@ -54,7 +56,7 @@ impl Results {
             command: circumstances.command,
             verdict,
             void_runs: circumstances.void_runs,
-            void_reason: report.void.clone(),
+            void_reason,
             assertions,
             messages: report.messages.clone(),
             calls: report.calls.clone(),

@@ -1,7 +1,7 @@
 //! The verdict table: what people read at the end of a run.
 
 use super::Results;
-use crate::checker::{ElementShare, NameFigures, ShareFigures};
+use crate::checker::{ElementShare, NameFigures, STALL_MAX_NS, ShareFigures};
 use crate::scenario::Bound;
 use std::fmt::{self, Write as _};
 
@@ -123,6 +123,12 @@ impl Results {
         }
         if let Some(reason) = &self.void_reason {
             writeln!(out, "void       {reason}")?;
+        } else if self.stall_ms > STALL_MAX_NS as f64 / 1e6 {
+            writeln!(
+                out,
+                "stall      the machine itself stalled for {:.0} ms; what held, held nevertheless",
+                self.stall_ms
+            )?;
         }
         writeln!(out, "\n{}: {}", self.scenario, self.verdict)
     }

@@ -107,6 +107,23 @@ fn a_run_without_load_is_void() {
 }
 
 #[test]
+fn a_stall_makes_a_run_void_only_if_a_limit_was_not_held() {
+    let scenario = scenario::parse("name=\"x\"\nduration_ms=1000\n[controllers]\ncount=1\n", "x").unwrap();
+    let mut report = empty();
+    (report.offered_part, report.stall_ms, report.void) =
+        (1.0, 61.0, Some("the machine itself stalled for 61 ms".into()));
+    let results = |report: &Report| Results::new(&scenario, report, Circumstances::default());
+    let held = results(&report);
+    assert_eq!((held.verdict, held.void_reason.as_deref()), (Verdict::Pass, None));
+    assert!(held.table().contains("stalled for 61 ms; what held, held nevertheless"));
+    report.messages.lost = 1;
+    assert_eq!(results(&report).verdict, Verdict::Void);
+    report.messages.lost = 0;
+    report.offered_part = 0.98;
+    assert_eq!(results(&report).verdict, Verdict::Void, "an easier run than the one that was asked for");
+}
+
+#[test]
 fn an_assertion_that_fails_fails_the_run() {
     let scenario = scenario::parse("name=\"x\"\nduration_ms=1000\n[controllers]\ncount=1\n", "x").unwrap();
     let mut report = empty();
