@@ -202,6 +202,8 @@ mod tests {
             ("[failover]\ndead_ms = 10", "failover.dead_ms"),
             ("[failover]\nrebalance_after_ms = 0", "failover.rebalance_after_ms"),
             ("[failover]\nmoves_outstanding_max = 0", "failover.moves_outstanding_max"),
+            ("[failover]\nbeats_per_s = 0", "failover.beats_per_s"),
+            ("[failover]\naudits_per_s = 0", "failover.audits_per_s"),
             ("[[as]]\ndpc = []", "as[0].dpc"),
             ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
             ("[[as]]\ndpc = [1]\ncongestion_percent = 0", "as[0].congestion_percent"),

@@ -229,7 +229,7 @@ impl Node {
         self.with_network(now, |network, cx| network.set_serving(cx, serving));
         for index in 0..self.pools.len() {
             while let Some((assoc, affected)) = self.pools[index].poll_audit() {
-                let Some(available) = self.network.audited(affected) else { continue };
+                let available = self.network.audited(affected);
                 self.with_pool(now, index, |pool, cx| pool.answer_audit(cx, assoc, available, affected));
             }
         }

@@ -207,6 +207,11 @@ impl<const N: usize> Sgp<N> {
         self.members.get(at).map(|entry| entry.member.routing_context)
     }
 
+    /// Management locks the ASP out, or lets it in again. One that is up already stays as it is.
+    pub const fn set_blocked(&mut self, blocked: bool) {
+        self.config.blocked = blocked;
+    }
+
     /// The association is gone, or the peer restarted it: ASP-DOWN everywhere.
     pub fn association_lost(&mut self) {
         self.step_all(SgpEvent::AssociationLost);

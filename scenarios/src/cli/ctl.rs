@@ -54,12 +54,12 @@ enum Wish {
         /// PE identifier, hexadecimal.
         pe: String,
     },
-    /// The same, and it stays closed.
+    /// The same, and it stays closed. An ordinary ASP that comes again is refused (ERR Refused - Management Blocking).
     Block {
         /// PE identifier, hexadecimal.
         pe: String,
     },
-    /// Open the association to a blocked controller again.
+    /// Open the association to a blocked controller again; an ordinary ASP may attach again.
     Unblock {
         /// PE identifier, hexadecimal.
         pe: String,

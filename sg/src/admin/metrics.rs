@@ -47,7 +47,7 @@ impl Node {
 type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
-    let counters: [Of<pool::Counters, u64>; 27] = [
+    let counters: [Of<pool::Counters, u64>; 28] = [
         ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
         ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
         ("released", "Output given to the network side.", |c| c.released),
@@ -74,6 +74,7 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         ("malformed_from_pool", "Messages of controllers not understood or not allowed.", |c| c.malformed_from_pool),
         ("errors_from_pool", "ERR of controllers.", |c| c.errors_from_pool),
         ("errors_suppressed", "ERR to controllers not sent, too many.", |c| c.errors_suppressed),
+        ("floods_suppressed", "BEATs and audits of controllers not answered, too many.", |c| c.floods_suppressed),
         ("ignored_from_pool", "Messages of controllers that mean nothing here.", |c| {
             c.ignored_from_pool + c.unknown_ppid + c.notify_lost
         }),

@@ -51,6 +51,12 @@ pub struct Failover {
     /// Most planned moves at the same time. Each keeps one group waiting for a round trip to its old controller.
     #[schemars(range(min = 1))]
     pub moves_outstanding_max: usize,
+    /// BEATs of one controller, other than leases, that are answered in a second; more are counted.
+    #[schemars(range(min = 1))]
+    pub beats_per_s: u32,
+    /// Destinations of one controller's DAUDs that are answered in a second; more are counted.
+    #[schemars(range(min = 1))]
+    pub audits_per_s: u32,
 }
 
 impl Default for Failover {
@@ -72,6 +78,8 @@ impl Default for Failover {
             rebalance: true,
             rebalance_after_ms: 200,
             moves_outstanding_max: 16,
+            beats_per_s: 100,
+            audits_per_s: 100,
         }
     }
 }
@@ -101,6 +109,8 @@ impl Failover {
         ConfigError::unless(self.lease_ms_max > 0, "failover.lease_ms_max", "more than 0")?;
         ConfigError::unless(self.rebalance_after_ms > 0, "failover.rebalance_after_ms", "more than 0")?;
         let one = self.moves_outstanding_max > 0;
-        ConfigError::unless(one, "failover.moves_outstanding_max", "more than 0; `rebalance = false` moves none")
+        ConfigError::unless(one, "failover.moves_outstanding_max", "more than 0; `rebalance = false` moves none")?;
+        ConfigError::unless(self.beats_per_s > 0, "failover.beats_per_s", "more than 0")?;
+        ConfigError::unless(self.audits_per_s > 0, "failover.audits_per_s", "more than 0")
     }
 }

@@ -8,9 +8,10 @@ use crate::record::Discard;
 use bytes::Bytes;
 use m3ua_lite::as_state::{AsEvent, AsState};
 use m3ua_lite::asp::{AspState, Input, Outbound, Replies};
+use m3ua_lite::error;
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::sgp::{AsMember, AspIdRule, Sgp, SgpConfig};
-use m3ua_lite::wire::{Beat, ErrorCode, ErrorMessage, Message, TrafficMode};
+use m3ua_lite::wire::{Beat, ErrorCode, Message, RoutingContexts, TrafficMode};
 use sctp::{AssocId, Undelivered};
 use std::net::{IpAddr, SocketAddr};
 
@@ -52,8 +53,9 @@ impl Network {
     ) -> Option<Inbound<'a>> {
         if let Some(code) = refused_asp_id(&self.config.allowed_asp_ids, payload) {
             self.counters.malformed += 1;
-            let answer = Outbound { stream: 0, message: Message::Error(ErrorMessage::new(code)) };
-            self.send_replies(cx, assoc, &[answer]);
+            if let Some(answer) = error::answer(code, RoutingContexts::new(), payload) {
+                self.send_replies(cx, assoc, &[Outbound { stream: 0, message: Message::Error(answer) }]);
+            }
             return None;
         }
         let peer = self.peers.get_mut(&assoc)?;

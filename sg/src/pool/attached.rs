@@ -26,16 +26,26 @@ impl Pool {
             return false;
         }
         let location = Location { addresses: peer.0.iter().map(SocketAddr::ip).collect(), port: peer.1 };
-        let pe = self.free_identifier(&location);
-        let sgp = self.new_sgp(AspIdRule::Optional);
+        let (blocked, known) = self.blocked_at(&location);
+        let pe = known.unwrap_or_else(|| self.free_identifier(&location));
+        let mut sgp = self.new_sgp(AspIdRule::Optional);
+        sgp.set_blocked(blocked);
         let mut controller = Controller::new(cx.now, assoc, pe, sgp, &self.settings.failover);
         controller.foreign = true;
         controller.up(outbound, ms(0));
         self.controllers.insert(assoc, controller);
         let mut element = Element::new(cx.now, location);
-        (element.attached, element.in_pool, element.assoc) = (true, false, Some(assoc));
+        (element.attached, element.in_pool, element.assoc, element.blocked) = (true, false, Some(assoc), blocked);
         self.elements.insert(pe, element);
         true
+    }
+
+    /// Whether an operator has blocked the ASP at these addresses, and its identifier if it is not here. Its port may be another
+    /// each time.
+    fn blocked_at(&self, location: &Location) -> (bool, Option<u32>) {
+        let here = |element: &Element| element.location.addresses.iter().any(|ip| location.addresses.contains(ip));
+        let of_it = || self.elements.iter().filter(|(_, element)| element.attached && element.blocked && here(element));
+        (of_it().next().is_some(), of_it().find(|(_, element)| element.assoc.is_none()).map(|(pe, _)| *pe))
     }
 
     /// The same ASP gets the same one each time, if nobody else has it.

@@ -19,9 +19,9 @@ pub(crate) enum Wish {
     Undrain,
     /// Its association ends when what was sent is delivered, and is opened again.
     Disconnect,
-    /// The same, and it stays closed.
+    /// The same, and it stays closed. An ASP that attaches by itself and comes again is refused ("Refused - Management Blocking").
     Block,
-    /// It may be connected to again.
+    /// It may be connected to again, or attach again.
     Unblock,
 }
 
@@ -69,6 +69,18 @@ impl Pool {
             Wish::Unblock => {
                 element.blocked = false;
                 element.retry_at = cx.now;
+                match element.assoc {
+                    Some(assoc) => {
+                        self.controllers.get_mut(&assoc).into_iter().for_each(|it| it.sgp.set_blocked(false));
+                    }
+                    // It comes by itself: nothing is to be kept of it any more.
+                    None if element.attached => {
+                        let view = self.control_view(pe);
+                        self.elements.remove(&pe);
+                        return view;
+                    }
+                    None => {}
+                }
             }
         }
         self.control_view(pe)

@@ -94,6 +94,9 @@ pub(super) struct Controller {
     /// The term that it agreed to, and when it is asked again.
     pub(super) agreed: u32,
     pub(super) claim_at: Instant,
+    /// BEATs that are no leases, and destinations it asks for.
+    pub(super) beats: ErrorLimit,
+    pub(super) audits: ErrorLimit,
     /// From its cookies.
     pub(super) incarnation: u32,
     pub(super) messages_up: u64,
@@ -131,6 +134,8 @@ impl Controller {
             errors: ErrorLimit::new(now),
             agreed: 0,
             claim_at: now,
+            beats: ErrorLimit::of(now, failover.beats_per_s),
+            audits: ErrorLimit::of(now, failover.audits_per_s),
             incarnation: 0,
             messages_up: 0,
             messages_down: 0,

@@ -2,20 +2,22 @@
 
 use super::controller::Phase;
 use super::{Cx, Pool};
-use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Ssnm, one_context};
+use m3ua_lite::wire::{AffectedList, AffectedPc, ErrorCode, ErrorMessage, Message, Ssnm, one_context};
 use sctp::AssocId;
+use std::time::Instant;
 
 /// Questions of controllers that wait for an answer; more at once are counted.
 const AUDITS_MAX: usize = 64;
 
 impl Pool {
     /// DAUD of a controller: the network side knows.
-    pub(super) fn audit(&mut self, assoc: AssocId, audit: &Ssnm<'_>) {
+    pub(super) fn audit(&mut self, now: Instant, assoc: AssocId, audit: &Ssnm<'_>) {
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         for affected in &audit.affected {
-            if self.audits.len() < AUDITS_MAX {
+            if self.audits.len() < AUDITS_MAX && controller.audits.take(now) {
                 self.audits.push_back((assoc, *affected));
             } else {
-                self.counters.ignored_from_pool += 1;
+                self.counters.floods_suppressed += 1;
             }
         }
     }
@@ -25,11 +27,33 @@ impl Pool {
         self.audits.pop_front()
     }
 
-    /// The answer (RFC 4666 section 4.5.3): DAVA or DUNA; nothing for what has no route.
-    pub(crate) fn answer_audit(&mut self, cx: &mut Cx<'_>, assoc: AssocId, available: bool, affected: AffectedPc) {
-        let message = self.destination_message(available, affected);
-        let sent = self.controllers.get(&assoc).is_none_or(|controller| controller.send(cx, 0, false, &message));
-        self.counters.destinations_untold += u64::from(!sent);
+    /// The answer (RFC 4666 section 4.5.3): DAVA or DUNA; ERR for what has no route.
+    pub(crate) fn answer_audit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        assoc: AssocId,
+        available: Option<bool>,
+        affected: AffectedPc,
+    ) {
+        let message = match available {
+            Some(available) => self.destination_message(available, affected),
+            None => self.unknown_destination(affected),
+        };
+        let Some(controller) = self.controllers.get_mut(&assoc) else { return };
+        if !controller.errors.allows(cx.now, &message) {
+            self.counters.errors_suppressed += 1;
+        } else if !controller.send(cx, 0, false, &message) {
+            self.counters.destinations_untold += 1;
+        }
+    }
+
+    /// ERR "Destination Status Unknown", with what was asked for (RFC 4666 section 3.8.1).
+    fn unknown_destination(&self, affected: AffectedPc) -> Message<'static> {
+        let mut error = ErrorMessage::new(ErrorCode::DestinationStatusUnknown);
+        error.routing_contexts = one_context(self.settings.server.routing_context);
+        error.network_appearance = self.settings.server.network_appearance;
+        error.affected = AffectedList::from_slice(&[affected]).unwrap_or_default();
+        Message::Error(error)
     }
 
     fn destination_message(&self, available: bool, affected: AffectedPc) -> Message<'static> {

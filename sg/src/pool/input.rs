@@ -71,7 +71,7 @@ impl Pool {
             Message::Beat(beat) => self.beat(cx, assoc, stream, unordered, *beat),
             Message::BeatAck(beat) => self.beat_ack(cx, assoc, beat.data),
             Message::Error(_) => self.counters.errors_from_pool += 1,
-            Message::Daud(audit) => self.audit(assoc, audit),
+            Message::Daud(audit) => self.audit(cx.now, assoc, audit),
             // Network management of the pool's side: nothing of ours depends on it. The rest the ASP machine consumes.
             Message::Notify(_)
             | Message::Duna(_)
@@ -108,7 +108,11 @@ impl Pool {
             let data = beat.data.unwrap_or_default();
             return controller.lease_beat(cx, &self.settings.failover, (stream, unordered), data);
         }
-        controller.send(cx, stream, unordered, &Message::BeatAck(beat));
+        if controller.beats.take(cx.now) {
+            controller.send(cx, stream, unordered, &Message::BeatAck(beat));
+        } else {
+            self.counters.floods_suppressed += 1;
+        }
     }
 
     fn beat_ack(&mut self, cx: &mut Cx<'_>, assoc: AssocId, data: Option<&[u8]>) {

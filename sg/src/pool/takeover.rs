@@ -127,7 +127,9 @@ impl Pool {
         if element.assoc == Some(assoc) {
             element.assoc = None;
             element.retry_at = now + ms(self.settings.failover.reconnect_ms);
-            if !element.in_pool || element.attached {
+            // A blocked ASP that attached by itself will come again, and is refused then.
+            let keep = if element.attached { element.blocked } else { element.in_pool };
+            if !keep {
                 self.elements.remove(&pe);
             }
         }

@@ -65,6 +65,8 @@ pub(crate) struct Counters {
     pub(crate) errors_suppressed: u64,
     /// Messages of controllers that mean nothing here.
     pub(crate) ignored_from_pool: u64,
+    /// BEATs and audits of controllers not answered because there were too many.
+    pub(crate) floods_suppressed: u64,
     /// Messages of controllers with another PPID than M3UA's and ASAP's.
     pub(crate) unknown_ppid: u64,
     /// Messages of the network that were taken before: a peer sent them again, as a gateway had ended.

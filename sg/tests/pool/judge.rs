@@ -1,6 +1,6 @@
 //! Computes from the records what was lost, reordered, or acted on twice. It shares no code with gateway and controller.
 
-use crate::peer::Peer;
+use crate::peer::{POOL, Peer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -131,7 +131,8 @@ fn read_gateway(record: &[u8], anchor_ns: u64) -> Gateway {
         let f: Vec<&str> = line.split(',').collect();
         match f[0] {
             "C" => drop(gateway.committed.insert((f[2].into(), f[3].into(), f[4].into()))),
-            "X" => gateway.discarded += 1,
+            // Of others' point codes: not the peer's calls.
+            "X" => gateway.discarded += usize::from(f[4..6].contains(&&*POOL.to_string())),
             "F" => {
                 let at_ms = (f[1].parse::<u64>().unwrap() - anchor_ns) / 1_000_000;
                 gateway.given_up.push((at_ms, f[2].into(), f[3].into()));

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test: what is not as expected ends it")]
 
 mod chaos;
+mod errors;
+mod hostile;
 mod judge;
 mod moves;
 mod names;
@@ -12,6 +14,7 @@ mod overload;
 mod pair;
 mod paths;
 mod peer;
+mod raw;
 mod selection;
 mod user;
 mod ways;
@@ -136,7 +139,9 @@ impl Lab {
         let mut controllers = self.old.clone();
         controllers.extend(self.world.machines().filter_map(|machine| match machine {
             Machine::Controller(node) => Some(node.record().memory().to_vec()),
-            Machine::Gateway(_) | Machine::Peer(_) | Machine::NameServer(_) | Machine::User(_) => None,
+            Machine::Gateway(_) | Machine::Peer(_) | Machine::NameServer(_) | Machine::User(_) | Machine::Raw(_) => {
+                None
+            }
         }));
         // A killed controller's record is there twice.
         controllers.sort();

@@ -23,7 +23,7 @@ fn two_networks(seed: u64) -> Lab {
     lab
 }
 
-fn ask(lab: &mut Lab, kind: AdminKind) -> String {
+pub(super) fn ask(lab: &mut Lab, kind: AdminKind) -> String {
     lab.world.with(GATEWAY, |machine, now| {
         let (reply, mut answer) = Reply::new();
         let Machine::Gateway(node) = machine else { unreachable!("the gateway") };

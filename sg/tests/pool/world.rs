@@ -1,6 +1,7 @@
 //! A network in virtual time: hosts with one address each or several, delay, addresses cut off, loss, death with and without ICMP, hanging processes.
 
 use crate::peer::Peer;
+use crate::raw::Raw;
 use crate::user::User;
 use sctp::driver::Node as _;
 use sctp::{ClockAnchor, Datagram, Output, Transmit, Unreachable};
@@ -19,6 +20,7 @@ pub(crate) enum Machine {
     Peer(Box<Peer>),
     NameServer(Box<enrp::node::Node>),
     User(Box<User>),
+    Raw(Box<Raw>),
 }
 
 impl Machine {
@@ -30,6 +32,7 @@ impl Machine {
             Machine::Peer(_) => "a peer",
             Machine::NameServer(_) => "a name server",
             Machine::User(_) => "a user",
+            Machine::Raw(_) => "a raw ASP",
         }
     }
 }
@@ -42,6 +45,7 @@ macro_rules! each {
             Machine::Peer($node) => $what,
             Machine::NameServer($node) => $what,
             Machine::User($node) => $what,
+            Machine::Raw($node) => $what,
         }
     };
 }

@@ -142,8 +142,8 @@ fn controllers_are_told_of_destinations_and_may_ask() {
     }
     let asked: Vec<_> = std::iter::from_fn(|| bench.pool.poll_audit()).collect();
     assert_eq!((asked.len(), asked[0]), (64, (one, AffectedPc::one(9))), "no more at a time");
-    assert_eq!(bench.pool.counters().ignored_from_pool, 90 - 64);
-    bench.on(|pool, cx| pool.answer_audit(cx, one, false, AffectedPc::one(9)));
+    assert_eq!(bench.pool.counters().floods_suppressed, 90 - 64);
+    bench.on(|pool, cx| pool.answer_audit(cx, one, Some(false), AffectedPc::one(9)));
     bench.on(|pool, cx| pool.tell_destination(cx, true, AffectedPc::one(9)));
     assert_eq!(bench.all(one), [Got::Other("DUNA"), Got::Other("DAVA")]);
     assert_eq!(bench.all(down), [], "one that is not active is told nothing");
