@@ -123,6 +123,14 @@ pub fn answer<'a>(code: ErrorCode, routing_contexts: RoutingContexts, offending:
     })
 }
 
+/// ERR "Invalid Network Appearance" about `offending`, which must name the wrong one (RFC 4666 section 3.8.1).
+#[must_use]
+pub fn invalid_appearance(appearance: u32, offending: &[u8]) -> Option<ErrorMessage<'_>> {
+    let mut error = answer(ErrorCode::InvalidNetworkAppearance, RoutingContexts::new(), offending)?;
+    error.network_appearance = Some(appearance);
+    Some(error)
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -118,6 +118,11 @@ impl Config {
         )
     }
 
+    /// The Network Appearances of the application servers.
+    pub(crate) fn networks(&self) -> impl Iterator<Item = u32> + '_ {
+        self.application_servers.iter().filter_map(|server| server.network_appearance)
+    }
+
     /// Checks what types cannot.
     ///
     /// # Errors
@@ -206,6 +211,7 @@ mod tests {
             ("[failover]\naudits_per_s = 0", "failover.audits_per_s"),
             ("[[as]]\ndpc = []", "as[0].dpc"),
             ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
+            ("[[as]]\ndpc = [1]\nni = [4]", "as[0].ni"),
             ("[[as]]\ndpc = [1]\ncongestion_percent = 0", "as[0].congestion_percent"),
             ("[[as]]\ndpc = [1]\ncongestion_levels_percent = [50, 40, 80]", "as[0].congestion_levels_percent"),
             ("[[as]]\ndpc = [1]\nunconfirmed_max = 0", "as[0].unconfirmed_max"),

@@ -281,7 +281,7 @@ mod tests {
 
     fn msu(user_data: &'static str) -> Msu {
         let user_data = Bytes::from_static(user_data.as_bytes());
-        Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data, id: CorrelationId::NONE }
+        Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data, id: CorrelationId::NONE, network: None }
     }
 
     fn group_with(n: usize) -> Group {

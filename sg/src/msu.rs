@@ -17,19 +17,21 @@ pub(crate) struct Msu {
     pub(crate) user_data: Bytes,
     /// Its number in its group, for peers of the network that understand it; none without a second gateway.
     pub(crate) id: CorrelationId,
+    /// Network Appearance of its application server.
+    pub(crate) network: Option<u32>,
 }
 
 impl Msu {
     /// Keeps what was decoded from `payload`; the user data stays a slice of it. It has no number yet.
-    pub(crate) fn from_slice_of(payload: &Bytes, pd: &ProtocolData<'_>) -> Self {
+    pub(crate) fn from_slice_of(payload: &Bytes, pd: &ProtocolData<'_>, network: Option<u32>) -> Self {
         let ProtocolData { opc, dpc, si, ni, mp, sls, user_data } = *pd;
         let user_data = if user_data.is_empty() { Bytes::new() } else { payload.slice_ref(user_data) };
-        Self { opc, dpc, si, ni, mp, sls, user_data, id: CorrelationId::NONE }
+        Self { opc, dpc, si, ni, mp, sls, user_data, id: CorrelationId::NONE, network }
     }
 
     /// As it goes into M3UA.
     pub(crate) fn protocol_data(&self) -> ProtocolData<'_> {
-        let Self { opc, dpc, si, ni, mp, sls, ref user_data, id: _ } = *self;
+        let Self { opc, dpc, si, ni, mp, sls, ref user_data, id: _, network: _ } = *self;
         ProtocolData { opc, dpc, si, ni, mp, sls, user_data }
     }
 }

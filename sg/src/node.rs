@@ -4,7 +4,7 @@
 mod associations;
 mod mate;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::explain::{Explanation, Question};
 use crate::mate::Mate;
 use crate::mate::journal::Journal;
@@ -13,12 +13,12 @@ use crate::names::Names;
 use crate::network::{NetCx, Network};
 use crate::pool::{ControlView, Cx, Origin, Pool, Wish};
 use crate::record::{Direction, Discard, Recorder};
-use crate::route::Routes;
+use crate::route::{Destinations, Routes, Traffic, one_network};
 use crate::wire::Wire;
 use associations::Role;
 use enrp::daemon::{DaemonCommand, RecordSink};
 use enrp::node::NodeCommand;
-use m3ua_lite::wire::{AffectedPc, ProtocolData, Ssnm};
+use m3ua_lite::wire::Ssnm;
 use rustc_hash::FxHashMap;
 use sctp::{AssocId, BackendKind, ClockAnchor, Input, Output};
 use std::io;
@@ -216,27 +216,30 @@ impl Node {
         for index in 0..self.pools.len() {
             if let Some(available) = self.pools[index].take_availability_change() {
                 tracing::info!(pool = %self.pools[index].handle(), available, "availability");
-                let affected = affected(&self.config.application_servers[index]);
-                self.with_network(now, |network, cx| network.announce(cx, None, available, affected.into_iter()));
+                let told = Destinations::of(&self.config.application_servers[index]);
+                self.with_network(now, |network, cx| network.announce(cx, None, available, &told));
             }
             if let Some(level) = self.pools[index].take_congestion() {
                 tracing::info!(pool = %self.pools[index].handle(), level, "congestion");
-                let affected = affected(&self.config.application_servers[index]);
-                self.with_network(now, |network, cx| network.announce_congestion(cx, None, level, &affected));
+                let told = Destinations::of(&self.config.application_servers[index]);
+                self.with_network(now, |network, cx| network.announce_congestion(cx, None, level, &told));
             }
         }
         let serving = self.pools.iter().any(Pool::serves);
         self.with_network(now, |network, cx| network.set_serving(cx, serving));
         for index in 0..self.pools.len() {
             while let Some((assoc, affected)) = self.pools[index].poll_audit() {
-                let available = self.network.audited(affected);
+                let network = self.config.application_servers[index].network_appearance;
+                let available = self.network.audited(network, affected);
                 self.with_pool(now, index, |pool, cx| pool.answer_audit(cx, assoc, available, affected));
             }
         }
-        while let Some((available, affected)) = self.network.poll_reachability() {
-            tracing::info!(pc = affected.pc(), mask = affected.mask(), available, "destination");
+        while let Some((network, available, affected)) = self.network.poll_reachability() {
+            tracing::info!(pc = affected.pc(), mask = affected.mask(), network, available, "destination");
             for index in 0..self.pools.len() {
-                self.with_pool(now, index, |pool, cx| pool.tell_destination(cx, available, affected));
+                if one_network(self.config.application_servers[index].network_appearance, network) {
+                    self.with_pool(now, index, |pool, cx| pool.tell_destination(cx, available, affected));
+                }
             }
         }
     }
@@ -258,19 +261,20 @@ impl Node {
     }
 
     /// A message of the network goes to the pool of its routing key.
-    fn offer(&mut self, now: Instant, assoc: Option<AssocId>, message: &ProtocolData<'_>, origin: Origin) {
+    fn offer(&mut self, now: Instant, assoc: Option<AssocId>, traffic: &Traffic<'_>, origin: Origin) {
+        let message = &traffic.message;
         if is_mtp_management(message.si) {
             self.counters.mtp_management += 1;
             return self.record.discarded(now, Discard::MtpManagement, Direction::Up, message);
         }
-        match self.routes.server_for(message) {
+        match self.routes.server_for(traffic) {
             Some(index) => self.with_pool(now, index, |pool, cx| pool.offer(cx, message, origin)),
             None => {
                 self.counters.no_route += 1;
                 self.record.discarded(now, Discard::NoRoute, Direction::Up, message);
-                let refusal = self.routes.refusal(message);
+                let refusal = self.routes.refusal(traffic);
                 if let Some(assoc) = assoc {
-                    self.with_network(now, |network, cx| network.refuse(cx, assoc, refusal, message));
+                    self.with_network(now, |network, cx| network.refuse(cx, assoc, refusal, traffic));
                 }
             }
         }
@@ -278,19 +282,20 @@ impl Node {
 
     /// Answers DAUD: DAVA or DUNA for each destination (RFC 4666 section 4.5.3).
     fn audit(&mut self, now: Instant, assoc: AssocId, audit: &Ssnm<'_>) {
+        let of = audit.network_appearance.or(self.config.network.network_appearance);
         for affected in &audit.affected {
-            let servers: Vec<usize> = self.routes.servers_at(affected.pc()).collect();
+            let servers: Vec<usize> = self.routes.servers_at(affected.pc(), of).collect();
             if servers.is_empty() {
-                self.with_network(now, |network, cx| network.unknown_destination(cx, assoc, *affected));
+                self.with_network(now, |network, cx| network.unknown_destination(cx, assoc, of, *affected));
                 continue;
             }
+            let one = Destinations::one(of, *affected);
             let available = servers.iter().any(|index| self.pools[*index].is_available());
             let level = servers.iter().map(|index| self.pools[*index].congestion_level()).max().unwrap_or(0);
             if level > 0 {
-                self.with_network(now, |network, cx| network.announce_congestion(cx, Some(assoc), level, &[*affected]));
+                self.with_network(now, |network, cx| network.announce_congestion(cx, Some(assoc), level, &one));
             }
-            let one = std::iter::once(*affected);
-            self.with_network(now, |network, cx| network.announce(cx, Some(assoc), available, one));
+            self.with_network(now, |network, cx| network.announce(cx, Some(assoc), available, &one));
         }
     }
 
@@ -299,12 +304,12 @@ impl Node {
         for index in 0..self.pools.len() {
             let level = self.pools[index].congestion_level();
             if level > 0 {
-                let affected = affected(&self.config.application_servers[index]);
-                self.with_network(now, |network, cx| network.announce_congestion(cx, Some(assoc), level, &affected));
+                let told = Destinations::of(&self.config.application_servers[index]);
+                self.with_network(now, |network, cx| network.announce_congestion(cx, Some(assoc), level, &told));
             }
             if !self.pools[index].is_available() {
-                let affected = affected(&self.config.application_servers[index]);
-                self.with_network(now, |network, cx| network.announce(cx, Some(assoc), false, affected.into_iter()));
+                let told = Destinations::of(&self.config.application_servers[index]);
+                self.with_network(now, |network, cx| network.announce(cx, Some(assoc), false, &told));
             }
         }
     }
@@ -355,11 +360,6 @@ impl Node {
         }
         self.pools.iter().any(|pool| !pool.is_available()).then_some("a pool is not available\n")
     }
-}
-
-/// The destinations of an application server.
-fn affected(server: &config::As) -> Vec<AffectedPc> {
-    server.dpc.iter().map(|pc| AffectedPc::new(server.dpc_mask, *pc)).collect()
 }
 
 impl sctp::driver::Node for Node {

@@ -1,7 +1,40 @@
 //! Routing: which application server a message from the network is for (RFC 4666 section 1.4.2, routing key).
 
 use crate::config;
-use m3ua_lite::wire::ProtocolData;
+use m3ua_lite::wire::{AffectedPc, ProtocolData};
+
+/// A message and the network that it is of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Traffic<'a> {
+    pub(crate) message: ProtocolData<'a>,
+    /// Its Network Appearance, or that of the association it came by. None: there is only one network.
+    pub(crate) network: Option<u32>,
+}
+
+/// Whether two Network Appearances mean one network. Where one of both says nothing, there is only one (RFC 4666 section 3.6.1).
+pub(crate) fn one_network(one: Option<u32>, other: Option<u32>) -> bool {
+    one.is_none() || other.is_none() || one == other
+}
+
+/// Destinations of one network, for peers to be told of.
+#[derive(Debug, Clone)]
+pub(crate) struct Destinations {
+    /// Network Appearance of the application server; none: it has none of its own.
+    pub(crate) network: Option<u32>,
+    pub(crate) affected: Vec<AffectedPc>,
+}
+
+impl Destinations {
+    pub(crate) fn one(network: Option<u32>, affected: AffectedPc) -> Self {
+        Self { network, affected: vec![affected] }
+    }
+
+    /// The point codes of an application server.
+    pub(crate) fn of(server: &config::As) -> Self {
+        let affected = server.dpc.iter().map(|pc| AffectedPc::new(server.dpc_mask, *pc)).collect();
+        Self { network: server.network_appearance, affected }
+    }
+}
 
 /// One entry of the table: a destination with its mask, and what else must match.
 #[derive(Debug)]
@@ -11,6 +44,9 @@ pub(crate) struct Entry {
     pub(crate) mask: u8,
     pub(crate) opc: Vec<u32>,
     pub(crate) si: Vec<u8>,
+    pub(crate) ni: Vec<u8>,
+    /// Network Appearance.
+    pub(crate) network: Option<u32>,
     /// Index of the application server.
     pub(crate) server: usize,
 }
@@ -28,16 +64,34 @@ impl Entry {
         self.si.is_empty() || self.si.contains(&si)
     }
 
-    pub(crate) fn fits(&self, message: &ProtocolData<'_>) -> bool {
-        self.has_dpc(message.dpc) && self.has_opc(message.opc) && self.has_si(message.si)
+    pub(crate) fn has_ni(&self, ni: u8) -> bool {
+        self.ni.is_empty() || self.ni.contains(&ni)
+    }
+
+    pub(crate) fn has_network(&self, network: Option<u32>) -> bool {
+        one_network(self.network, network)
+    }
+
+    pub(crate) fn fits(&self, traffic: &Traffic<'_>) -> bool {
+        let Traffic { message, network } = traffic;
+        self.is_at(message.dpc, *network)
+            && self.has_opc(message.opc)
+            && self.has_si(message.si)
+            && self.has_ni(message.ni)
+    }
+
+    fn is_at(&self, dpc: u32, network: Option<u32>) -> bool {
+        self.has_dpc(dpc) && self.has_network(network)
     }
 }
 
 /// What of a message no routing key has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Its destination.
+    /// Its destination in its network.
     Destination,
+    /// Its network indicator at this destination.
+    NetworkIndicator,
     /// Its user part at this destination.
     UserPart,
     /// Its origin.
@@ -51,7 +105,8 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// More specific: fewer masked DPC bits, then with OPCs, then with service indicators; then the order of the configuration.
+    /// More specific: fewer masked DPC bits, then with OPCs, then with service indicators, then with network indicators, then with a
+    /// network appearance; then the order of the configuration.
     pub(crate) fn new(servers: &[config::As]) -> Self {
         let mut entries = Vec::new();
         for (index, server) in servers.iter().enumerate() {
@@ -61,17 +116,22 @@ impl Routes {
                     mask: server.dpc_mask,
                     opc: server.opc.clone(),
                     si: server.si.clone(),
+                    ni: server.ni.clone(),
+                    network: server.network_appearance,
                     server: index,
                 });
             }
         }
-        entries.sort_by_key(|entry| (entry.mask, entry.opc.is_empty(), entry.si.is_empty(), entry.server));
+        entries.sort_by_key(|entry| {
+            let any = (entry.opc.is_empty(), entry.si.is_empty(), entry.ni.is_empty(), entry.network.is_none());
+            (entry.mask, any, entry.server)
+        });
         Self { entries }
     }
 
     /// The application server for this message.
-    pub(crate) fn server_for(&self, message: &ProtocolData<'_>) -> Option<usize> {
-        self.entries.iter().find(|entry| entry.fits(message)).map(|entry| entry.server)
+    pub(crate) fn server_for(&self, traffic: &Traffic<'_>) -> Option<usize> {
+        self.entries.iter().find(|entry| entry.fits(traffic)).map(|entry| entry.server)
     }
 
     /// All entries in the order in which they are looked at: the first that fits is taken.
@@ -80,18 +140,24 @@ impl Routes {
     }
 
     /// Why [`server_for`](Self::server_for) has none for this message.
-    pub(crate) fn refusal(&self, message: &ProtocolData<'_>) -> Refusal {
-        let mut there = self.entries.iter().filter(|entry| entry.has_dpc(message.dpc)).peekable();
-        if there.peek().is_none() {
+    pub(crate) fn refusal(&self, traffic: &Traffic<'_>) -> Refusal {
+        let message = &traffic.message;
+        let at = |entry: &&Entry| entry.is_at(message.dpc, traffic.network);
+        let there: Vec<&Entry> = self.entries.iter().filter(at).collect();
+        if there.is_empty() {
             return Refusal::Destination;
         }
-        let user_part = there.any(|entry| entry.has_si(message.si));
+        let same: Vec<&Entry> = there.into_iter().filter(|entry| entry.has_ni(message.ni)).collect();
+        if same.is_empty() {
+            return Refusal::NetworkIndicator;
+        }
+        let user_part = same.iter().any(|entry| entry.has_si(message.si));
         if user_part { Refusal::Origin } else { Refusal::UserPart }
     }
 
-    /// The application servers behind a point code (for DAUD).
-    pub(crate) fn servers_at(&self, pc: u32) -> impl Iterator<Item = usize> + '_ {
-        self.entries.iter().filter(move |entry| entry.has_dpc(pc)).map(|entry| entry.server)
+    /// The application servers behind a point code of a network (for DAUD).
+    pub(crate) fn servers_at(&self, pc: u32, network: Option<u32>) -> impl Iterator<Item = usize> + '_ {
+        self.entries.iter().filter(move |entry| entry.is_at(pc, network)).map(|entry| entry.server)
     }
 }
 
@@ -100,8 +166,14 @@ mod tests {
     use super::*;
     use crate::config::As;
 
-    fn message(opc: u32, dpc: u32, si: u8) -> ProtocolData<'static> {
-        ProtocolData { opc, dpc, si, ni: 2, mp: 0, sls: 0, user_data: &[] }
+    fn message(opc: u32, dpc: u32, si: u8) -> Traffic<'static> {
+        let message = ProtocolData { opc, dpc, si, ni: 2, mp: 0, sls: 0, user_data: &[] };
+        Traffic { message, network: None }
+    }
+
+    fn of(ni: u8, network: Option<u32>) -> Traffic<'static> {
+        let message = ProtocolData { ni, ..message(7, 2, 5).message };
+        Traffic { message, network }
     }
 
     #[test]
@@ -129,6 +201,26 @@ mod tests {
         assert_eq!(routes.server_for(&message(7, 0x105, 5)), Some(3));
         assert_eq!(routes.server_for(&message(1, 0x205, 5)), None);
         assert_eq!(routes.refusal(&message(1, 0x205, 5)), Refusal::Destination);
-        assert_eq!(routes.servers_at(0x106).collect::<Vec<_>>(), [0]);
+        assert_eq!(routes.servers_at(0x106, None).collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn the_same_point_code_in_several_networks() {
+        let at =
+            |ni: &[u8], network_appearance| As { dpc: vec![2], ni: ni.to_vec(), network_appearance, ..As::default() };
+        let routes = Routes::new(&[at(&[], None), at(&[], Some(8)), at(&[0], Some(8)), at(&[0, 1], None)]);
+        assert_eq!(routes.server_for(&of(2, Some(8))), Some(1));
+        assert_eq!(routes.server_for(&of(0, Some(8))), Some(2), "more specific");
+        assert_eq!(
+            routes.server_for(&of(1, Some(8))),
+            Some(3),
+            "a network indicator is more specific than a network appearance"
+        );
+        assert_eq!(routes.server_for(&of(2, Some(9))), Some(0), "without an appearance it is of all networks");
+        assert_eq!(routes.server_for(&of(0, None)), Some(2), "only one network: the appearance is implied");
+        let routes = Routes::new(&[at(&[0, 1], Some(8))]);
+        assert_eq!(routes.refusal(&of(2, Some(8))), Refusal::NetworkIndicator);
+        assert_eq!(routes.refusal(&of(0, Some(9))), Refusal::Destination, "not in that network");
+        assert_eq!([Some(8), Some(9), None].map(|network| routes.servers_at(2, network).count()), [1, 0, 1]);
     }
 }

@@ -172,8 +172,10 @@ impl<const N: usize> Sgp<N> {
                 return refuse(replies, code, wrong, octets);
             }
         };
-        if data.network_appearance.is_some_and(|na| entry.member.network_appearance != Some(na)) {
-            return refuse_appearance(replies, data.network_appearance, octets);
+        if let Some(appearance) = data.network_appearance
+            && !self.knows(entry, appearance)
+        {
+            return refuse_appearance(replies, appearance, octets);
         }
         match sgp_step(entry.state, SgpEvent::Data).1.contains(Answers::DELIVER) {
             true => Input::Deliver(Message::Data(data)),
@@ -209,21 +211,19 @@ impl<const N: usize> Sgp<N> {
         let concerned = |entry: &&Member| known.is_empty() || known.contains(&entry.member.routing_context);
         let mut members = self.members.iter().filter(concerned);
         match appearance {
-            Some(_) if !members.any(|entry| entry.member.network_appearance == appearance) => {
+            Some(appearance) if !members.any(|entry| self.knows(entry, appearance)) => {
                 Some(refuse_appearance(replies, appearance, octets))
             }
             _ => None,
         }
     }
+
+    fn knows(&self, entry: &Member, appearance: u32) -> bool {
+        self.config.any_appearance || entry.member.network_appearance == Some(appearance)
+    }
 }
 
-/// ERR "Invalid Network Appearance", which must name the wrong one (RFC 4666 section 3.8.1).
-fn refuse_appearance<'a>(replies: &mut Replies<'a>, appearance: Option<u32>, octets: &'a [u8]) -> Input<'a> {
-    let code = ErrorCode::InvalidNetworkAppearance;
-    let mut error = error::answer(code, RoutingContexts::new(), octets);
-    if let Some(error) = &mut error {
-        error.network_appearance = appearance;
-    }
-    reply_error(replies, error);
-    Input::Dropped(DropCause::Refused(code))
+fn refuse_appearance<'a>(replies: &mut Replies<'a>, appearance: u32, octets: &'a [u8]) -> Input<'a> {
+    reply_error(replies, error::invalid_appearance(appearance, octets));
+    Input::Dropped(DropCause::Refused(ErrorCode::InvalidNetworkAppearance))
 }

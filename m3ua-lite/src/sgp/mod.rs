@@ -61,6 +61,9 @@ pub struct SgpConfig {
     pub registration: bool,
     /// Management has locked the ASP out: ASPUP and ASPAC are refused.
     pub blocked: bool,
+    /// Network Appearances are for the user above to judge, who answers a wrong one with
+    /// [`invalid_appearance`](crate::error::invalid_appearance): an AS of several networks.
+    pub any_appearance: bool,
 }
 
 /// A change of the ASP's state in one AS.

@@ -59,7 +59,8 @@ pub struct As {
     pub pool: String,
     /// Routing Context toward the pool; unique among the application servers.
     pub routing_context: u32,
-    /// Network Appearance put into DATA. Absent: none.
+    /// Network Appearance: put into DATA toward the pool, and part of the routing key; toward peers too, if `network.network_appearance`
+    /// says that these are told. Absent: none, and the key is of all networks.
     #[schemars(example = 1)]
     pub network_appearance: Option<u32>,
     /// Destination point codes of the routing key; at least one.
@@ -74,6 +75,9 @@ pub struct As {
     /// Service indicators; empty means any.
     #[schemars(inner(range(max = 15)), example = [5])]
     pub si: Vec<u8>,
+    /// Network indicators of the routing key: 0 international, 2 national; empty means any.
+    #[schemars(inner(range(max = 3)), example = [2])]
+    pub ni: Vec<u8>,
     /// Traffic mode the ASPs must ask for.
     pub traffic_mode: TrafficMode,
     /// Addresses of ordinary ASPs, which attach by themselves at `network.port`, know nothing of RSerPool and are registered in the
@@ -140,6 +144,7 @@ impl Default for As {
             dpc_mask: 0,
             opc: Vec::new(),
             si: Vec::new(),
+            ni: Vec::new(),
             traffic_mode: TrafficMode::Loadshare,
             asps: Vec::new(),
             foreign_prefers: Prefers::Duplicate,
@@ -179,6 +184,7 @@ impl As {
             "point codes of 24 bits at most",
         )?;
         ConfigError::unless(self.si.iter().all(|si| *si < 16), &key("si"), "0 to 15; 5 is ISUP")?;
+        ConfigError::unless(self.ni.iter().all(|ni| *ni < 4), &key("ni"), "0 to 3; 0 is international, 2 national")?;
         ConfigError::unless(self.t_r_ms > 0, &key("t_r_ms"), "more than 0")?;
         ConfigError::unless(self.queue_messages_max > 0, &key("queue_messages_max"), "more than 0")?;
         ConfigError::unless(self.queue_bytes_max > 0, &key("queue_bytes_max"), "more than 0")?;

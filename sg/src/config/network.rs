@@ -15,7 +15,8 @@ pub struct Network {
     pub port: u16,
     /// Routing Context of the network side.
     pub routing_context: u32,
-    /// Network Appearance put into DATA toward the network. Absent: none.
+    /// Network Appearance of the network side: put into DATA toward peers, and that of DATA which comes without one. Application servers
+    /// with another (`network_appearance` of the `[[as]]`) have theirs instead. Absent: none, and DATA with one is refused.
     #[schemars(example = 1)]
     pub network_appearance: Option<u32>,
     /// Point codes reached through the attached peers; empty means all that no application server has.
@@ -87,6 +88,17 @@ impl Default for Network {
 }
 
 impl Network {
+    /// The Network Appearances that peers may use, of the application servers `networks`.
+    pub(crate) fn appearances(&self, networks: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
+        let ours = self.network_appearance;
+        ours.into_iter().chain(networks.filter(move |_| ours.is_some()))
+    }
+
+    /// The Network Appearance of what is told peers of an application server that has this one, if any.
+    pub(crate) fn appearance(&self, network: Option<u32>) -> Option<u32> {
+        self.network_appearance.map(|ours| network.unwrap_or(ours))
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         ConfigError::unless(self.port != 0, "network.port", "a port, normally 2905 (M3UA)")?;
         let narrow = self.point_codes.iter().all(|pc| *pc <= POINT_CODE_MAX);

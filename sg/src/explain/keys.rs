@@ -2,24 +2,23 @@
 
 use super::{Explanation, KeyAnswer};
 use crate::config::As;
-use crate::route::{Entry, Routes};
-use m3ua_lite::wire::ProtocolData;
+use crate::route::{Entry, Routes, Traffic};
 use std::fmt::Display;
 
 /// Values of a list that are written out.
 const LISTED_MAX: usize = 8;
 
 /// The keys in their order, the first [`Explanation::KEYS_MAX`] with the message's DPC and as many others; how many are left out.
-pub(super) fn answers(message: &ProtocolData<'_>, routes: &Routes, servers: &[As]) -> (Vec<KeyAnswer>, usize) {
+pub(super) fn answers(traffic: &Traffic<'_>, routes: &Routes, servers: &[As]) -> (Vec<KeyAnswer>, usize) {
     let mut answers: Vec<KeyAnswer> = Vec::new();
     let (mut same_dpc, mut others) = (Explanation::KEYS_MAX, Explanation::KEYS_MAX);
     let (mut taken, mut left_out) = (false, 0);
     for entry in routes.entries() {
         let Some(server) = servers.get(entry.server) else { continue };
-        let fits = entry.fits(message);
+        let fits = entry.fits(traffic);
         let first = fits && !taken;
         taken |= fits;
-        let room = if entry.has_dpc(message.dpc) { &mut same_dpc } else { &mut others };
+        let room = if entry.has_dpc(traffic.message.dpc) { &mut same_dpc } else { &mut others };
         // The one that is taken is never left out.
         if *room == 0 && !first {
             left_out += 1;
@@ -32,13 +31,14 @@ pub(super) fn answers(message: &ProtocolData<'_>, routes: &Routes, servers: &[As
             key: key_text(entry),
             fits,
             taken: first,
-            why: why(entry, message, first),
+            why: why(entry, traffic, first),
         });
     }
     (answers, left_out)
 }
 
-fn why(entry: &Entry, message: &ProtocolData<'_>, first: bool) -> String {
+fn why(entry: &Entry, traffic: &Traffic<'_>, first: bool) -> String {
+    let Traffic { message, network } = traffic;
     let mut against = Vec::new();
     if !entry.has_dpc(message.dpc) {
         against.push(format!("DPC {} is not {}", message.dpc, destinations(entry)));
@@ -49,10 +49,18 @@ fn why(entry: &Entry, message: &ProtocolData<'_>, first: bool) -> String {
     if !entry.has_si(message.si) {
         against.push(format!("SI {} is none of {}", message.si, list(&entry.si)));
     }
+    if !entry.has_ni(message.ni) {
+        against.push(format!("NI {} is none of {}", message.ni, list(&entry.ni)));
+    }
+    if let (Some(ours), Some(given)) = (entry.network, network)
+        && ours != *given
+    {
+        against.push(format!("Network Appearance {given} is not {ours}"));
+    }
     match (against.is_empty(), first) {
         (true, true) => "the first that fits".to_owned(),
         (true, false) => {
-            "fits, but one before it does: fewer masked bits, then OPC, then SI, then the configuration's order"
+            "fits, but one before it does: fewer masked bits, then OPC, SI, NI, Network Appearance, then the configuration's order"
                 .to_owned()
         }
         (false, _) => against.join("; "),
@@ -67,6 +75,12 @@ pub(crate) fn key_text(entry: &Entry) -> String {
     }
     if !entry.si.is_empty() {
         text += &format!(", SI {}", list(&entry.si));
+    }
+    if !entry.ni.is_empty() {
+        text += &format!(", NI {}", list(&entry.ni));
+    }
+    if let Some(network) = entry.network {
+        text += &format!(", Network Appearance {network}");
     }
     text
 }

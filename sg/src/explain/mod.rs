@@ -9,12 +9,13 @@ mod tests;
 mod text;
 
 use crate::config::{As, Config, Network, TrafficMode};
-use crate::route::{Refusal, Routes};
+use crate::route::{Refusal, Routes, Traffic};
 use enrp::ConfigError;
 use m3ua_lite::isup;
 use m3ua_lite::session::{CIC_BLOCK, GroupKey, NO_CIC_BLOCK};
 use m3ua_lite::wire::ProtocolData;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The message that is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ pub struct KeyAnswer {
     pub routing_context: u32,
     /// Its pool.
     pub pool: String,
-    /// DPC, OPC, SI.
+    /// DPC, OPC, SI, NI, Network Appearance.
     pub key: String,
     /// Every part of it fits.
     pub fits: bool,
@@ -180,11 +181,12 @@ impl Explanation {
     ) -> (Self, Option<usize>) {
         let mut room = [0; 3];
         let message = question.message(&mut room);
-        let chosen = routes.server_for(&message);
-        let (routing_keys, routing_keys_left_out) = keys::answers(&message, routes, servers);
+        let traffic = Traffic { message, network: question.network.or(network.network_appearance) };
+        let chosen = routes.server_for(&traffic);
+        let (routing_keys, routing_keys_left_out) = keys::answers(&traffic, routes, servers);
         let (fate, why) = match chosen {
             Some(_) => (Fate::Unknown, "controllers are known while a gateway runs: ask it with --admin".to_owned()),
-            None => (Fate::NoRoute, refusal_text(routes.refusal(&message), &question)),
+            None => (Fate::NoRoute, refusal_text(routes.refusal(&traffic), &question)),
         };
         let mut answer = Self {
             question,
@@ -211,10 +213,13 @@ impl Explanation {
                 "give --cic: which circuit group it is, and so who owns it, depends on it (groups of 32 circuits)",
             );
         }
-        if question.network.is_some_and(|given| network.network_appearance != Some(given)) {
-            let ours = network.network_appearance.map_or("none".to_owned(), |ours| ours.to_string());
+        let of_servers = servers.iter().filter_map(|server| server.network_appearance);
+        let appearances: BTreeSet<u32> = network.appearances(of_servers).collect();
+        if question.network.is_some_and(|given| !appearances.contains(&given)) {
+            let ours: Vec<String> = appearances.iter().map(ToString::to_string).collect();
+            let ours = if ours.is_empty() { "none".to_owned() } else { ours.join(", ") };
             answer.note(&format!(
-                "the network side's Network Appearance is {ours}: DATA with another is refused (ERR Invalid Network Appearance)"
+                "the network side's Network Appearance is {ours}: DATA of peers with another is refused (ERR Invalid Network Appearance)"
             ));
         }
         (answer, chosen)
@@ -323,9 +328,16 @@ fn new_group(key: GroupKey) -> GroupAnswer {
 
 /// Why no routing key fits, and what the peer that sent it is told.
 fn refusal_text(refusal: Refusal, question: &Question) -> String {
-    let Question { opc, dpc, si, .. } = question;
+    let Question { opc, dpc, si, ni, network, .. } = question;
     match refusal {
-        Refusal::Destination => format!("no routing key has DPC {dpc}; the peer that sends it is told DUNA"),
+        Refusal::Destination => {
+            let of =
+                network.map_or_else(String::new, |network| format!(" in the network of Network Appearance {network}"));
+            format!("no routing key has DPC {dpc}{of}; the peer that sends it is told DUNA")
+        }
+        Refusal::NetworkIndicator => {
+            format!("routing keys have DPC {dpc}, none of them NI {ni}; its peer is told nothing")
+        }
         Refusal::UserPart => {
             format!("routing keys have DPC {dpc}, none of them SI {si}; the peer that sends it is told DUPU")
         }

@@ -84,6 +84,36 @@ fn isup_without_a_circuit_has_no_group_and_another_appearance_is_told() {
 }
 
 #[test]
+fn network_indicator_and_network_appearance_are_parts_of_the_key() {
+    let mut config = config();
+    let of = |routing_context: u32, ni: Vec<u8>, network_appearance| As {
+        routing_context,
+        pool: routing_context.to_string(),
+        dpc: vec![4],
+        ni,
+        network_appearance,
+        ..As::default()
+    };
+    config.application_servers = vec![of(1, vec![0], Some(8)), of(2, vec![2], Some(8)), of(3, vec![], Some(9))];
+    config.network.network_appearance = Some(8);
+    let taken = |config: &Config, ni, network| {
+        let answer = from_config(config, Question { ni, network, ..question(7, 4, 5) });
+        answer.application_server.map(|server| server.routing_context)
+    };
+    assert_eq!(taken(&config, 0, None), Some(1), "the network side's own appearance is meant");
+    assert_eq!(taken(&config, 2, Some(8)), Some(2));
+    assert_eq!(taken(&config, 2, Some(9)), Some(3));
+    let answer = from_config(&config, Question { ni: 3, ..question(7, 4, 5) });
+    let keys: Vec<_> = answer.routing_keys.iter().map(|key| (key.key.as_str(), key.why.as_str())).collect();
+    assert_eq!(keys[0], ("DPC 4, NI 0, Network Appearance 8", "NI 3 is none of 0"));
+    assert_eq!(keys[2], ("DPC 4, Network Appearance 9", "Network Appearance 8 is not 9"));
+    assert!(answer.why.contains("routing keys have DPC 4, none of them NI 3"), "{}", answer.why);
+    let other = from_config(&config, Question { network: Some(1), ..question(7, 4, 5) });
+    assert!(other.why.contains("no routing key has DPC 4 in the network of Network Appearance 1"), "{}", other.why);
+    assert!(other.notes[0].contains("Network Appearance is 8, 9:"), "{:?}", other.notes);
+}
+
+#[test]
 fn questions_out_of_range_are_refused() {
     let right = question(1, 2, 5);
     right.check().unwrap();

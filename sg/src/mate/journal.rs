@@ -300,7 +300,17 @@ mod tests {
     const KEY: GroupKey = GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: 9 };
 
     fn msu(n: u32) -> Msu {
-        Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data: Bytes::new(), id: CorrelationId(n) }
+        Msu {
+            opc: 2,
+            dpc: 1,
+            si: 5,
+            ni: 2,
+            mp: 0,
+            sls: 0,
+            user_data: Bytes::new(),
+            id: CorrelationId(n),
+            network: None,
+        }
     }
 
     fn transaction() -> Option<Transaction> {

@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn output(n: u32) -> Msu {
-        Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data: Bytes::new(), id: id(n) }
+        Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data: Bytes::new(), id: id(n), network: None }
     }
 
     fn mirror() -> Mirror {

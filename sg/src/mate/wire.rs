@@ -18,7 +18,7 @@ use m3ua_lite::session::{CorrelationId, GroupKey};
 pub(crate) const PPID: u32 = 0;
 /// Of everything that is in order.
 pub(crate) const STREAM: u16 = 1;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a gateway is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -298,6 +298,8 @@ fn put_msu(out: &mut Vec<u8>, msu: &Msu) {
     out.put_u32(msu.opc);
     out.put_u32(msu.dpc);
     out.extend([msu.si, msu.ni, msu.mp, msu.sls]);
+    out.put_u8(msu.network.is_some().into());
+    out.put_u32(msu.network.unwrap_or_default());
     put_bytes(out, &msu.user_data);
 }
 
@@ -305,7 +307,9 @@ fn take_msu(rest: &mut Bytes) -> Result<Msu, Malformed> {
     let mut word = || rest.try_get_u32().map_err(|_| Malformed);
     let (id, opc, dpc) = (CorrelationId(word()?), word()?, word()?);
     let [si, ni, mp, sls] = word()?.to_be_bytes();
-    Ok(Msu { opc, dpc, si, ni, mp, sls, user_data: take_bytes(rest)?, id })
+    let known = rest.try_get_u8().map_err(|_| Malformed)? != 0;
+    let network = Some(rest.try_get_u32().map_err(|_| Malformed)?).filter(|_| known);
+    Ok(Msu { opc, dpc, si, ni, mp, sls, user_data: take_bytes(rest)?, id, network })
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -331,7 +335,7 @@ mod tests {
     fn all_ops() -> Vec<Op> {
         let id = CorrelationId(0x1010_0001);
         let user_data = Bytes::from_static(b"acm");
-        let msu = Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 3, user_data, id };
+        let msu = Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 3, user_data, id, network: Some(8) };
         let mut numbers = Numbers::default();
         numbers.set(200, CorrelationId(7));
         numbers.set(3, CorrelationId(8));
@@ -341,7 +345,7 @@ mod tests {
             Op::Group(1, KEY, state),
             Op::Offered { server: 0, key: KEY, sls: 3, id, source: id, forward: 4, data: Bytes::from_static(b"iam") },
             Op::Output(0, KEY, msu.clone()),
-            Op::Sent(msu),
+            Op::Sent(Msu { network: None, ..msu }),
             Op::Committed {
                 server: 0,
                 key: KEY,
@@ -399,8 +403,8 @@ mod tests {
         lie[0] = 2;
         assert!(Op::take(&mut Bytes::from(lie)).is_err(), "a length beyond the end");
         assert!(
-            MateMessage::decode(&Bytes::from_static(&[1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])).is_err(),
-            "version 2"
+            MateMessage::decode(&Bytes::from_static(&[1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])).is_err(),
+            "version 3"
         );
         assert!(MateMessage::decode(&Bytes::from_static(&[9, 0, 0, 0, 0, 0, 0, 0, 0])).is_err());
     }

@@ -2,6 +2,7 @@
 
 use super::sets::ATTACHED;
 use super::{NetCx, Network};
+use crate::route::Destinations;
 use m3ua_lite::wire::{AffectedList, AffectedPc, ErrorCode, ErrorMessage, MAX_AFFECTED, Message, Ssnm, one_context};
 use sctp::AssocId;
 
@@ -18,12 +19,11 @@ impl Network {
         cx: &mut NetCx<'_>,
         only: Option<AssocId>,
         available: bool,
-        affected: impl Iterator<Item = AffectedPc>,
+        destinations: &Destinations,
     ) {
-        let affected: Vec<AffectedPc> = affected.collect();
-        for chunk in affected.chunks(MAX_AFFECTED) {
+        for chunk in destinations.affected.chunks(MAX_AFFECTED) {
             let message = Ssnm {
-                network_appearance: self.config.network_appearance,
+                network_appearance: self.config.appearance(destinations.network),
                 routing_contexts: one_context(self.config.routing_context),
                 affected: AffectedList::from_slice(chunk).unwrap_or_default(),
                 info: None,
@@ -36,10 +36,16 @@ impl Network {
     }
 
     /// Answers an audit of a destination that is not known here.
-    pub(crate) fn unknown_destination(&mut self, cx: &mut NetCx<'_>, assoc: AssocId, affected: AffectedPc) {
+    pub(crate) fn unknown_destination(
+        &mut self,
+        cx: &mut NetCx<'_>,
+        assoc: AssocId,
+        network: Option<u32>,
+        affected: AffectedPc,
+    ) {
         let mut error = ErrorMessage::new(ErrorCode::DestinationStatusUnknown);
         error.routing_contexts = one_context(self.config.routing_context);
-        error.network_appearance = self.config.network_appearance;
+        error.network_appearance = self.config.appearance(network);
         error.affected = AffectedList::from_slice(&[affected]).unwrap_or_default();
         self.send_to(cx, assoc, 0, false, &Message::Error(error));
     }

@@ -5,6 +5,7 @@ use super::sets::ATTACHED;
 use super::{Inbound, NetCx, Network};
 use crate::msu::{ErrorLimit, Msu};
 use crate::record::Discard;
+use crate::route::Traffic;
 use bytes::Bytes;
 use m3ua_lite::as_state::{AsEvent, AsState};
 use m3ua_lite::asp::{AspState, Input, Outbound, Replies};
@@ -26,7 +27,7 @@ impl Network {
             return cx.net.abort(cx.now, assoc);
         }
         let asp_id = if self.config.allowed_asp_ids.is_empty() { AspIdRule::Optional } else { AspIdRule::Required };
-        let mut sgp = Sgp::new(SgpConfig { asp_id, ..SgpConfig::default() });
+        let mut sgp = Sgp::new(SgpConfig { asp_id, any_appearance: true, ..SgpConfig::default() });
         let member = AsMember {
             routing_context: self.config.routing_context,
             network_appearance: self.config.network_appearance,
@@ -65,13 +66,45 @@ impl Network {
         self.send_replies(cx, assoc, &replies);
         let became_active = self.follow(cx, assoc);
         match input {
-            Input::Deliver(message) => self.delivered(cx, assoc, stream, unordered, message),
+            Input::Deliver(message) => {
+                self.check_appearance(cx, assoc, &message, payload)?;
+                self.delivered(cx, assoc, stream, unordered, message)
+            }
             Input::Dropped(_) => {
                 self.counters.malformed += 1;
                 None
             }
             Input::Consumed => became_active.then_some(Inbound::Active),
         }
+    }
+
+    /// A Network Appearance that is not configured is answered by ERR (RFC 4666 section 3.8.1). `None`: it was.
+    fn check_appearance(
+        &mut self,
+        cx: &mut NetCx<'_>,
+        assoc: AssocId,
+        message: &Message<'_>,
+        payload: &Bytes,
+    ) -> Option<()> {
+        let given = if let Message::Data(data) = message {
+            data.network_appearance
+        } else if let Message::Daud(audit) = message {
+            audit.network_appearance
+        } else if let Message::Scon(scon) = message {
+            scon.network_appearance
+        } else {
+            None
+        };
+        let Some(wrong) =
+            given.filter(|given| !self.config.appearances(self.networks.iter().copied()).any(|known| known == *given))
+        else {
+            return Some(());
+        };
+        self.counters.malformed += 1;
+        if let Some(answer) = error::invalid_appearance(wrong, payload) {
+            self.send_replies(cx, assoc, &[Outbound { stream: 0, message: Message::Error(answer) }]);
+        }
+        None
     }
 
     fn delivered<'a>(
@@ -86,7 +119,8 @@ impl Network {
             Message::Data(data) => {
                 self.count_received(assoc);
                 let id = CorrelationId(data.correlation_id.unwrap_or_default());
-                Some(Inbound::Data(data.protocol_data, id))
+                let network = data.network_appearance.or(self.config.network_appearance);
+                Some(Inbound::Data(Traffic { message: data.protocol_data, network }, id))
             }
             Message::Daud(mut audit) => {
                 let limit = &mut self.peers.get_mut(&assoc)?.audits;
@@ -193,7 +227,9 @@ impl Network {
                 self.counters.undelivered += 1;
                 self.discard(cx, Discard::NoPeer, &data.protocol_data);
             } else {
-                unsent.push(Msu { id, ..Msu::from_slice_of(&message.payload, &data.protocol_data) });
+                // Else it is that of the association, which is to be another now.
+                let network = data.network_appearance.filter(|network| self.networks.contains(network));
+                unsent.push(Msu { id, ..Msu::from_slice_of(&message.payload, &data.protocol_data, network) });
             }
         }
         unsent

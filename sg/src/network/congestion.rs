@@ -1,7 +1,8 @@
 //! What peers are told of congestion (RFC 4666 sections 3.4.4 and 4.5.3).
 
 use super::{NetCx, Network};
-use m3ua_lite::wire::{AffectedList, AffectedPc, MAX_AFFECTED, Message, Scon, one_context};
+use crate::route::Destinations;
+use m3ua_lite::wire::{AffectedList, MAX_AFFECTED, Message, Scon, one_context};
 use sctp::AssocId;
 
 impl Network {
@@ -12,16 +13,16 @@ impl Network {
         cx: &mut NetCx<'_>,
         only: Option<AssocId>,
         level: u8,
-        affected: &[AffectedPc],
+        destinations: &Destinations,
     ) {
         let levels = self.config.congestion_levels;
         if level == 0 && !levels {
             return;
         }
         let to = self.told(only);
-        for chunk in affected.chunks(MAX_AFFECTED) {
+        for chunk in destinations.affected.chunks(MAX_AFFECTED) {
             let message = Message::Scon(Scon {
-                network_appearance: self.config.network_appearance,
+                network_appearance: self.config.appearance(destinations.network),
                 routing_contexts: one_context(self.config.routing_context),
                 affected: AffectedList::from_slice(chunk).unwrap_or_default(),
                 concerned: None,

@@ -4,6 +4,7 @@ use super::peer::{End, Peer};
 use super::sets::{ATTACHED, Link, Reach, Set};
 use super::{Inbound, NetCx, Network};
 use crate::config;
+use crate::route::Traffic;
 use bytes::Bytes;
 use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
@@ -189,7 +190,9 @@ impl Network {
         match message {
             Message::Data(data) => {
                 self.count_received(assoc);
-                return Some(Inbound::Data(data.protocol_data, CorrelationId::NONE));
+                let of_set = self.peers.get(&assoc).and_then(|peer| self.sets[peer.set].network_appearance);
+                let network = data.network_appearance.or(of_set);
+                return Some(Inbound::Data(Traffic { message: data.protocol_data, network }, CorrelationId::NONE));
             }
             Message::Beat(beat) => self.answer_beat(cx, assoc, way, beat),
             Message::BeatAck(beat) => self.beat_answered(assoc, &beat),

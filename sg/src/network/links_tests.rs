@@ -74,7 +74,7 @@ fn links_are_opened_and_share_the_sls_among_them() {
         bench.output_to(9, sls, b"x");
     }
     assert_eq!(bench.sent().iter().map(|sent| sent.0).collect::<Vec<_>>(), [100, 101, 100, 101]);
-    assert_eq!(bench.network.poll_reachability(), Some((true, AffectedPc::new(3, 8))), "the pools hear it once");
+    assert_eq!(bench.network.poll_reachability(), Some((None, true, AffectedPc::new(3, 8))), "the pools hear it once");
     assert_eq!(bench.network.poll_reachability(), None);
 }
 
@@ -94,7 +94,7 @@ fn a_lost_link_moves_its_sls_alone_and_gets_them_back_when_the_others_have_deliv
 
     // What the second was not sent goes by the first.
     let user_data = bytes::Bytes::from_static(b"unsent");
-    let msu = Msu { opc: 2, dpc: 9, si: 5, ni: 2, mp: 0, sls: 1, user_data, id: CorrelationId::NONE };
+    let msu = Msu { opc: 2, dpc: 9, si: 5, ni: 2, mp: 0, sls: 1, user_data, id: CorrelationId::NONE, network: None };
     let payload = msu::encode(&Message::Data(m3ua_lite::wire::Data {
         network_appearance: None,
         routing_context: None,
@@ -131,7 +131,7 @@ fn the_alternate_linkset_takes_over_and_what_waits_goes_first() {
     assert_eq!(bench.sent()[0].0, 102);
     bench.on(|network, cx| network.closed(cx, OTHER, Vec::new()));
     let told: Vec<_> = std::iter::from_fn(|| bench.network.poll_reachability()).collect();
-    assert_eq!(told, [(true, AffectedPc::new(3, 8)), (false, AffectedPc::new(3, 8))]);
+    assert_eq!(told, [true, false].map(|available| (None, available, AffectedPc::new(3, 8))));
     bench.output_to(9, 0, b"c");
     wait(&mut bench, ms(100));
     assert_eq!(bench.network.counters().discarded.of(Discard::NoPeer), 1, "T(r) is over");
@@ -153,13 +153,13 @@ fn a_destination_that_the_stps_cannot_reach_is_avoided_told_and_discarded_for() 
     assert_eq!(bench.sent()[0].0, 100, "and better than none");
     assert_eq!(bench.network.poll_reachability(), None);
     bench.message(FIRST, 0, &Message::Duna(ssnm(9, 0)));
-    assert_eq!(bench.network.poll_reachability(), Some((false, AffectedPc::one(9))));
+    assert_eq!(bench.network.poll_reachability(), Some((None, false, AffectedPc::one(9))));
     bench.output_to(9, 0, b"x");
     bench.output_to(10, 0, b"x");
     assert_eq!(bench.sent(), [(100, 1, "x".to_owned())], "10 is still reached");
     assert_eq!(bench.network.counters().discarded.of(Discard::DestinationUnavailable), 1);
     bench.message(FIRST, 0, &Message::Dava(ssnm(9, 0)));
-    assert_eq!(bench.network.poll_reachability(), Some((true, AffectedPc::one(9))));
+    assert_eq!(bench.network.poll_reachability(), Some((None, true, AffectedPc::one(9))));
     let view = serde_json::to_value(bench.network.view()).unwrap();
     assert_eq!(view["linksets"][1]["unavailable"][0], "8/3");
     // A new association knows nothing of it.
@@ -247,4 +247,39 @@ fn a_peer_without_aspup_or_with_floods_is_put_in_its_place() {
     let audits = (0..10).filter(|_| bench.message(ONE, 0, &Message::Daud(ssnm(2, 0))).is_some()).count();
     assert_eq!(audits, 4);
     assert_eq!(bench.network.counters().floods_suppressed, 7 + 6);
+}
+
+#[test]
+fn a_linkset_leads_to_its_own_network_alone() {
+    let mut bench = bench(|config| {
+        config.linksets[0].network_appearance = Some(3);
+        config.linksets[1].network_appearance = Some(7);
+    });
+    for assoc in [FIRST, SECOND, OTHER] {
+        up(&mut bench, assoc);
+    }
+    wait(&mut bench, ms(100));
+    while bench.network.poll_reachability().is_some() {}
+    let of = |network, sls| Msu {
+        opc: 2,
+        dpc: 9,
+        si: 5,
+        ni: 2,
+        mp: 0,
+        sls,
+        user_data: bytes::Bytes::from_static(b"x"),
+        id: CorrelationId::NONE,
+        network,
+    };
+    for (network, by) in [(Some(3), 100), (Some(7), 102), (None, 100)] {
+        bench.on(|side, cx| side.send(cx, of(network, 0)));
+        assert_eq!(bench.sent()[0].0, by, "{network:?}");
+    }
+    bench.on(|side, cx| side.send(cx, of(Some(4), 0)));
+    assert_eq!(bench.network.counters().discarded.of(Discard::NoRoute), 1);
+    // What its STP says is of its network.
+    bench.message(OTHER, 0, &Message::Duna(ssnm(9, 0)));
+    assert_eq!(bench.network.poll_reachability(), Some((Some(7), false, AffectedPc::one(9))));
+    let audited = [None, Some(3), Some(7), Some(4)].map(|network| bench.network.audited(network, AffectedPc::one(9)));
+    assert_eq!(audited, [Some(true), Some(true), Some(false), None]);
 }

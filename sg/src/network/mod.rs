@@ -16,6 +16,7 @@ use crate::config;
 use crate::msu;
 use crate::pool::{How, Transport};
 use crate::record::{Direction, Discard, Discards, Recorder};
+use crate::route::Traffic;
 use confirm::Confirm;
 use m3ua_lite::as_state::{As, AsConfig};
 use m3ua_lite::session::CorrelationId;
@@ -41,7 +42,7 @@ pub(crate) struct NetCx<'a> {
 #[expect(clippy::large_enum_variant, reason = "a return value on the path of every message, not stored; DAUD is rare")]
 pub(crate) enum Inbound<'a> {
     /// A message for a pool, and the peer's number of it.
-    Data(ProtocolData<'a>, CorrelationId),
+    Data(Traffic<'a>, CorrelationId),
     /// A barrier BEAT on this stream, of a peer that wants to know what is accepted: its Heartbeat Data.
     Barrier(u16, &'a [u8]),
     /// DAUD: is this destination reachable?
@@ -93,6 +94,8 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct Network {
     config: config::Network,
+    /// Network Appearances of the application servers.
+    networks: Vec<u32>,
     started: Instant,
     /// Of the peers that come to us.
     as_state: As<AssocId>,
@@ -110,7 +113,7 @@ pub(crate) struct Network {
     /// There may be a second gateway: barriers are answered when what came before them is accepted.
     mate: Option<config::Mate>,
     /// Destinations that became available, or not, for the pools to be told.
-    reachability: VecDeque<(bool, AffectedPc)>,
+    reachability: VecDeque<(Option<u32>, bool, AffectedPc)>,
     counters: Counters,
 }
 
@@ -118,7 +121,13 @@ pub(crate) struct Network {
 const RETRY: Duration = Duration::from_millis(5);
 
 impl Network {
-    pub(crate) fn new(now: Instant, config: config::Network, mate: Option<config::Mate>) -> Self {
+    /// `networks`: Network Appearances of application servers.
+    pub(crate) fn new(
+        now: Instant,
+        config: config::Network,
+        networks: impl Iterator<Item = u32>,
+        mate: Option<config::Mate>,
+    ) -> Self {
         let as_state = As::new(AsConfig {
             routing_context: config.routing_context,
             traffic_mode: TrafficMode::Loadshare,
@@ -128,6 +137,7 @@ impl Network {
         let attached = Set::new("attached", Some(config.routing_context), config.network_appearance);
         let links = config.linksets.iter().map(|set| links::set_of(now, set));
         Self {
+            networks: networks.collect(),
             sets: std::iter::once(attached).chain(links).collect(),
             ways: sets::ways(&config),
             config,

@@ -1,7 +1,7 @@
 //! Output toward the network: to the association of its SLS in the first set that reaches its destination, or it waits, bounded,
 //! in order within its SLS.
 
-use super::sets::Reach;
+use super::sets::{ATTACHED, Reach};
 use super::{NetCx, Network, RETRY};
 use crate::config::Prefers;
 use crate::msu::{self, Msu};
@@ -81,7 +81,7 @@ impl Network {
     }
 
     fn place(&self, msu: &Msu) -> Place {
-        let ways = || self.ways.iter().filter(|way| way.affected.covers(msu.dpc)).map(|way| way.set);
+        let ways = || self.ways_to(msu.network, msu.dpc);
         let reach = |set: &usize| self.sets[*set].reach(msu.dpc);
         if let Some(set) = ways().find(|set| self.sets[*set].queued_of_sls[usize::from(msu.sls)] > 0) {
             return Place::Set(set);
@@ -103,8 +103,11 @@ impl Network {
         }
         let Some(assoc) = set.carrier(msu.sls) else { return false };
         let Some(peer) = self.peers.get_mut(&assoc) else { return false };
+        // One association may have several networks; a linkset is of one.
+        let network_appearance =
+            if at == ATTACHED { self.config.appearance(msu.network) } else { set.network_appearance };
         let data = Message::Data(Data {
-            network_appearance: set.network_appearance,
+            network_appearance,
             routing_context: set.routing_context,
             protocol_data: msu.protocol_data(),
             correlation_id: Some(msu.id.0).filter(|id| *id != 0),

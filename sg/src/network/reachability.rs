@@ -12,15 +12,16 @@ impl Network {
     /// DUNA, DAVA or DRST of an STP.
     pub(super) fn reachability(&mut self, cx: &mut NetCx<'_>, assoc: AssocId, reach: Reach, ssnm: &Ssnm<'_>) {
         let Some(set) = self.peers.get(&assoc).map(|peer| peer.set) else { return };
+        let network = self.sets[set].network_appearance;
         for affected in &ssnm.affected {
             self.counters.destinations_told += 1;
-            let before = self.is_reachable(*affected);
+            let before = self.is_reachable(network, *affected);
             if !self.sets[set].note(*affected, reach) {
                 self.counters.destinations_left_out += 1;
             }
-            let after = self.is_reachable(*affected);
+            let after = self.is_reachable(network, *affected);
             if before != after {
-                self.tell_pools(after, *affected);
+                self.tell_pools(network, after, *affected);
             }
         }
         self.flush_all(cx);
@@ -30,41 +31,49 @@ impl Network {
     pub(super) fn set_changed(&mut self, set: usize) {
         let destinations: Vec<AffectedPc> =
             self.ways.iter().filter(|way| way.set == set).map(|way| way.affected).collect();
+        let network = self.sets[set].network_appearance;
         for affected in destinations {
-            let by_others = self.reachable_by(affected, |other| other != set);
+            let by_others = self.reachable_by(network, affected, |other| other != set);
             if !by_others {
-                self.tell_pools(!self.sets[set].active.is_empty(), affected);
+                self.tell_pools(network, !self.sets[set].active.is_empty(), affected);
             }
         }
     }
 
     /// Whether it can be reached, as far as there is a route. `None`: there is none.
-    pub(crate) fn audited(&self, affected: AffectedPc) -> Option<bool> {
-        self.ways.iter().any(|way| way.affected.covers(affected.pc())).then(|| self.is_reachable(affected))
+    pub(crate) fn audited(&self, network: Option<u32>, affected: AffectedPc) -> Option<bool> {
+        self.ways_to(network, affected.pc()).next().map(|_| self.is_reachable(network, affected))
+    }
+
+    /// The ways to a point code of a network in the order in which they are tried.
+    pub(super) fn ways_to(&self, network: Option<u32>, pc: u32) -> impl Iterator<Item = usize> + '_ {
+        // The peers that come to us are of all networks; a linkset is of one.
+        let of_network = move |set: usize| set == ATTACHED || self.sets[set].is_of(network);
+        self.ways.iter().filter(move |way| way.affected.covers(pc) && of_network(way.set)).map(|way| way.set)
     }
 
     /// Whether messages to it (to the first of a range) can go somewhere.
-    fn is_reachable(&self, affected: AffectedPc) -> bool {
-        self.reachable_by(affected, |_| true)
+    fn is_reachable(&self, network: Option<u32>, affected: AffectedPc) -> bool {
+        self.reachable_by(network, affected, |_| true)
     }
 
-    fn reachable_by(&self, affected: AffectedPc, which: impl Fn(usize) -> bool) -> bool {
-        self.ways.iter().filter(|way| which(way.set) && way.affected.covers(affected.pc())).any(|way| {
-            let set = &self.sets[way.set];
+    fn reachable_by(&self, network: Option<u32>, affected: AffectedPc, which: impl Fn(usize) -> bool) -> bool {
+        self.ways_to(network, affected.pc()).filter(|set| which(*set)).any(|set| {
+            let set = &self.sets[set];
             !set.active.is_empty() && set.reach(affected.pc()) != Reach::Unavailable
         })
     }
 
-    fn tell_pools(&mut self, available: bool, affected: AffectedPc) {
+    fn tell_pools(&mut self, network: Option<u32>, available: bool, affected: AffectedPc) {
         if self.reachability.len() < CHANGES_MAX {
-            self.reachability.push_back((available, affected));
+            self.reachability.push_back((network, available, affected));
         } else {
             self.counters.destinations_left_out += 1;
         }
     }
 
-    /// The next destination that can be reached from now on, or no more.
-    pub(crate) fn poll_reachability(&mut self) -> Option<(bool, AffectedPc)> {
+    /// The next destination that can be reached from now on, or no more, and its network.
+    pub(crate) fn poll_reachability(&mut self) -> Option<(Option<u32>, bool, AffectedPc)> {
         self.reachability.pop_front()
     }
 

@@ -3,6 +3,7 @@
 
 use crate::config;
 use crate::msu::Msu;
+use crate::route::one_network;
 use m3ua_lite::asp_peer::AspPeer;
 use m3ua_lite::wire::AffectedPc;
 use sctp::AssocId;
@@ -70,6 +71,11 @@ impl Set {
             queued_of_sls: vec![0; 256],
             retry_at: None,
         }
+    }
+
+    /// Whether it leads to this network.
+    pub(super) fn is_of(&self, network: Option<u32>) -> bool {
+        one_network(self.network_appearance, network)
     }
 
     /// Who carries this SLS. Of links each has its own SLSs; while it is away the others share them, and only them.

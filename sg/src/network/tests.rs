@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::msu::Msu;
+use crate::route::Destinations;
 use bytes::Bytes;
 use enrp::daemon::RecordSink;
 use m3ua_lite::session::HEARTBEAT_MAX;
 use m3ua_lite::session::Heartbeat;
-use m3ua_lite::wire::{AspActive, AspUp, Beat, one_context};
+use m3ua_lite::wire::{AffectedPc, AspActive, AspUp, Beat, Data, ErrorCode, one_context};
 use sctp::{ClockAnchor, SendError, Undelivered};
 use std::net::{IpAddr, SocketAddr};
 
@@ -60,7 +61,7 @@ impl Bench {
         change(&mut config);
         let clock = ClockAnchor { instant: now, monotonic_ns: 0 };
         let record = Recorder::new(clock, RecordSink::Memory(Vec::new()), 1, 1, true);
-        Self { now, network: Network::new(now, config, None), wire: Wire::default(), record }
+        Self { now, network: Network::new(now, config, [7].into_iter(), None), wire: Wire::default(), record }
     }
 
     pub(super) fn on<R>(&mut self, work: impl FnOnce(&mut Network, &mut NetCx<'_>) -> R) -> R {
@@ -99,7 +100,7 @@ impl Bench {
 
     pub(super) fn output_to(&mut self, dpc: u32, sls: u8, text: &'static [u8]) {
         let user_data = Bytes::from_static(text);
-        let msu = Msu { opc: 2, dpc, si: 5, ni: 2, mp: 0, sls, user_data, id: CorrelationId::NONE };
+        let msu = Msu { opc: 2, dpc, si: 5, ni: 2, mp: 0, sls, user_data, id: CorrelationId::NONE, network: None };
         self.on(|network, cx| network.send(cx, msu));
     }
 
@@ -241,7 +242,7 @@ fn a_point_code_that_is_not_the_networks_has_no_route() {
     let mut bench = Bench::new(|_| {});
     bench.active(ONE);
     let user_data = Bytes::from_static(b"abc");
-    let msu = Msu { opc: 2, dpc: 99, si: 5, ni: 2, mp: 0, sls: 0, user_data, id: CorrelationId::NONE };
+    let msu = Msu { opc: 2, dpc: 99, si: 5, ni: 2, mp: 0, sls: 0, user_data, id: CorrelationId::NONE, network: None };
     bench.on(|network, cx| network.send(cx, msu.clone()));
     assert_eq!(bench.network.counters.discarded.of(Discard::NoRoute), 1);
     for si in 0..4 {
@@ -308,7 +309,9 @@ fn congestion_is_told_with_and_without_levels() {
         bench.active(ONE);
         bench.up(TWO, [127, 0, 0, 10]);
         for level in [2, 0] {
-            bench.on(|network, cx| network.announce_congestion(cx, None, level, &[AffectedPc::new(0, 7)]));
+            bench.on(|network, cx| {
+                network.announce_congestion(cx, None, level, &Destinations::one(None, AffectedPc::new(0, 7)))
+            });
         }
         let sent: Vec<_> = std::mem::take(&mut bench.wire.sent);
         let told: Vec<_> = sent
@@ -330,9 +333,11 @@ fn a_message_without_a_route_is_answered_ten_times_a_second() {
     let mut bench = Bench::new(|_| {});
     bench.active(ONE);
     let message = ProtocolData { opc: 1, dpc: 9, si: 13, ni: 2, mp: 0, sls: 0, user_data: &[] };
+    let message = Traffic { message, network: None };
     let refuse = |bench: &mut Bench, refusal| bench.on(|network, cx| network.refuse(cx, ONE, refusal, &message));
     refuse(&mut bench, Refusal::Destination);
     refuse(&mut bench, Refusal::Origin);
+    refuse(&mut bench, Refusal::NetworkIndicator);
     refuse(&mut bench, Refusal::UserPart);
     let sent = std::mem::take(&mut bench.wire.sent);
     let decoded: Vec<_> = sent.iter().map(|(_, _, bytes)| Message::decode(bytes).unwrap()).collect();
@@ -347,4 +352,53 @@ fn a_message_without_a_route_is_answered_ten_times_a_second() {
     bench.now += Duration::from_secs(1);
     refuse(&mut bench, Refusal::Destination);
     assert_eq!(bench.wire.sent.len(), 9);
+}
+
+#[test]
+fn several_networks_over_one_association_each_with_its_appearance() {
+    let data = |network_appearance| {
+        let protocol_data = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 0, user_data: &[1] };
+        Message::Data(Data { network_appearance, routing_context: Some(100), protocol_data, correlation_id: None })
+    };
+    // The bench has an application server with Network Appearance 7.
+    for (ours, taken) in [(None, [true, false, false, false]), (Some(5), [true, true, true, false])] {
+        let mut bench = Bench::new(|config| config.network_appearance = ours);
+        bench.active(ONE);
+        for (given, taken) in [None, Some(5), Some(7), Some(9)].into_iter().zip(taken) {
+            let network = bench
+                .message(ONE, 1, &data(given))
+                .map(|inbound| inbound.contains(&format!("network: {:?}", given.or(ours))));
+            assert_eq!(network, taken.then_some(true), "{ours:?} {given:?}");
+            let sent = std::mem::take(&mut bench.wire.sent);
+            let refused = sent.iter().map(|(_, _, bytes)| match Message::decode(bytes) {
+                Ok(Message::Error(error)) => (error.code, error.network_appearance),
+                other => panic!("{other:?}"),
+            });
+            let wanted = (!taken).then_some((ErrorCode::InvalidNetworkAppearance, given));
+            assert_eq!(refused.collect::<Vec<_>>(), wanted.into_iter().collect::<Vec<_>>());
+        }
+        // Output, and what is told of destinations.
+        for (network, told) in [(None, ours), (Some(7), ours.map(|_| 7))] {
+            let user_data = Bytes::from_static(b"abc");
+            let msu = Msu { opc: 2, dpc: 1, si: 5, ni: 2, mp: 0, sls: 0, user_data, id: CorrelationId::NONE, network };
+            bench.on(|side, cx| side.send(cx, msu));
+            let destinations = Destinations::one(network, AffectedPc::one(2));
+            bench.on(|side, cx| side.announce(cx, None, true, &destinations));
+            bench.on(|side, cx| side.announce_congestion(cx, None, 1, &destinations));
+            let sent = std::mem::take(&mut bench.wire.sent);
+            let appearances = sent.iter().map(|(_, _, bytes)| {
+                let message = Message::decode(bytes).unwrap();
+                if let Message::Data(data) = message {
+                    data.network_appearance
+                } else if let Message::Dava(dava) = message {
+                    dava.network_appearance
+                } else if let Message::Scon(scon) = message {
+                    scon.network_appearance
+                } else {
+                    panic!("{message:?}")
+                }
+            });
+            assert_eq!(appearances.collect::<Vec<_>>(), [told; 3], "{ours:?} {network:?}");
+        }
+    }
 }

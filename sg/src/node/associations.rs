@@ -184,7 +184,7 @@ impl Node {
                 let inbound =
                     self.with_network(now, |network, cx| network.message(cx, assoc, stream, ppid, unordered, payload));
                 match inbound {
-                    Some(Inbound::Data(message, id)) => self.data(now, assoc, (&message, id), payload),
+                    Some(Inbound::Data(traffic, id)) => self.data(now, assoc, (&traffic, id), payload),
                     Some(Inbound::Barrier(stream, data)) => self.barrier(assoc, stream, data),
                     Some(Inbound::Audit(audit)) => self.audit(now, assoc, &audit),
                     Some(Inbound::Active) => self.tell_unavailable(now, assoc),

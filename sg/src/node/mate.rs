@@ -6,12 +6,14 @@ use crate::mate::forwards::Accepted;
 use crate::mate::journal::Effect;
 use crate::mate::mirror::{Limits, Mirror};
 use crate::mate::{Identity, Mate, MateCx, MateEvent};
+use crate::msu;
 use crate::network::Network;
 use crate::pool::{Directory, Origin, Pool, Settings};
 use crate::record::{Direction, Discard};
+use crate::route::Traffic;
 use bytes::Bytes;
 use m3ua_lite::session::CorrelationId;
-use m3ua_lite::wire::{Message, ProtocolData};
+use m3ua_lite::wire::{Data, Message};
 use sctp::AssocId;
 use std::time::{Duration, Instant};
 
@@ -31,7 +33,8 @@ fn tables(config: &Config) -> u32 {
 
 /// The network side, which knows whether there may be a second gateway.
 pub(super) fn network(now: Instant, config: &Config) -> Network {
-    Network::new(now, config.network.clone(), config.mate.is_there().then(|| config.mate.clone()))
+    let mate = config.mate.is_there().then(|| config.mate.clone());
+    Network::new(now, config.network.clone(), config.networks(), mate)
 }
 
 /// All pools, without anything of before. Of two gateways each begins as one that does not lead.
@@ -53,6 +56,16 @@ pub(super) fn pools(now: Instant, config: &Config, epoch: u8) -> Vec<Pool> {
         )
     };
     config.application_servers.iter().enumerate().map(new).collect()
+}
+
+/// DATA with its Network Appearance in it.
+fn named(traffic: &Traffic<'_>, id: CorrelationId) -> Option<Bytes> {
+    msu::encode(&Message::Data(Data {
+        network_appearance: traffic.network,
+        routing_context: None,
+        protocol_data: traffic.message,
+        correlation_id: Some(id.0).filter(|id| *id != 0),
+    }))
 }
 
 impl Node {
@@ -167,14 +180,17 @@ impl Node {
         &mut self,
         now: Instant,
         assoc: AssocId,
-        (message, id): (&ProtocolData<'_>, CorrelationId),
+        (traffic, id): (&Traffic<'_>, CorrelationId),
         payload: &Bytes,
     ) {
         if self.mate.leads() {
-            return self.offer(now, Some(assoc), message, Origin { id, forward: 0 });
+            return self.offer(now, Some(assoc), traffic, Origin { id, forward: 0 });
         }
+        // The Network Appearance that the association implies is not known at the other gateway.
+        let named = traffic.network.and_then(|_| named(traffic, id));
+        let payload = named.as_ref().unwrap_or(payload);
         if !self.with_mate(now, |mate, cx| mate.forward(cx, payload)) {
-            self.record.discarded(now, Discard::QueueFull, Direction::Up, message);
+            self.record.discarded(now, Discard::QueueFull, Direction::Up, &traffic.message);
         }
     }
 
@@ -196,7 +212,8 @@ impl Node {
         match Message::decode(data) {
             Ok(Message::Data(data)) => {
                 let id = CorrelationId(data.correlation_id.unwrap_or_default());
-                self.offer(now, None, &data.protocol_data, Origin { id, forward });
+                let traffic = Traffic { message: data.protocol_data, network: data.network_appearance };
+                self.offer(now, None, &traffic, Origin { id, forward });
             }
             _ => self.mate.counters.malformed += 1,
         }

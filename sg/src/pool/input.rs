@@ -204,7 +204,7 @@ impl Pool {
         let Some(id) = self.own_group(cx, assoc, key) else { return };
         let Some(controller) = self.controllers.get_mut(&assoc) else { return };
         controller.messages_down += 1;
-        let mut msu = Msu::from_slice_of(payload, pd);
+        let mut msu = Msu::from_slice_of(payload, pd, self.settings.server.network_appearance);
         if controller.foreign {
             self.counters.released += 1;
             self.number(cx, id, std::slice::from_mut(&mut msu));

@@ -150,7 +150,9 @@ impl Lab {
         let (start, anchor) = (self.world.start, self.world.clock.monotonic_ns);
         let records = self.world.machines().filter_map(|machine| match machine {
             Machine::Gateway(node) => Some(node.record()),
-            Machine::Controller(_) | Machine::Peer(_) | Machine::NameServer(_) | Machine::User(_) => None,
+            Machine::Controller(_) | Machine::Peer(_) | Machine::NameServer(_) | Machine::User(_) | Machine::Raw(_) => {
+                None
+            }
         });
         let record = self.old_gateways.iter().map(Vec::as_slice).chain(records).collect::<Vec<_>>().concat();
         let verdict = judge(peer, start, anchor, &record, &controllers);
