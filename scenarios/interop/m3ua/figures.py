@@ -40,11 +40,11 @@ class Server(Asp):
             super().came(name, found, stream)
 
 
-def osmo(lab):
-    spaces = (*SERVERS, SENDER)
+def osmo(lab, server_spaces=SERVERS):
+    spaces = (*server_spaces, SENDER)
     asps = "".join(f" asp asp-{space} 0 2905 m3ua\n  remote-ip {address(space)}\n  local-ip {address(STP)}\n  role sg\n  sctp-role server\n"
                    for space in spaces)
-    servers = "".join(f"  asp asp-{space}\n" for space in SERVERS)
+    servers = "".join(f"  asp asp-{space}\n" for space in server_spaces)
     config = os.path.join(lab.folder, "osmo-stp.cfg")
     with open(config, "w", encoding="utf8") as out:
         out.write(f"""log stderr
@@ -76,8 +76,8 @@ cs7 instance 0
     return STP
 
 
-def ours(lab):
-    listed = ", ".join(f'"{address(space)}"' for space in SERVERS)
+def ours(lab, server_spaces=SERVERS):
+    listed = ", ".join(f'"{address(space)}"' for space in server_spaces)
     lab.daemon(GATEWAY, "sg", f"""[network]
 point_codes = [9]
 [[as]]
