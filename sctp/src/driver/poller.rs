@@ -61,10 +61,10 @@ impl Poller {
         Ok(Self { epoll, timer, armed: None, events: vec![EpollEvent::empty(); EVENTS] })
     }
 
-    /// What is ready now; never blocks.
-    pub(super) fn poll(&mut self, ready: &mut Vec<Ready>) -> io::Result<()> {
+    /// What is ready now, or within `linger`, in which the whole thread sleeps.
+    pub(super) fn poll(&mut self, ready: &mut Vec<Ready>, linger: EpollTimeout) -> io::Result<()> {
         ready.clear();
-        let count = match self.epoll.get_ref().0.wait(&mut self.events, EpollTimeout::ZERO) {
+        let count = match self.epoll.get_ref().0.wait(&mut self.events, linger) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),

@@ -5,6 +5,7 @@ use super::packet::Framing;
 use super::poller::{Poller, Ready};
 use super::{Node, Sockets, Tap};
 use crate::BackendKind;
+use nix::sys::epoll::EpollTimeout;
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TryRecvError};
@@ -16,6 +17,22 @@ const COMMANDS_MAX: usize = 64;
 const TIMEOUT_DEFERRED_MAX: Duration = Duration::from_millis(50);
 /// A busy loop gives the thread's other tasks their turn this often.
 const YIELD_EVERY: Duration = Duration::from_millis(1);
+
+/// How the sockets are looked at.
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    /// Right after a sleep: the one that woke us last is read first.
+    Usual,
+    /// What is there?
+    Ask,
+    /// Something came a moment ago, and more is likely: waits a moment for the sockets alone. A sleep through tokio costs five more
+    /// system calls, two in its epoll set and ours and three looks at the clock, which in a guest each delay the answer to a single
+    /// peer. Other tasks of the thread wait [`LINGER_MS`] longer at most, and have their turn as in a busy loop.
+    Linger,
+}
+
+/// See [`Look::Linger`].
+const LINGER_MS: u8 = 1;
 
 /// Runs the node until it is [`finished`](Node::finished), and gives it back. Must be called on a current-thread tokio
 /// runtime with I/O enabled; other tasks (admin, signals) share that thread and get their turn.
@@ -38,10 +55,9 @@ pub async fn run<N: Node>(
     let mut command = None;
     // Since it slept last, once that is known to be worth a look.
     let mut awake_since = None;
-    let mut woken = false;
+    let mut look = Look::Ask;
     loop {
-        let (more_in, at) = if woken { rounds.first_input(&mut node)? } else { rounds.inputs(&mut node)? };
-        woken = false;
+        let (more_in, at) = rounds.inputs(&mut node, look)?;
         // One look at the clock: in a guest each is a system call.
         let now = at.unwrap_or_else(Instant::now);
         let more_commands = rounds.commands(now, &mut node, &mut commands, &mut open, command.take());
@@ -52,10 +68,14 @@ pub async fn run<N: Node>(
         }
         let more = more_in || more_commands || more_out;
         let deadline = node.poll_timeout();
-        if more || deadline.is_some_and(|deadline| deadline <= now) {
+        let due = more || deadline.is_some_and(|deadline| deadline <= now);
+        if due || at.is_some() {
+            look = if due { Look::Ask } else { Look::Linger };
             if now.saturating_duration_since(*awake_since.get_or_insert(now)) >= YIELD_EVERY {
                 tokio::task::yield_now().await;
-                awake_since = None;
+                (awake_since, look) = (None, Look::Ask);
+            } else if let (Look::Linger, Some(deadline)) = (look, deadline) {
+                rounds.poller.arm(deadline, now)?;
             }
             continue;
         }
@@ -70,7 +90,7 @@ pub async fn run<N: Node>(
             },
         }
         awake_since = None;
-        woken = true;
+        look = Look::Usual;
     }
     if let Some(tap) = rounds.tap {
         tap.finish();
@@ -106,8 +126,13 @@ impl Rounds {
     }
 
     /// Takes what the sockets have, up to the budget. True when there may be more; and when the last of it was taken.
-    fn inputs(&mut self, node: &mut impl Node) -> io::Result<(bool, Option<Instant>)> {
-        self.poller.poll(&mut self.ready)?;
+    fn inputs(&mut self, node: &mut impl Node, look: Look) -> io::Result<(bool, Option<Instant>)> {
+        let linger = match look {
+            Look::Usual => return self.first_input(node),
+            Look::Ask => EpollTimeout::ZERO,
+            Look::Linger => EpollTimeout::from(LINGER_MS),
+        };
+        self.poller.poll(&mut self.ready, linger)?;
         if self.ready.is_empty() {
             self.drained = true;
             return Ok((false, None));
@@ -129,12 +154,12 @@ impl Rounds {
     /// from. It is read without asking which it is, so that the answer leaves a system call earlier; what else is ready is
     /// asked when it is sent.
     fn first_input(&mut self, node: &mut impl Node) -> io::Result<(bool, Option<Instant>)> {
-        let Some(usual) = self.usual else { return self.inputs(node) };
+        let Some(usual) = self.usual else { return self.inputs(node, Look::Ask) };
         let round = Round { node, poller: &self.poller, tap: self.tap.as_mut() };
         let Taken { at, .. } = self.backend.receive(&[usual], round)?;
         if at.is_none() {
             self.usual = None;
-            return self.inputs(node);
+            return self.inputs(node, Look::Ask);
         }
         // Others were not looked at.
         self.drained = false;
