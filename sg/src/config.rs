@@ -212,6 +212,8 @@ mod tests {
             ("[[as]]\ndpc = []", "as[0].dpc"),
             ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
             ("[[as]]\ndpc = [1]\nni = [4]", "as[0].ni"),
+            ("[[as]]\ndpc = [1]\nregister_dpc = [16777216]", "as[0].register_dpc"),
+            ("[[as]]\ndpc = [1]\nregister_entries_max = 0", "as[0].register_entries_max"),
             ("[[as]]\ndpc = [1]\ncongestion_percent = 0", "as[0].congestion_percent"),
             ("[[as]]\ndpc = [1]\ncongestion_levels_percent = [50, 40, 80]", "as[0].congestion_levels_percent"),
             ("[[as]]\ndpc = [1]\nunconfirmed_max = 0", "as[0].unconfirmed_max"),

@@ -10,6 +10,7 @@ pub mod config;
 pub mod daemon;
 pub mod explain;
 mod group;
+mod keys;
 mod liveness;
 mod mate;
 mod msu;

@@ -3,9 +3,11 @@
 
 mod associations;
 mod mate;
+mod registration;
 
 use crate::config::Config;
 use crate::explain::{Explanation, Question};
+use crate::keys::Keys;
 use crate::mate::Mate;
 use crate::mate::journal::Journal;
 use crate::msu::is_mtp_management;
@@ -48,6 +50,8 @@ pub struct Node {
     pub(crate) pools: Vec<Pool>,
     pub(crate) network: Network,
     routes: Routes,
+    /// Those of the routing keys that are not of the configuration.
+    pub(crate) keys: Keys,
     roles: FxHashMap<AssocId, Role>,
     record: Recorder,
     /// The other gateway, if there are two, and which of them leads.
@@ -68,6 +72,9 @@ pub(crate) struct Counters {
     pub(crate) mtp_management: u64,
     /// Associations that nobody asked for.
     pub(crate) strangers: u64,
+    /// Routing keys that ASPs registered, and those that were refused.
+    pub(crate) keys_registered: u64,
+    pub(crate) keys_refused: u64,
     /// Times this gateway itself did not run for longer than it should.
     pub(crate) stalls: u64,
     /// The longest of them, ms.
@@ -113,7 +120,8 @@ impl Node {
             mate: mate::mate(now, &config),
             journal: Journal::new(there, config.mate.outputs_max, config.mate.queued_bytes_max),
             epoch,
-            routes: Routes::new(&config.application_servers),
+            routes: Routes::new(&config.application_servers, &Keys::default()),
+            keys: Keys::default(),
             wire: Wire { stack, udp_port: config.udp.port },
             roles: FxHashMap::default(),
             record: Recorder::new(clock, record, gateway, epoch, transactions),
@@ -213,15 +221,16 @@ impl Node {
 
     /// What of pools and destinations is available now, each side is told of the other.
     fn settle_availability(&mut self, now: Instant) {
+        self.release_keys(now);
         for index in 0..self.pools.len() {
             if let Some(available) = self.pools[index].take_availability_change() {
                 tracing::info!(pool = %self.pools[index].handle(), available, "availability");
-                let told = Destinations::of(&self.config.application_servers[index]);
+                let told = self.destinations(index);
                 self.with_network(now, |network, cx| network.announce(cx, None, available, &told));
             }
             if let Some(level) = self.pools[index].take_congestion() {
                 tracing::info!(pool = %self.pools[index].handle(), level, "congestion");
-                let told = Destinations::of(&self.config.application_servers[index]);
+                let told = self.destinations(index);
                 self.with_network(now, |network, cx| network.announce_congestion(cx, None, level, &told));
             }
         }
@@ -304,11 +313,11 @@ impl Node {
         for index in 0..self.pools.len() {
             let level = self.pools[index].congestion_level();
             if level > 0 {
-                let told = Destinations::of(&self.config.application_servers[index]);
+                let told = self.destinations(index);
                 self.with_network(now, |network, cx| network.announce_congestion(cx, Some(assoc), level, &told));
             }
             if !self.pools[index].is_available() {
-                let told = Destinations::of(&self.config.application_servers[index]);
+                let told = self.destinations(index);
                 self.with_network(now, |network, cx| network.announce(cx, Some(assoc), false, &told));
             }
         }

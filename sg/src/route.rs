@@ -1,6 +1,7 @@
 //! Routing: which application server a message from the network is for (RFC 4666 section 1.4.2, routing key).
 
 use crate::config;
+use crate::keys::{Keys, Part};
 use m3ua_lite::wire::{AffectedPc, ProtocolData};
 
 /// A message and the network that it is of.
@@ -85,6 +86,11 @@ impl Entry {
     }
 }
 
+/// Whether two lists have something in common; an empty one has everything.
+fn meet<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+    one.is_empty() || other.is_empty() || one.iter().any(|value| other.contains(value))
+}
+
 /// What of a message no routing key has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -107,9 +113,18 @@ pub(crate) struct Routes {
 impl Routes {
     /// More specific: fewer masked DPC bits, then with OPCs, then with service indicators, then with network indicators, then with a
     /// network appearance; then the order of the configuration.
-    pub(crate) fn new(servers: &[config::As]) -> Self {
+    pub(crate) fn new(servers: &[config::As], keys: &Keys) -> Self {
         let mut entries = Vec::new();
         for (index, server) in servers.iter().enumerate() {
+            entries.extend(keys.of(index).map(|part| Entry {
+                prefix: part.dpc,
+                mask: 0,
+                opc: part.opc.clone(),
+                si: part.si.clone(),
+                ni: server.ni.clone(),
+                network: server.network_appearance,
+                server: index,
+            }));
             for dpc in &server.dpc {
                 entries.push(Entry {
                     prefix: dpc >> server.dpc_mask,
@@ -132,6 +147,16 @@ impl Routes {
     /// The application server for this message.
     pub(crate) fn server_for(&self, traffic: &Traffic<'_>) -> Option<usize> {
         self.entries.iter().find(|entry| entry.fits(traffic)).map(|entry| entry.server)
+    }
+
+    /// Whether some message could fit a key here and this one of that application server.
+    pub(crate) fn overlaps(&self, part: &Part, server: &config::As) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.is_at(part.dpc, server.network_appearance)
+                && meet(&entry.opc, &part.opc)
+                && meet(&entry.si, &part.si)
+                && meet(&entry.ni, &server.ni)
+        })
     }
 
     /// All entries in the order in which they are looked at: the first that fits is taken.
@@ -171,6 +196,10 @@ mod tests {
         Traffic { message, network: None }
     }
 
+    fn table(servers: &[As]) -> Routes {
+        Routes::new(servers, &Keys::default())
+    }
+
     fn of(ni: u8, network: Option<u32>) -> Traffic<'static> {
         let message = ProtocolData { ni, ..message(7, 2, 5).message };
         Traffic { message, network }
@@ -178,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_for_a_route() {
-        let routes = Routes::new(&[
+        let routes = table(&[
             As { dpc: vec![2], si: vec![5], opc: vec![7], ..As::default() },
             As { dpc: vec![2], si: vec![3], ..As::default() },
         ]);
@@ -189,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_most_specific_key_wins() {
-        let routes = Routes::new(&[
+        let routes = table(&[
             As { dpc: vec![0x100], dpc_mask: 8, ..As::default() },
             As { dpc: vec![0x105], ..As::default() },
             As { dpc: vec![0x105], si: vec![5], ..As::default() },
@@ -208,7 +237,7 @@ mod tests {
     fn the_same_point_code_in_several_networks() {
         let at =
             |ni: &[u8], network_appearance| As { dpc: vec![2], ni: ni.to_vec(), network_appearance, ..As::default() };
-        let routes = Routes::new(&[at(&[], None), at(&[], Some(8)), at(&[0], Some(8)), at(&[0, 1], None)]);
+        let routes = table(&[at(&[], None), at(&[], Some(8)), at(&[0], Some(8)), at(&[0, 1], None)]);
         assert_eq!(routes.server_for(&of(2, Some(8))), Some(1));
         assert_eq!(routes.server_for(&of(0, Some(8))), Some(2), "more specific");
         assert_eq!(
@@ -218,7 +247,7 @@ mod tests {
         );
         assert_eq!(routes.server_for(&of(2, Some(9))), Some(0), "without an appearance it is of all networks");
         assert_eq!(routes.server_for(&of(0, None)), Some(2), "only one network: the appearance is implied");
-        let routes = Routes::new(&[at(&[0, 1], Some(8))]);
+        let routes = table(&[at(&[0, 1], Some(8))]);
         assert_eq!(routes.refusal(&of(2, Some(8))), Refusal::NetworkIndicator);
         assert_eq!(routes.refusal(&of(0, Some(9))), Refusal::Destination, "not in that network");
         assert_eq!([Some(8), Some(9), None].map(|network| routes.servers_at(2, network).count()), [1, 0, 1]);

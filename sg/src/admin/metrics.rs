@@ -29,6 +29,16 @@ impl Node {
             "DUNA and DUPU for messages without a route.",
             network.refusals_told,
         );
+        metrics.counter(
+            "sg_keys_registered_total",
+            "Routing keys that ASPs registered.",
+            self.counters.keys_registered,
+        );
+        metrics.counter(
+            "sg_keys_refused_total",
+            "Routing keys that ASPs may not register.",
+            self.counters.keys_refused,
+        );
         metrics.counter("sg_stalls_total", "Times the gateway itself did not run in time.", self.counters.stalls);
         metrics.counter("sg_strangers_total", "Associations and messages nobody asked for.", self.counters.strangers);
         let user = self.names.user_counters();

@@ -5,7 +5,7 @@ mod metrics;
 
 use crate::node::{Counters, Node};
 use crate::pool::Pool;
-use crate::{mate, network, pool};
+use crate::{keys, mate, network, pool};
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest};
 use serde::Serialize;
 use std::time::Instant;
@@ -18,6 +18,8 @@ struct State<'a> {
     health: &'a str,
     pools: Vec<pool::View>,
     network: network::View,
+    /// Routing keys besides those of the configuration.
+    routing_keys: Vec<keys::View>,
     /// Of two gateways.
     #[serde(skip_serializing_if = "Option::is_none")]
     mate: Option<mate::View>,
@@ -66,6 +68,7 @@ impl Node {
             health: self.unhealthy().map_or("ok", str::trim_end),
             pools: self.pools.iter().map(Pool::view).collect(),
             network: self.network.view(),
+            routing_keys: self.keys.views(&self.config.application_servers),
             mate: self.mate.view(&self.journal),
             counters: self.counters,
             sctp: SctpState { packets_in: sctp.packets_in, packets_out: sctp.packets_out },

@@ -84,6 +84,16 @@ pub struct As {
     /// pool on their behalf; needs the embedded name server.
     #[schemars(length(max = 64), example = ["127.0.0.50"])]
     pub asps: Vec<IpAddr>,
+    /// Addresses of ASPs of this application server, ordinary ones or controllers, that may register further routing keys for it while
+    /// they are up (RFC 4666 section 4.4). Empty: nobody; REG REQ is answered by ERR Unsupported Message Class.
+    #[schemars(length(max = 64), example = ["127.0.0.50"])]
+    pub register_from: Vec<IpAddr>,
+    /// Destination point codes that these keys may have. Empty: none; what is asked for must be configured already.
+    #[schemars(inner(range(max = 0x00ff_ffff)), example = [12, 13])]
+    pub register_dpc: Vec<u32>,
+    /// Most DPCs and OPCs in the keys registered at a time.
+    #[schemars(range(min = 1, max = 1024))]
+    pub register_entries_max: usize,
     /// What becomes of messages that an ASP without transactions had and did not confirm before it failed.
     pub foreign_prefers: Prefers,
     /// The controllers send cookies (transactions). False: output passes at once, barriers alone confirm.
@@ -147,6 +157,9 @@ impl Default for As {
             ni: Vec::new(),
             traffic_mode: TrafficMode::Loadshare,
             asps: Vec::new(),
+            register_from: Vec::new(),
+            register_dpc: Vec::new(),
+            register_entries_max: 64,
             foreign_prefers: Prefers::Duplicate,
             transactions: true,
             sccp_affinity: SccpAffinity::Sls,
@@ -185,6 +198,11 @@ impl As {
         )?;
         ConfigError::unless(self.si.iter().all(|si| *si < 16), &key("si"), "0 to 15; 5 is ISUP")?;
         ConfigError::unless(self.ni.iter().all(|ni| *ni < 4), &key("ni"), "0 to 3; 0 is international, 2 national")?;
+        ConfigError::unless(self.register_from.len() <= 64, &key("register_from"), "64 addresses at most")?;
+        let narrow = self.register_dpc.iter().all(|pc| *pc <= POINT_CODE_MAX);
+        ConfigError::unless(narrow, &key("register_dpc"), "point codes of 24 bits at most")?;
+        let entries = (1..=1024).contains(&self.register_entries_max);
+        ConfigError::unless(entries, &key("register_entries_max"), "1 to 1024")?;
         ConfigError::unless(self.t_r_ms > 0, &key("t_r_ms"), "more than 0")?;
         ConfigError::unless(self.queue_messages_max > 0, &key("queue_messages_max"), "more than 0")?;
         ConfigError::unless(self.queue_bytes_max > 0, &key("queue_bytes_max"), "more than 0")?;

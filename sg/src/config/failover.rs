@@ -54,7 +54,8 @@ pub struct Failover {
     /// BEATs of one controller, other than leases, that are answered in a second; more are counted.
     #[schemars(range(min = 1))]
     pub beats_per_s: u32,
-    /// Destinations of one controller's DAUDs that are answered in a second; more are counted.
+    /// Destinations of one controller's DAUDs, and routing keys of its REG REQs and DEREG REQs, that are answered in a second; more are
+    /// counted.
     #[schemars(range(min = 1))]
     pub audits_per_s: u32,
 }

@@ -9,6 +9,7 @@ mod tests;
 mod text;
 
 use crate::config::{As, Config, Network, TrafficMode};
+use crate::keys::Keys;
 use crate::route::{Refusal, Routes, Traffic};
 use enrp::ConfigError;
 use m3ua_lite::isup;
@@ -234,7 +235,13 @@ impl Explanation {
 #[must_use]
 pub fn from_config(config: &Config, question: Question) -> Explanation {
     let servers = &config.application_servers;
-    Explanation::of_keys(question, &config.node.name, (&Routes::new(servers), servers), &config.network).0
+    Explanation::of_keys(
+        question,
+        &config.node.name,
+        (&Routes::new(servers, &Keys::default()), servers),
+        &config.network,
+    )
+    .0
 }
 
 impl Question {

@@ -179,6 +179,7 @@ impl Node {
             Some(Role::Pool(index)) => {
                 let index = *index;
                 self.with_pool(now, index, |pool, cx| pool.message(cx, assoc, stream, ppid, unordered, payload));
+                self.registrations(now, index);
             }
             Some(Role::Network) => {
                 let inbound =

@@ -131,7 +131,8 @@ impl Pool {
     /// Our end toward an ASP of this application server.
     pub(super) fn new_sgp(&self, asp_id: AspIdRule) -> Sgp {
         let server = &self.settings.server;
-        let mut sgp = Sgp::new(SgpConfig { asp_id, ..SgpConfig::default() });
+        let mut sgp =
+            Sgp::new(SgpConfig { asp_id, registration: !server.register_from.is_empty(), ..SgpConfig::default() });
         let member = AsMember {
             routing_context: server.routing_context,
             network_appearance: server.network_appearance,

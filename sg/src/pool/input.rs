@@ -3,6 +3,7 @@
 use super::controller::{Ask, PROOF, Phase};
 use super::{Cx, Pool};
 use crate::group::{Freed, GroupId, Owner};
+use crate::keys::Part;
 use crate::mate::journal::Transaction;
 use crate::msu::Msu;
 use crate::record::{Direction, Discard, GiveUp};
@@ -50,7 +51,10 @@ impl Pool {
                 _ => self.counters.malformed_from_pool += 1,
             };
         }
-        match self.asp_message(cx, assoc, stream, payload) {
+        let was = self.asp_state(assoc);
+        let input = self.asp_message(cx, assoc, stream, payload);
+        self.note_up(assoc, was, payload);
+        match input {
             Some(Input::Deliver(message)) => self.delivered(cx, assoc, stream, unordered, &message, payload),
             Some(Input::Dropped(_)) => self.counters.malformed_from_pool += 1,
             Some(Input::Consumed) | None => {}
@@ -72,6 +76,8 @@ impl Pool {
             Message::BeatAck(beat) => self.beat_ack(cx, assoc, beat.data),
             Message::Error(_) => self.counters.errors_from_pool += 1,
             Message::Daud(audit) => self.audit(cx.now, assoc, audit),
+            Message::RegReq(request) => self.reg_req(cx.now, assoc, request),
+            Message::DeregReq(request) => self.dereg_req(cx.now, assoc, request),
             // Network management of the pool's side: nothing of ours depends on it. The rest the ASP machine consumes.
             Message::Notify(_)
             | Message::Duna(_)
@@ -87,9 +93,7 @@ impl Pool {
             | Message::AspInactive(_)
             | Message::AspActiveAck(_)
             | Message::AspInactiveAck(_)
-            | Message::RegReq(_)
             | Message::RegRsp(_)
-            | Message::DeregReq(_)
             | Message::DeregRsp(_) => self.counters.ignored_from_pool += 1,
         }
     }
@@ -187,10 +191,13 @@ impl Pool {
     /// Controllers may begin groups of their own pool's point codes, and leave half of the table to the network.
     fn may_begin(&self, key: &GroupKey) -> bool {
         let server = &self.settings.server;
-        self.groups.len() < server.groups_max.div_ceil(2)
-            && server.dpc.iter().any(|dpc| key.dpc >> server.dpc_mask == dpc >> server.dpc_mask)
-            && (server.opc.is_empty() || server.opc.contains(&key.opc))
-            && (server.si.is_empty() || server.si.contains(&key.si))
+        let is = |opc: &[u32], si: &[u8]| {
+            (opc.is_empty() || opc.contains(&key.opc)) && (si.is_empty() || si.contains(&key.si))
+        };
+        let configured = server.dpc.iter().any(|dpc| key.dpc >> server.dpc_mask == dpc >> server.dpc_mask)
+            && is(&server.opc, &server.si);
+        let added = |part: &Part| part.dpc == key.dpc && is(&part.opc, &part.si);
+        self.groups.len() < server.groups_max.div_ceil(2) && (configured || self.keys_added.iter().any(added))
     }
 
     /// DATA of a controller: held until its cookie comes, or passed on.

@@ -8,6 +8,7 @@
 //! * [`elements`]: the pool's elements, connecting, ASP states
 //! * [`input`]: what controllers send: output, cookies, BEATs
 //! * [`takeover`]: giving a controller up, fencing, planned stops
+//! * [`registration`]: what ASPs want of routing keys
 //! * [`mirror`]: what the second gateway is told, and what this one takes over
 //! * [`moves`]: planned moves, so that each controller has its share
 //! * [`surroundings`]: associations, name service and record, as a pool sees them
@@ -26,6 +27,7 @@ mod mirror;
 mod moves;
 mod overload;
 mod preference;
+mod registration;
 mod surroundings;
 mod takeover;
 #[cfg(test)]
@@ -34,6 +36,7 @@ mod view;
 
 use crate::config;
 use crate::group::{Copy, Group, GroupId, Owner};
+use crate::keys::Part;
 use crate::mate::wire::Op;
 use crate::msu;
 use crate::record::{Direction, Discard};
@@ -50,6 +53,7 @@ pub(crate) use mirror::Origin;
 use mirror::Vote;
 use moves::Moves;
 use preference::ChosenBy;
+pub(crate) use registration::Rkm;
 use rustc_hash::FxHashMap;
 use sctp::AssocId;
 use std::collections::{BTreeMap, VecDeque};
@@ -86,6 +90,10 @@ pub(crate) struct Pool {
     queued: Queued,
     /// DAUDs of controllers, to be answered.
     audits: VecDeque<(AssocId, AffectedPc)>,
+    /// What ASPs want of routing keys; taken after each message.
+    rkm: VecDeque<(AssocId, Rkm)>,
+    /// Routing keys of this application server that are not of the configuration.
+    keys_added: Vec<Part>,
     /// Cookies and held output of all groups ([`Group::state_bytes`]).
     state_bytes: usize,
     /// Groups that have something for a controller and no owner, in the order in which they came to be so.
@@ -137,6 +145,8 @@ impl Pool {
             keys: Vec::new(),
             queued: Queued::default(),
             audits: VecDeque::new(),
+            rkm: VecDeque::new(),
+            keys_added: Vec::new(),
             state_bytes: 0,
             waiting: VecDeque::new(),
             first_wait: None,

@@ -65,7 +65,9 @@ pub(crate) struct Counters {
     pub(crate) errors_suppressed: u64,
     /// Messages of controllers that mean nothing here.
     pub(crate) ignored_from_pool: u64,
-    /// BEATs and audits of controllers not answered because there were too many.
+    /// Answers to REG REQ and DEREG REQ that found no room.
+    pub(crate) answers_lost: u64,
+    /// BEATs, audits and REG REQs of controllers not answered because there were too many.
     pub(crate) floods_suppressed: u64,
     /// Messages of controllers with another PPID than M3UA's and ASAP's.
     pub(crate) unknown_ppid: u64,

@@ -246,7 +246,7 @@ pub(super) fn aspac(routing_context: u32) -> Vec<u8> {
     octets(side, 0, "01000401 0006 0008 RC")
 }
 
-fn names(heard: &[bytes::Bytes]) -> Vec<&'static str> {
+pub(super) fn names(heard: &[bytes::Bytes]) -> Vec<&'static str> {
     heard.iter().map(|octets| Message::decode(octets).unwrap().message_type().name()).collect()
 }
 

@@ -15,6 +15,7 @@ mod pair;
 mod paths;
 mod peer;
 mod raw;
+mod registration;
 mod selection;
 mod user;
 mod ways;
