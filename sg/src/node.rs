@@ -12,7 +12,7 @@ use crate::mate::Mate;
 use crate::mate::journal::Journal;
 use crate::msu::is_mtp_management;
 use crate::names::Names;
-use crate::network::{NetCx, Network};
+use crate::network::{Congested, NetCx, Network};
 use crate::pool::{ControlView, Cx, Origin, Pool, Wish};
 use crate::record::{Direction, Discard, Recorder};
 use crate::route::{Destinations, Routes, Traffic, one_network};
@@ -243,12 +243,33 @@ impl Node {
                 self.with_pool(now, index, |pool, cx| pool.answer_audit(cx, assoc, available, affected));
             }
         }
+        self.settle_congestion(now);
         while let Some((network, available, affected)) = self.network.poll_reachability() {
             tracing::info!(pc = affected.pc(), mask = affected.mask(), network, available, "destination");
             for index in 0..self.pools.len() {
                 if one_network(self.config.application_servers[index].network_appearance, network) {
                     self.with_pool(now, index, |pool, cx| pool.tell_destination(cx, available, affected));
                 }
+            }
+        }
+    }
+
+    /// Either side's SCON goes to the other one.
+    fn settle_congestion(&mut self, now: Instant) {
+        while let Some(congested) = self.network.poll_congested() {
+            for index in 0..self.pools.len() {
+                if one_network(self.config.application_servers[index].network_appearance, congested.network) {
+                    self.with_pool(now, index, |pool, cx| pool.tell_congestion(cx, &congested));
+                }
+            }
+        }
+        for index in 0..self.pools.len() {
+            while let Some(Congested { network: of, affected, level }) = self.pools[index].poll_congested() {
+                let told = Destinations::one(of, affected);
+                // Without a level it is congested; a network with levels hears the lowest one.
+                self.with_network(now, |network, cx| {
+                    network.announce_congestion(cx, None, level.unwrap_or(1), &told);
+                });
             }
         }
     }

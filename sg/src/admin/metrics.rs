@@ -24,6 +24,8 @@ impl Node {
             network.malformed,
         );
         metrics.counter("sg_network_congestion_told_total", "SCON sent to peers.", network.congestion_told);
+        let heard = "Destinations in SCON that came, told to the pools.";
+        metrics.counter("sg_network_congestion_heard_total", heard, network.congestion_heard);
         metrics.counter(
             "sg_network_refusals_total",
             "DUNA and DUPU for messages without a route.",
@@ -57,7 +59,7 @@ impl Node {
 type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
-    let counters: [Of<pool::Counters, u64>; 28] = [
+    let counters: [Of<pool::Counters, u64>; 29] = [
         ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
         ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
         ("released", "Output given to the network side.", |c| c.released),
@@ -84,6 +86,7 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         ("malformed_from_pool", "Messages of controllers not understood or not allowed.", |c| c.malformed_from_pool),
         ("errors_from_pool", "ERR of controllers.", |c| c.errors_from_pool),
         ("errors_suppressed", "ERR to controllers not sent, too many.", |c| c.errors_suppressed),
+        ("congestion_heard", "Destinations in SCON of controllers, told to the network.", |c| c.congestion_heard),
         ("floods_suppressed", "BEATs and audits of controllers not answered, too many.", |c| c.floods_suppressed),
         ("ignored_from_pool", "Messages of controllers that mean nothing here.", |c| {
             c.ignored_from_pool + c.unknown_ppid + c.notify_lost

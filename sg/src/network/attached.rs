@@ -146,11 +146,14 @@ impl Network {
                 self.counters.errors += 1;
                 None
             }
-            // What an SG says to an ASP does not come from one; the rest the ASP machine consumes. SCON of a peer is not used.
+            Message::Scon(scon) => {
+                self.congestion_came(cx.now, assoc, &scon);
+                None
+            }
+            // What an SG says to an ASP does not come from one; the rest the ASP machine consumes.
             Message::Notify(_)
             | Message::Duna(_)
             | Message::Dava(_)
-            | Message::Scon(_)
             | Message::Dupu(_)
             | Message::Drst(_)
             | Message::AspUp(_)

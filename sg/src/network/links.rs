@@ -200,9 +200,9 @@ impl Network {
             Message::Duna(ssnm) => self.reachability(cx, assoc, Reach::Unavailable, &ssnm),
             Message::Drst(ssnm) => self.reachability(cx, assoc, Reach::Restricted, &ssnm),
             Message::Dava(ssnm) => self.reachability(cx, assoc, Reach::Available, &ssnm),
-            // NTFY tells nothing that the ASP machine has not; congestion and user parts of others concern who sends there.
+            Message::Scon(scon) => self.congestion_came(cx.now, assoc, &scon),
+            // NTFY tells nothing that the ASP machine has not; user parts of others concern who sends there.
             Message::Notify(_)
-            | Message::Scon(_)
             | Message::Dupu(_)
             | Message::Daud(_)
             | Message::AspUp(_)

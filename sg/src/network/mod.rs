@@ -18,6 +18,7 @@ use crate::pool::{How, Transport};
 use crate::record::{Direction, Discard, Discards, Recorder};
 use crate::route::Traffic;
 use confirm::Confirm;
+pub(crate) use congestion::Congested;
 use m3ua_lite::as_state::{As, AsConfig};
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{AffectedPc, Message, ProtocolData, Ssnm, TrafficMode};
@@ -78,6 +79,8 @@ pub(crate) struct Counters {
     pub(crate) refusals_suppressed: u64,
     /// SCON sent.
     pub(crate) congestion_told: u64,
+    /// Destinations in SCON that came, told to the pools.
+    pub(crate) congestion_heard: u64,
     /// Management messages that found no room.
     pub(crate) management_lost: u64,
     /// BEATs and audits of peers not answered because there were too many.
@@ -114,6 +117,7 @@ pub(crate) struct Network {
     mate: Option<config::Mate>,
     /// Destinations that became available, or not, for the pools to be told.
     reachability: VecDeque<(Option<u32>, bool, AffectedPc)>,
+    congested: VecDeque<Congested>,
     counters: Counters,
 }
 
@@ -150,6 +154,7 @@ impl Network {
             confirm: Confirm::default(),
             mate,
             reachability: VecDeque::new(),
+            congested: VecDeque::new(),
             counters: Counters::default(),
         }
     }

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use enrp::daemon::RecordSink;
 use m3ua_lite::session::HEARTBEAT_MAX;
 use m3ua_lite::session::Heartbeat;
-use m3ua_lite::wire::{AffectedPc, AspActive, AspUp, Beat, Data, ErrorCode, one_context};
+use m3ua_lite::wire::{
+    AffectedList, AffectedPc, AspActive, AspUp, Beat, Data, ErrorCode, RoutingContexts, Scon, one_context,
+};
 use sctp::{ClockAnchor, SendError, Undelivered};
 use std::net::{IpAddr, SocketAddr};
 
@@ -325,6 +327,27 @@ fn congestion_is_told_with_and_without_levels() {
         let expected: &[_] = if levels { &all } else { &[(ONE, 0, 7, None)] };
         assert_eq!(told, expected, "the peer that is not active hears nothing");
     }
+}
+
+#[test]
+fn congestion_that_peers_tell_goes_to_the_pools_and_a_flood_does_not() {
+    let mut bench = Bench::new(|config| config.audits_per_s = 100);
+    bench.active(ONE);
+    let scon = Scon {
+        network_appearance: None,
+        routing_contexts: RoutingContexts::new(),
+        affected: AffectedList::from_slice(&[AffectedPc::one(7); 3]).unwrap(),
+        concerned: Some(2),
+        congestion_level: None,
+        info: None,
+    };
+    for _ in 0..30 {
+        bench.message(ONE, 0, &Message::Scon(scon.clone()));
+    }
+    let first = bench.network.poll_congested();
+    assert_eq!(first, Some(Congested { network: None, affected: AffectedPc::one(7), level: None }));
+    assert_eq!(std::iter::from_fn(|| bench.network.poll_congested()).count(), 63, "no more at a time");
+    assert_eq!((bench.network.counters.congestion_heard, bench.network.counters.floods_suppressed), (64, 26));
 }
 
 #[test]

@@ -78,11 +78,11 @@ impl Pool {
             Message::Daud(audit) => self.audit(cx.now, assoc, audit),
             Message::RegReq(request) => self.reg_req(cx.now, assoc, request),
             Message::DeregReq(request) => self.dereg_req(cx.now, assoc, request),
+            Message::Scon(scon) => self.congestion_came(cx.now, assoc, scon),
             // Network management of the pool's side: nothing of ours depends on it. The rest the ASP machine consumes.
             Message::Notify(_)
             | Message::Duna(_)
             | Message::Dava(_)
-            | Message::Scon(_)
             | Message::Dupu(_)
             | Message::Drst(_)
             | Message::AspUp(_)

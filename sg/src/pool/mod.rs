@@ -39,6 +39,7 @@ use crate::group::{Copy, Group, GroupId, Owner};
 use crate::keys::Part;
 use crate::mate::wire::Op;
 use crate::msu;
+use crate::network::Congested;
 use crate::record::{Direction, Discard};
 use asap::wire::PoolHandle;
 use congestion::Congestion;
@@ -94,6 +95,7 @@ pub(crate) struct Pool {
     rkm: VecDeque<(AssocId, Rkm)>,
     /// Routing keys of this application server that are not of the configuration.
     keys_added: Vec<Part>,
+    congested: VecDeque<Congested>,
     /// Cookies and held output of all groups ([`Group::state_bytes`]).
     state_bytes: usize,
     /// Groups that have something for a controller and no owner, in the order in which they came to be so.
@@ -147,6 +149,7 @@ impl Pool {
             audits: VecDeque::new(),
             rkm: VecDeque::new(),
             keys_added: Vec::new(),
+            congested: VecDeque::new(),
             state_bytes: 0,
             waiting: VecDeque::new(),
             first_wait: None,

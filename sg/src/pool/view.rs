@@ -67,7 +67,9 @@ pub(crate) struct Counters {
     pub(crate) ignored_from_pool: u64,
     /// Answers to REG REQ and DEREG REQ that found no room.
     pub(crate) answers_lost: u64,
-    /// BEATs, audits and REG REQs of controllers not answered because there were too many.
+    /// Destinations in SCON of controllers, told to the network.
+    pub(crate) congestion_heard: u64,
+    /// BEATs, audits, SCON and REG REQs of controllers not answered because there were too many.
     pub(crate) floods_suppressed: u64,
     /// Messages of controllers with another PPID than M3UA's and ASAP's.
     pub(crate) unknown_ppid: u64,

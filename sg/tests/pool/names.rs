@@ -5,7 +5,7 @@ use crate::peer::{POOL, ROUTING_CONTEXT};
 use crate::user::User;
 use crate::world::Machine;
 use crate::{GATEWAY, Lab, PEER, ip, ms};
-use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Ssnm, one_context};
+use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Scon, Ssnm, one_context};
 use std::net::IpAddr;
 
 pub(crate) const NAME_SERVER: IpAddr = ip(3);
@@ -192,6 +192,36 @@ fn an_audit_is_answered() {
         let after = lab.peer(|peer| peer.ways.heard.iter().filter(|name| **name == answer).count());
         assert_eq!(after, before + 1, "{answer}");
     }
+}
+
+/// RFC 4666 section 3.4.4: what a peer of the network says is congested, the controllers that send there hear.
+#[test]
+fn congestion_of_the_network_reaches_the_controllers() {
+    let mut lab = crate::three(12, 24);
+    lab.world.run_until(1_500);
+    let heard = |lab: &Lab| -> Vec<u64> {
+        let controllers = lab.world.machines().filter_map(|machine| match machine {
+            Machine::Controller(node) => Some(node.session_counters().network_management),
+            _ => None,
+        });
+        controllers.collect()
+    };
+    let before = heard(&lab);
+    let scon = Scon {
+        network_appearance: None,
+        routing_contexts: one_context(ROUTING_CONTEXT),
+        affected: AffectedList::from_slice(&[AffectedPc::new(0, 99)]).unwrap(),
+        concerned: None,
+        congestion_level: Some(1),
+        info: None,
+    };
+    lab.world.with(PEER, |machine, now| match machine {
+        Machine::Peer(peer) => peer.send(now, 0, &Message::Scon(scon)),
+        other => panic!("{} is no peer", other.kind()),
+    });
+    let next = lab.world.elapsed_ms() + 10;
+    lab.world.run_until(next);
+    assert_eq!(heard(&lab), before.iter().map(|count| count + 1).collect::<Vec<_>>());
 }
 
 /// N5: dead, hung (out of the gateway's reach before the name server misses a keep-alive), back again, left.

@@ -2,9 +2,10 @@
 
 use super::bench::*;
 use crate::config::Prefers;
+use crate::network::Congested;
 use crate::pool::Location;
 use crate::record::Discard;
-use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Ssnm, one_context};
+use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Scon, Ssnm, one_context};
 use sctp::{AssocId, CloseReason};
 use std::net::SocketAddr;
 
@@ -123,6 +124,37 @@ fn there_is_a_limit_of_them() {
     assert!(!bench.on(|pool, cx| pool.attach(cx, OTHER, (&peer, 2906), STREAMS)));
     assert!(!bench.on(|pool, cx| pool.attach(cx, OTHER, (&peer, 2906), 1)), "DATA never goes on stream 0");
     assert_eq!(bench.pool.counters().associations_refused, 2);
+}
+
+#[test]
+fn congestion_is_told_both_ways() {
+    let mut bench = Bench::new(|_, _| {});
+    let one = bench.controller(1);
+    let down = bench.register(2);
+    let scon = |affected: &[AffectedPc]| {
+        Message::Scon(Scon {
+            network_appearance: None,
+            routing_contexts: one_context(ROUTING_CONTEXT),
+            affected: AffectedList::from_slice(affected).unwrap(),
+            concerned: None,
+            congestion_level: Some(2),
+            info: None,
+        })
+    };
+    let network = Congested { network: None, affected: AffectedPc::one(9), level: Some(1) };
+    bench.on(|pool, cx| pool.tell_congestion(cx, &network));
+    assert_eq!(bench.all(one), [Got::Other("SCON")]);
+    assert_eq!(bench.all(down), [], "one that is not active is told nothing");
+    let own = AffectedPc::one(2);
+    bench.send(one, 0, &scon(&[own, AffectedPc::one(9), AffectedPc::new(24, 0)]));
+    assert_eq!(bench.pool.poll_congested(), Some(Congested { network: None, affected: own, level: Some(2) }));
+    assert_eq!(bench.pool.poll_congested(), None, "others' point codes are not its business");
+    assert_eq!(bench.pool.counters().ignored_from_pool, 2);
+    for _ in 0..200 {
+        bench.send(one, 0, &scon(&[own]));
+    }
+    let told = std::iter::from_fn(|| bench.pool.poll_congested()).count();
+    assert_eq!((told, bench.pool.counters().floods_suppressed), (64, 136), "a flood is not the network's business");
 }
 
 #[test]
