@@ -147,7 +147,10 @@ enum Command {
     #[command(after_help = "Examples, with [daemon] admin = \"127.77.0.1:9880\":
   sigpool ctl --admin 127.77.0.1:9880 show asp
   sigpool ctl --admin 127.77.0.1:9880 show groups --json | jq 'group_by(.owner) | map({(.[0].owner): length}) | add'
-  sigpool ctl --admin 127.77.0.1:9880 drain 4f1c2a90 && systemctl stop gwc-pe")]
+  sigpool ctl --admin 127.77.0.1:9880 drain 4f1c2a90 && systemctl stop gwc-pe
+  sigpool ctl --admin 127.77.0.1:9880 add as --pool SmsPool --routing-context 7 --dpc 12 --si 3
+  sigpool ctl --admin 127.77.0.1:9880 add key --routing-context 7 --dpc 13,14 --si 3
+  sigpool ctl --admin 127.77.0.1:9880 add peer 127.77.0.50 --routing-context 7")]
     Ctl(ctl::CtlArgs),
     /// Print a script that completes sigpool's commands, options and scenarios in a shell.
     #[command(after_help = "Examples:

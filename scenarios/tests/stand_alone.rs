@@ -230,3 +230,51 @@ fn an_operator_sees_drains_blocks_and_ends() {
     assert_eq!(lab.sigpool("ctl --admin unix:/nowhere.sock show as").status.code(), Some(3));
     assert_eq!(lab.sigpool("ctl show as").status.code(), Some(2));
 }
+
+#[test]
+fn an_operator_adds_without_a_restart() {
+    let mut lab = Lab::new(60);
+    lab.pool("");
+    let done = |lab: &Lab, words: &str| -> Value {
+        let output = lab.sigpool(&format!("ctl --admin ADMIN {words} --json"));
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let explained =
+        |lab: &Lab, dpc: u32| lab.sigpool(&format!("explain --opc 1 --dpc {dpc} --cic 33 --admin ADMIN")).status.code();
+    assert_eq!(explained(&lab, 40), Some(1), "no key has it");
+    let added = done(&lab, "add key --routing-context 1 --dpc 40,41 --si 5");
+    assert_eq!((&added["what"], &added["dpc"][1]), (&Value::from("key added"), &Value::from(41)));
+    assert_eq!(explained(&lab, 40), Some(0), "a controller gets it");
+    assert_eq!(done(&lab, "show keys")[1]["dpc"], Value::from(41));
+    let shown = text(&lab.sigpool("ctl --admin ADMIN show keys"));
+    assert!(shown.contains("OPERATOR") && shown.contains("41"), "{shown}");
+    done(&lab, "remove key --routing-context 1 --dpc 40,41 --si 5");
+    assert_eq!(explained(&lab, 40), Some(1));
+
+    // An application server; a controller of its pool is connected to.
+    done(&lab, "add as --pool SecondPool --routing-context 9 --dpc 50 --si 5");
+    assert_eq!(done(&lab, "show as")[1]["pool"], Value::from("SecondPool"));
+    let hunt = format!(
+        "[pool]\nhandle = \"SecondPool\"\n[m3ua]\nrouting_context = 9\n[asap.hunt]\nservers = [{{ addresses = [\"{}\"] }}]\n",
+        lab.ip(1)
+    );
+    lab.start("gwc-pe", 13, &hunt);
+    lab.wait("its controller is active", |lab| {
+        let state = lab.state("sg-2").unwrap_or_default();
+        state["pools"][1]["controllers"][0]["state"] == "active"
+    });
+
+    for (words, why) in [
+        ("add key --routing-context 1 --dpc 50 --si 5", "could fit a key that is there"),
+        ("add key --routing-context 4 --dpc 51", "there are: 1, 9"),
+        ("add as --pool SecondPool --routing-context 10 --dpc 51", "another [[as]] has this pool"),
+        ("add as --pool Third --routing-context 10 --dpc 51 --asps 127.0.0.9", "embedded name server"),
+        ("add peer 127.0.0.9", "any address"),
+        ("remove key --routing-context 1 --dpc 40", "no such key was added"),
+    ] {
+        let output = lab.sigpool(&format!("ctl --admin ADMIN {words}"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.contains(why)), (Some(2), true), "{words}: {said}");
+    }
+}

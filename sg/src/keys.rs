@@ -175,6 +175,15 @@ impl Keys {
         before - self.held()
     }
 
+    /// Takes one away from one who holds it. False: it did not.
+    pub(crate) fn remove(&mut self, server: usize, parts: &[Part], holder: Holder) -> bool {
+        let wanted = |key: &&mut Key| key.server == server && key.parts == parts && key.holders.contains(&holder);
+        let Some(key) = self.list.iter_mut().find(wanted) else { return false };
+        key.holders.retain(|by| *by != holder);
+        self.list.retain(|key| !key.holders.is_empty());
+        true
+    }
+
     /// Whether somebody holds a key of this application server.
     pub(crate) fn holds(&self, server: usize, holder: Holder) -> bool {
         self.list.iter().any(|key| key.server == server && key.holders.contains(&holder))

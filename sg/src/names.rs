@@ -68,14 +68,17 @@ impl Names {
             let user = PuMachine::new(pu(&scope.servers), seed.wrapping_add(number));
             ways.push(Way { scope: Some(scope.name.clone()), user, link: Link::new() });
         }
-        let known = |server: &config::As| {
-            let name = server.pool.parse::<PoolName>().ok()?;
-            let way = ways.iter().position(|way| way.scope == name.scope)?;
-            let known = Known { way, handle: name.handle, used: false, changed: false };
-            Some((PoolHandle::from(server.pool.as_str()), known))
-        };
-        let pools = config.application_servers.iter().filter_map(known).collect();
-        Self { ways, host, udp_port: config.udp.port, pools }
+        let mut names = Self { ways, host, udp_port: config.udp.port, pools: BTreeMap::new() };
+        config.application_servers.iter().for_each(|server| names.know(server));
+        names
+    }
+
+    /// There is this application server, and its pool.
+    pub(crate) fn know(&mut self, server: &config::As) {
+        let Ok(name) = server.pool.parse::<PoolName>() else { return };
+        let Some(way) = self.ways.iter().position(|way| way.scope == name.scope) else { return };
+        let known = Known { way, handle: name.handle, used: false, changed: false };
+        self.pools.insert(PoolHandle::from(server.pool.as_str()), known);
     }
 
     /// The embedded server.

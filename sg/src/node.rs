@@ -1,6 +1,7 @@
 //! The gateway as one machine: it takes datagrams, time and requests, and gives datagrams. It moves things between its parts;
 //! what they mean is the parts' business.
 
+pub(crate) mod additions;
 mod associations;
 mod mate;
 mod registration;

@@ -1,7 +1,10 @@
 //! `sigpool ctl`.
 
+mod add;
+
 use super::say;
 use crate::runner::RunError;
+use add::{Addition, Removal};
 use clap::{Subcommand, ValueEnum};
 use enrp::daemon::query::{Admin, Table, json};
 use serde_json::{Value, json as object};
@@ -36,6 +39,13 @@ enum Wish {
         #[arg(long, value_name = "HANDLE")]
         pool: Option<String>,
     },
+    /// Add something without a restart. It is forgotten at the next one unless the configuration has it too, and of two gateways the
+    /// other one is told nothing: add it to both, first to the one that follows.
+    #[command(subcommand)]
+    Add(Addition),
+    /// Take away what was added; of two gateways from both.
+    #[command(subcommand)]
+    Remove(Removal),
     /// Take a controller out of service: its groups move to others while traffic flows, and it gets no new ones. Waits until it has none.
     Drain {
         /// PE identifier, hexadecimal.
@@ -77,6 +87,8 @@ enum What {
     Network,
     /// SCTP associations.
     Associations,
+    /// Routing keys that ASPs registered or an operator added.
+    Keys,
     /// Circuit groups, SLSs, and who owns them.
     Groups,
     /// Counters of the gateway, its network side and its pools.
@@ -89,8 +101,15 @@ pub(super) fn ctl(args: &CtlArgs) -> Result<u8, RunError> {
     let admin = Admin::new("a gateway", address, None)?;
     let named =
         |command: &str, pe: &str| admin.post(&format!("/command/{command}"), &object!({ "pe": pe }).to_string());
+    let changed = |(command, body): (&str, Value)| -> Result<u8, RunError> {
+        let answer = admin.post(&format!("/command/{command}"), &body.to_string())?;
+        say((if args.json { json(&answer)? } else { table(&CHANGED, &[answer]) }).trim_end());
+        Ok(0)
+    };
     let (answer, status) = match &args.wish {
         Wish::Show { what, pool } => return show(args.json, &admin, *what, pool.as_deref()),
+        Wish::Add(addition) => return changed(addition.command()),
+        Wish::Remove(removal) => return changed(removal.command()),
         Wish::Drain { pe, wait_ms } => drained(&admin, named("drain", pe)?, pe, *wait_ms)?,
         Wish::Undrain { pe } => (named("undrain", pe)?, 0),
         Wish::Disconnect { pe } => (named("disconnect", pe)?, 0),
@@ -129,6 +148,17 @@ const CONTROLLER: [Column; 6] = [
     ("DRAINED", "/drained"),
     ("BLOCKED", "/blocked"),
     ("GROUPS", "/groups"),
+];
+const CHANGED: [Column; 5] =
+    [("DONE", "/what"), ("RC", "/routing_context"), ("POOL", "/pool"), ("DPC", "/dpc"), ("ADDRESS", "/address")];
+const KEYS: [Column; 7] = [
+    ("RC", "/routing_context"),
+    ("POOL", "/pool"),
+    ("DPC", "/dpc"),
+    ("SI", "/si"),
+    ("OPC", "/opc"),
+    ("ASPS", "/asps"),
+    ("OPERATOR", "/operator"),
 ];
 const AS: [Column; 8] = [
     ("RC", "/routing_context"),
@@ -189,6 +219,7 @@ fn show(as_json: bool, admin: &Admin, what: What, pool: Option<&str>) -> Result<
             What::As => (&AS, rows),
             What::Asp => (&ASP, rows),
             What::Network => (&NETWORK, rows),
+            What::Keys => (&KEYS, rows),
             What::Associations => (&ASSOCIATIONS, rows),
             What::Groups => (&GROUPS, rows),
             What::Counters => (&COUNTERS, rows),
@@ -211,6 +242,13 @@ fn rows_of(state: &Value, what: What) -> Option<Vec<Value>> {
             })
             .collect(),
         What::Network => state.pointer("/network/peers")?.as_array()?.clone(),
+        What::Keys => {
+            let keys = state.get("routing_keys")?.as_array()?;
+            let parts = |key: &Value| key.get("parts").and_then(Value::as_array).cloned().unwrap_or_default();
+            keys.iter()
+                .flat_map(|key| parts(key).into_iter().map(move |part| merged(without(key, "parts"), &part)))
+                .collect()
+        }
         What::Associations => state.get("associations")?.as_array()?.clone(),
         What::Groups => Vec::new(),
         What::Counters => {
@@ -257,6 +295,13 @@ fn with(value: &Value, key: &str, more: Option<&Value>) -> Value {
     value
 }
 
+fn merged(mut value: Value, more: &Value) -> Value {
+    if let (Some(object), Some(more)) = (value.as_object_mut(), more.as_object()) {
+        object.extend(more.clone());
+    }
+    value
+}
+
 fn without(value: &Value, key: &str) -> Value {
     let mut value = value.clone();
     if let Some(object) = value.as_object_mut() {
@@ -279,6 +324,10 @@ fn cell(value: Option<&Value>) -> String {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(list)) if list.is_empty() => "-".to_owned(),
+        Some(Value::Array(list)) if list.iter().all(Value::is_number) => {
+            list.iter().map(Value::to_string).collect::<Vec<_>>().join(",")
+        }
         Some(Value::Array(list)) if list.iter().all(Value::is_string) => {
             list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
         }

@@ -19,6 +19,12 @@ impl Node {
             "block" => self.control_command(now, Wish::Block, body),
             "unblock" => self.control_command(now, Wish::Unblock, body),
             "controller" => self.controller_command(body),
+            "add-as" => {
+                parsed(body).and_then(|server| self.add_server(now, server)).map(|done| AdminReply::json(&done))
+            }
+            "add-key" => parsed(body).and_then(|key| self.add_key(now, &key)).map(|done| AdminReply::json(&done)),
+            "add-peer" => parsed(body).and_then(|peer| self.add_peer(&peer)).map(|done| AdminReply::json(&done)),
+            "remove-key" => parsed(body).and_then(|key| self.remove_key(now, &key)).map(|done| AdminReply::json(&done)),
             _ => return self.server_command(now, name, body),
         };
         done.unwrap_or_else(|problem| AdminReply::bad_request(problem + "\n"))
@@ -28,10 +34,10 @@ impl Node {
         match (name, self.names.host()) {
             ("table" | "plugin" | "dump", Some(host)) => enrp::node::server_command(now, host.server_mut(), name, body),
             (_, Some(_)) => AdminReply::not_found(
-                "commands: explain, groups, controller, drain, undrain, disconnect, block, unblock, table, plugin, dump\n",
+                "commands: explain, groups, controller, drain, undrain, disconnect, block, unblock, add-as, add-key, add-peer, remove-key, table, plugin, dump\n",
             ),
             (_, None) => AdminReply::not_found(
-                "commands: explain, groups, controller, drain, undrain, disconnect, block, unblock\n",
+                "commands: explain, groups, controller, drain, undrain, disconnect, block, unblock, add-as, add-key, add-peer, remove-key\n",
             ),
         }
     }

@@ -64,6 +64,12 @@ impl Mirror {
         }
     }
 
+    /// There are more tables now.
+    pub(crate) fn add(&mut self, limits: &[Limits]) {
+        let more = limits.iter().skip(self.pools.len());
+        self.pools.extend(more.map(|limits| (*limits, FxHashMap::default(), 0)));
+    }
+
     /// Takes the next operation.
     pub(crate) fn apply(&mut self, now: Instant, op: Op) -> Result<Option<News>, Malformed> {
         self.count += 1;

@@ -157,6 +157,15 @@ impl Mate {
         }
     }
 
+    /// The `[[as]]` tables are others now: an operator added something. None is gone.
+    pub(crate) fn set_tables(&mut self, tables: u32, limits: Vec<Limits>) {
+        self.identity.tables = tables;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.add(&limits);
+        }
+        self.limits = limits;
+    }
+
     /// This gateway acts.
     pub(crate) fn leads(&self) -> bool {
         self.role == Role::Lead

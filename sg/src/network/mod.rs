@@ -28,6 +28,7 @@ use sctp::{AssocId, ppid};
 use serde::Serialize;
 use sets::{Set, Way};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 pub(crate) use view::View;
 
@@ -157,6 +158,16 @@ impl Network {
             congested: VecDeque::new(),
             counters: Counters::default(),
         }
+    }
+
+    /// The Network Appearances of the application servers are these now.
+    pub(crate) fn set_networks(&mut self, networks: impl Iterator<Item = u32>) {
+        self.networks = networks.collect();
+    }
+
+    /// Peers may attach from one more address.
+    pub(crate) fn allow(&mut self, address: IpAddr) {
+        self.config.allowed_addresses.push(address);
     }
 
     fn discard(&mut self, cx: &mut NetCx<'_>, cause: Discard, message: &ProtocolData<'_>) {

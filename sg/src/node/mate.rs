@@ -19,14 +19,18 @@ use std::time::{Duration, Instant};
 
 /// The gateway's part of two, by its configuration.
 pub(super) fn mate(now: Instant, config: &Config) -> Mate {
-    let limits = config.application_servers.iter();
-    let limits = limits.map(|server| Limits { groups_max: server.groups_max, queue_max: server.queue_messages_max });
     let identity = Identity { gateway: config.node.gateway, tables: tables(config) };
-    Mate::new(now, config.mate.clone(), &config.udp.addresses, identity, limits.collect())
+    Mate::new(now, config.mate.clone(), &config.udp.addresses, identity, limits(config))
+}
+
+/// Those of each `[[as]]` table.
+pub(super) fn limits(config: &Config) -> Vec<Limits> {
+    let each = config.application_servers.iter();
+    each.map(|server| Limits { groups_max: server.groups_max, queue_max: server.queue_messages_max }).collect()
 }
 
 /// A hash of the `[[as]]` tables (FNV-1a): both gateways must serve the same.
-fn tables(config: &Config) -> u32 {
+pub(super) fn tables(config: &Config) -> u32 {
     let text = format!("{:?}", config.application_servers);
     text.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
@@ -39,23 +43,25 @@ pub(super) fn network(now: Instant, config: &Config) -> Network {
 
 /// All pools, without anything of before. Of two gateways each begins as one that does not lead.
 pub(super) fn pools(now: Instant, config: &Config, epoch: u8) -> Vec<Pool> {
+    (0..config.application_servers.len()).map(|number| pool(now, config, epoch, number)).collect()
+}
+
+/// One of them.
+pub(super) fn pool(now: Instant, config: &Config, epoch: u8, number: usize) -> Pool {
     let standby = config.mate.is_there();
     let room = if standby { config::STEP_BYTES } else { 0 };
-    let new = |(number, server): (usize, &config::As)| {
-        Pool::new(
-            now,
-            Settings {
-                server: server.clone(),
-                failover: config.failover.clone(),
-                message_bytes_max: config.sctp.message_bytes_max.saturating_sub(room),
-                first_id: CorrelationId::start(config.node.gateway, epoch),
-                // The configuration allows no more than 256 tables.
-                number: number as u8,
-                standby,
-            },
-        )
-    };
-    config.application_servers.iter().enumerate().map(new).collect()
+    Pool::new(
+        now,
+        Settings {
+            server: config.application_servers[number].clone(),
+            failover: config.failover.clone(),
+            message_bytes_max: config.sctp.message_bytes_max.saturating_sub(room),
+            first_id: CorrelationId::start(config.node.gateway, epoch),
+            // No more than 256 tables are allowed.
+            number: number as u8,
+            standby,
+        },
+    )
 }
 
 /// DATA with its Network Appearance in it.
@@ -246,5 +252,7 @@ impl Node {
             self.names.look_again(pool.handle());
             self.names.resolve(now, pool.handle());
         }
+        // New pools have to be told of the keys that stay.
+        self.reroute(now);
     }
 }

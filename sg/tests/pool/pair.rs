@@ -8,7 +8,7 @@ use crate::world::Machine;
 use serde_json::Value;
 use std::net::IpAddr;
 
-const SECOND: IpAddr = ip(2);
+pub(super) const SECOND: IpAddr = ip(2);
 
 fn gateway(lab: &mut Lab, number: u8, at: IpAddr, mate: IpAddr) {
     add_gateway(&mut lab.world, at, |config| as_one_of_two(config, number, mate));
@@ -23,7 +23,7 @@ fn as_one_of_two(config: &mut sg::Config, number: u8, mate: IpAddr) {
 }
 
 /// Two gateways, three controllers, a peer that reaches both.
-fn pair(seed: u64, circuits: u16) -> Lab {
+pub(super) fn pair(seed: u64, circuits: u16) -> Lab {
     let mut lab = Lab::new(seed, |config| as_one_of_two(config, 1, SECOND));
     lab.name_server = NAME_SERVER;
     name_server(&mut lab);
@@ -40,18 +40,18 @@ fn pair(seed: u64, circuits: u16) -> Lab {
 }
 
 impl Lab {
-    fn mate_state(&self, at: IpAddr) -> Value {
+    pub(super) fn mate_state(&self, at: IpAddr) -> Value {
         match self.world.machine(at) {
             Machine::Gateway(node) => node.state_json(self.world.now)["mate"].clone(),
             other => unreachable!("{} is no gateway", other.kind()),
         }
     }
 
-    fn role(&self, at: IpAddr) -> String {
+    pub(super) fn role(&self, at: IpAddr) -> String {
         self.mate_state(at)["role"].as_str().unwrap_or_default().to_owned()
     }
 
-    fn kill_gateway(&mut self, at: IpAddr) {
+    pub(super) fn kill_gateway(&mut self, at: IpAddr) {
         self.world.kill(at);
         if let Machine::Gateway(node) = self.world.machine(at) {
             self.old_gateways.push(node.record().to_vec());

@@ -45,6 +45,13 @@ fn octets(message: &Message<'_>) -> Vec<u8> {
     octets
 }
 
+/// An IAM to this destination.
+fn data(dpc: u32) -> Vec<u8> {
+    let protocol_data = ProtocolData { opc: NETWORK, dpc, si: 5, ni: 2, mp: 0, sls: 0, user_data: &[33, 0, 1, 0] };
+    let data = Data { network_appearance: None, routing_context: None, protocol_data, correlation_id: None };
+    octets(&Message::Data(data))
+}
+
 /// A key with this DPC, these service indicators and OPCs.
 fn part<'a>(dpc: u32, service_indicators: &'a [u8], opcs: &'a [AffectedPc]) -> KeyPart<'a> {
     KeyPart { dpc, service_indicators, opcs: PointCodes::new(opcs) }
@@ -90,12 +97,10 @@ impl Lab {
 
     /// The STP sends to this destination; who of the ordinary ones got it, and what the STP heard.
     fn to(&mut self, dpc: u32) -> (Vec<u8>, Vec<&'static str>) {
-        let protocol_data = ProtocolData { opc: NETWORK, dpc, si: 5, ni: 2, mp: 0, sls: 0, user_data: &[33, 0, 1, 0] };
-        let data = Data { network_appearance: None, routing_context: None, protocol_data, correlation_id: None };
         for last in [MAY, ALSO] {
             self.raw(last, |raw, _| raw.heard.clear());
         }
-        let heard = self.say(STP, 1, &octets(&Message::Data(data)));
+        let heard = self.say(STP, 1, &data(dpc));
         let got = |lab: &mut Self, last| lab.raw(last, |raw, _| names(&raw.heard).contains(&"DATA"));
         let got = [MAY, ALSO].into_iter().filter(|last| got(self, *last)).collect();
         (got, names(&heard))
@@ -107,6 +112,7 @@ impl Lab {
 
     /// What the STP was told since it last spoke.
     fn told(&mut self) -> Vec<&'static str> {
+        self.pause(20);
         let heard = self.raw(STP, |raw, _| std::mem::take(&mut raw.heard));
         names(&heard)
     }
@@ -264,4 +270,126 @@ fn a_flood_of_requests_is_counted() {
     assert!(lab.counter(false, "floods_suppressed") >= 27);
     assert_eq!(lab.state()["counters"]["keys_refused"].as_u64(), Some(heard as u64 * 8));
     undisturbed(&mut lab);
+}
+
+/// What an operator is answered.
+fn command(lab: &mut Lab, name: &str, body: &str) -> String {
+    selection::ask(lab, enrp::daemon::AdminKind::Command { name: name.to_owned(), body: body.to_owned() })
+}
+
+#[test]
+fn an_operator_adds_keys_application_servers_and_addresses() {
+    const LATER: u8 = FIRST + 9;
+    let mut lab = lab(6, |_| {});
+    lab.peer(|peer| peer.quiet = true);
+    lab.pause(200);
+    for last in [STP, MAY, ALSO] {
+        lab.comes(last);
+    }
+    lab.active(STP, ROUTING_CONTEXT);
+    lab.active(MAY, OTHERS);
+    lab.active(ALSO, OTHERS);
+    assert_eq!(lab.to(40), (vec![], vec!["DUNA"]));
+
+    let forty = r#"{"routing_context": 2, "dpc": [40, 41], "si": [5]}"#;
+    assert!(command(&mut lab, "add-key", forty).contains("key added"));
+    assert_eq!(lab.told(), ["DAVA"]);
+    assert_eq!(lab.to(40).0.len(), 1, "it goes to one of the pool");
+    for (name, body, why) in [
+        ("add-key", forty, "could fit a key that is there"),
+        ("add-key", r#"{"routing_context": 9, "dpc": [42]}"#, "there are: 1, 2"),
+        ("add-key", r#"{"routing_context": 2, "dpc": []}"#, "at least one"),
+        ("add-key", r#"{"routing_context": 2, "dpc": [42], "si": [2]}"#, "MTP's own"),
+        ("add-key", r#"{"routing_context": 2, "dpc": [16777216]}"#, "24 bits"),
+        ("remove-key", r#"{"routing_context": 2, "dpc": [40], "si": [5]}"#, "given whole"),
+        ("add-as", r#"{"pool": "Others", "routing_context": 9, "dpc": [50]}"#, "another [[as]] has this pool"),
+        (
+            "add-as",
+            r#"{"pool": "Third", "routing_context": 2, "dpc": [50]}"#,
+            "another [[as]] has this Routing Context",
+        ),
+        ("add-as", r#"{"pool": "Third", "routing_context": 9}"#, "at least one destination point code"),
+        (
+            "add-as",
+            r#"{"pool": "Third", "routing_context": 9, "dpc": [40]}"#,
+            "registered or added for routing context 2",
+        ),
+        ("add-as", r#"{"pool": "Third", "colour": 9}"#, "unknown field"),
+        ("add-peer", r#"{"address": "127.0.0.9"}"#, "any address"),
+        ("add-peer", r#"{"address": "127.0.0.100", "routing_context": 2}"#, "already"),
+    ] {
+        let answer = command(&mut lab, name, body);
+        assert!(answer.contains(why), "{name} {body}: {answer}");
+    }
+    assert!(command(&mut lab, "remove-key", forty).contains("key removed"));
+    assert_eq!(lab.told(), ["DUNA"]);
+    assert_eq!(lab.to(41), (vec![], vec!["DUNA"]));
+
+    // An application server, and who serves it.
+    assert!(command(&mut lab, "add-as", r#"{"pool": "Third", "routing_context": 9, "dpc": [50]}"#).contains("Third"));
+    assert_eq!(lab.told(), ["DAVA"]);
+    let address = ip(LATER);
+    let peer = format!(r#"{{"address": "{address}", "routing_context": 9}}"#);
+    assert!(command(&mut lab, "add-peer", &peer).contains("ordinary ASP added"));
+    lab.comes(LATER);
+    lab.say(LATER, 0, &aspup(1));
+    let active =
+        Message::AspActive(m3ua_lite::wire::AspActive { routing_contexts: one_context(9), ..Default::default() });
+    let heard = lab.say(LATER, 0, &octets(&active));
+    assert!(names(&heard).contains(&"ASPAC ACK"), "{:?}", names(&heard));
+    assert_eq!(lab.to(50), (vec![], vec![]));
+    let heard = lab.raw(LATER, |raw, _| names(&raw.heard).contains(&"DATA"));
+    assert!(heard, "the new one serves the new pool");
+    assert_eq!(lab.state()["pools"].as_array().unwrap().len(), 3);
+
+    lab.world.kill(ip(STP));
+    lab.pause(2_000);
+    lab.peer(|peer| peer.quiet = false);
+    lab.pause(1_000);
+    undisturbed(&mut lab);
+}
+
+#[test]
+fn a_peer_may_come_once_its_address_is_added() {
+    let mut lab = Lab::new(7, |config| config.network.allowed_addresses = vec![PEER]);
+    for number in 11..=13 {
+        lab.controller(number);
+    }
+    lab.network(24);
+    lab.world.run_until(2_000);
+    lab.comes(STP);
+    assert_eq!(lab.raw(STP, |raw, _| raw.ended), 1);
+    let body = format!(r#"{{"address": "{}"}}"#, ip(STP));
+    assert!(command(&mut lab, "add-peer", &body).contains("peer added"));
+    assert!(command(&mut lab, "add-peer", &body).contains("may come already"));
+    lab.raw(STP, |raw, now| raw.comes_again(now, GATEWAY));
+    lab.pause(20);
+    assert_eq!(names(&lab.say(STP, 0, &aspup(7)))[..1], ["ASPUP ACK"]);
+    undisturbed(&mut lab);
+}
+
+#[test]
+fn what_is_added_to_both_of_two_gateways_is_mirrored() {
+    let mut lab = pair::pair(8, 12);
+    lab.world.run_until(1_000);
+    lab.peer(|peer| peer.quiet = true);
+    lab.pause(200);
+    let body = r#"{"pool": "Third", "routing_context": 9, "dpc": [50], "t_r_ms": 60000}"#;
+    for at in [pair::SECOND, GATEWAY] {
+        let kind = enrp::daemon::AdminKind::Command { name: "add-as".to_owned(), body: body.to_owned() };
+        assert!(selection::ask_at(&mut lab, at, kind).contains("application server added"));
+    }
+    lab.comes(STP);
+    lab.active(STP, ROUTING_CONTEXT);
+    lab.say(STP, 1, &data(50));
+    lab.world.kill(ip(STP));
+    let mirrored = lab.mate_state(pair::SECOND);
+    assert_eq!((&mirrored["messages"], &mirrored["connected"]), (&1.into(), &true.into()), "{mirrored}");
+    lab.pause(2_000);
+    lab.kill_gateway(GATEWAY);
+    lab.pause(500);
+    assert_eq!(lab.role(pair::SECOND), "lead");
+    let state = selection::ask_at(&mut lab, pair::SECOND, enrp::daemon::AdminKind::State);
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(state["pools"][1]["queued_messages"], 1, "it waits for a controller of the new pool still");
 }

@@ -24,7 +24,12 @@ fn two_networks(seed: u64) -> Lab {
 }
 
 pub(super) fn ask(lab: &mut Lab, kind: AdminKind) -> String {
-    lab.world.with(GATEWAY, |machine, now| {
+    ask_at(lab, GATEWAY, kind)
+}
+
+/// One of several gateways.
+pub(super) fn ask_at(lab: &mut Lab, at: IpAddr, kind: AdminKind) -> String {
+    lab.world.with(at, |machine, now| {
         let (reply, mut answer) = Reply::new();
         let Machine::Gateway(node) = machine else { unreachable!("the gateway") };
         node.handle_command(now, DaemonCommand::Admin(AdminRequest { kind, reply }).into());
