@@ -80,6 +80,10 @@ pub struct As {
     pub ni: Vec<u8>,
     /// Traffic mode the ASPs must ask for.
     pub traffic_mode: TrafficMode,
+    /// n of n+k (RFC 4666 section 4.3.2): ASPs that must be active before the AS is, 1 to 64. Once it is active, one is enough, and
+    /// inactive ones hear "Insufficient ASP Resources". In override mode 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub asps_min: usize,
     /// Addresses of ordinary ASPs, which attach by themselves at `network.port`, know nothing of RSerPool and are registered in the
     /// pool on their behalf; needs the embedded name server.
     #[schemars(length(max = 64), example = ["127.0.0.50"])]
@@ -156,6 +160,7 @@ impl Default for As {
             si: Vec::new(),
             ni: Vec::new(),
             traffic_mode: TrafficMode::Loadshare,
+            asps_min: 1,
             asps: Vec::new(),
             register_from: Vec::new(),
             register_dpc: Vec::new(),
@@ -219,6 +224,13 @@ impl As {
             self.congestion_abatement_percent <= 100,
             &key("congestion_abatement_percent"),
             "0 to 100",
+        )?;
+        ConfigError::unless((1..=64).contains(&self.asps_min), &key("asps_min"), "1 to 64")?;
+        let override_mode = self.traffic_mode == TrafficMode::Override;
+        ConfigError::unless(
+            self.asps_min == 1 || !override_mode,
+            &key("asps_min"),
+            "1 in override mode, where one is active",
         )?;
         ConfigError::unless(self.scon_interval_ms > 0, &key("scon_interval_ms"), "more than 0")?;
         ConfigError::unless(self.unconfirmed_max > 0, &key("unconfirmed_max"), "more than 0")?;

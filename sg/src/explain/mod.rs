@@ -8,13 +8,13 @@ mod keys;
 mod tests;
 mod text;
 
-use crate::config::{As, Config, Network, TrafficMode};
+use crate::config::{self, As, Config, Network, TrafficMode};
 use crate::keys::Keys;
 use crate::route::{Refusal, Routes, Traffic};
 use enrp::ConfigError;
-use m3ua_lite::isup;
-use m3ua_lite::session::{CIC_BLOCK, GroupKey, NO_CIC_BLOCK};
+use m3ua_lite::session::{CIC_BLOCK, GroupKey, NO_CIC_BLOCK, SccpAffinity};
 use m3ua_lite::wire::ProtocolData;
+use m3ua_lite::{isup, sccp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -197,10 +197,7 @@ impl Explanation {
             routing_keys,
             routing_keys_left_out,
             application_server: chosen.and_then(|at| servers.get(at)).map(ServerAnswer::of),
-            group: chosen
-                .and_then(|_| GroupKey::from_network(&message))
-                .filter(|_| question.has_group())
-                .map(new_group),
+            group: chosen.and_then(|at| servers.get(at)).and_then(|server| question.group(server)).map(new_group),
             controller: None,
             next: Vec::new(),
             rejected: Vec::new(),
@@ -212,6 +209,13 @@ impl Explanation {
         if chosen.is_some() && !question.has_group() {
             answer.note(
                 "give --cic: which circuit group it is, and so who owns it, depends on it (groups of 32 circuits)",
+            );
+        }
+        let by_dialogue =
+            chosen.and_then(|at| servers.get(at)).is_some_and(|s| s.sccp_affinity == config::SccpAffinity::Tcap);
+        if by_dialogue && question.si == sccp::SERVICE_INDICATOR {
+            answer.note(
+                "sccp_affinity is tcap: a message with a TCAP transaction id is of the group of its last six bits; this is the group of one without",
             );
         }
         let of_servers = servers.iter().filter_map(|server| server.network_appearance);
@@ -276,10 +280,11 @@ impl Question {
         ProtocolData { opc, dpc, si, ni, mp: 0, sls, user_data: &room[..] }
     }
 
-    /// Its group, if it says all that makes one.
-    pub(crate) fn group(&self) -> Option<GroupKey> {
+    /// Its group at an application server, if it says all that makes one. SCCP without a TCAP transaction id.
+    pub(crate) fn group(&self, server: &As) -> Option<GroupKey> {
         let mut room = [0; 3];
-        GroupKey::from_network(&self.message(&mut room)).filter(|_| self.has_group())
+        let (key, _) = SccpAffinity::from(server.sccp_affinity).of_network(&self.message(&mut room))?;
+        Some(key).filter(|_| self.has_group())
     }
 }
 

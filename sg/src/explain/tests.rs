@@ -135,3 +135,18 @@ fn what_is_told_goes_over_the_admin_and_back() {
     let text = serde_json::to_string(&answer).unwrap();
     assert_eq!(serde_json::from_str::<Explanation>(&text).unwrap(), answer);
 }
+
+#[test]
+fn sccp_is_grouped_as_the_application_server_says() {
+    use crate::config::SccpAffinity;
+    for (affinity, group, notes) in [
+        (SccpAffinity::Sls, "OPC 7 DPC 2 SI 3 SLS 5", 0),
+        (SccpAffinity::PointCodes, "OPC 7 DPC 2 SI 3 SLS 0", 0),
+        (SccpAffinity::Tcap, "OPC 7 DPC 2 SI 3 SLS 5", 1),
+    ] {
+        let mut config = config();
+        config.application_servers = vec![As { dpc: vec![2], sccp_affinity: affinity, ..As::default() }];
+        let answer = from_config(&config, Question { sls: 5, ..question(7, 2, 3) });
+        assert_eq!((answer.group.unwrap().group.as_str(), answer.notes.len()), (group, notes), "{affinity:?}");
+    }
+}

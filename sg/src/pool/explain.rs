@@ -23,7 +23,7 @@ impl Pool {
             server.policy = directory.policy(&self.handle);
             server.queued_messages = Some(self.queued.messages);
         }
-        let key = answer.question.group();
+        let key = answer.question.group(&self.settings.server);
         let id = key.and_then(|key| self.by_key.get(&key).copied());
         let owner = id.and_then(|id| match self.groups[id.0 as usize].owner {
             Owner::Controller(assoc) => Some(assoc),

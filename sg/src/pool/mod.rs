@@ -135,7 +135,7 @@ impl Pool {
                 config::TrafficMode::Loadshare => TrafficMode::Loadshare,
                 config::TrafficMode::Override => TrafficMode::Override,
             },
-            asps_min: 1,
+            asps_min: server.asps_min,
             t_r_ms: server.t_r_ms,
         });
         Self {
@@ -238,7 +238,7 @@ impl Pool {
 
     /// A controller by the pool's policy ([`preference`]). What is known of calls goes to one that understands it, if there is one.
     fn choose(&mut self, cx: &mut Cx<'_>, id: GroupId) -> Option<AssocId> {
-        if self.gather.is_some() {
+        if self.gather.is_some() || self.has_too_few() {
             return None;
         }
         let (now, handle) = (cx.now, &self.handle);
@@ -477,6 +477,11 @@ impl Pool {
     /// Messages for it are taken: a controller is active, or was until T(r) ago.
     pub(crate) fn serves(&self) -> bool {
         matches!(self.as_state.state(), AsState::Active | AsState::Pending)
+    }
+
+    /// Fewer ASPs are active than it takes to begin (n of n+k, RFC 4666 section 4.3.2); once it has begun, one is enough.
+    fn has_too_few(&self) -> bool {
+        self.settings.server.asps_min > 1 && !self.serves()
     }
 
     /// Nothing waits and nothing is unconfirmed.

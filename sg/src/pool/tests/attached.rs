@@ -126,6 +126,29 @@ fn there_is_a_limit_of_them() {
     assert_eq!(bench.pool.counters().associations_refused, 2);
 }
 
+/// RFC 4666 sections 4.3.2, 4.3.4.4: n of n+k.
+#[test]
+fn as_many_controllers_as_configured_must_be_active_before_there_is_traffic() {
+    let mut bench = Bench::new(|server, _| server.asps_min = 2);
+    let (one, three) = (bench.controller(1), bench.register(3));
+    bench.up(three);
+    bench.asp_up(three, 3);
+    bench.offer(1, b'a');
+    assert_eq!(bench.got(one), [], "the AS is not active yet");
+    assert!(!bench.pool.serves());
+    let two = bench.controller(2);
+    // The third one might become active too.
+    bench.pass(bench.pool.settings.failover.gather_ms);
+    let sent = [bench.got(one), bench.got(two)].concat();
+    assert_eq!(sent, [data(1, 1, b'a')]);
+    bench.clear();
+    bench.close(two, &CloseReason::Silent);
+    bench.offer(64, b'b');
+    assert_eq!(bench.got(one).len(), 1, "one is enough once it has begun");
+    let told = bench.all(three).into_iter().filter(|got| *got == Got::Other("NTFY")).count();
+    assert_eq!(told, 2, "ASP Failure, and Insufficient ASP Resources");
+}
+
 #[test]
 fn congestion_is_told_both_ways() {
     let mut bench = Bench::new(|_, _| {});
