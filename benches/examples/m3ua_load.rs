@@ -168,7 +168,7 @@ fn relay(now: Instant, stack: &mut dyn Associations, associations: &mut Vec<Asso
                 let _ = stack.send(now, *other, options, payload);
             }
         }
-        _ => {}
+        Event::Path { .. } | _ => {}
     }
 }
 
@@ -187,7 +187,7 @@ impl End {
                 self.assoc = None;
             }
             Event::Message { stream, payload, .. } => self.message(now, ms, stack, stream, &payload),
-            _ => {}
+            Event::Path { .. } | _ => {}
         }
     }
 
@@ -202,7 +202,7 @@ impl End {
         match self.peer.handle(ms, stream, payload, &mut replies) {
             M3uaInput::Deliver(Message::Data(data)) => self.data(now, stack, &data),
             M3uaInput::Deliver(Message::Beat(beat)) => self.send(now, stack, 0, &Message::BeatAck(beat)),
-            _ => {}
+            M3uaInput::Deliver(_) | M3uaInput::Consumed | M3uaInput::Dropped(_) => {}
         }
         for reply in &replies {
             self.send(now, stack, reply.stream, &reply.message);
