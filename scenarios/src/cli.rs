@@ -17,6 +17,7 @@ mod completions;
 mod ctl;
 mod explain;
 mod list;
+mod point_code;
 mod schemas;
 
 /// Exit status of a scenario that cannot run over this transport, as test harnesses have it for what is skipped.

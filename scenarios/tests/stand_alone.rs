@@ -196,7 +196,7 @@ fn an_operator_sees_drains_blocks_and_ends() {
     let asps = shown(&lab, "asp");
     let pe = asps[0]["pe"].as_str().unwrap().to_owned();
     assert_eq!((asps.as_array().unwrap().len(), &asps[0]["state"]), (2, &Value::from("active")));
-    for what in ["as", "asp", "network", "associations", "groups", "counters"] {
+    for what in ["as", "asp", "network", "associations", "groups", "sls", "counters"] {
         let table = lab.sigpool(&format!("ctl --admin ADMIN show {what}"));
         assert_eq!(table.status.code(), Some(0), "{table:?}");
         assert!(text(&table).lines().next().unwrap().chars().all(|c| !c.is_lowercase()), "{what}: {table:?}");

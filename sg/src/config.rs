@@ -213,6 +213,7 @@ mod tests {
             ("[[as]]\ndpc = [1]\nsi = [16]", "as[0].si"),
             ("[[as]]\ndpc = [1]\nni = [4]", "as[0].ni"),
             ("[[as]]\ndpc = [1]\nasps_min = 0", "as[0].asps_min"),
+            ("[[as]]\ndpc = [1]\ntraffic_mode = \"broadcast\"", "as[0].traffic_mode"),
             ("[[as]]\ndpc = [1]\ntraffic_mode = \"override\"\nasps_min = 2", "as[0].asps_min"),
             ("[[as]]\ndpc = [1]\nregister_dpc = [16777216]", "as[0].register_dpc"),
             ("[[as]]\ndpc = [1]\nregister_entries_max = 0", "as[0].register_entries_max"),

@@ -91,6 +91,8 @@ enum What {
     Keys,
     /// Circuit groups, SLSs, and who owns them.
     Groups,
+    /// Messages of each SLS.
+    Sls,
     /// Counters of the gateway, its network side and its pools.
     Counters,
 }
@@ -199,6 +201,7 @@ const ASSOCIATIONS: [Column; 7] = [
     ("PATHS", "/paths"),
     ("OUTSTANDING", "/outstanding_messages"),
 ];
+const SLS: [Column; 4] = [("POOL", "/pool"), ("SLS", "/sls"), ("OFFERED", "/offered"), ("RELEASED", "/released")];
 const GROUPS: [Column; 6] = [
     ("GROUP", "/group"),
     ("STATE", "/state"),
@@ -222,6 +225,7 @@ fn show(as_json: bool, admin: &Admin, what: What, pool: Option<&str>) -> Result<
             What::Keys => (&KEYS, rows),
             What::Associations => (&ASSOCIATIONS, rows),
             What::Groups => (&GROUPS, rows),
+            What::Sls => (&SLS, rows),
             What::Counters => (&COUNTERS, rows),
         }
     };
@@ -234,13 +238,8 @@ fn rows_of(state: &Value, what: What) -> Option<Vec<Value>> {
     let pools = state.get("pools")?.as_array()?;
     Some(match what {
         What::As => pools.iter().map(|pool| without(pool, "controllers")).collect(),
-        What::Asp => pools
-            .iter()
-            .flat_map(|pool| {
-                let controllers = pool.get("controllers").and_then(Value::as_array).into_iter().flatten();
-                controllers.map(|controller| with(controller, "pool", pool.get("pool")))
-            })
-            .collect(),
+        What::Asp => of_pools(pools, "controllers"),
+        What::Sls => of_pools(pools, "sls"),
         What::Network => state.pointer("/network/peers")?.as_array()?.clone(),
         What::Keys => {
             let keys = state.get("routing_keys")?.as_array()?;
@@ -261,6 +260,12 @@ fn rows_of(state: &Value, what: What) -> Option<Vec<Value>> {
             rows
         }
     })
+}
+
+/// The rows that each pool has there, with its name.
+fn of_pools(pools: &[Value], key: &str) -> Vec<Value> {
+    let rows = |pool: &Value| pool.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    pools.iter().flat_map(|pool| rows(pool).into_iter().map(move |row| with(&row, "pool", pool.get("pool")))).collect()
 }
 
 /// All groups of a pool, page by page.

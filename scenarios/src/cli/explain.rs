@@ -1,5 +1,6 @@
 //! `sigpool explain`.
 
+use super::point_code::point_code;
 use super::say;
 use crate::check;
 use crate::runner::RunError;
@@ -16,11 +17,11 @@ const NO_ROUTE: u8 = 1;
 /// The message, whom to ask, and how to show it.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArgs {
-    /// Originating point code, decimal or 0x...
-    #[arg(long, value_name = "PC", value_parser = number)]
+    /// Originating point code: 4715, 0x126b, 2-77-3 (ITU), ansi:251-4-2, china:1-2-3.
+    #[arg(long, value_name = "PC", value_parser = point_code)]
     opc: u32,
-    /// Destination point code, decimal or 0x...
-    #[arg(long, value_name = "PC", value_parser = number)]
+    /// Destination point code, in the same ways.
+    #[arg(long, value_name = "PC", value_parser = point_code)]
     dpc: u32,
     /// Signalling link selection.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -46,14 +47,6 @@ pub(super) struct ExplainArgs {
     /// JSON instead of text.
     #[arg(long)]
     json: bool,
-}
-
-fn number(text: &str) -> Result<u32, String> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|error| format!("{error}; expected a number, decimal or 0x..."))
 }
 
 /// Says what becomes of the message: 0 a routing key fits, 1 none does.

@@ -125,19 +125,24 @@ impl Lab {
         if let Some(index) = self.gateways.meant.get(&fault.target).filter(|_| back) {
             return Some(*index);
         }
-        let index = match fault.target {
-            Target::GatewayNumber(index) => index,
-            Target::Gateway => self.leading(),
-            Target::GatewayFollower => 1_usize.saturating_sub(self.leading()),
+        let index = self.gateway_of(fault.target)?;
+        self.gateways.meant.insert(fault.target, index);
+        Some(index)
+    }
+
+    /// Which gateway is named so now.
+    pub(super) fn gateway_of(&self, target: Target) -> Option<usize> {
+        match target {
+            Target::GatewayNumber(index) => Some(index),
+            Target::Gateway => Some(self.leading()),
+            Target::GatewayFollower => Some(1_usize.saturating_sub(self.leading())),
             Target::Machine
             | Target::Controller(_)
             | Target::NameServer(_)
             | Target::Population(_)
             | Target::Link(..)
-            | Target::Path(_) => return None,
-        };
-        self.gateways.meant.insert(fault.target, index);
-        Some(index)
+            | Target::Path(_) => None,
+        }
     }
 
     /// The gateway that leads; the first one if nobody says so.

@@ -49,12 +49,11 @@ impl Lab {
             Target::NameServer(index) => {
                 (self.net.first(Host::NameServer(index)), server_path(&name_server_name(index), command))
             }
-            Target::Machine
-            | Target::Path(_)
-            | Target::Link(..)
-            | Target::Gateway
-            | Target::GatewayFollower
-            | Target::GatewayNumber(_) => return Ok(()),
+            Target::Gateway | Target::GatewayFollower | Target::GatewayNumber(_) => {
+                let index = self.gateway_of(target).unwrap_or_default();
+                (self.net.first(Host::Gateway(index)), format!("/command/{command}"))
+            }
+            Target::Machine | Target::Path(_) | Target::Link(..) => return Ok(()),
         };
         admin::post(address, &path, body)
             .map_err(|error| RunError::Usage(format!("command {command} of {target}: {error}")))

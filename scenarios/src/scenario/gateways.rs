@@ -39,8 +39,10 @@ pub(super) fn check_gateway_fault(scenario: &Scenario, fault: &Fault) -> Result<
             | FaultKind::Cont
             | FaultKind::Start
     );
-    if !of_all_groups && !matches!(fault.kind, FaultKind::Starve | FaultKind::Impair | FaultKind::Clear) {
-        let kinds = "expected kill, term, leave, restart, stop, cont, start, starve, impair or clear";
+    if !of_all_groups
+        && !matches!(fault.kind, FaultKind::Starve | FaultKind::Impair | FaultKind::Clear | FaultKind::Command)
+    {
+        let kinds = "expected kill, term, leave, restart, stop, cont, start, starve, impair, clear or command";
         return Err(("kind", format!("{kind} is not for gateways: {kinds}")));
     }
     match (fault.longest_gap_ms, fault.first_ms) {

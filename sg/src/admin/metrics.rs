@@ -12,6 +12,7 @@ impl Node {
         let views: Vec<pool::View> = self.pools.iter().map(Pool::view).collect();
         pool_metrics(&mut metrics, &views);
         controller_metrics(&mut metrics, &views);
+        sls_metrics(&mut metrics, &views);
         discard_metrics(&mut metrics, self);
         mate_metrics(&mut metrics, self);
         let network = self.network.counters();
@@ -59,7 +60,7 @@ impl Node {
 type Of<T, V> = (&'static str, &'static str, fn(&T) -> V);
 
 fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
-    let counters: [Of<pool::Counters, u64>; 29] = [
+    let counters: [Of<pool::Counters, u64>; 30] = [
         ("offered", "Messages of the network with the pool's routing key.", |c| c.offered),
         ("applied", "Messages a controller confirmed as applied.", |c| c.applied),
         ("released", "Output given to the network side.", |c| c.released),
@@ -69,6 +70,7 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         ("given_up", "Controllers given up.", |c| c.given_up),
         ("groups_given", "Times a group was given to a controller.", |c| c.given),
         ("chosen_by_groups", "Of these, without the pool's policy.", |c| c.chosen_by_groups),
+        ("broadcast_missed", "Messages an ASP had no room for, others did.", |c| c.broadcast_missed),
         ("window_full", "Times a group waited for the window toward its controller.", |c| c.window_full),
         ("moves_started", "Planned moves of groups begun.", |c| c.moves_started),
         ("moves_completed", "Planned moves ended as planned.", |c| c.moves_completed),
@@ -112,6 +114,21 @@ fn pool_metrics(metrics: &mut Metrics, views: &[pool::View]) {
         metrics.family(&format!("sg_pool_{name}"), help, Kind::Gauge);
         for view in views {
             metrics.sample(&[("pool", &view.pool)], read(view) as f64);
+        }
+    }
+}
+
+fn sls_metrics(metrics: &mut Metrics, views: &[pool::View]) {
+    let columns: [Of<pool::SlsView, u64>; 2] = [
+        ("offered", "Messages of the network by SLS.", |s| s.offered),
+        ("released", "Output given to the network side by SLS.", |s| s.released),
+    ];
+    for (name, help, read) in columns {
+        metrics.family(&format!("sg_pool_sls_{name}_total"), help, Kind::Counter);
+        for view in views {
+            for sls in &view.sls {
+                metrics.sample(&[("pool", &view.pool), ("sls", &sls.sls.to_string())], read(sls) as f64);
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum TrafficMode {
     Loadshare,
     /// One active ASP carries all the traffic; the next one to become active takes over.
     Override,
+    /// Each active ASP gets all the traffic; for ASPs without transactions.
+    Broadcast,
 }
 
 /// Between two evils, where nobody can know whether a message was acted on.
@@ -226,6 +228,12 @@ impl As {
             "0 to 100",
         )?;
         ConfigError::unless((1..=64).contains(&self.asps_min), &key("asps_min"), "1 to 64")?;
+        let both_act = self.traffic_mode == TrafficMode::Broadcast && self.transactions;
+        ConfigError::unless(
+            !both_act,
+            &key("traffic_mode"),
+            "broadcast only with transactions = false: controllers of ours would all act on each call",
+        )?;
         let override_mode = self.traffic_mode == TrafficMode::Override;
         ConfigError::unless(
             self.asps_min == 1 || !override_mode,

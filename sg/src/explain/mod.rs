@@ -308,6 +308,7 @@ impl TrafficMode {
         match self {
             Self::Loadshare => "loadshare",
             Self::Override => "override",
+            Self::Broadcast => "broadcast",
         }
     }
 }

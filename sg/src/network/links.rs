@@ -23,6 +23,7 @@ pub(super) fn set_of(now: Instant, config: &config::LinkSet) -> Set {
     let traffic_mode = match config.traffic_mode {
         config::TrafficMode::Loadshare => TrafficMode::Loadshare,
         config::TrafficMode::Override => TrafficMode::Override,
+        config::TrafficMode::Broadcast => TrafficMode::Broadcast,
     };
     let asp = || {
         AspPeer::new(AspConfig {

@@ -168,6 +168,14 @@ impl Controller {
         Ok(())
     }
 
+    /// Sends a message that nobody waits for to be confirmed.
+    pub(super) fn send_unconfirmed(&mut self, cx: &mut Cx<'_>, stream: u16, data: Bytes) -> Result<(), SendError> {
+        cx.net.send(cx.now, self.assoc, How { stream, ppid: ppid::M3UA, unordered: false }, data)?;
+        self.messages_up += 1;
+        self.live.asked(cx.now);
+        Ok(())
+    }
+
     pub(super) fn send_cookie_echo(&mut self, cx: &mut Cx<'_>, stream: u16, cookie: Bytes) -> Result<(), SendError> {
         let message = asap::wire::Message::CookieEcho { cookie };
         let bytes = message.encode().map_err(|_| SendError::BadLength)?;

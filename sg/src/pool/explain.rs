@@ -48,6 +48,13 @@ impl Pool {
         answer.controller = candidates.next();
         answer.next = candidates.take(Explanation::NEXT_MAX).collect();
         (answer.fate, answer.why) = self.fate(now, (key, answer.question.si), id, answer.controller.as_ref());
+        if self.has_too_few() {
+            let least = self.settings.server.asps_min;
+            answer.note(&format!("asps_min: nobody gets anything before {least} ASPs are active"));
+        }
+        if self.is_broadcast() {
+            answer.note("traffic mode broadcast: each active ASP gets it, not only the first one named here");
+        }
         if self.room_for(id, true, MESSAGE_BYTES).is_err() && answer.fate != Fate::Discarded {
             answer.note("congestion: an IAM would be discarded; what belongs to calls that are up goes on");
         }

@@ -174,7 +174,7 @@ impl Pool {
         }
         let id = self.group(key)?;
         let group = &self.groups[id.0 as usize];
-        if group.owner == Owner::Controller(assoc) {
+        if group.owner == Owner::Controller(assoc) || self.is_broadcast() {
             return Some(id);
         }
         let active = self.controllers.get(&assoc).is_some_and(|controller| controller.phase == Phase::Active);
@@ -214,6 +214,7 @@ impl Pool {
         let mut msu = Msu::from_slice_of(payload, pd, self.settings.server.network_appearance);
         if controller.foreign {
             self.counters.released += 1;
+            self.per_sls.released(msu.sls);
             self.number(cx, id, std::slice::from_mut(&mut msu));
             return cx.journal.commit(self.settings.number, key, vec![msu], None);
         }
@@ -263,6 +264,7 @@ impl Pool {
             (freed, output.collect::<Vec<_>>())
         });
         self.counters.released += outputs.len() as u64;
+        outputs.iter().for_each(|msu| self.per_sls.released(msu.sls));
         self.counters.transactions += 1;
         self.freed(cx.now, assoc, freed);
         self.number(cx, id, &mut outputs);

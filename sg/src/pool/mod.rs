@@ -1,7 +1,9 @@
 //! One application server: its groups, and the controllers of its pool.
 //!
-//! * this file: a message's way from the network into its group and to the group's owner; who owns; T(r)
+//! * this file: a message's way from the network into its group and to the group's owner; who owns
+//! * [`waiting`]: groups without an owner; T(r)
 //! * [`controller`]: one association to a controller
+//! * [`broadcast`]: traffic mode broadcast, in which nobody owns a group
 //! * [`preference`]: which controller a group without owner gets; [`explain`]: the same said in words
 //! * [`overload`]: what is discarded when too much comes; the window toward a controller
 //! * [`congestion`]: what the network is told of that
@@ -11,11 +13,13 @@
 //! * [`registration`]: what ASPs want of routing keys
 //! * [`mirror`]: what the second gateway is told, and what this one takes over
 //! * [`moves`]: planned moves, so that each controller has its share
+//! * [`destinations`]: DUNA, DAVA, DAUD, SCON toward controllers and from them; [`per_sls`]: messages by SLS
 //! * [`surroundings`]: associations, name service and record, as a pool sees them
 //!
 //! A message that was offered is in exactly one place: a group's queue, applied, or discarded with a counted cause.
 
 mod attached;
+mod broadcast;
 mod congestion;
 mod control;
 mod controller;
@@ -26,6 +30,7 @@ mod input;
 mod mirror;
 mod moves;
 mod overload;
+mod per_sls;
 mod preference;
 mod registration;
 mod surroundings;
@@ -54,6 +59,8 @@ use m3ua_lite::wire::{AffectedPc, Data, Message, ProtocolData, TrafficMode};
 pub(crate) use mirror::Origin;
 use mirror::Vote;
 use moves::Moves;
+use per_sls::PerSls;
+pub(crate) use per_sls::SlsView;
 use preference::ChosenBy;
 pub(crate) use registration::Rkm;
 use rustc_hash::FxHashMap;
@@ -97,6 +104,7 @@ pub(crate) struct Pool {
     /// Routing keys of this application server that are not of the configuration.
     keys_added: Vec<Part>,
     congested: VecDeque<Congested>,
+    per_sls: PerSls,
     /// Cookies and held output of all groups ([`Group::state_bytes`]).
     state_bytes: usize,
     /// Groups that have something for a controller and no owner, in the order in which they came to be so.
@@ -135,6 +143,7 @@ impl Pool {
             traffic_mode: match server.traffic_mode {
                 config::TrafficMode::Loadshare => TrafficMode::Loadshare,
                 config::TrafficMode::Override => TrafficMode::Override,
+                config::TrafficMode::Broadcast => TrafficMode::Broadcast,
             },
             asps_min: server.asps_min,
             t_r_ms: server.t_r_ms,
@@ -151,6 +160,7 @@ impl Pool {
             rkm: VecDeque::new(),
             keys_added: Vec::new(),
             congested: VecDeque::new(),
+            per_sls: PerSls::default(),
             state_bytes: 0,
             waiting: VecDeque::new(),
             first_wait: None,
@@ -184,6 +194,7 @@ impl Pool {
             return;
         }
         self.counters.offered += 1;
+        self.per_sls.offered(message.sls);
         let Some((key, by)) = grouped else {
             return self.discard(cx, Discard::Malformed, message);
         };
@@ -225,6 +236,7 @@ impl Pool {
                 }
             }
             Owner::Fenced => {}
+            Owner::Nobody if self.is_broadcast() => self.broadcast(cx, id),
             Owner::Nobody => self.assign(cx, id),
         }
     }

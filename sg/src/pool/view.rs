@@ -2,6 +2,7 @@
 
 use super::Pool;
 use super::controller::{Controller, Phase};
+use super::per_sls::SlsView;
 use crate::record::Discards;
 use m3ua_lite::session::GroupedBy;
 use serde::Serialize;
@@ -35,6 +36,8 @@ pub(crate) struct Counters {
     pub(crate) given: u64,
     /// Of these without the pool's policy, because the name service had no answer.
     pub(crate) chosen_by_groups: u64,
+    /// Times the association of an ASP had no room for a message that others got (traffic mode broadcast).
+    pub(crate) broadcast_missed: u64,
     /// Times a group had to wait because `unconfirmed_max` messages were unconfirmed at its controller.
     pub(crate) window_full: u64,
     /// Planned moves begun.
@@ -120,6 +123,8 @@ pub(crate) struct View {
     /// 0 to 3, as the network was told (SCON).
     pub(crate) congestion_level: u8,
     pub(crate) controllers: Vec<ControllerView>,
+    /// The SLSs that were ever used.
+    pub(crate) sls: Vec<SlsView>,
     pub(crate) counters: Counters,
 }
 
@@ -194,6 +199,7 @@ impl Pool {
             queued_bytes: self.queued.bytes,
             congestion_level: self.congestion_level(),
             controllers: controllers.collect(),
+            sls: self.per_sls.view(),
             counters: self.counters,
         }
     }

@@ -1,7 +1,7 @@
 //! Groups that wait for a controller, and what becomes of their messages when none comes (T(r), RFC 4666 section 4.3.2).
 
 use super::{Cx, Pool, ms};
-use crate::group::GroupId;
+use crate::group::{Copy, GroupId};
 use crate::record::Discard;
 use m3ua_lite::as_state::AsState;
 use std::collections::VecDeque;
@@ -26,6 +26,10 @@ impl Pool {
             let Some(id) = self.waiting.pop_front() else { break };
             // Not waiting any more when a controller began to use the group itself.
             if !std::mem::take(&mut self.groups[id.0 as usize].waits) {
+                continue;
+            }
+            if self.is_broadcast() {
+                self.broadcast(cx, id);
                 continue;
             }
             match self.choose(cx, id) {
@@ -57,12 +61,17 @@ impl Pool {
 
     /// Discards the messages of a group that nobody owns.
     pub(super) fn expire(&mut self, cx: &mut Cx<'_>, id: GroupId) {
-        let copies: Vec<_> = self.groups[id.0 as usize].discard().collect();
-        self.note_confirmed(cx, id, copies.last().map(|copy| copy.correlation_id));
-        for copy in copies {
-            self.queued.messages -= 1;
-            self.queued.bytes -= copy.data.len();
+        for copy in self.take_queue(cx, id) {
             self.discard_copy(cx, &copy, Discard::AsPendingExpired);
         }
+    }
+
+    /// Empties the queue of a group that nobody owns.
+    pub(super) fn take_queue(&mut self, cx: &mut Cx<'_>, id: GroupId) -> Vec<Copy> {
+        let copies: Vec<_> = self.groups[id.0 as usize].discard().collect();
+        self.note_confirmed(cx, id, copies.last().map(|copy| copy.correlation_id));
+        self.queued.messages -= copies.len();
+        self.queued.bytes -= copies.iter().map(|copy| copy.data.len()).sum::<usize>();
+        copies
     }
 }

@@ -1,5 +1,6 @@
 //! `sigpool ctl add` and `ctl remove`: what a running gateway serves besides its configuration.
 
+use crate::cli::point_code::point_code;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json as object};
 use std::net::IpAddr;
@@ -28,14 +29,14 @@ pub(super) struct Key {
     /// Routing Context of its application server.
     #[arg(long, value_name = "NUMBER")]
     routing_context: u32,
-    /// Destination point codes.
-    #[arg(long, value_name = "PC,...", value_delimiter = ',', required = true)]
+    /// Destination point codes: 4715, 0x126b, 2-77-3 (ITU), ansi:251-4-2, china:1-2-3.
+    #[arg(long, value_name = "PC,...", value_delimiter = ',', value_parser = point_code, required = true)]
     dpc: Vec<u32>,
     /// Service indicators; 5 is ISUP; left out: any.
     #[arg(long, value_name = "SI,...", value_delimiter = ',')]
     si: Vec<u8>,
     /// Originating point codes; left out: any.
-    #[arg(long, value_name = "PC,...", value_delimiter = ',')]
+    #[arg(long, value_name = "PC,...", value_delimiter = ',', value_parser = point_code)]
     opc: Vec<u32>,
 }
 

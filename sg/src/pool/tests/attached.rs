@@ -1,11 +1,11 @@
 //! Ordinary ASPs that attach by themselves, beside controllers of ours.
 
 use super::bench::*;
-use crate::config::Prefers;
+use crate::config::{As, Prefers};
 use crate::network::Congested;
 use crate::pool::Location;
 use crate::record::Discard;
-use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Scon, Ssnm, one_context};
+use m3ua_lite::wire::{AffectedList, AffectedPc, Message, Scon, Ssnm, TrafficMode, one_context};
 use sctp::{AssocId, CloseReason};
 use std::net::SocketAddr;
 
@@ -114,6 +114,43 @@ fn what_it_had_goes_to_the_next_one_or_nowhere() {
         assert_eq!(bench.pool.counters().discarded.of(Discard::FateUnknown), 2 - resent as u64);
         assert_eq!(bench.lines("X").len(), 2 - resent);
     }
+}
+
+/// RFC 4666 section 4.3.4.3.
+#[test]
+fn in_broadcast_mode_each_active_asp_gets_each_message_in_order() {
+    let broadcast = |server: &mut As| {
+        (server.traffic_mode, server.transactions) = (crate::config::TrafficMode::Broadcast, false);
+    };
+    let mut bench = Bench::new(|server, _| broadcast(server));
+    bench.traffic_mode = TrafficMode::Broadcast;
+    bench.offer(1, b'a');
+    bench.attach(ASP, 1);
+    assert_eq!(bench.pool.counters().applied, 1, "what waited for the first one");
+    bench.attach(OTHER, 2);
+    bench.clear();
+    for text in *b"bcd" {
+        bench.offer(1, text);
+        bench.offer(40, text);
+    }
+    let (first, second) = (bench.got(ASP), bench.got(OTHER));
+    assert_eq!(first, second, "with the same Correlation Ids");
+    let of_one: Vec<_> =
+        first.iter().filter(|got| matches!(got, Got::Data(_, data) if data[0] == 1)).cloned().collect();
+    assert_eq!(of_one, [data(2, 1, b'b'), data(3, 1, b'c'), data(4, 1, b'd')]);
+    // Any of them may send.
+    bench.output(ASP, 1, b'x');
+    bench.output(OTHER, 1, b'y');
+    assert_eq!(bench.take_released(), b"xy");
+    bench.close(ASP, &CloseReason::Silent);
+    bench.offer(1, b'e');
+    assert_eq!(bench.got(OTHER), [data(5, 1, b'e')], "nothing is sent again, nothing is missing");
+    bench.close(OTHER, &CloseReason::Silent);
+    bench.offer(1, b'f');
+    assert_eq!((bench.pool.counters().offered, bench.pool.counters().applied), (9, 8), "it waits (AS-PENDING)");
+    bench.attach(ASP, 1);
+    assert_eq!(bench.pool.counters().applied, 9);
+    assert!(bench.pool.is_idle());
 }
 
 #[test]

@@ -139,6 +139,8 @@ pub(super) struct Bench {
     pub(super) names: Names,
     pub(super) record: Recorder,
     pub(super) journal: Journal,
+    /// Asked for in ASPAC.
+    pub(super) traffic_mode: TrafficMode,
 }
 
 impl Bench {
@@ -162,6 +164,7 @@ impl Bench {
             names: Names::default(),
             record,
             journal: Journal::new(false, 1, 1),
+            traffic_mode: TrafficMode::Loadshare,
         }
     }
 
@@ -233,7 +236,7 @@ impl Bench {
 
     pub(super) fn asp_active(&mut self, assoc: AssocId) {
         let message = AspActive {
-            traffic_mode: Some(TrafficMode::Loadshare),
+            traffic_mode: Some(self.traffic_mode),
             routing_contexts: one_context(ROUTING_CONTEXT),
             info: None,
         };
