@@ -19,6 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::network;
 use crate::runner::RunError;
 use crate::runner::lab::{Lab, LabPlan, NETWORK_ROUTING_CONTEXT};
+use crate::runner::machine::Sentinel;
 use crate::runner::traffic::{self, Traffic, TrafficState};
 use beside::RunFolder;
 use screen::{LINES_MAX, Screen};
@@ -103,13 +104,17 @@ pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
     )
     .map_err(|error| RunError::Environment(format!("{error:#}")))?;
     let expected = if options.plain { 0 } else { script.of_part(Part::Answer).count() as u64 };
+    let sentinel = Sentinel::start().map_err(|e| RunError::Environment(format!("cannot start a thread: {e}")))?;
     let mut play = Play { script: &script, progress, happened, screen: Screen::new(&script, lines), expected };
+    // What came before (linking, loading) is not the replay's.
+    drop(sentinel.take());
     let played = play.run(traffic.as_mut(), &interrupt).and_then(|()| {
         play.settle(&lab, &interrupt);
         traffic.stop();
         if interrupt.seen() { Err(RunError::Interrupted) } else { Ok(()) }
     });
     play.screen.end();
+    let stall_ns = sentinel.take().into_iter().map(|(_, length_ns)| length_ns).max().unwrap_or(0);
     traffic.finish().map_err(|error| RunError::Environment(format!("{error:#}")))?;
     lab.stop();
     played?;
@@ -122,7 +127,7 @@ pub fn run(options: &ReplayOptions) -> Result<u8, RunError> {
         lateness_p99_ms: options.lateness_p99_ms,
     };
     let open = if options.plain { Vec::new() } else { play.progress.look().open.iter().copied().collect() };
-    let results = evaluate(&script, asked, open, &out)?;
+    let results = evaluate(&script, asked, open, stall_ns, &out)?;
     screen::verdict(&results);
     Ok(results.verdict.exit_code())
 }
@@ -265,7 +270,13 @@ impl Play<'_> {
 }
 
 /// Reads the records, compares them with the capture, and writes `results.json`.
-fn evaluate(script: &Script, asked: Asked, open: Vec<script::Circuit>, out: &Path) -> Result<ReplayResults, RunError> {
+fn evaluate(
+    script: &Script,
+    asked: Asked,
+    open: Vec<script::Circuit>,
+    stall_ns: u64,
+    out: &Path,
+) -> Result<ReplayResults, RunError> {
     let records = Records::read_dir(&out.join("records")).map_err(|error| RunError::Environment(error.to_string()))?;
     let report = checker::check(&records).report;
     let count = |part| script.of_part(part).count() as u64;
@@ -279,6 +290,7 @@ fn evaluate(script: &Script, asked: Asked, open: Vec<script::Circuit>, out: &Pat
             answers: count(Part::AnswerLeftOut),
         },
         open,
+        stall_ns,
         records: &records,
         report: &report,
     });

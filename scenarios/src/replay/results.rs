@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 /// Value of [`ReplayResults::schema`].
 const SCHEMA: &str = "sigpool-replay-1";
-/// The check that a machine that stands still spoils.
+/// The checks that a machine that stands still spoils: what comes late is late, and meets other calls than it did then.
 const SAME_COUNTS: &str = "the same counts as recorded";
+const TIMING: &str = "p99 of the timing error at most";
 /// Circuits without answer that are listed.
 const NO_ANSWER_MAX: usize = 20;
 
@@ -57,7 +58,7 @@ pub struct ReplayResults {
     /// How it was asked for.
     #[serde(flatten)]
     pub asked: Asked,
-    /// pass, fail; void when only the counts are others than recorded and the machine stood still for more than 50 ms.
+    /// pass, fail; void when only the counts or the timing error do not hold and the machine stood still for more than 50 ms.
     pub verdict: Verdict,
     /// What the verdict consists of.
     pub checks: Vec<Check>,
@@ -71,6 +72,8 @@ pub struct ReplayResults {
     pub lateness_us: LatencyUs,
     /// From the intended time to the application (up), from the output to its receipt (down), µs.
     pub latency_us: LatencyUs,
+    /// Longest stall of the machine, ms.
+    pub stall_ms: f64,
     /// Recorded and replayed.
     pub comparison: Comparison,
     /// Left out.
@@ -89,6 +92,7 @@ pub(super) struct Outcome<'a> {
     pub(super) to_send: u64,
     pub(super) left_out: LeftOut,
     pub(super) open: Vec<Circuit>,
+    pub(super) stall_ns: u64,
     pub(super) records: &'a Records,
     pub(super) report: &'a Report,
     pub(super) comparison: Comparison,
@@ -96,19 +100,12 @@ pub(super) struct Outcome<'a> {
 
 impl ReplayResults {
     pub(super) fn new(outcome: Outcome<'_>) -> Self {
-        let Outcome { asked, to_send, left_out, mut open, records, report, comparison } = outcome;
+        let Outcome { asked, to_send, left_out, mut open, stall_ns, records, report, comparison } = outcome;
         open.sort_unstable();
         let lateness_us = report.load.lateness_us;
         let sent = records.sent.len() as u64;
         let checks = checks(&asked, (to_send, sent), report, &comparison, &open, lateness_us);
-        let failed: Vec<&str> = checks.iter().filter(|check| !check.pass).map(|check| check.name.as_str()).collect();
-        let has_stalled = lateness_us.max > STALL_MAX_NS / 1_000;
-        let verdict = match failed[..] {
-            [] => Verdict::Pass,
-            // What comes late meets other calls than it did then.
-            [SAME_COUNTS] if has_stalled => Verdict::Void,
-            [..] => Verdict::Fail,
-        };
+        let verdict = verdict(&checks, stall_ns);
         let no_answer = open.iter().take(NO_ANSWER_MAX);
         Self {
             schema: SCHEMA.to_owned(),
@@ -120,6 +117,7 @@ impl ReplayResults {
             messages: report.messages.clone(),
             lateness_us,
             latency_us: report.latency_us,
+            stall_ms: stall_ns as f64 / 1e6,
             comparison,
             left_out,
             no_answer: no_answer.map(|(network, pool, cic)| format!("{network} - {pool}, CIC {cic}")).collect(),
@@ -172,9 +170,22 @@ impl ReplayResults {
             self.checks.iter().filter(|check| !check.pass).map(|check| format!("does not hold: {}", check.name)),
         );
         if self.verdict == Verdict::Void {
-            lines.push("void: the machine stood still for more than 50 ms; repeat the replay".to_owned());
+            lines.push(format!("void: the machine stood still for {:.0} ms; repeat the replay", self.stall_ms));
         }
         lines
+    }
+}
+
+/// What lateness of the machine explains says nothing about the system; what it cannot explain does.
+fn verdict(checks: &[Check], stall_ns: u64) -> Verdict {
+    let mut failed = checks.iter().filter(|check| !check.pass).peekable();
+    if failed.peek().is_none() {
+        Verdict::Pass
+    } else if stall_ns > STALL_MAX_NS && failed.all(|check| check.name == SAME_COUNTS || check.name.starts_with(TIMING))
+    {
+        Verdict::Void
+    } else {
+        Verdict::Fail
     }
 }
 
@@ -203,7 +214,27 @@ fn checks(
         check("an answer to every message that asks", open.is_empty());
     }
     if let Some(limit_ms) = asked.lateness_p99_ms {
-        check(&format!("p99 of the timing error at most {limit_ms} ms"), lateness.p99 as f64 / 1e3 <= limit_ms);
+        check(&format!("{TIMING} {limit_ms} ms"), lateness.p99 as f64 / 1e3 <= limit_ms);
     }
     checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_explains_what_is_late_and_nothing_else() {
+        let timing = format!("{TIMING} 10 ms");
+        let after = |failed: &[&str], stall_ms: u64| {
+            let names = ["every message was sent", SAME_COUNTS, &timing];
+            let checks = names.map(|name| Check { name: name.to_owned(), pass: !failed.contains(&name) });
+            verdict(&checks, stall_ms * 1_000_000)
+        };
+        assert_eq!(after(&[], 90), Verdict::Pass);
+        assert_eq!(after(&[SAME_COUNTS, &timing], 90), Verdict::Void);
+        assert_eq!(after(&[SAME_COUNTS], 51), Verdict::Void);
+        assert_eq!(after(&[&timing], 50), Verdict::Fail, "nothing stood still: this is the system's own lateness");
+        assert_eq!(after(&["every message was sent", SAME_COUNTS], 90), Verdict::Fail);
+    }
 }

@@ -1,6 +1,8 @@
 //! The machine itself: a sentinel that notices when it stalls, and a thief that takes a core away.
 
 use enrp::daemon::clock_anchor;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,18 +16,22 @@ const NOTED: Duration = Duration::from_millis(20);
 const AFTERMATH_NS: u64 = 50_000_000;
 /// Threads that spin on the stolen core: whoever else is there gets one part in nine until the scheduler moves it.
 const THIEVES: usize = 8;
+/// Cores that are watched.
+const CORES_MAX: usize = 16;
+const THIS_THREAD: Pid = Pid::from_raw(0);
 
 /// Stalls that were noticed: (CLOCK_MONOTONIC ns of the end, length in ns).
 type Stalls = Arc<Mutex<Vec<(u64, u64)>>>;
 
-/// A thread that sleeps for 5 ms again and again and notes when it overslept.
+/// A thread on each core that sleeps for 5 ms again and again and notes when it overslept. One thread alone would not notice that the
+/// other core stood still: a host takes virtual cores away one by one.
 #[derive(Debug)]
 pub struct Sentinel {
     stop: Arc<AtomicBool>,
     stalls: Stalls,
     /// Stalls that end before this are caused by the scenario itself.
     excused_until_ns: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Sentinel {
@@ -34,23 +40,27 @@ impl Sentinel {
     /// # Errors
     /// No thread can be started.
     pub fn start() -> std::io::Result<Self> {
-        let (stop, stalls) = (Arc::new(AtomicBool::new(false)), Stalls::default());
-        let excused_until_ns = Arc::new(AtomicU64::new(0));
-        let (stop_in, stalls_in, excused_in) = (stop.clone(), stalls.clone(), excused_until_ns.clone());
-        let thread = std::thread::Builder::new().name("sentinel".into()).spawn(move || {
-            let clock = clock_anchor();
-            while !stop_in.load(Ordering::Relaxed) {
-                let before = Instant::now();
-                std::thread::sleep(NAP);
-                let overslept = before.elapsed().saturating_sub(NAP);
-                let now_ns = clock.ns(Instant::now());
-                if overslept > NOTED && now_ns > excused_in.load(Ordering::Relaxed) {
-                    let length = u64::try_from(overslept.as_nanos()).unwrap_or(u64::MAX);
-                    stalls_in.lock().unwrap_or_else(PoisonError::into_inner).push((now_ns, length));
+        let mut this = Self {
+            stop: Arc::default(),
+            stalls: Stalls::default(),
+            excused_until_ns: Arc::default(),
+            threads: Vec::new(),
+        };
+        let cores = own_cores();
+        // Without affinity there is one that sleeps anywhere.
+        let cores = if cores.is_empty() { vec![None] } else { cores.into_iter().take(CORES_MAX).map(Some).collect() };
+        for core in cores {
+            let (stop, stalls, excused) = (this.stop.clone(), this.stalls.clone(), this.excused_until_ns.clone());
+            let thread = std::thread::Builder::new().name("sentinel".into()).spawn(move || {
+                if let Some(core) = core {
+                    // Anywhere is better than not at all.
+                    let _ = sched_setaffinity(THIS_THREAD, &core);
                 }
-            }
-        })?;
-        Ok(Self { stop, stalls, excused_until_ns, thread: Some(thread) })
+                watch(&stop, &stalls, &excused);
+            })?;
+            this.threads.push(thread);
+        }
+        Ok(this)
     }
 
     /// Stalls that end before `until_ns` (and a little later) belong to the scenario.
@@ -65,14 +75,40 @@ impl Sentinel {
     }
 }
 
+fn watch(stop: &AtomicBool, stalls: &Mutex<Vec<(u64, u64)>>, excused_until_ns: &AtomicU64) {
+    let clock = clock_anchor();
+    while !stop.load(Ordering::Relaxed) {
+        let before = Instant::now();
+        std::thread::sleep(NAP);
+        let overslept = before.elapsed().saturating_sub(NAP);
+        let now_ns = clock.ns(Instant::now());
+        if overslept > NOTED && now_ns > excused_until_ns.load(Ordering::Relaxed) {
+            let length = u64::try_from(overslept.as_nanos()).unwrap_or(u64::MAX);
+            stalls.lock().unwrap_or_else(PoisonError::into_inner).push((now_ns, length));
+        }
+    }
+}
+
 impl Drop for Sentinel {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // It cannot panic; and if it did, the run's verdict does not depend on it any more.
             let _ = thread.join();
         }
     }
+}
+
+/// The cores that this process may use, each as a set of one.
+fn own_cores() -> Vec<CpuSet> {
+    let Ok(own) = sched_getaffinity(THIS_THREAD) else { return Vec::new() };
+    let cores = (0..CpuSet::count()).filter(|core| own.is_set(*core).unwrap_or(false));
+    cores
+        .filter_map(|core| {
+            let mut set = CpuSet::new();
+            set.set(core).ok().map(|()| set)
+        })
+        .collect()
 }
 
 /// Takes the last core of those this process may use, for a time. An ordinary user cannot take all of it: spinning threads
@@ -81,19 +117,14 @@ impl Drop for Sentinel {
 /// # Errors
 /// Threads cannot be started.
 pub fn steal_core(duration: Duration) -> std::io::Result<()> {
-    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-    use nix::unistd::Pid;
-    let this_thread = Pid::from_raw(0);
-    let mut target = CpuSet::new();
-    if let Ok(own) = sched_getaffinity(this_thread) {
-        let last = (0..CpuSet::count()).rev().find(|core| own.is_set(*core).unwrap_or(false)).unwrap_or(0);
-        target.set(last)?;
-    }
+    let target = own_cores().pop();
     let end = Instant::now() + duration;
     for _ in 0..THIEVES {
         std::thread::Builder::new().name("thief".into()).spawn(move || {
             // Without affinity it still takes a core, only not always the same.
-            let _ = sched_setaffinity(this_thread, &target);
+            if let Some(target) = target {
+                let _ = sched_setaffinity(THIS_THREAD, &target);
+            }
             while Instant::now() < end {
                 std::hint::spin_loop();
             }
