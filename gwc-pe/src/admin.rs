@@ -4,6 +4,7 @@ use crate::isup::{Call, Counters as CallCounters, Outcome};
 use crate::membership::{Membership, View};
 use crate::node::{Node, Role};
 use crate::session::{Counters, Session};
+use crate::tcap;
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest, Kind, Metrics};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ struct Snapshot<'a> {
     blocked_local: usize,
     blocked_remote: usize,
     calls: Calls,
+    dialogues: Dialogues,
     gateways: Vec<Gateway>,
     memberships: Vec<View>,
     associations: Vec<sctp::AssociationView>,
@@ -46,6 +48,13 @@ struct Calls {
     answered: u64,
     open: u64,
     ended: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Dialogues {
+    open: u64,
+    #[serde(flatten)]
+    counts: tcap::Counters,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,6 +164,7 @@ impl Node {
             blocked_local,
             blocked_remote,
             calls: calls(&self.shared.isup),
+            dialogues: Dialogues { open: self.shared.tcap.open(), counts: self.shared.tcap },
             gateways,
             memberships: self.memberships.iter().map(Membership::view).collect(),
             associations: sctp::association_views(&*self.stack, now, |assoc| {
@@ -181,6 +191,7 @@ impl Node {
             metrics.counter(&format!("gwc_{name}_total"), help, value);
         }
         self.call_metrics(&mut metrics);
+        self.dialogue_metrics(&mut metrics);
         for (name, value) in self.stack.counters().iter() {
             metrics.counter(&format!("gwc_sctp_{name}_total"), "SCTP, see the crate sctp.", value);
         }
@@ -215,6 +226,27 @@ impl Node {
             ("isup_maintenance_alerts", "Long timers that ran out, circuits unequipped.", counters.maintenance_alerts),
         ] {
             metrics.counter(&format!("gwc_{name}_total"), help, value);
+        }
+    }
+
+    fn dialogue_metrics(&self, metrics: &mut Metrics) {
+        let counters = &self.shared.tcap;
+        metrics.gauge("gwc_dialogues", "TCAP dialogues that are not over.", counters.open());
+        for (name, help, value) in [
+            ("begun", "Begin taken.", counters.begun),
+            ("restored", "Dialogues that came back from a cookie.", counters.restored),
+            ("ended", "Ended by our End.", counters.ended),
+            ("ended_by_peer", "Ended by the other end's End.", counters.ended_by_peer),
+            ("aborted_by_peer", "Ended by Abort of the other end.", counters.aborted_by_peer),
+            ("returned", "Ended because SCCP returned what was sent.", counters.returned),
+            ("timed_out", "Ended because nothing came for dialogue.timeout_ms.", counters.timed_out),
+            ("forgotten", "Another controller has them now.", counters.forgotten),
+            ("refused", "Begin beyond dialogue.dialogues_max.", counters.refused),
+            ("unknown", "Messages of no dialogue known here.", counters.unknown),
+            ("unidirectional", "Unidirectional messages.", counters.unidirectional),
+            ("malformed", "TCAP messages that could not be read.", counters.malformed),
+        ] {
+            metrics.counter(&format!("gwc_dialogues_{name}_total"), help, value);
         }
     }
 }

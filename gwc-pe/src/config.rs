@@ -1,11 +1,12 @@
 //! Settings of a controller. One TOML file; unknown keys are refused; every time is in milliseconds.
 
-use crate::isup;
+use crate::{isup, tcap};
 use asap::wire::{Policy, RegistrationLife};
 use asap::{PeConfig, ServerAddress};
 use enrp::ConfigError;
 use enrp::daemon::{DaemonConfig, ListenConfig};
 use m3ua_lite::isup::SERVICE_INDICATOR as ISUP;
+use m3ua_lite::sccp;
 use schemars::JsonSchema;
 use sctp::Transport;
 use sctp::driver::DriverConfig;
@@ -45,6 +46,8 @@ pub struct Config {
     pub session: Session,
     /// Call control (Q.764).
     pub call: isup::Config,
+    /// The service behind TCAP dialogues.
+    pub dialogue: tcap::Config,
 }
 
 /// This controller.
@@ -298,8 +301,8 @@ pub struct Session {
     #[schemars(range(min = 1))]
     pub lease_beat_ms: u64,
     /// Service indicators whose messages are plain MTP3 payload: applied, recorded and confirmed, without any logic. ISUP (5)
-    /// among them makes ISUP plain too, as `call.plain` does. Messages of a service indicator that is neither here nor ISUP are
-    /// dropped and recorded as unsupported.
+    /// among them makes ISUP plain too, as `call.plain` does. SCCP (3) not among them, and `sccp_affinity` tcap: a service answers TCAP
+    /// dialogues (`[dialogue]`). Messages of another service indicator that is not here are dropped and recorded as unsupported.
     #[schemars(inner(range(max = 15)))]
     pub plain_si: Vec<u8>,
     /// Answer messages of other user parts than ISUP with their own user data. False: they are recorded only.
@@ -350,6 +353,16 @@ impl Config {
         self.session.plain_si.contains(&si) || si == ISUP && self.call.plain
     }
 
+    /// TCAP dialogues are answered.
+    fn serves_dialogues(&self) -> bool {
+        !self.is_plain(sccp::SERVICE_INDICATOR) && self.session.sccp_affinity == SccpAffinity::Tcap
+    }
+
+    /// Messages of this service indicator are taken.
+    pub(crate) fn is_served(&self, si: u8) -> bool {
+        self.is_plain(si) || si == ISUP || si == sccp::SERVICE_INDICATOR && self.serves_dialogues()
+    }
+
     /// What TOML's types cannot say.
     ///
     /// # Errors
@@ -397,6 +410,7 @@ impl Config {
         need(session.lease_ms <= session.lease_ms_max, "session.lease_ms_max", "session.lease_ms at least")?;
         need(session.gateways_max > 0, "session.gateways_max", "more than 0")?;
         need(session.groups_max > 0, "session.groups_max", "more than 0")?;
+        self.dialogue.check().map_err(|error| error.within("dialogue"))?;
         self.call.check().map_err(|error| error.within("call"))
     }
 }
@@ -444,6 +458,9 @@ mod tests {
         named(|c| c.session.capacity_per_s = -1.0, "session.capacity_per_s");
         named(|c| c.session.waiting_max = 0, "session.waiting_max");
         named(|c| c.session.plain_si = vec![3, 16], "session.plain_si");
+        named(|c| c.dialogue.answers = 0, "dialogue.answers");
+        named(|c| c.dialogue.timeout_ms = 0, "dialogue.timeout_ms");
+        named(|c| c.dialogue.dialogues_max = 1_025, "dialogue.dialogues_max");
         named(|c| c.call.cic_last = 4_096, "call.cic_first");
         named(|c| c.call.refuse_percent = 101, "call.refuse_percent");
         named(|c| c.call.originate_per_s = f64::NAN, "call.originate_per_s");

@@ -1,6 +1,8 @@
-//! The gateway controller: a pool element (ASAP), an ASP (M3UA) and the ISUP call control behind it.
+//! The gateway controller: a pool element (ASAP), an ASP (M3UA) and what stands behind it: ISUP call control, a service
+//! behind TCAP dialogues.
 //!
 //! * [`isup`]: call control of one circuit group, pure. Its state goes into a cookie and comes back from one.
+//! * [`tcap`]: the same for the dialogues of one group.
 //! * [`session`]: the session with one gateway: lease, duplicate filter, transactions, cookies.
 //! * [`record`]: what was applied and sent, written before anything that depends on it leaves.
 //! * `membership`: the registration in one operation scope.
@@ -15,3 +17,4 @@ mod membership;
 pub mod node;
 pub mod record;
 pub mod session;
+pub mod tcap;

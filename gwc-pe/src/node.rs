@@ -128,6 +128,7 @@ impl Node {
             pe,
             incarnation,
             isup: Default::default(),
+            tcap: Default::default(),
             recorded: isup::RecordedCalls::default(),
             counters: Default::default(),
             transaction: 0,

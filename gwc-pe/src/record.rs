@@ -4,7 +4,7 @@
 //! them is sent, so the record can be trusted after `kill -9`.
 
 use enrp::daemon::{RecordLines, RecordSink};
-use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey};
+use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey, GroupRecord};
 use m3ua_lite::wire::ProtocolData;
 use sctp::{ClockAnchor, CloseReason, PathState};
 use std::io::{self, Write};
@@ -92,8 +92,7 @@ impl Record {
     /// `R`: restored a group from a cookie.
     pub(crate) fn restored(&mut self, now: Instant, mark: CorrelationId, group: &GroupKey) {
         let t = self.clock.ns(now);
-        let &GroupKey { opc, dpc, si, cic_block, .. } = group;
-        self.line(|out| writeln!(out, "R,{t},{mark},{opc},{dpc},{si},{cic_block}"));
+        self.line(|out| writeln!(out, "R,{t},{mark},{}", GroupRecord(group)));
     }
 
     /// `L`: an event of the controller's life.

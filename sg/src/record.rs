@@ -3,11 +3,11 @@
 //! Lines are collected and written in `Node::flush`, before anything that follows from them is sent.
 
 use enrp::daemon::RecordSink;
-use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey, NO_CIC_BLOCK};
+use m3ua_lite::session::{CorrelationId, FlowRecord, GroupKey, GroupRecord};
 use m3ua_lite::wire::ProtocolData;
 use sctp::{ClockAnchor, CloseReason, PathState};
 use serde::{Serialize, Serializer};
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::io;
 use std::net::IpAddr;
 use std::time::Instant;
@@ -233,18 +233,6 @@ impl Recorder {
     #[cfg(test)]
     pub(crate) fn lines(&self) -> &str {
         &self.lines
-    }
-}
-
-/// A group in a line: `opc,dpc,si,block`.
-struct GroupRecord<'a>(&'a GroupKey);
-
-impl fmt::Display for GroupRecord<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let GroupKey { opc, dpc, si, sls, cic_block } = self.0;
-        // User parts without circuits have their SLS in the place of the block.
-        let block = if *cic_block == NO_CIC_BLOCK { u16::from(*sls) } else { *cic_block };
-        write!(f, "{opc},{dpc},{si},{block}")
     }
 }
 

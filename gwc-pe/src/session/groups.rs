@@ -2,28 +2,14 @@
 
 use super::Shared;
 use super::audits::Audits;
-use crate::isup::{self, Context, Group, GroupId, Verdict};
+use super::machine::{Machine, Out};
+use crate::isup::{Group, Verdict};
 use crate::record::DropCause;
 use m3ua_lite::session::{CorrelationId, Envelope, GroupKey, SccpAffinity};
 use m3ua_lite::wire::{Data, ProtocolData};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
-
-/// A message for the network, within the group's label.
-#[derive(Debug)]
-struct Out {
-    sls: u8,
-    user_data: Vec<u8>,
-}
-
-/// What stands behind a group.
-#[derive(Debug)]
-enum Machine {
-    Isup(Box<Group>),
-    /// Plain MTP3 payload: nothing to remember.
-    Plain,
-}
+use std::time::Instant;
 
 #[derive(Debug)]
 struct Slot {
@@ -75,7 +61,7 @@ impl Groups {
     pub(super) fn isup(&self) -> impl Iterator<Item = &Group> {
         self.slots.iter().filter_map(|slot| match &slot.machine {
             Machine::Isup(group) => Some(&**group),
-            Machine::Plain => None,
+            Machine::Dialogues(_) | Machine::Plain => None,
         })
     }
 
@@ -93,7 +79,7 @@ impl Groups {
         };
         let at = match self.index.get(&key) {
             Some(&at) => at,
-            None if !key.is_isup() && !shared.config.is_plain(key.si) => {
+            None if !shared.config.is_served(key.si) => {
                 return shared.drop_input(now, DropCause::Unsupported, id, message);
             }
             None => match self.add(now, shared, key, message.ni) {
@@ -116,10 +102,7 @@ impl Groups {
         // Whatever comes of it, the cookie must say that this message is dealt with.
         let transaction = self.open(shared, at);
         let mut out = Vec::new();
-        let verdict = match &mut self.slots[at].machine {
-            Machine::Isup(group) => group.handle_message(&mut shared.context(now, &mut out), message.user_data),
-            Machine::Plain => Verdict::Applied,
-        };
+        let verdict = self.slots[at].machine.handle_message(now, shared, message, &mut out);
         match verdict {
             Verdict::Applied => {
                 shared.counters.applied += 1;
@@ -128,7 +111,10 @@ impl Groups {
             Verdict::Malformed => shared.drop_input(now, DropCause::Malformed, id, message),
             Verdict::Unsupported => shared.drop_input(now, DropCause::Unsupported, id, message),
         }
-        if !self.slots[at].key.is_isup() && shared.config.session.echo_other_si {
+        if shared.config.session.echo_other_si
+            && !self.slots[at].key.is_isup()
+            && matches!(self.slots[at].machine, Machine::Plain)
+        {
             self.output(now, shared, at, Out { sls: message.sls, user_data: message.user_data.to_vec() });
         }
         self.finish(now, shared, at, out);
@@ -137,25 +123,14 @@ impl Groups {
     /// COOKIE_ECHO: the group as the last controller committed it.
     pub(super) fn restore(&mut self, now: Instant, shared: &mut Shared, envelope: &Envelope) -> Result<(), String> {
         let key = envelope.group;
-        let mut out = Vec::new();
-        let machine = if is_plain(shared, &key) {
-            Machine::Plain
-        } else {
-            let (id, age) = (group_id(&key), Duration::from_millis(envelope.age_ms.into()));
-            let group = Group::restore(id, envelope.state, age, &mut shared.context(now, &mut out));
-            Machine::Isup(Box::new(group.map_err(|error| error.to_string())?))
-        };
+        let machine = Machine::restore(now, shared, envelope)?;
         let at = match self.index.get(&key) {
             Some(&at) => {
-                if let Machine::Isup(old) = std::mem::replace(&mut self.slots[at].machine, machine) {
-                    old.forget(&mut shared.isup);
-                }
+                std::mem::replace(&mut self.slots[at].machine, machine).forget(shared);
                 at
             }
             None if shared.groups >= shared.config.session.groups_max => {
-                if let Machine::Isup(group) = machine {
-                    group.forget(&mut shared.isup);
-                }
+                machine.forget(shared);
                 shared.counters.groups_refused += 1;
                 return Err("groups_max reached".into());
             }
@@ -177,8 +152,7 @@ impl Groups {
             shared.counters.groups_refused += 1;
             return None;
         }
-        let machine =
-            if is_plain(shared, &key) { Machine::Plain } else { Machine::Isup(Box::new(Group::new(group_id(&key)))) };
+        let machine = Machine::new(shared, &key);
         let at = self.push(shared, key, ni, machine);
         self.start(now, shared, at, true);
         Some(at)
@@ -195,7 +169,7 @@ impl Groups {
     fn start(&mut self, now: Instant, shared: &mut Shared, at: usize, is_new: bool) {
         let mut out = Vec::new();
         if let Machine::Isup(group) = &mut self.slots[at].machine {
-            group.start(&mut shared.context(now, &mut out), is_new);
+            shared.calls(now, &mut out, |cx| group.start(cx, is_new));
         }
         if out.is_empty() {
             self.reschedule(at);
@@ -217,9 +191,7 @@ impl Groups {
         {
             let mut out = Vec::new();
             self.open(shared, at);
-            if let Machine::Isup(group) = &mut self.slots[at].machine {
-                group.handle_timeout(&mut shared.context(now, &mut out));
-            }
+            self.slots[at].machine.handle_timeout(now, shared, &mut out);
             self.finish(now, shared, at, out);
         }
     }
@@ -228,7 +200,7 @@ impl Groups {
     fn audit(&mut self, now: Instant, shared: &mut Shared, at: usize) {
         let mut out = Vec::new();
         if let Machine::Isup(group) = &mut self.slots[at].machine
-            && group.audit(&mut shared.context(now, &mut out))
+            && shared.calls(now, &mut out, |cx| group.audit(cx))
         {
             self.open(shared, at);
             self.finish(now, shared, at, out);
@@ -242,7 +214,7 @@ impl Groups {
             self.turn = at + 1;
             let mut out = Vec::new();
             if let Machine::Isup(group) = &mut self.slots[at].machine
-                && group.originate(&mut shared.context(now, &mut out))
+                && shared.calls(now, &mut out, |cx| group.originate(cx))
             {
                 self.open(shared, at);
                 self.finish(now, shared, at, out);
@@ -275,21 +247,16 @@ impl Groups {
     }
 
     /// After every use of a group: its outputs into the transaction, its next timer into the order.
-    fn finish(&mut self, now: Instant, shared: &mut Shared, at: usize, out: Vec<isup::Output>) {
-        for isup::Output { cic, user_data } in out {
-            // ITU-T Q.704 annex / Q.763 1.2: the SLS of ISUP is the four low bits of the CIC.
-            let sls = u8::try_from(cic & 0xf).expect("invariant: four bits");
-            self.output(now, shared, at, Out { sls, user_data });
+    fn finish(&mut self, now: Instant, shared: &mut Shared, at: usize, out: Vec<Out>) {
+        for out in out {
+            self.output(now, shared, at, out);
         }
         self.reschedule(at);
     }
 
     fn reschedule(&mut self, at: usize) {
         let slot = &mut self.slots[at];
-        let due = match &slot.machine {
-            Machine::Isup(group) => group.poll_timeout(),
-            Machine::Plain => None,
-        };
+        let due = slot.machine.poll_timeout();
         if due != slot.due {
             if let Some(old) = std::mem::replace(&mut slot.due, due) {
                 self.due.remove(&(old, at));
@@ -334,9 +301,7 @@ impl Groups {
             return;
         }
         state.clear();
-        if let Machine::Isup(group) = &slot.machine {
-            group.snapshot(now, state);
-        }
+        slot.machine.snapshot(now, state);
         let (group, ni, mark, incarnation) = (slot.key, slot.ni, slot.mark, shared.incarnation);
         give(&slot.key, Part::Cookie(Envelope { group, ni, mark, transaction, incarnation, age_ms: 0, state }));
     }
@@ -358,9 +323,7 @@ impl Groups {
         }
         self.renumber(self.slots.len(), at);
         shared.groups -= 1;
-        if let Machine::Isup(group) = slot.machine {
-            group.forget(&mut shared.isup);
-        }
+        slot.machine.forget(shared);
         true
     }
 
@@ -379,9 +342,7 @@ impl Groups {
     pub(super) fn forget(&mut self, shared: &mut Shared) {
         shared.groups -= self.slots.len();
         for slot in std::mem::take(self).slots {
-            if let Machine::Isup(group) = slot.machine {
-                group.forget(&mut shared.isup);
-            }
+            slot.machine.forget(shared);
         }
     }
 }
@@ -403,20 +364,7 @@ impl Groups {
     }
 }
 
-/// Groups without circuits have no call control; `apply` has refused those that may not be plain.
-fn is_plain(shared: &Shared, key: &GroupKey) -> bool {
-    !key.is_isup() || shared.config.is_plain(key.si)
-}
-
-fn group_id(key: &GroupKey) -> GroupId {
-    GroupId { network: key.opc, pool: key.dpc, block: key.cic_block }
-}
-
 impl Shared {
-    fn context<'a>(&'a mut self, now: Instant, out: &'a mut Vec<isup::Output>) -> Context<'a> {
-        Context { now, config: &self.config.call, recorded: &self.recorded, out, counters: &mut self.isup }
-    }
-
     /// Counts and records an input that is not applied.
     pub(super) fn drop_input(&mut self, now: Instant, cause: DropCause, id: CorrelationId, message: &ProtocolData) {
         *match cause {

@@ -10,6 +10,7 @@ mod counters;
 mod groups;
 mod leader;
 mod lease;
+mod machine;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use counters::Counters;
 use crate::config::{Config, TrafficMode};
 use crate::isup::{self, Group};
 use crate::record::{DropCause, Record};
+use crate::tcap;
 use asap::wire as asap_wire;
 use bytes::Bytes;
 use groups::{Groups, Part};
@@ -41,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) incarnation: u32,
     pub(crate) record: Record,
     pub(crate) isup: isup::Counters,
+    pub(crate) tcap: tcap::Counters,
     /// Calls to decide as recorded.
     pub(crate) recorded: isup::RecordedCalls,
     pub(crate) counters: Counters,

@@ -13,4 +13,4 @@ pub use correlation::CorrelationId;
 pub use envelope::{Envelope, EnvelopeError};
 pub use group::{CIC_BLOCK, GroupKey, NO_CIC_BLOCK, sls_stream, stream_for};
 pub use heartbeat::{HEARTBEAT_MAX, Heartbeat, Lease};
-pub use record::FlowRecord;
+pub use record::{FlowRecord, GroupRecord};

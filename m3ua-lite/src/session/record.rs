@@ -1,5 +1,6 @@
-//! A message in the records of gateway, controllers and traffic sources.
+//! Messages and groups in the records of gateway, controllers and traffic sources.
 
+use super::group::{GroupKey, NO_CIC_BLOCK};
 use crate::isup;
 use crate::wire::ProtocolData;
 use core::fmt::{self, Display, Formatter, Write};
@@ -32,5 +33,34 @@ impl Display for FlowRecord<'_> {
             f.write_char(DIGITS[usize::from(octet & 15)].into())?;
         }
         Ok(())
+    }
+}
+
+/// Added to the group of dialogues in [`GroupRecord`]: no SLS is as high.
+const DIALOGUES: u16 = 256;
+
+/// Shows a group as `opc,dpc,si,block` of the records. The block is `CIC / 32` of ISUP, 256 and the six bits of a group of TCAP
+/// dialogues, of what is left the SLS.
+///
+/// ```
+/// use m3ua_lite::session::{GroupKey, GroupRecord, NO_CIC_BLOCK};
+///
+/// let circuits = GroupKey { opc: 1, dpc: 2, si: 5, sls: 0, cic_block: 9 };
+/// assert_eq!(GroupRecord(&circuits).to_string(), "1,2,5,9");
+/// assert_eq!(GroupRecord(&GroupKey { si: 3, ..circuits }).to_string(), "1,2,3,265");
+/// assert_eq!(GroupRecord(&GroupKey { si: 3, sls: 7, cic_block: NO_CIC_BLOCK, ..circuits }).to_string(), "1,2,3,7");
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct GroupRecord<'a>(pub &'a GroupKey);
+
+impl Display for GroupRecord<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let GroupKey { opc, dpc, si, sls, cic_block } = *self.0;
+        let block = match cic_block {
+            NO_CIC_BLOCK => u16::from(sls),
+            block if self.0.is_isup() => block,
+            dialogues => DIALOGUES + dialogues,
+        };
+        write!(f, "{opc},{dpc},{si},{block}")
     }
 }

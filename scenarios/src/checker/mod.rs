@@ -6,6 +6,7 @@
 mod align;
 mod calls;
 mod delivery;
+mod dialogues;
 mod faults;
 mod figures;
 mod intervals;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use calls::{AtFault, Calls};
 pub use delivery::Messages;
+pub use dialogues::Dialogues;
 pub use faults::Fault;
 pub use figures::{Bucket, Control, ControllerFigures, GroupGap, LoadFigures};
 pub use intervals::{INTERVALS_HEADER, Interval, write_intervals};
@@ -68,6 +70,9 @@ pub struct Report {
     pub messages: Messages,
     /// Calls, as the network side saw them.
     pub calls: Calls,
+    /// TCAP dialogues, as the network side saw them.
+    #[serde(default)]
+    pub dialogues: Dialogues,
     /// Intended and sent load.
     pub load: LoadFigures,
     /// Faults and their gaps.
@@ -186,6 +191,7 @@ pub fn check(records: &Records) -> Checked {
     let interval_ms = collector.interval_ms();
     let report = Report {
         calls: calls::calls(records, &fault_report.affected),
+        dialogues: dialogues::dialogues(records, &fault_report.affected),
         load,
         longest_gap_ms: fault_report.longest_gap_ms,
         groups_moved: fault_report.groups_moved,

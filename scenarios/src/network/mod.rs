@@ -3,6 +3,7 @@
 
 mod accepted;
 pub(crate) mod calls;
+mod dialogues;
 pub(crate) mod isup;
 mod lateness;
 mod link;
@@ -15,6 +16,7 @@ pub(crate) mod source;
 
 use crate::runner::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficState};
 use calls::{Calls, CallsConfig};
+use dialogues::{Dialogues, DialoguesConfig};
 use enrp::daemon::{RecordFile, clock_anchor, os_seed};
 use node::{Command, NetworkNode, PeerConfig, Shared};
 use pace::Pace;
@@ -74,9 +76,16 @@ fn generated(config: &TrafficConfig) -> GeneratedSource {
         seed: *seed,
     };
     let plain = PlainConfig { si: load.plain_si, network_pcs: network_pcs.clone(), pool_pc: *pool_pc, seed: *seed };
+    let dialogues = DialoguesConfig {
+        network_pcs: network_pcs.clone(),
+        pool_pc: *pool_pc,
+        think_ms: load.dialogue_think_ms,
+        seed: *seed,
+    };
     GeneratedSource {
         calls: Calls::new(calls, Pace::new(calls_per_s, warm_up, &load.profile)),
         plain: Plain::new(plain, Pace::new(load.plain_per_s.into(), warm_up, &load.profile)),
+        dialogues: Dialogues::new(dialogues, Pace::new(load.dialogues_per_s.into(), warm_up, &load.profile)),
         network_pcs: network_pcs.clone(),
         pool_pc: *pool_pc,
     }

@@ -1,8 +1,10 @@
 //! What a traffic source sends and how it takes answers: generated load here, a capture in [`crate::replay`].
 
 use super::calls::{CallCounters, Calls};
+use super::dialogues::Dialogues;
 use super::plain::Plain;
 use bytes::Bytes;
+use m3ua_lite::sccp;
 use m3ua_lite::wire::ProtocolData;
 use std::time::Instant;
 
@@ -53,11 +55,12 @@ pub(crate) trait Source: Send {
     fn take_missed(&mut self) -> Vec<Instant>;
 }
 
-/// Generated calls between network point codes and the pool's, and messages of another user part beside them.
+/// Generated calls between network point codes and the pool's; messages of another user part and dialogues beside them.
 #[derive(Debug)]
 pub(crate) struct GeneratedSource {
     pub(crate) calls: Calls,
     pub(crate) plain: Plain,
+    pub(crate) dialogues: Dialogues,
     /// Point codes of the network; the index is the generator's exchange number.
     pub(crate) network_pcs: Vec<u32>,
     pub(crate) pool_pc: u32,
@@ -88,25 +91,31 @@ impl Source for GeneratedSource {
     fn start(&mut self, at: Instant) {
         self.calls.start(at);
         self.plain.start(at);
+        self.dialogues.start(at);
     }
     fn stop(&mut self) {
         self.calls.stop();
         self.plain.stop();
+        self.dialogues.stop();
     }
     fn poll(&mut self, now: Instant) -> Option<Outgoing> {
-        // What is meant to go earlier goes first, so that neither holds up the other when both are late.
-        let plain_first = match (self.plain.next(), self.calls.poll_timeout()) {
-            (Some(plain), Some(call)) => plain < call,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        let plain = if plain_first { self.plain.poll(now) } else { None };
-        plain.or_else(|| self.poll_calls(now)).or_else(|| self.plain.poll(now))
+        // What is meant to go earlier goes first, so that none holds up the others when all are late. What calls answer at once has no
+        // time of its own.
+        let mut turns = [(self.calls.poll_timeout(), 0), (self.plain.next(), 1), (self.dialogues.next(), 2)];
+        turns.sort_by_key(|(at, which)| (at.is_none(), *at, *which));
+        turns.into_iter().find_map(|(_, which)| match which {
+            0 => self.poll_calls(now),
+            1 => self.plain.poll(now),
+            _ => self.dialogues.poll(now),
+        })
     }
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.calls.poll_timeout(), self.plain.next()].into_iter().flatten().min()
+        [self.calls.poll_timeout(), self.plain.next(), self.dialogues.next()].into_iter().flatten().min()
     }
     fn handle(&mut self, now: Instant, message: &ProtocolData<'_>) {
+        if message.si == sccp::SERVICE_INDICATOR && self.dialogues.is_on() {
+            return self.dialogues.handle(now, message);
+        }
         if message.si != SI_ISUP {
             // An echo of a plain message: received and recorded, and no more to it.
             return;
@@ -117,12 +126,15 @@ impl Source for GeneratedSource {
         self.calls.handle(now, exchange as u32, message.user_data);
     }
     fn up(&self) -> u64 {
-        self.calls.up()
+        self.calls.up() + self.dialogues.up()
     }
     fn call_counters(&self) -> CallCounters {
-        self.calls.counters()
+        let counters = self.calls.counters();
+        CallCounters { not_understood: counters.not_understood + self.dialogues.not_understood(), ..counters }
     }
     fn take_missed(&mut self) -> Vec<Instant> {
-        self.calls.take_missed()
+        let mut missed = self.calls.take_missed();
+        missed.extend(self.dialogues.take_missed());
+        missed
     }
 }

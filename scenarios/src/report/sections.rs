@@ -127,7 +127,7 @@ pub(super) fn messages(results: &Results) -> Markup {
 
 /// Calls, as the network saw them.
 pub(super) fn calls(results: &Results) -> Markup {
-    let (c, at) = (&results.calls, &results.calls.at_fault);
+    let (c, at, d) = (&results.calls, &results.calls.at_fault, &results.dialogues);
     html! {
         div.columns {
             (figures("Calls, as the network saw them", &[
@@ -144,6 +144,16 @@ pub(super) fn calls(results: &Results) -> Markup {
                 ("after ANM", count(at.after_anm)),
                 ("after REL", count(at.after_rel)),
             ]))
+            @if d.begun > 0 {
+                (figures("TCAP dialogues, as the network saw them", &[
+                    ("begun", count(d.begun)),
+                    ("ended", count(d.ended)),
+                    ("aborted", count(d.aborted)),
+                    ("without an end", count(d.hanging)),
+                    ("open at a fault on its groups", count(d.at_fault)),
+                    ("of these ended", count(d.survived)),
+                ]))
+            }
         }
     }
 }

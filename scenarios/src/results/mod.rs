@@ -60,6 +60,7 @@ impl Results {
             assertions,
             messages: report.messages.clone(),
             calls: report.calls.clone(),
+            dialogues: report.dialogues.clone(),
             load: report.load.clone(),
             faults: report.faults.clone(),
             groups: report.groups.clone(),

@@ -43,6 +43,14 @@ impl Results {
             "calls      attempted {}  answered {}  released {}\n           failed {}  survived {}  hanging {}",
             c.attempted, c.answered, c.released, c.failed, c.survived, c.hanging
         )?;
+        let d = &self.dialogues;
+        if d.begun > 0 {
+            writeln!(
+                out,
+                "dialogues  begun {}  ended {}  aborted {}  hanging {}\n           at fault {}  survived {}",
+                d.begun, d.ended, d.aborted, d.hanging, d.at_fault, d.survived
+            )?;
+        }
         let told = &self.management;
         if !told.listed.is_empty() {
             writeln!(

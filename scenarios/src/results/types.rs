@@ -1,8 +1,8 @@
 //! The types of `results.json`. Its JSON schema is generated from them (`schema/results.schema.json`).
 
 use crate::checker::{
-    Bucket, Calls, Control, ControllerFigures, Fault, GroupGap, LatencyUs, LoadFigures, Management, Messages,
-    NameFigures, PathChange,
+    Bucket, Calls, Control, ControllerFigures, Dialogues, Fault, GroupGap, LatencyUs, LoadFigures, Management,
+    Messages, NameFigures, PathChange,
 };
 use crate::scenario::Outcome;
 use schemars::JsonSchema;
@@ -174,6 +174,9 @@ pub struct Results {
     pub messages: Messages,
     /// Calls.
     pub calls: Calls,
+    /// TCAP dialogues.
+    #[serde(default)]
+    pub dialogues: Dialogues,
     /// Intended and sent load, and how late it was.
     pub load: LoadFigures,
     /// Faults in the order of their times.

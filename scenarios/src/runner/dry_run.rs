@@ -73,11 +73,12 @@ fn topology(scenario: &Scenario) -> String {
         }
     }
     let mut text: String = lines.iter().map(|line| format!("{}\n", line.trim_end())).collect();
-    if load.plain_per_s > 0 || !load.profile.is_empty() {
+    if load.plain_per_s > 0 || load.dialogues_per_s > 0 || !load.profile.is_empty() {
         let calls = format!("{} messages/s of calls", load.rate_per_s);
         let plain = (load.plain_per_s > 0).then(|| format!("{} messages/s of SI {}", load.plain_per_s, load.plain_si));
+        let dialogues = (load.dialogues_per_s > 0).then(|| format!("{} TCAP dialogues/s", load.dialogues_per_s));
         let steps = load.profile.iter().map(|s| format!("{} % from {} on", s.percent, seconds(s.at_ms.into())));
-        let all: Vec<_> = std::iter::once(calls).chain(plain).chain(steps).collect();
+        let all: Vec<_> = std::iter::once(calls).chain(plain).chain(dialogues).chain(steps).collect();
         text.push_str(&wrapped("load        ", &all.join(", ")));
     }
     if scenario.transport != Transport::Udp {

@@ -324,8 +324,12 @@ fn introduce(scenario: &Scenario, processes: &[ProcessEntry], stream: Stream) {
         0 => String::new(),
         rate => format!(", and {rate}/s with SI {}", load.plain_si),
     };
+    let dialogues = match load.dialogues_per_s {
+        0 => String::new(),
+        rate => format!(", and {rate} dialogues/s"),
+    };
     let rate = load.rate_per_s;
-    screen.say(&format!("{rate} messages/s for {seconds} s, both directions together{plain}:\n"));
+    screen.say(&format!("{rate} messages/s for {seconds} s, both directions together{plain}{dialogues}:\n"));
 }
 
 fn start_traffic(scenario: &Scenario, lab: &Lab) -> Result<Box<dyn Traffic>, RunError> {

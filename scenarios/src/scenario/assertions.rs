@@ -174,6 +174,19 @@ pub const ASSERTIONS: &[Assertion] = &[
             (hit > 0).then(|| r.calls.survived as f64 * 100.0 / hit as f64)
         },
     ),
+    at_least(
+        "dialogues_kept_percent",
+        "%",
+        "TCAP dialogues open at a fault on the groups it touched that the pool ended with End",
+        |r| {
+            let hit = r.dialogues.at_fault;
+            (hit > 0).then(|| r.dialogues.survived as f64 * 100.0 / hit as f64)
+        },
+    ),
+    at_least("dialogues_min", "", "TCAP dialogues that the pool ended with End", |r| count(r.dialogues.ended)),
+    at_most("dialogues_failed", "", "TCAP dialogues that were aborted or have no end", |r| {
+        count(r.dialogues.aborted + r.dialogues.hanging)
+    }),
     at_least("answered_at_fault_min", "", "answered calls that were up at a fault, on all groups", |r| {
         count(r.calls.answered_at_fault?)
     }),

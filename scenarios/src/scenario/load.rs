@@ -36,8 +36,17 @@ pub struct Load {
     /// Service indicator of these (Q.704 section 14.2.1); 3 is SCCP.
     #[schemars(range(max = 15))]
     pub plain_si: u8,
-    /// Changes of the rate, in the order of time, none before the end of the warm-up. They hold for what the network begins, its calls
-    /// and plain messages; controllers go on to begin calls as `rate_per_s` says.
+    /// TCAP dialogues a second on top of `rate_per_s`, begun by the network, in UDT (SI 3), spread over its point codes and all SLS. The
+    /// controllers' `[dialogue] answers` says how long they are, which must be set to serve them: `session.sccp_affinity` and that of the
+    /// gateways' `as` to tcap, `session.plain_si` without 3.
+    #[schemars(range(max = 100_000), example = 300)]
+    pub dialogues_per_s: u32,
+    /// From the pool's answer in a dialogue to the network's next message, least and most, ms.
+    #[serde(deserialize_with = "two")]
+    #[schemars(with = "[u32; 2]", inner(range(max = 3_600_000)))]
+    pub dialogue_think_ms: (u32, u32),
+    /// Changes of the rate, in the order of time, none before the end of the warm-up. They hold for what the network begins, its calls,
+    /// dialogues and plain messages; controllers go on to begin calls as `rate_per_s` says.
     #[schemars(length(max = STEPS_MAX))]
     pub profile: Vec<Step>,
     /// The call rate rises from 0 over this time at the start of the run, ms. Messages before the load is steady (this time and
@@ -110,12 +119,17 @@ impl Load {
         need((1..=4_096).contains(&self.groups), "load.groups", expected("1 to 4,096 circuit groups"))?;
         need(shares.iter().all(|share| *share <= 1_000_000), "load.mix", expected("shares up to 1,000,000"))?;
         need(own > 0, "load.mix", expected("at least one share of calls of the network over 0"))?;
-        for (name, (least, most)) in [("load.ring_ms", self.ring_ms), ("load.hold_ms", self.hold_ms)] {
+        for (name, (least, most)) in [
+            ("load.ring_ms", self.ring_ms),
+            ("load.hold_ms", self.hold_ms),
+            ("load.dialogue_think_ms", self.dialogue_think_ms),
+        ] {
             need(least <= most && most <= 3_600_000, name, || {
                 format!("[{least}, {most}]: expected [least, most] in ms, least first")
             })?;
         }
         need(self.plain_per_s <= 1_000_000, "load.plain_per_s", expected("up to 1,000,000 messages a second"))?;
+        need(self.dialogues_per_s <= 100_000, "load.dialogues_per_s", expected("up to 100,000 dialogues a second"))?;
         let plain = self.plain_si < 16 && self.plain_si != 5;
         need(plain, "load.plain_si", expected("0 to 15, and not 5: that is ISUP, which the calls are"))?;
         need(self.profile.len() <= STEPS_MAX, "load.profile", expected("at most 1,000 entries"))?;
@@ -146,6 +160,8 @@ impl Default for Load {
             hold_distribution: HoldDistribution::Uniform,
             plain_per_s: 0,
             plain_si: 3,
+            dialogues_per_s: 0,
+            dialogue_think_ms: (50, 250),
             profile: Vec::new(),
             clear_ms: 250,
             warm_up_ms: 1_000,

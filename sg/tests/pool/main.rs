@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test: what is not as expected ends it")]
 
 mod chaos;
+mod dialogues;
 mod errors;
 mod hostile;
 mod judge;

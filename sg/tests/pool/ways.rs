@@ -165,7 +165,8 @@ impl Ways {
         match self.links[at].asp.handle(ms, stream, payload, &mut replies) {
             Input::Deliver(Message::Data(data)) => {
                 let pd = data.protocol_data;
-                assert_eq!((pd.opc, pd.dpc, pd.si), (POOL, NETWORK, 5));
+                assert_eq!((pd.opc, pd.dpc), (POOL, NETWORK));
+                assert!(matches!(pd.si, 3 | 5), "ISUP, and SCCP where a test asks for it");
                 let key = GroupKey::from_pool(&pd).unwrap();
                 if let Some(id) = data.correlation_id.map(CorrelationId) {
                     let last = self.down.entry((key.cic_block, pd.sls)).or_insert(CorrelationId::NONE);

@@ -62,6 +62,7 @@ impl Bed {
             pe: 0xab,
             incarnation: 9,
             isup: Default::default(),
+            tcap: Default::default(),
             recorded: Default::default(),
             counters: Default::default(),
             transaction: 0,

@@ -59,9 +59,12 @@ pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
 /// What the checker needs of the user data in hex.
 pub(super) struct UserData {
     pub(super) hash: u64,
-    head: [u8; 16],
+    head: [u8; HEAD],
     length: usize,
 }
+
+/// Octets that are kept: TCAP's transaction ids come behind SCCP's two addresses.
+const HEAD: usize = 96;
 
 impl UserData {
     pub(super) fn read(hex: &[u8]) -> Option<Self> {
@@ -69,18 +72,23 @@ impl UserData {
             return None;
         }
         let mut hasher = FxHasher::default();
-        let mut head = [0; 16];
+        let mut head = [0; HEAD];
         for (number, part) in hex.chunks(32).enumerate() {
             let mut octets = [0; 16];
             for (octet, pair) in octets.iter_mut().zip(part.chunks_exact(2)) {
                 *octet = nibble(pair[0])? << 4 | nibble(pair[1])?;
             }
             hasher.write(&octets[..part.len() / 2]);
-            if number == 0 {
-                head = octets;
+            if let Some(room) = head.get_mut(number * 16..number * 16 + 16) {
+                room.copy_from_slice(&octets);
             }
         }
         Some(Self { hash: hasher.finish(), head, length: hex.len() / 2 })
+    }
+
+    /// The first octets.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head[..self.length.min(HEAD)]
     }
 
     /// ISUP message type (after the two octets of the CIC) and the one argument the call count needs (Q.763).

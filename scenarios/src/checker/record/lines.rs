@@ -1,11 +1,14 @@
 //! The lines of the records, by the role of their file.
 
+use super::dialogue;
 use super::line::{Fields, UserData, decimal};
 use super::{
-    Discard, FaultEntry, Flow, Group, Life, ManagementEntry, Msg, Ownership, PathEntry, Records, Source, Witness,
-    bit_of,
+    DialogueStep, Discard, FaultEntry, Flow, Group, Life, ManagementEntry, Msg, Ownership, PathEntry, Records, Source,
+    Witness, bit_of,
 };
 use rustc_hash::FxHashMap;
+
+const SI_SCCP: u8 = 3;
 
 /// Messages about destinations (RFC 4666 section 3.4) that a gateway sends.
 const MANAGEMENT: [&str; 5] = ["DUNA", "DAVA", "DRST", "SCON", "DUPU"];
@@ -172,12 +175,12 @@ impl Records {
         match kind {
             "S" => {
                 let special = fields.decimal()?;
-                let message = self.message(&mut fields)?;
+                let message = self.network_message(t_ns, true, &mut fields)?;
                 self.sent.push(Msg { t_ns, special, ..message });
                 self.network_order.push(true);
             }
             "R" => {
-                let message = self.message(&mut fields)?;
+                let message = self.network_message(t_ns, false, &mut fields)?;
                 self.received.push(Msg { t_ns, ..message });
                 self.network_order.push(false);
             }
@@ -255,6 +258,29 @@ impl Records {
 
     /// `FLOW,HEX`: opc,dpc,si,ni,sls,cic,hex.
     fn message(&mut self, fields: &mut Fields<'_>) -> Option<Msg> {
+        self.message_and_dialogue(fields).map(|(message, _)| message)
+    }
+
+    /// A message that the network sent or received, with its step in a dialogue.
+    fn network_message(&mut self, t_ns: u64, from_network: bool, fields: &mut Fields<'_>) -> Option<Msg> {
+        let (message, head) = self.message_and_dialogue(fields)?;
+        let flow = self.flows[message.flow as usize];
+        if let Some(head) = head {
+            let (network, pool, id) = if from_network {
+                (flow.opc, flow.dpc, head.originating)
+            } else {
+                (flow.dpc, flow.opc, head.destination)
+            };
+            if let Some(id) = id {
+                let group = Flow { opc: network, dpc: pool, ..flow }.group();
+                let (key, kind) = ((network, pool, id), head.kind);
+                self.dialogues.push(DialogueStep { t_ns, key, group, kind, from_network });
+            }
+        }
+        Some(message)
+    }
+
+    fn message_and_dialogue(&mut self, fields: &mut Fields<'_>) -> Option<(Msg, Option<dialogue::Head>)> {
         let opc = fields.decimal_u32()?;
         let dpc = fields.decimal_u32()?;
         let si = u8::try_from(fields.decimal()?).ok()?;
@@ -265,14 +291,15 @@ impl Records {
             digits => Some(u16::try_from(decimal(digits)?).ok()?),
         };
         let user_data = UserData::read(fields.bytes()?)?;
-        let key = Flow { opc, dpc, si, sls, cic };
+        let head = if si == SI_SCCP { dialogue::read(user_data.head()) } else { None };
+        let key = Flow { opc, dpc, si, sls, cic, dialogues: head.and_then(|head| head.bits()) };
         let next = u32::try_from(self.flows.len()).ok()?;
         let flow = *self.flow_index.entry(key).or_insert(next);
         if flow == next {
             self.flows.push(key);
         }
         let (isup_type, isup_arg) = if si == 5 { user_data.isup() } else { (0, 0) };
-        Some(Msg { t_ns: 0, payload: user_data.hash, special: 0, flow, source: 0, isup_type, isup_arg })
+        Some((Msg { t_ns: 0, payload: user_data.hash, special: 0, flow, source: 0, isup_type, isup_arg }, head))
     }
 
     fn cause(&mut self, name: &str) -> u16 {

@@ -1,5 +1,6 @@
 //! Reads the records of a run (`records/*.csv`, format in FORMATS.md) into memory, 32 bytes a message.
 
+mod dialogue;
 mod line;
 mod lines;
 mod names;
@@ -17,7 +18,7 @@ use std::path::Path;
 /// Longest line accepted; an M3UA DATA message of the largest size in hex fits.
 const LINE_BYTES_MAX: u64 = 256 * 1024;
 
-/// What must stay in order: (OPC, DPC, SI, SLS, CIC).
+/// What must stay in order: (OPC, DPC, SI, SLS, CIC), of TCAP dialogues those with the same six low bits in their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// Originating point code.
@@ -30,9 +31,11 @@ pub struct Flow {
     pub sls: u8,
     /// Circuit, when the user part is ISUP.
     pub cic: Option<u16>,
+    /// Six low bits of the transaction ids, when there is TCAP in SCCP.
+    pub dialogues: Option<u8>,
 }
 
-/// What moves together: (OPC, DPC, CIC / 32) for ISUP; for others (OPC, DPC, SI, SLS).
+/// What moves together: (OPC, DPC, CIC / 32) for ISUP; for TCAP dialogues the six low bits of their ids, for others the SLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
     /// Originating point code, as the network sends it.
@@ -41,7 +44,7 @@ pub struct Group {
     pub dpc: u32,
     /// Service indicator.
     pub si: u8,
-    /// CIC / 32, or the SLS of user parts without circuits.
+    /// CIC / 32; 256 and the six bits of a group of dialogues; the SLS of the rest.
     pub block: u16,
 }
 
@@ -57,8 +60,28 @@ impl Flow {
     /// The group of a flow toward the pool.
     #[must_use]
     pub fn group(&self) -> Group {
-        Group { opc: self.opc, dpc: self.dpc, si: self.si, block: self.cic.map_or(u16::from(self.sls), |cic| cic / 32) }
+        let block = match (self.cic, self.dialogues) {
+            (Some(cic), _) => cic / 32,
+            (None, Some(bits)) => 256 + u16::from(bits),
+            (None, None) => self.sls.into(),
+        };
+        Group { opc: self.opc, dpc: self.dpc, si: self.si, block }
     }
+}
+
+/// A message of a TCAP dialogue, as the network sent or received it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DialogueStep {
+    /// Time of the entry, ns.
+    pub(super) t_ns: u64,
+    /// (network point code, pool point code, the network's transaction id).
+    pub(super) key: (u32, u32, dialogue::Id),
+    /// Its group.
+    pub(super) group: Group,
+    /// TCAP message type.
+    pub(super) kind: u8,
+    /// Sent by the network.
+    pub(super) from_network: bool,
 }
 
 /// One message in a record. There are millions: what only one kind of line has shares a place.
@@ -282,7 +305,9 @@ pub struct Records {
     pub repeated: u64,
     /// `A` of the traffic source: messages that went again to the other gateway.
     pub resent: u64,
-    /// `M`: calls intended but not begun.
+    /// Messages of dialogues among these, in the order of the record.
+    pub(super) dialogues: Vec<DialogueStep>,
+    /// `M`: calls and dialogues intended but not begun.
     pub missed: u64,
     /// `I` of all controllers.
     pub applied: Vec<Msg>,

@@ -1,5 +1,6 @@
 //! Plants each kind of defect in a clean set of records and sees it caught; the clean set passes.
 
+mod dialogues;
 mod figures;
 mod gateways;
 mod moves;
