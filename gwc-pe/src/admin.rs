@@ -109,7 +109,7 @@ impl Node {
     fn sessions(&self) -> impl Iterator<Item = (sctp::AssocId, &Session)> {
         self.roles.iter().filter_map(|(assoc, role)| match role {
             Role::Gateway(session) => Some((*assoc, &**session)),
-            Role::Server(_) | Role::Closing => None,
+            Role::Server(_) | Role::Attaching | Role::Closing => None,
         })
     }
 

@@ -126,6 +126,8 @@ pub struct Pool {
     pub advertise: Vec<IpAddr>,
 }
 
+/// Most gateways that an ordinary ASP attaches to.
+const GATEWAYS_MAX: usize = 16;
 /// Most handles of one element in one scope.
 const HANDLES_MAX: usize = 64;
 /// Most operation scopes besides the one of `[asap]`.
@@ -235,6 +237,10 @@ pub struct M3ua {
     /// SCTP port for gateways (RFC 4666 section 1.4.8: 2905); also the port of the registered user transport.
     #[schemars(range(min = 1))]
     pub port: u16,
+    /// Gateways to attach to as an ordinary ASP, which knows nothing of pools: it opens the association, from `port` to the same port
+    /// there, and registers nowhere; `session.lease` must be false. Empty: a pool element.
+    #[schemars(length(max = GATEWAYS_MAX), example = ["127.0.0.1"])]
+    pub gateways: Vec<IpAddr>,
     /// Routing Context of the application server, in ASPAC and DATA. Absent: none, the gateway's configuration decides.
     pub routing_context: Option<u32>,
     /// Network Appearance in DATA. Absent: none.
@@ -245,7 +251,7 @@ pub struct M3ua {
     /// T(ack): a request without acknowledgement is sent again (RFC 4666 section 4.3.4.1: 2,000).
     #[schemars(range(min = 1))]
     pub t_ack_ms: u64,
-    /// A request that the gateway refused with ERR is tried again after this long.
+    /// A request that the gateway refused with ERR is tried again after this long; so is attaching to one of `gateways`.
     #[schemars(range(min = 1))]
     pub refused_retry_ms: u64,
 }
@@ -254,6 +260,7 @@ impl Default for M3ua {
     fn default() -> Self {
         Self {
             port: 2905,
+            gateways: Vec::new(),
             routing_context: Some(1),
             network_appearance: None,
             traffic_mode: TrafficMode::Loadshare,
@@ -383,7 +390,8 @@ impl Config {
         )?;
         need(advertise.len() <= ADVERTISE_MAX, "pool.advertise", "8 addresses at most")?;
         self.multicast.check().map_err(|error| error.within("multicast"))?;
-        let findable = !self.asap.hunt.servers.is_empty() || self.multicast.asap_group.is_some();
+        let attached = !self.m3ua.gateways.is_empty();
+        let findable = attached || !self.asap.hunt.servers.is_empty() || self.multicast.asap_group.is_some();
         need(findable, "asap.hunt.servers", NO_SERVER)?;
         let more = &self.pool.more_handles;
         need(more.iter().all(|handle| !handle.is_empty()), "pool.more_handles", "pool handles, not empty")?;
@@ -395,6 +403,12 @@ impl Config {
             need(!twice, &format!("scope[{i}].name"), "another [[scope]] has this name")?;
         }
         need(self.m3ua.port != 0, "m3ua.port", "the SCTP port for gateways (2905), not 0")?;
+        need(self.m3ua.gateways.len() <= GATEWAYS_MAX, "m3ua.gateways", "16 at most")?;
+        need(
+            !(attached && session.lease),
+            "session.lease",
+            "false beside m3ua.gateways: an ordinary ASP has no lease",
+        )?;
         need(self.m3ua.t_ack_ms > 0, "m3ua.t_ack_ms", "more than 0")?;
         need(self.m3ua.refused_retry_ms > 0, "m3ua.refused_retry_ms", "more than 0")?;
         need(session.lease_beat_ms > 0, "session.lease_beat_ms", "more than 0")?;
@@ -452,6 +466,8 @@ mod tests {
         named(|c| c.scope = vec![scope("b"), scope("b")], "scope[1].name");
         named(|c| c.scope = vec![scope("b"); 17], "scope");
         named(|c| c.m3ua.port = 0, "m3ua.port");
+        named(|c| c.m3ua.gateways = vec![[10, 0, 0, 1].into()], "session.lease");
+        named(|c| c.m3ua.gateways = vec![[10, 0, 0, 1].into(); 17], "m3ua.gateways");
         named(|c| c.session.lease_ms = 79, "session.lease_ms");
         named(|c| c.session.lease_ms_max = 279, "session.lease_ms_max");
         named(|c| c.session.groups_max = 0, "session.groups_max");

@@ -1,6 +1,7 @@
 //! The controller as a node: SCTP associations, the pool element's registration, a session for each gateway. Pure;
 //! [`daemon`](crate::daemon) gives it sockets and a file.
 
+use crate::attachment::Attachments;
 use crate::config::Config;
 use crate::isup;
 use crate::membership::{self, Membership, Step};
@@ -16,14 +17,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What an association is for.
 #[derive(Debug)]
 pub(crate) enum Role {
     /// To or from a name server, of the membership with this index.
     Server(usize),
-    /// From a gateway.
+    /// To a gateway, as an ordinary ASP; not up yet.
+    Attaching,
+    /// From a gateway; of an ordinary ASP to it.
     Gateway(Box<Session>),
     /// Being closed.
     Closing,
@@ -34,7 +37,7 @@ impl Role {
     pub(crate) fn name(&self) -> Option<&'static str> {
         match self {
             Self::Server(_) => Some("name-server"),
-            Self::Gateway(_) => Some("gateway"),
+            Self::Gateway(_) | Self::Attaching => Some("gateway"),
             Self::Closing => None,
         }
     }
@@ -69,11 +72,12 @@ pub struct Node {
     pub(crate) stack: Box<dyn Associations>,
     /// One for each operation scope.
     pub(crate) memberships: Vec<Membership>,
+    attachments: Attachments,
     pub(crate) roles: BTreeMap<AssocId, Role>,
     /// When the controller originates its next call.
-    next_call: Instant,
+    pub(crate) next_call: Instant,
     /// Which gateway's turn it is to get it.
-    turn: usize,
+    pub(crate) turn: usize,
     /// Which association last had its turn at the capacity.
     served: AssocId,
     /// The gateways were told that the controller leaves.
@@ -119,11 +123,16 @@ impl Node {
             seed,
             now,
         );
-        stack.listen(config.m3ua.port);
+        let is_element = config.m3ua.gateways.is_empty();
+        if is_element {
+            stack.listen(config.m3ua.port);
+        }
         let jitter = seed[8..16].iter().fold(0_u64, |word, &octet| word << 8 | u64::from(octet));
-        let memberships = membership::memberships(&config, PeId(pe), &local, now, jitter);
+        let memberships =
+            if is_element { membership::memberships(&config, PeId(pe), &local, now, jitter) } else { Vec::new() };
+        let attachments = Attachments::new(now, &config);
         let mut shared = Shared {
-            record: Record::new(clock, sink, pe, incarnation),
+            record: Record::new(clock, sink, (pe, incarnation), config.session.lease),
             clock,
             pe,
             incarnation,
@@ -143,6 +152,7 @@ impl Node {
             shared,
             stack,
             memberships,
+            attachments,
             roles: BTreeMap::new(),
             next_call: now,
             turn: 0,
@@ -199,6 +209,9 @@ impl Node {
                     self.membership_step(now, index, step);
                 }
             }
+            while let Some(assoc) = self.attachments.step(now, &mut *self.stack) {
+                self.roles.insert(assoc, Role::Attaching);
+            }
             idle &= !self.end_sessions(now);
             if idle {
                 break;
@@ -217,12 +230,19 @@ impl Node {
                     return self.server_up(now, assoc, index);
                 }
                 // A group has the same stream in both directions, else echoes would overtake what they confirm.
-                self.gateway_up(now, assoc, local_port, outbound_streams.min(inbound_streams), &peer);
+                let refusal = (local_port != self.shared.config.m3ua.port).then_some("not an M3UA port");
+                self.gateway_up(now, assoc, refusal, outbound_streams.min(inbound_streams), &peer);
             }
-            // Ours, to a name server.
-            Event::Up { assoc, local_port, .. } => {
-                if let Some(Role::Server(index)) = self.roles.get(&assoc) {
-                    self.memberships[*index].up(now, &mut *self.stack, assoc, local_port);
+            // Ours.
+            Event::Up { assoc, local_port, outbound_streams, inbound_streams, peer, .. } => {
+                match self.roles.get(&assoc) {
+                    Some(Role::Server(index)) => {
+                        self.memberships[*index].up(now, &mut *self.stack, assoc, local_port);
+                    }
+                    Some(Role::Attaching) => {
+                        self.gateway_up(now, assoc, None, outbound_streams.min(inbound_streams), &peer);
+                    }
+                    Some(Role::Gateway(_) | Role::Closing) | None => {}
                 }
             }
             Event::Message { assoc, stream, ppid, unordered, payload } => match self.roles.get_mut(&assoc) {
@@ -232,7 +252,7 @@ impl Node {
                 Some(Role::Server(index)) if ppid == ppid::ASAP => {
                     self.memberships[*index].message(now, assoc, &payload);
                 }
-                Some(Role::Server(_) | Role::Closing) | None => self.shared.counters.wrong_ppid += 1,
+                Some(Role::Server(_) | Role::Attaching | Role::Closing) | None => self.shared.counters.wrong_ppid += 1,
             },
             Event::Closed { assoc, reason, .. } => self.association_closed(now, assoc, &reason),
             // Paths are the association's own business.
@@ -255,10 +275,17 @@ impl Node {
         }
     }
 
-    fn gateway_up(&mut self, now: Instant, assoc: AssocId, local_port: u16, streams: u16, peer: &[SocketAddr]) {
+    fn gateway_up(
+        &mut self,
+        now: Instant,
+        assoc: AssocId,
+        refusal: Option<&'static str>,
+        streams: u16,
+        peer: &[SocketAddr],
+    ) {
         let gateways = self.roles.values().filter(|role| matches!(role, Role::Gateway(_))).count();
-        let refusal = if local_port != self.shared.config.m3ua.port {
-            Some("not an M3UA port")
+        let refusal = if refusal.is_some() {
+            refusal
         } else if gateways >= self.shared.config.session.gateways_max {
             self.shared.counters.gateways_refused += 1;
             Some("too many gateways")
@@ -286,13 +313,14 @@ impl Node {
         if let Some(role) = self.roles.get(&assoc).and_then(Role::name).filter(|_| was_up) {
             self.shared.record.ended(now, role, reason);
         }
+        self.attachments.closed(now, assoc);
         match self.roles.remove(&assoc) {
             Some(Role::Gateway(session)) => {
                 tracing::info!(?reason, "gateway gone");
                 session.close(now, &mut self.shared);
             }
             Some(Role::Server(index)) => self.memberships[index].closed(now, assoc),
-            Some(Role::Closing) | None => {}
+            Some(Role::Attaching | Role::Closing) | None => {}
         }
     }
 
@@ -356,7 +384,7 @@ impl Node {
             self.served = assoc;
             let applied = match self.roles.get_mut(&assoc) {
                 Some(Role::Gateway(session)) => session.take_turn(now, &mut self.shared),
-                Some(Role::Server(_) | Role::Closing) | None => false,
+                Some(Role::Server(_) | Role::Attaching | Role::Closing) | None => false,
             };
             idle = if applied { 0 } else { idle + 1 };
         }
@@ -367,37 +395,6 @@ impl Node {
         for role in self.roles.values_mut() {
             if let Role::Gateway(session) = role {
                 session.take_turn(now, &mut self.shared);
-            }
-        }
-    }
-
-    fn call_interval(&self) -> Option<Duration> {
-        let rate = self.shared.config.call.originate_per_s;
-        (rate > 0.0).then(|| Duration::from_secs_f64(1.0 / rate))
-    }
-
-    /// Originates the calls that are due; what was missed while the process stood still is not made up for.
-    fn originate(&mut self, now: Instant) {
-        let Some(interval) = self.call_interval() else { return };
-        if self.next_call + interval * 10 < now {
-            self.next_call = now;
-        }
-        while self.next_call <= now {
-            self.next_call += interval;
-            let mut sessions: Vec<_> = self
-                .roles
-                .values_mut()
-                .filter_map(|role| match role {
-                    Role::Gateway(session) => Some(session),
-                    Role::Server(_) | Role::Closing => None,
-                })
-                .collect();
-            self.turn += 1;
-            for step in 0..sessions.len() {
-                let at = (self.turn + step) % sessions.len();
-                if sessions[at].originate(now, &mut self.shared) {
-                    break;
-                }
             }
         }
     }
@@ -415,9 +412,12 @@ impl Node {
     fn leave(&mut self, now: Instant) {
         self.leaving = true;
         self.stack.stop_listening(self.shared.config.m3ua.port);
-        for role in self.roles.values_mut() {
-            if let Role::Gateway(session) = role {
-                session.stop(now, &mut self.shared);
+        self.attachments.stop();
+        for (assoc, role) in &mut self.roles {
+            match role {
+                Role::Gateway(session) => session.stop(now, &mut self.shared),
+                Role::Attaching => self.stack.shutdown(now, *assoc),
+                Role::Server(_) | Role::Closing => {}
             }
         }
     }
@@ -471,11 +471,12 @@ impl sctp::driver::Node for Node {
     fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.roles.values().filter_map(|role| match role {
             Role::Gateway(session) => session.poll_timeout(&self.shared),
-            Role::Server(_) | Role::Closing => None,
+            Role::Server(_) | Role::Attaching | Role::Closing => None,
         });
         let calls = (self.shared.groups > 0 && self.call_interval().is_some()).then_some(self.next_call);
         let asap = self.memberships.iter().filter_map(Membership::poll_timeout);
-        self.stack.poll_timeout().into_iter().chain(asap).chain(sessions).chain(calls).min()
+        let attaching = self.attachments.poll_timeout();
+        self.stack.poll_timeout().into_iter().chain(attaching).chain(asap).chain(sessions).chain(calls).min()
     }
 
     fn finished(&self) -> bool {

@@ -46,11 +46,13 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begins with the header line.
+    /// Begins with the header line, which says of one without transactions (no lease, no cookies) that all it did counts.
     #[must_use]
-    pub fn new(clock: ClockAnchor, sink: RecordSink, pe: u32, incarnation: u32) -> Self {
+    pub fn new(clock: ClockAnchor, sink: RecordSink, (pe, incarnation): (u32, u32), transactions: bool) -> Self {
         let mut record = Self { clock, lines: RecordLines::new(sink) };
-        record.line(|out| writeln!(out, "# sigpool-record 1 controller pe={pe:08x} incarnation={incarnation:08x}"));
+        let more = if transactions { "" } else { " transactions=false" };
+        record
+            .line(|out| writeln!(out, "# sigpool-record 1 controller pe={pe:08x} incarnation={incarnation:08x}{more}"));
         record
     }
 
@@ -137,7 +139,7 @@ mod tests {
     fn lines_are_as_documented() {
         let instant = Instant::now();
         let clock = ClockAnchor { instant, monotonic_ns: 1_000 };
-        let mut record = Record::new(clock, RecordSink::Memory(Vec::new()), 0xab, 0x1234);
+        let mut record = Record::new(clock, RecordSink::Memory(Vec::new()), (0xab, 0x1234), true);
         let message = ProtocolData { opc: 1, dpc: 2, si: 5, ni: 2, mp: 0, sls: 5, user_data: &[0x25, 0, 0x0c] };
         let other = ProtocolData { si: 3, user_data: &[9], ..message };
         let now = instant + Duration::from_nanos(5);
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn off_keeps_nothing() {
         let clock = ClockAnchor { instant: Instant::now(), monotonic_ns: 0 };
-        let mut record = Record::new(clock, RecordSink::Off, 1, 1);
+        let mut record = Record::new(clock, RecordSink::Off, (1, 1), true);
         record.life(clock.instant, "start");
         assert!(record.lines.is_empty());
     }

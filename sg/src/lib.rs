@@ -24,3 +24,4 @@ mod wire;
 
 pub use config::Config;
 pub use node::{Birth, Node};
+pub use pool::attached_identifier;

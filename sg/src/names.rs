@@ -14,7 +14,7 @@ use enrp::host::enrp_transport;
 use enrp::link::{Done, Link};
 use enrp::{ClientId, Host, Ports, Server, SuspensionReason};
 use sctp::{AssocId, Associations, CloseReason};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// The pool user of one operation scope.
@@ -49,6 +49,8 @@ pub(crate) struct Names {
     udp_port: u16,
     /// By the name that the application servers have for it.
     pools: BTreeMap<PoolHandle, Known>,
+    /// Elements registered on their behalf, by the pool as the server knows it.
+    proxied: BTreeMap<PoolHandle, BTreeSet<u32>>,
 }
 
 impl Names {
@@ -68,7 +70,8 @@ impl Names {
             let user = PuMachine::new(pu(&scope.servers), seed.wrapping_add(number));
             ways.push(Way { scope: Some(scope.name.clone()), user, link: Link::new() });
         }
-        let mut names = Self { ways, host, udp_port: config.udp.port, pools: BTreeMap::new() };
+        let mut names =
+            Self { ways, host, udp_port: config.udp.port, pools: BTreeMap::new(), proxied: BTreeMap::new() };
         config.application_servers.iter().for_each(|server| names.know(server));
         names
     }

@@ -11,6 +11,11 @@ use std::collections::BTreeMap;
 /// wraps after 2^20 messages).
 const SAME_CORRELATION_NS: u64 = 10_000_000_000;
 
+/// What the gateway says of messages that an ordinary ASP had when it ended: they may have arrived, and are not sent again.
+const FATE_UNKNOWN: &str = "fate-unknown";
+/// What an ordinary ASP recorded within this time before it was killed may not have left it.
+const LAST_WORDS_NS: u64 = 100_000_000;
+
 /// The counts of a run. "Offered" are the messages sent by the network (up) and those that controllers put out in committed
 /// transactions (down); `offered = applied + discarded + lost` holds exactly.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +38,8 @@ pub struct Messages {
     pub unknown: u64,
     /// Reached the network though its transaction was never committed.
     pub uncommitted_released: u64,
-    /// Recorded as discarded by the gateway, but not missing: the gateway's account is wrong.
+    /// Recorded as discarded by the gateway, but not missing: the gateway's account is wrong. Without those whose fate it says it does
+    /// not know.
     pub discarded_wrongly: u64,
     /// Inputs and outputs of transactions that were never committed (their controller was given up): without effect.
     pub rolled_back: u64,
@@ -188,7 +194,14 @@ fn up(
             discards.explain(records, &expected[index], messages);
         }
     }
-    messages.discarded_wrongly += discards.unused_of_gateway();
+    messages.discarded_wrongly += discards.unused_of_gateway(records);
+}
+
+/// Whether nobody can know if it was sent: by an ordinary ASP, just before it was killed.
+fn is_last_word(records: &Records, output: &Msg) -> bool {
+    let source = records.sources[usize::from(output.source)];
+    let mut kills = records.faults.iter().filter(|fault| fault.kind == "kill" && fault.pe == Some(source.pe));
+    !source.transactions && kills.any(|kill| (0..LAST_WORDS_NS).contains(&(kill.t_ns.saturating_sub(output.t_ns))))
 }
 
 /// Leaves out applications of a Correlation Id that was applied before, and counts them.
@@ -242,10 +255,14 @@ fn down(
             }
         }
         for &index in &alignment.missing {
-            discards.explain(records, &expected[index], messages);
+            if is_last_word(records, &expected[index]) {
+                *messages.discarded.entry(FATE_UNKNOWN.to_owned()).or_default() += 1;
+            } else {
+                discards.explain(records, &expected[index], messages);
+            }
         }
     }
-    messages.discarded_wrongly += discards.unused_of_gateway();
+    messages.discarded_wrongly += discards.unused_of_gateway(records);
 }
 
 /// Recorded discards that have not yet explained a missing message.
@@ -274,7 +291,8 @@ impl Discards {
     }
 
     /// Discards of the gateway that explain nothing. A controller may refuse one message twice (again after a takeover).
-    fn unused_of_gateway(&self) -> u64 {
-        self.unused.values().flatten().filter(|discard| discard.by_gateway).count() as u64
+    fn unused_of_gateway(&self, records: &Records) -> u64 {
+        let is_known = |discard: &&Discard| records.causes[usize::from(discard.cause)] != FATE_UNKNOWN;
+        self.unused.values().flatten().filter(|discard| discard.by_gateway).filter(is_known).count() as u64
     }
 }

@@ -13,6 +13,8 @@ use std::path::Path;
 use std::time::Duration;
 use toml::{Table, Value, toml};
 
+/// RFC 4666 section 1.4.8.
+const M3UA_PORT: u16 = 2905;
 /// ENRP over SCTP, RFC 5353 section 5.3.
 const ENRP_PORT: u16 = 9901;
 
@@ -24,8 +26,12 @@ pub(super) fn controller_name(index: usize) -> String {
     format!("gwc-{}", index + 1)
 }
 
-/// A new process is a new pool element: RFC 5352 section 3.1 wants a new identifier.
-pub(super) fn pe_id(index: usize, starts: u32) -> u32 {
+/// A new process is a new pool element: RFC 5352 section 3.1 wants a new identifier. An ordinary ASP has that of its place, by which the
+/// gateway registers it.
+pub(super) fn pe_id(plan: &LabPlan, net: Net, index: usize, starts: u32) -> u32 {
+    if plan.ordinary().contains(&index) {
+        return sg::attached_identifier(&net.known(Host::Controller(index)), M3UA_PORT);
+    }
     starts << 8 | (index as u32 + 1)
 }
 
@@ -59,6 +65,10 @@ pub(super) fn gateway_config(plan: &LabPlan, net: Net, index: usize) -> Table {
     set(&mut config, "network", "routing_context", i64::from(NETWORK_ROUTING_CONTEXT).into());
     set(&mut config, "network", "point_codes", codes(&plan.network_pcs));
     set(&mut config, "as", "dpc", codes(&plan.pool_pcs));
+    let ordinary: Vec<IpAddr> = plan.ordinary().flat_map(|index| net.known(Host::Controller(index))).collect();
+    if !ordinary.is_empty() {
+        set(&mut config, "as", "asps", texts(&ordinary));
+    }
     if plan.name_server.kind == NameServerKind::StandAlone {
         let mut enrp = toml! { embedded = false };
         enrp.insert("servers".into(), servers(plan, net, index));
@@ -238,11 +248,15 @@ pub(super) fn controller_config(plan: &LabPlan, net: Net, index: usize, starts: 
     hunt.insert("servers".into(), servers(plan, net, index));
     set_process(&mut config, plan, net, Host::Controller(index));
     set(&mut config, "node", "name", text(controller_name(index)));
-    set(&mut config, "node", "pe_id", i64::from(pe_id(index, starts)).into());
+    set(&mut config, "node", "pe_id", i64::from(pe_id(plan, net, index, starts)).into());
     set(&mut config, "node", "records", path_text(&plan.out.join("records")));
     set(&mut config, "asap", "hunt", hunt.into());
     add_scopes(&mut config, plan, net, index);
     merge(&mut config, &plan.controller_settings);
+    if plan.ordinary().contains(&index) {
+        set(&mut config, "m3ua", "gateways", texts(&net.known(Host::Gateway(0))));
+        set(&mut config, "session", "lease", false.into());
+    }
     config
 }
 

@@ -42,6 +42,8 @@ pub struct LabPlan {
     pub controllers: usize,
     /// How many of them run from the start; absent: all.
     pub at_start: Option<usize>,
+    /// How many of them, the last ones, are ordinary ASPs.
+    pub ordinary: usize,
     /// Who carries SCTP, in every process.
     pub transport: Transport,
     /// Addresses of each process, each on a network of its own; 0 counts as 1.
@@ -71,6 +73,11 @@ impl LabPlan {
     #[must_use]
     pub fn gateways(&self) -> usize {
         self.gateways.max(1)
+    }
+
+    /// The controllers that are ordinary ASPs, by their indices.
+    pub(super) fn ordinary(&self) -> std::ops::Range<usize> {
+        self.controllers.saturating_sub(self.ordinary)..self.controllers
     }
 }
 
@@ -206,7 +213,7 @@ impl Lab {
     /// PE identifier of a controller's present (or last) process.
     #[must_use]
     pub fn pe(&self, index: usize) -> u32 {
-        pe_id(index, self.controllers[index].starts)
+        pe_id(&self.plan, self.net, index, self.controllers[index].starts)
     }
 
     /// The controller (index) that has a PE identifier now.

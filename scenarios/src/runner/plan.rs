@@ -51,6 +51,7 @@ pub(super) fn lab_plan(scenario: &Scenario, out: &Path) -> LabPlan {
         gateways: scenario.gateway.count,
         controllers: controllers.count,
         at_start: controllers.at_start,
+        ordinary: controllers.ordinary,
         transport: scenario.lab_transport(),
         paths: scenario.paths,
         relayed: scenario.needs_relay(),

@@ -29,6 +29,7 @@ pub const BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "scale-out", text: include_str!("../../scenarios/scale-out.toml") },
     BuiltIn { name: "drain", text: include_str!("../../scenarios/drain.toml") },
     BuiltIn { name: "drain-command", text: include_str!("../../scenarios/drain-command.toml") },
+    BuiltIn { name: "legacy-asp", text: include_str!("../../scenarios/legacy-asp.toml") },
     BuiltIn { name: "transit", text: include_str!("../../scenarios/transit.toml") },
     BuiltIn { name: "stand-alone-enrp", text: include_str!("../../scenarios/stand-alone-enrp.toml") },
     BuiltIn { name: "forty", text: include_str!("../../scenarios/forty.toml") },

@@ -99,6 +99,11 @@ fn check_controllers(scenario: &Scenario) -> Result<(), Problem> {
             format!("{at_start}: expected 1 to count ({count})")
         })?;
     }
+    let ordinary = controllers.ordinary;
+    need(ordinary <= count, "controllers.ordinary", || format!("{ordinary}: expected at most count ({count})"))?;
+    need(ordinary == 0 || scenario.gateway.count == 1, "controllers.ordinary", || {
+        "ordinary ASPs attach to one gateway: expected gateway.count = 1".into()
+    })?;
     need((1..=PATHS_MAX).contains(&scenario.paths), "paths", || {
         format!("{}: expected 1 to {PATHS_MAX} addresses of each process", scenario.paths)
     })?;

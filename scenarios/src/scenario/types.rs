@@ -87,6 +87,11 @@ pub struct Controllers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 200), example = 3)]
     pub at_start: Option<usize>,
+    /// So many of them, the last ones, are ordinary ASPs: they attach to the gateway, know nothing of pools, leases and cookies, and are
+    /// registered on their behalf. With one gateway only.
+    #[serde(default, skip_serializing_if = "is_none")]
+    #[schemars(range(max = 200), example = 1)]
+    pub ordinary: usize,
     /// Empty: no relay. Else one number for each controller: a relay adds this round trip (half of it in each direction) to
     /// everything between the controller and the gateway, the name server; ms, up to 10,000.
     #[serde(default)]
@@ -283,4 +288,8 @@ fn drain_default_ms() -> u64 {
 
 fn seed_default() -> u64 {
     1
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }

@@ -20,7 +20,7 @@ impl Names {
             transport_use,
             addresses: location.addresses.iter().copied().collect(),
         };
-        // Elements of one pool have one transport use: that of those who are there.
+        // Elements of one pool have one transport use: that of those who are there. A first one leaves the pool to our controllers, too.
         let members = self.server().into_iter().flat_map(|server| server.handlespace().members(&handle));
         let transport_use = members.take(1).find_map(|element| match &element.registered().user_transport {
             Transport::Sctp(sctp) => Some(sctp.transport_use),
@@ -34,15 +34,19 @@ impl Names {
             id: PeId(pe),
             home: ServerId(0),
             life: RegistrationLife::Infinite,
-            user_transport: Transport::Sctp(transport(transport_use.unwrap_or(TransportUse::DataOnly))),
+            user_transport: Transport::Sctp(transport(transport_use.unwrap_or(TransportUse::DataAndControl))),
             policy: known.unwrap_or(Policy::RoundRobin),
             asap_transport: None,
         };
+        self.proxied.entry(handle.clone()).or_default().insert(pe);
         self.tell_server(now, &Message::Registration { handle, element });
     }
 
     pub(super) fn withdraw_proxy(&mut self, now: Instant, pool: &PoolHandle, pe: u32) {
         if let Some(handle) = self.own_handle(pool) {
+            if let Some(elements) = self.proxied.get_mut(&handle) {
+                elements.remove(&pe);
+            }
             self.tell_server(now, &Message::Deregistration { handle, pe_id: PeId(pe) });
         }
     }
@@ -58,16 +62,18 @@ impl Names {
                 true
             }
             Message::DeregistrationResponse { .. } => true,
-            // Its association is ours: we know whether it is active.
-            Message::EndpointKeepAlive { handle, pe_id: Some(pe_id), .. } => {
-                self.tell_server(now, &Message::EndpointKeepAliveAck { handle, pe_id });
+            // Their associations are ours: we know who is active. It names the pool, not the element (RFC 5352 section 2.2.7).
+            Message::EndpointKeepAlive { handle, .. } => {
+                for pe in self.proxied.get(&handle).cloned().unwrap_or_default() {
+                    let pe_id = PeId(pe);
+                    self.tell_server(now, &Message::EndpointKeepAliveAck { handle: handle.clone(), pe_id });
+                }
                 true
             }
             Message::Registration { .. }
             | Message::Deregistration { .. }
             | Message::HandleResolution { .. }
             | Message::HandleResolutionResponse { .. }
-            | Message::EndpointKeepAlive { .. }
             | Message::EndpointKeepAliveAck { .. }
             | Message::EndpointUnreachable { .. }
             | Message::ServerAnnounce { .. }

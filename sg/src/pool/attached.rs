@@ -9,7 +9,15 @@ use super::elements::{Element, Location};
 use super::{Cx, Pool, ms};
 use m3ua_lite::sgp::AspIdRule;
 use sctp::AssocId;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+/// The PE identifier of an ordinary ASP with these addresses and this SCTP port, if nobody else has it: FNV-1a of them as text, and
+/// not 0, which is no identifier (RFC 5354 section 3.11).
+#[must_use]
+pub fn attached_identifier(addresses: &[IpAddr], port: u16) -> u32 {
+    let text = format!("{addresses:?} {port}");
+    text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)).max(1)
+}
 
 impl Pool {
     /// The association of an ASP that came by itself is established. False: there is no room for one more.
@@ -50,10 +58,7 @@ impl Pool {
 
     /// The same ASP gets the same one each time, if nobody else has it.
     fn free_identifier(&self, location: &Location) -> u32 {
-        // FNV-1a; 0 is no identifier (RFC 5354 section 3.11).
-        let text = format!("{location:?}");
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        let mut pe = hash.max(1);
+        let mut pe = attached_identifier(&location.addresses, location.port);
         while self.elements.contains_key(&pe) {
             pe = pe.wrapping_add(1).max(1);
         }

@@ -38,6 +38,8 @@ mod takeover;
 #[cfg(test)]
 mod tests;
 mod view;
+
+pub use attached::attached_identifier;
 mod waiting;
 
 use crate::config;

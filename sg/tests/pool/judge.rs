@@ -61,7 +61,11 @@ pub(crate) fn judge(
         let (pe, incarnation) = (key("pe"), key("incarnation"));
         for line in text.lines().skip(1) {
             let f: Vec<&str> = line.split(',').collect();
-            let counts = |txn: &str| gateway.committed.contains(&(pe.clone(), incarnation.clone(), txn.to_owned()));
+            // Of an ordinary ASP all counts.
+            let counts = |txn: &str| {
+                head.contains("transactions=false")
+                    || gateway.committed.contains(&(pe.clone(), incarnation.clone(), txn.to_owned()))
+            };
             match f[0] {
                 "I" if counts(f[2]) => {
                     let cic: u16 = f[9].parse().unwrap();

@@ -11,6 +11,7 @@ mod hostile;
 mod judge;
 mod moves;
 mod names;
+mod ordinary;
 mod overload;
 mod pair;
 mod paths;

@@ -55,7 +55,7 @@ impl Bed {
         let now = Instant::now();
         let clock = ClockAnchor { instant: now, monotonic_ns: 1_000_000 };
         let mut shared = Shared {
-            record: Record::new(clock, RecordSink::Memory(Vec::new()), 0xab, 9),
+            record: Record::new(clock, RecordSink::Memory(Vec::new()), (0xab, 9), true),
             capacity: Capacity::new(now, config.session.capacity_per_s),
             config,
             clock,

@@ -37,7 +37,8 @@ impl Records {
             "controller" => {
                 let pe = u32::from_str_radix(keys.get("pe")?, 16).ok()?;
                 let incarnation = u64::from_str_radix(keys.get("incarnation")?, 16).ok()?;
-                self.sources.push(Source { pe, incarnation, first_ns: u64::MAX });
+                let transactions = keys.get("transactions") != Some(&"false");
+                self.sources.push(Source { pe, incarnation, first_ns: u64::MAX, transactions });
                 Some(Role::Controller(u16::try_from(self.sources.len() - 1).ok()?))
             }
             "gateway" => {
