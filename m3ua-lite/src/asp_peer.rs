@@ -18,7 +18,8 @@
 //! assert_eq!(asp.poll_timeout(), Some(2_000));
 //! ```
 
-use crate::asp::{Answers, AspEvent, AspState, DropCause, Input, Outbound, Replies, asp_step, refuse, reply_error};
+use crate::asp::{Answers, AspState, DropCause, Input, Outbound, Replies, refuse, reply_error};
+use crate::ipsp::{Ipsp, IpspEvent, ipsp_step};
 use crate::wire::{
     AspActive, AspDown, AspInactive, AspUp, Data, ErrorCode, ErrorMessage, MAX_ROUTING_CONTEXTS, Message, MessageType,
     Notify, RoutingContexts, Status, TrafficMode, one_context,
@@ -109,17 +110,20 @@ pub struct AspPeer {
     /// The state last given out by `poll_event`.
     reported: AspState,
     target: AspState,
-    /// The request that waits for its acknowledgement; set exactly while state and target differ on an association.
+    /// The request that waits for its acknowledgement; set exactly while state and target differ on an
+    /// association, and, of an IPSP, the request is for this end to make.
     pending: Option<Request>,
     /// `pending` is to be sent.
     unsent: bool,
     /// When T(ack) expires.
     ack_at_ms: Option<u64>,
     /// Which routing contexts ASPAC ACK has named so far, a bit each.
-    acknowledged: u32,
+    pub(crate) acknowledged: u32,
     resends: u64,
     refused: Option<(Request, ErrorCode)>,
     overridden: bool,
+    /// This end is an IPSP, no ASP.
+    pub(crate) ipsp: Option<Ipsp>,
 }
 
 const _: () = assert!(MAX_ROUTING_CONTEXTS <= u32::BITS as usize, "AspPeer::acknowledged has a bit for each");
@@ -141,6 +145,7 @@ impl AspPeer {
             resends: 0,
             refused: None,
             overridden: false,
+            ipsp: None,
         }
     }
 
@@ -148,6 +153,9 @@ impl AspPeer {
     pub fn association_up(&mut self, now_ms: u64) {
         self.association_lost();
         self.associated = true;
+        if let Some(ipsp) = &mut self.ipsp {
+            ipsp.begin();
+        }
         self.drive(now_ms);
     }
 
@@ -157,13 +165,16 @@ impl AspPeer {
         self.pending = None;
         self.unsent = false;
         self.ack_at_ms = None;
-        self.step(AspEvent::AssociationLost);
+        self.step(IpspEvent::AssociationLost);
     }
 
     /// Sets the state to be reached and kept. To begin with: `Inactive` (ASPUP), then `Active` when ready for traffic
     /// (ASPAC); `Inactive` again to leave the traffic (ASPIA), `Down` to leave (ASPIA if active, then ASPDN).
     pub fn want(&mut self, now_ms: u64, state: AspState) {
         self.target = state;
+        if let Some(ipsp) = &mut self.ipsp {
+            ipsp.asked(self.state);
+        }
         self.drive(now_ms);
     }
 
@@ -182,14 +193,19 @@ impl AspPeer {
         };
         match message {
             Message::Data(data) => self.handle_data(stream, data, octets, replies),
-            Message::AspUpAck(_) => self.handle_ack(now_ms, AspEvent::UpAck, octets, replies),
-            Message::AspDownAck(_) => self.handle_ack(now_ms, AspEvent::DownAck, octets, replies),
+            Message::AspUpAck(ack) => {
+                if let Some(ipsp) = &mut self.ipsp {
+                    ipsp.met(ack.asp_id);
+                }
+                self.handle_ack(now_ms, IpspEvent::UpAck, octets, replies)
+            }
+            Message::AspDownAck(_) => self.handle_ack(now_ms, IpspEvent::DownAck, octets, replies),
             Message::AspActiveAck(ack) => match self.acknowledge(&ack.routing_contexts) {
-                true => self.handle_ack(now_ms, AspEvent::ActiveAck, octets, replies),
+                true => self.handle_ack(now_ms, IpspEvent::ActiveAck, octets, replies),
                 false => Input::Consumed,
             },
             Message::AspInactiveAck(ack) => match self.concerns(&ack.routing_contexts) {
-                true => self.handle_ack(now_ms, AspEvent::InactiveAck, octets, replies),
+                true => self.handle_ack(now_ms, IpspEvent::InactiveAck, octets, replies),
                 false => Input::Consumed,
             },
             Message::Notify(notify) => {
@@ -209,14 +225,14 @@ impl AspPeer {
             Message::Beat(_) | Message::BeatAck(_) | Message::RegRsp(_) | Message::DeregRsp(_) => {
                 Input::Deliver(message)
             }
-            // Messages that only an ASP sends; an IPSP would, and this is none.
+            // Messages that an ASP sends, or an IPSP.
             Message::AspUp(_)
             | Message::AspDown(_)
             | Message::AspActive(_)
             | Message::AspInactive(_)
             | Message::Daud(_)
             | Message::RegReq(_)
-            | Message::DeregReq(_) => refuse(replies, ErrorCode::UnexpectedMessage, RoutingContexts::new(), octets),
+            | Message::DeregReq(_) => self.handle_request(now_ms, message, octets, replies),
         }
     }
 
@@ -268,6 +284,11 @@ impl AspPeer {
         self.state
     }
 
+    /// The state that its user wants.
+    pub(crate) const fn target(&self) -> AspState {
+        self.target
+    }
+
     /// The request that waits for its acknowledgement.
     #[must_use]
     pub const fn pending(&self) -> Option<Request> {
@@ -287,8 +308,10 @@ impl AspPeer {
     }
 
     /// Asks for the next step toward the target, if it is not asked for already.
-    fn drive(&mut self, now_ms: u64) {
-        let wanted = next_request(self.state, self.target).filter(|_| self.associated);
+    pub(crate) fn drive(&mut self, now_ms: u64) {
+        let raises = self.ipsp.is_none_or(Ipsp::raises);
+        let may = |request: &Request| raises || matches!(request, Request::Down | Request::Inactive);
+        let wanted = next_request(self.state, self.target).filter(|_| self.associated).filter(may);
         if wanted != self.pending {
             self.pending = wanted;
             self.acknowledged = 0;
@@ -301,8 +324,8 @@ impl AspPeer {
         self.ack_at_ms = self.pending.map(|_| now_ms.saturating_add(self.config.t_ack_ms));
     }
 
-    fn step(&mut self, event: AspEvent) -> Answers {
-        let (next, answers) = asp_step(self.state, event);
+    pub(crate) fn step(&mut self, event: IpspEvent) -> Answers {
+        let (next, answers) = ipsp_step(self.state, event);
         self.state = next;
         answers
     }
@@ -310,7 +333,7 @@ impl AspPeer {
     fn handle_ack<'a>(
         &mut self,
         now_ms: u64,
-        event: AspEvent,
+        event: IpspEvent,
         octets: &'a [u8],
         replies: &mut Replies<'a>,
     ) -> Input<'a> {
@@ -329,7 +352,7 @@ impl AspPeer {
     }
 
     /// Notes what ASPAC ACK acknowledges; true when nothing is missing. The SGP may acknowledge one by one.
-    fn acknowledge(&mut self, named: &RoutingContexts) -> bool {
+    pub(crate) fn acknowledge(&mut self, named: &RoutingContexts) -> bool {
         let ours = &self.config.routing_contexts;
         if named.is_empty() || ours.is_empty() {
             return true;
@@ -343,11 +366,20 @@ impl AspPeer {
     fn handle_notify(&mut self, now_ms: u64, notify: &Notify<'_>) {
         let taken_over = notify.status == Status::AlternateAspActive && self.concerns(&notify.routing_contexts);
         if taken_over && self.state == AspState::Active {
-            self.step(AspEvent::Alternate);
+            self.step(IpspEvent::Alternate);
             // Coming back at once would make two ASPs take each other's traffic forever.
-            self.target = self.target.min(AspState::Inactive);
+            self.rest(self.target.min(AspState::Inactive));
             self.overridden = true;
             self.drive(now_ms);
+        }
+    }
+
+    /// Asks for nothing more. An ASP has `target` until its user wants something else. An IPSP goes on wanting what it wanted, as
+    /// the other end may ask for that later.
+    const fn rest(&mut self, target: AspState) {
+        match &mut self.ipsp {
+            Some(ipsp) => ipsp.rest(),
+            None => self.target = target,
         }
     }
 
@@ -360,7 +392,7 @@ impl AspPeer {
         let about = error.diagnostic.and_then(|diagnostic| diagnostic.0.get(2..4));
         if about.is_none_or(|about| about == request.message_type().code().to_be_bytes()) {
             self.refused = Some((request, error.code));
-            self.target = self.state;
+            self.rest(self.state);
             self.drive(now_ms);
         }
     }

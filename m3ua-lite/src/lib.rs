@@ -38,13 +38,14 @@
 //! | 4.3.4.4 | the four answers to ASPIA by Routing Context | [`sgp::Sgp`] | `sgp::asp_inactive` |
 //! | 4.3.4.4, 4.3.4.5 | NTFY of each AS state to all ASPs not down, after the acknowledgement | [`as_state::As`]; the order is the user's: replies first | `as_state::single_asp` |
 //! | 4.3.4.* | T(ack): resend until acknowledged | [`asp_peer::AspPeer`] | `asp_peer::requests_are_resent` |
+//! | 4.3.1, 4.3.4.1.2, 4.3.4.3.1, 4.3.4.4.1 | IPSP, single exchange: requests and acknowledgements of both ends move one state; ERR "Refused - Management Blocking" | [`ipsp`], [`asp_peer::AspPeer::new_ipsp`] | `ipsp` (table: all states, all events; both ends begin, leave, restart) |
 //! | 4.4.1 | REG REQ without support: ERR 0x03 | [`sgp::Sgp`] | `sgp::registration` |
 //!
 //! Left out, or the user's:
 //! - Deciding about registrations (4.4): codec only; [`sgp::SgpConfig::registration`] hands the requests up, the user answers
 //!   and calls [`sgp::Sgp::add_as`]. After ASPDN and after ASPUP in ASP-ACTIVE registered keys MUST be forgotten: the user's
 //!   [`sgp::Sgp::remove_as`].
-//! - IPSP (4.3.4.1.2 and others): an IPSP of the single exchange model is served as an ASP; its own requests are not made.
+//! - IPSP double exchange (4.3): MAY; a second routing context is refused. NTFY between IPSPs (4.3.4.5.1): none is sent.
 //! - Destination status and congestion (4.5), DAUD's answers, ERR 0x14, MTP restart (4.6): codec only.
 //! - The Correlation Id on the first broadcast DATA after an activation (4.3.4.3, MUST): who distributes broadcasts sets it.
 //! - T(beat) and the death of a silent peer (4.3.4.6): the user's, who has faster detectors.
@@ -62,6 +63,7 @@ pub mod as_state;
 pub mod asp;
 pub mod asp_peer;
 pub mod error;
+pub mod ipsp;
 pub mod isup;
 pub mod mtp3;
 pub mod sccp;

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 pub use application_server::{As, Prefers, SccpAffinity, TrafficMode};
 pub use failover::Failover;
-pub use linkset::{Link, LinkSet, Route};
+pub use linkset::{Link, LinkMode, LinkSet, Route};
 pub use mate::Mate;
 pub use names::{Enrp, Scope};
 pub use network::Network;

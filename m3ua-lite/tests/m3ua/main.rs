@@ -12,6 +12,7 @@ mod captures;
 mod decode_errors;
 mod golden;
 mod hostile;
+mod ipsp;
 mod labels;
 mod sccp_tcap;
 mod session;

@@ -6,13 +6,39 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// Associations toward signalling transfer points, which this gateway opens as an ASP. Its links share the traffic by SLS.
+/// What both ends of a linkset's associations are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkMode {
+    /// This gateway is an ASP, the other end an SGP.
+    Asp,
+    /// Both are IPSPs, single exchange (RFC 4666 section 4.3): one state for both directions, which either end may change. Double
+    /// exchange is not supported.
+    Ipsp,
+}
+
+impl LinkMode {
+    /// As the configuration has it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Asp => "asp",
+            Self::Ipsp => "ipsp",
+        }
+    }
+}
+
+/// Associations toward signalling transfer points, which this gateway opens as an ASP, or with IPSPs. Its links share the traffic by SLS.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LinkSet {
     /// Its name in the admin state and the log; unique.
     #[schemars(length(min = 1), example = &"stp-a")]
     pub name: String,
+    /// `asp`: the other end is an SGP. `ipsp`: both ends are IPSPs, single exchange.
+    pub mode: LinkMode,
+    /// With `mode = "ipsp"`: the other end opens the associations, to `network.port` from an address of a link, and sends ASPUP and
+    /// ASPAC, which this gateway answers. Exactly one of both ends is to be so.
+    pub passive: bool,
     /// The links, an association each; at least one.
     #[schemars(length(min = 1, max = 16))]
     pub links: Vec<Link>,
@@ -45,10 +71,10 @@ pub struct LinkSet {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
-    /// Addresses of the STP, the primary first.
+    /// Addresses of the other end, the primary first.
     #[schemars(length(min = 1, max = 4), example = ["127.0.0.3"])]
     pub addresses: Vec<IpAddr>,
-    /// Its SCTP port (M3UA: 2905).
+    /// Its SCTP port (M3UA: 2905); not looked at in a passive linkset.
     #[serde(default = "m3ua_port")]
     #[schemars(range(min = 1), example = 2905)]
     pub port: u16,
@@ -79,6 +105,8 @@ impl Default for LinkSet {
     fn default() -> Self {
         Self {
             name: "stp".to_owned(),
+            mode: LinkMode::Asp,
+            passive: false,
             links: Vec::new(),
             routes: Vec::new(),
             routing_context: None,
@@ -102,6 +130,8 @@ impl LinkSet {
             unless((1..=4).contains(&link.addresses.len()), "links", "1 to 4 addresses in each")?;
             unless(link.port != 0, "links", "a port, normally 2905 (M3UA)")?;
         }
+        let fits = !self.passive || self.mode == LinkMode::Ipsp;
+        unless(fits, "passive", "false, or mode = \"ipsp\": an SGP opens no association to its ASP")?;
         unless((1..=256).contains(&self.routes.len()), "routes", "1 to 256 destinations, each { dpc = 1 }")?;
         for route in &self.routes {
             unless(route.dpc <= POINT_CODE_MAX, "routes", "point codes of 24 bits at most")?;

@@ -17,8 +17,19 @@ use sctp::{AssocId, Undelivered};
 use std::net::{IpAddr, SocketAddr};
 
 impl Network {
-    /// A peer's association is established.
+    /// A peer's association is established: a link's, or that of an ASP.
     pub(crate) fn up(&mut self, cx: &mut NetCx<'_>, assoc: AssocId, address: &[SocketAddr], outbound: u16) {
+        match self.awaited(address) {
+            None => self.asp_up(cx, assoc, address, outbound),
+            Some(Ok(link)) => self.link_begins(cx, link, assoc, address, outbound),
+            Some(Err(())) => {
+                self.counters.peers_refused += 1;
+                cx.net.abort(cx.now, assoc);
+            }
+        }
+    }
+
+    fn asp_up(&mut self, cx: &mut NetCx<'_>, assoc: AssocId, address: &[SocketAddr], outbound: u16) {
         let allowed: &[IpAddr] = &self.config.allowed_addresses;
         let known = allowed.is_empty() || address.iter().any(|address| allowed.contains(&address.ip()));
         let attached = self.peers.values().filter(|peer| peer.set == ATTACHED).count();

@@ -1,13 +1,14 @@
-//! Links: associations toward STPs that we open, and on which we are an ASP.
+//! Links: associations toward STPs that we open, and on which we are an ASP; and those with other IPSPs, who may open them.
 
 use super::peer::{End, Peer};
 use super::sets::{ATTACHED, Link, Reach, Set};
 use super::{Inbound, NetCx, Network};
-use crate::config;
+use crate::config::{self, LinkMode};
 use crate::route::Traffic;
 use bytes::Bytes;
 use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer, AspPeerEvent};
+use m3ua_lite::ipsp::IpspRole;
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{Message, TrafficMode, one_context};
 use sctp::AssocId;
@@ -26,13 +27,20 @@ pub(super) fn set_of(now: Instant, config: &config::LinkSet) -> Set {
         config::TrafficMode::Broadcast => TrafficMode::Broadcast,
     };
     let asp = || {
-        AspPeer::new(AspConfig {
+        let settings = AspConfig {
             asp_id: config.asp_id,
             routing_contexts: config.routing_context.map(one_context).unwrap_or_default(),
             traffic_mode: Some(traffic_mode),
             t_ack_ms: config.t_ack_ms,
-        })
+        };
+        match (config.mode, config.passive) {
+            (LinkMode::Asp, _) => AspPeer::new(settings),
+            (LinkMode::Ipsp, false) => AspPeer::new_ipsp(settings, IpspRole::Leads),
+            (LinkMode::Ipsp, true) => AspPeer::new_ipsp(settings, IpspRole::Answers),
+        }
     };
+    set.mode = Some(config.mode);
+    set.passive = config.passive;
     let links = config.links.iter();
     set.links = links
         .map(|link| Link { config: link.clone(), assoc: None, connect_at: now, not_before: None, asp: asp() })
@@ -65,9 +73,10 @@ impl Network {
         let now_ms = self.now_ms(cx.now);
         for (set, at) in self.all_links() {
             let reconnect = Duration::from_millis(self.config.linksets[set - ATTACHED - 1].reconnect_ms);
+            let passive = self.sets[set].passive;
             let link = &mut self.sets[set].links[at];
             match link.assoc {
-                None if link.connect_at <= cx.now => {
+                None if !passive && link.connect_at <= cx.now => {
                     link.connect_at = cx.now + reconnect;
                     link.assoc = cx.net.connect(cx.now, &link.config.addresses, link.config.port);
                 }
@@ -88,11 +97,11 @@ impl Network {
     }
 
     pub(super) fn links_timeout(&self) -> Option<Instant> {
-        let links = self.sets.iter().flat_map(|set| &set.links);
-        let due = links.flat_map(|link| {
+        let links = self.sets.iter().flat_map(|set| set.links.iter().map(move |link| (set, link)));
+        let due = links.flat_map(|(set, link)| {
             let up = link.assoc.is_some_and(|assoc| self.peers.contains_key(&assoc));
             let unsatisfied = up && link.asp.pending().is_none() && link.asp.state() != self.wanted();
-            let connect = (link.assoc.is_none() || unsatisfied).then_some(link.connect_at);
+            let connect = (link.assoc.is_none() && !set.passive || unsatisfied).then_some(link.connect_at);
             [connect, link.asp.poll_timeout().filter(|_| up).map(|ms| self.at(ms))]
         });
         due.flatten().min()
@@ -121,22 +130,44 @@ impl Network {
         (outbound, inbound): (u16, u16),
     ) -> bool {
         let Some((set, at)) = self.link_of(assoc) else { return false };
-        let streams = outbound.min(inbound);
+        self.link_begins(cx, (set, at), assoc, address, outbound.min(inbound));
+        true
+    }
+
+    /// The link that an association from one of these addresses is for: a free one of a linkset whose other end opens them. `Err`: they
+    /// have theirs.
+    pub(super) fn awaited(&self, address: &[SocketAddr]) -> Option<Result<(usize, usize), ()>> {
+        let named = |link: &Link| address.iter().any(|address| link.config.addresses.contains(&address.ip()));
+        let of_it = |(set, at): &(usize, usize)| self.sets[*set].passive && named(&self.sets[*set].links[*at]);
+        let mut links = self.all_links().into_iter().filter(of_it).peekable();
+        links.peek()?;
+        Some(links.find(|(set, at)| self.sets[*set].links[*at].assoc.is_none()).ok_or(()))
+    }
+
+    pub(super) fn link_begins(
+        &mut self,
+        cx: &mut NetCx<'_>,
+        (set, at): (usize, usize),
+        assoc: AssocId,
+        address: &[SocketAddr],
+        streams: u16,
+    ) {
         if streams < 2 {
             // DATA must not go on stream 0 (RFC 4666 section 1.4.7).
             self.counters.peers_refused += 1;
-            cx.net.abort(cx.now, assoc);
-            return true;
+            return cx.net.abort(cx.now, assoc);
         }
         let mut peer = Peer::new(cx.now, &self.config, set, End::Asp(at), address, streams);
-        peer.up_by = None;
+        if !self.sets[set].passive {
+            peer.up_by = None;
+        }
         self.peers.insert(assoc, peer);
         let now_ms = self.now_ms(cx.now);
         let link = &mut self.sets[set].links[at];
         link.connect_at = cx.now + REFUSED_RETRY;
+        link.assoc = Some(assoc);
         link.asp.association_up(now_ms);
         self.want(cx, set, at);
-        true
     }
 
     /// A link could not be opened: again a little later.
@@ -229,9 +260,13 @@ impl Network {
             self.send_to(cx, assoc, request.stream, false, &request.message);
         }
         while let Some(event) = self.sets[set].links[at].asp.poll_event() {
-            let name = &self.sets[set].name;
+            let name = self.sets[set].name.clone();
             match event {
-                AspPeerEvent::State { to, .. } => {
+                AspPeerEvent::State { from, to } => {
+                    if to < from {
+                        // Of an IPSP: who left comes back by itself; it is asked once more after a while.
+                        self.sets[set].links[at].connect_at = cx.now + REFUSED_RETRY;
+                    }
                     tracing::info!(linkset = name, link = at, state = to.name(), "link");
                     self.link_state(cx, (set, at), assoc, to);
                 }

@@ -230,6 +230,8 @@ impl Network {
 }
 
 #[cfg(test)]
+mod ipsp_tests;
+#[cfg(test)]
 mod links_tests;
 #[cfg(test)]
 mod tests;

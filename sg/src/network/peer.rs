@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub(super) enum End {
     /// A peer came to us: we are its SGP.
     Sgp(Box<Sgp>),
-    /// The link of this number of the set: we are an ASP.
+    /// The link of this number of the set: we are an ASP, or both are IPSPs.
     Asp(usize),
 }
 
@@ -77,13 +77,6 @@ impl Peer {
         }
     }
 
-    pub(super) fn asp_id(&self) -> Option<u32> {
-        match &self.end {
-            End::Sgp(sgp) => sgp.asp_id(),
-            End::Asp(_) => None,
-        }
-    }
-
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -98,6 +91,14 @@ impl Peer {
 }
 
 impl Network {
+    /// The ASP Identifier of the other end, if it told.
+    pub(super) fn asp_id_of(&self, peer: &Peer) -> Option<u32> {
+        match &peer.end {
+            End::Sgp(sgp) => sgp.asp_id(),
+            End::Asp(at) => self.sets[peer.set].links[*at].asp.peer_id(),
+        }
+    }
+
     pub(super) fn state_of(&self, peer: &Peer) -> AspState {
         match &peer.end {
             End::Sgp(sgp) => sgp.state(self.config.routing_context),

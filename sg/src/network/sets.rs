@@ -26,7 +26,7 @@ pub(super) enum Reach {
     Unavailable,
 }
 
-/// One association that we open.
+/// One association that we open, or that the IPSP at its other end opens.
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) config: config::Link,
@@ -44,6 +44,10 @@ pub(super) struct Set {
     pub(super) name: String,
     pub(super) routing_context: Option<u32>,
     pub(super) network_appearance: Option<u32>,
+    /// None in the first set.
+    pub(super) mode: Option<config::LinkMode>,
+    /// The other ends open its associations.
+    pub(super) passive: bool,
     /// Those that take traffic: attached ones in a fixed order, links in the order of the configuration.
     pub(super) active: Vec<AssocId>,
     /// Empty in the first set.
@@ -64,6 +68,8 @@ impl Set {
             name: name.to_owned(),
             routing_context,
             network_appearance,
+            mode: None,
+            passive: false,
             active: Vec::new(),
             links: Vec::new(),
             destinations: Vec::new(),

@@ -81,7 +81,7 @@ impl Bench {
         self.bytes(assoc, stream, &payload)
     }
 
-    fn bytes(&mut self, assoc: AssocId, stream: u16, payload: &Bytes) -> Option<String> {
+    pub(super) fn bytes(&mut self, assoc: AssocId, stream: u16, payload: &Bytes) -> Option<String> {
         self.on(|network, cx| {
             let inbound = network.message(cx, assoc, stream, ppid::M3UA, false, payload);
             inbound.map(|inbound| format!("{inbound:?}"))

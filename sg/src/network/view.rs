@@ -2,6 +2,7 @@
 
 use super::sets::{ATTACHED, Reach, Set};
 use super::{Counters, Network};
+use crate::config;
 use serde::Serialize;
 
 /// A peer or a link.
@@ -21,6 +22,8 @@ struct PeerView {
 #[derive(Debug, Serialize)]
 struct LinkSetView {
     name: String,
+    /// `asp`, or `ipsp` with who opens the associations and begins: `ipsp` alone is this gateway, `ipsp passive` the other end.
+    mode: &'static str,
     routing_context: Option<u32>,
     links: usize,
     links_active: usize,
@@ -49,7 +52,7 @@ impl Network {
         let open = peers.into_iter().map(|(_, peer)| PeerView {
             address: peer.address.map(|address| address.to_string()).unwrap_or_default(),
             linkset: (peer.set != ATTACHED).then(|| self.sets[peer.set].name.clone()),
-            asp_id: peer.asp_id(),
+            asp_id: self.asp_id_of(peer),
             state: self.state_of(peer).name(),
             sent: peer.sent,
             received: peer.received,
@@ -83,8 +86,10 @@ impl LinkSetView {
             let of_it = set.destinations.iter().filter(|(_, reach)| *reach == wanted);
             of_it.map(|(affected, _)| format!("{}/{}", affected.pc(), affected.mask())).collect()
         };
+        let mode = set.mode.map_or("", config::LinkMode::name);
         Self {
             name: set.name.clone(),
+            mode: if set.passive { "ipsp passive" } else { mode },
             routing_context: set.routing_context,
             links: set.links.len(),
             links_active: set.active.len(),

@@ -8,6 +8,7 @@ mod chaos;
 mod dialogues;
 mod errors;
 mod hostile;
+mod ipsp;
 mod judge;
 mod moves;
 mod names;

@@ -42,6 +42,11 @@ impl Peer {
         Self::of_gateways(now, own, &[gateway.to_vec()], seed, circuits)
     }
 
+    /// An IPSP that comes to the gateway, or waits for it.
+    pub(crate) fn ipsp(now: Instant, own: IpAddr, gateway: Option<IpAddr>, seed: [u8; 32], circuits: &[u16]) -> Self {
+        Self { ways: Ways::ipsp(now, own, gateway, seed), ..Self::of_gateways(now, &[own], &[], seed, circuits) }
+    }
+
     /// One that reaches several gateways.
     pub(crate) fn of_gateways(
         now: Instant,

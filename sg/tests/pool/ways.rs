@@ -5,6 +5,7 @@ use crate::peer::{NETWORK, POOL, ROUTING_CONTEXT};
 use crate::world::UDP_PORT;
 use m3ua_lite::asp::{AspState, Input, Replies};
 use m3ua_lite::asp_peer::{AspConfig, AspPeer};
+use m3ua_lite::ipsp::IpspRole;
 use m3ua_lite::session::{CorrelationId, GroupKey, Heartbeat, sls_stream};
 use m3ua_lite::wire::{Beat, Data, Message, ProtocolData, TrafficMode, one_context};
 use sctp::{AssocId, Associations, Connect, Event, Output, SendOptions, Stack, ppid};
@@ -60,18 +61,38 @@ fn label(user_data: &[u8]) -> ProtocolData<'_> {
     ProtocolData { opc: NETWORK, dpc: POOL, si: 5, ni: 2, mp: 0, sls: user_data[0] % 16, user_data }
 }
 
+fn settings() -> AspConfig {
+    AspConfig {
+        asp_id: Some(77),
+        routing_contexts: one_context(ROUTING_CONTEXT),
+        traffic_mode: Some(TrafficMode::Loadshare),
+        t_ack_ms: 500,
+    }
+}
+
 impl Ways {
+    /// An IPSP: it comes to the gateway, or waits for it at its own port.
+    pub(crate) fn ipsp(now: Instant, own: IpAddr, gateway: Option<IpAddr>, seed: [u8; 32]) -> Self {
+        let mut ways =
+            Self::new(now, &[own], &gateway.map(|gateway| vec![gateway]).into_iter().collect::<Vec<_>>(), seed);
+        if let Some(link) = ways.links.first_mut() {
+            link.asp = AspPeer::new_ipsp(settings(), IpspRole::Leads);
+            return ways;
+        }
+        ways.stack.listen(2905);
+        let asp = AspPeer::new_ipsp(settings(), IpspRole::Answers);
+        let retry = now + Duration::from_secs(3_600);
+        let unaccepted = VecDeque::new();
+        ways.links = vec![Link { gateway: own, assoc: None, retry, streams: 0, asp, told: false, unaccepted }];
+        ways
+    }
+
     pub(crate) fn new(now: Instant, own: &[IpAddr], gateways: &[Vec<IpAddr>], seed: [u8; 32]) -> Self {
         let mut stack = Stack::new(sctp::Config::default(), own.to_vec(), seed, now);
         let links = gateways.iter().map(|addresses| {
             let peer = addresses.iter().map(|ip| SocketAddr::new(*ip, UDP_PORT)).collect();
             let assoc = stack.connect(now, Connect { peer, peer_port: 2905, local_port: None }).unwrap();
-            let asp = AspPeer::new(AspConfig {
-                asp_id: Some(77),
-                routing_contexts: one_context(ROUTING_CONTEXT),
-                traffic_mode: Some(TrafficMode::Loadshare),
-                t_ack_ms: 500,
-            });
+            let asp = AspPeer::new(settings());
             let unaccepted = VecDeque::new();
             Link { gateway: addresses[0], assoc: Some(assoc), retry: now, streams: 0, asp, told: false, unaccepted }
         });
@@ -96,6 +117,11 @@ impl Ways {
         now.duration_since(self.start).as_millis() as u64
     }
 
+    /// The other end's ASP Identifier, of an IPSP.
+    pub(crate) fn peer_id(&self) -> Option<u32> {
+        self.links[0].asp.peer_id()
+    }
+
     fn is_active(&self, at: usize) -> bool {
         self.links[at].asp.state() == AspState::Active
     }
@@ -108,7 +134,9 @@ impl Ways {
         while let Some(event) = self.stack.poll_event() {
             match event {
                 Event::Up { assoc, outbound_streams, .. } => {
-                    let (at, ms) = (self.link(assoc).unwrap(), self.ms(now));
+                    // One that waits has one link.
+                    let (at, ms) = (self.link(assoc).unwrap_or(0), self.ms(now));
+                    self.links[at].assoc = Some(assoc);
                     self.links[at].streams = outbound_streams;
                     self.links[at].asp.association_up(ms);
                     self.links[at].asp.want(ms, AspState::Active);
