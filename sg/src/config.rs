@@ -6,6 +6,7 @@ mod linkset;
 mod mate;
 mod names;
 mod network;
+mod tcp;
 
 use enrp::ConfigError;
 use enrp::daemon::DaemonConfig;
@@ -21,6 +22,7 @@ pub use linkset::{Link, LinkMode, LinkSet, Route};
 pub use mate::Mate;
 pub use names::{Enrp, Scope};
 pub use network::Network;
+pub use tcp::NetworkTcp;
 
 /// What `--print-config` shows: every key with its default and what it means.
 pub const COMMENTED_DEFAULT: &str = include_str!("default.toml");

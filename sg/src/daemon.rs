@@ -2,7 +2,7 @@
 
 use crate::config::{COMMENTED_DEFAULT, Config};
 use crate::node::{Birth, Node};
-use enrp::daemon::{self, DaemonError, Part, PeerNames, Program, RecordSink, Start};
+use enrp::daemon::{self, Beside, DaemonError, OutsideSockets, Part, PeerNames, Program, RecordSink, Start};
 use enrp::node::NodeCommand;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,13 +18,16 @@ pub fn main() -> ExitCode {
     daemon::main(&PROGRAM, |config: Config| {
         config.check()?;
         let names = PeerNames::new(&config.enrp.peers.servers);
-        let beside = names.follow(Duration::from_millis(config.enrp.peer_names_ms), NodeCommand::Peers);
+        let names = names.follow(Duration::from_millis(config.enrp.peer_names_ms), NodeCommand::Peers);
+        let framing = crate::tcp::framing(config.network.tcp.message_bytes_max);
+        let outside = OutsideSockets::tcp(&config.network.tcp.shell(), framing, &config.udp.addresses)?;
+        let outside: Beside<NodeCommand> = Box::new(|commands| Box::pin(outside.serve(commands)));
         let part = Part {
             name: PROGRAM.name,
             transport: config.transport,
             udp: &config.udp,
             make: Box::new(|start: &Start| node(&config, start)),
-            beside: beside.into_iter().collect(),
+            beside: std::iter::once(outside).chain(names).collect(),
         };
         daemon::run_parts(PROGRAM.name, &config.daemon, vec![part]).map(drop)
     })

@@ -20,6 +20,7 @@ mod node;
 mod pool;
 mod record;
 mod route;
+mod tcp;
 mod wire;
 
 pub use config::Config;

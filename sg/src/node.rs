@@ -17,13 +17,14 @@ use crate::network::{Congested, NetCx, Network};
 use crate::pool::{ControlView, Cx, Origin, Pool, Wish};
 use crate::record::{Direction, Discard, Recorder};
 use crate::route::{Destinations, Routes, Traffic, one_network};
+use crate::tcp::Carriers;
 use crate::wire::Wire;
 use associations::Role;
 use enrp::daemon::{DaemonCommand, RecordSink};
 use enrp::node::NodeCommand;
 use m3ua_lite::wire::Ssnm;
 use rustc_hash::FxHashMap;
-use sctp::{AssocId, BackendKind, ClockAnchor, Input, Output};
+use sctp::{AssocId, Associations as _, BackendKind, ClockAnchor, Input, Output};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -106,8 +107,9 @@ impl Node {
         let epoch = config.node.epoch.unwrap_or((clock.ns(now) >> 30) as u8);
         let gateway = config.node.gateway;
         let local = config.udp.addresses.clone();
-        let mut stack =
+        let stack =
             sctp::associations(backend, config.udp.with_advertised(&config.sctp), local, config.udp.port, seed, now);
+        let mut stack = Carriers::new(stack, config.network.port);
         stack.listen(config.network.port);
         let there = config.mate.is_there();
         if there {
@@ -137,7 +139,7 @@ impl Node {
             }
         }
         if let Some(host) = node.names.host() {
-            host.listen(&mut *node.wire.stack);
+            host.listen(&mut node.wire.stack);
         }
         node.settle(now);
         node
@@ -209,7 +211,7 @@ impl Node {
     /// Moves everything to where it belongs until nothing moves.
     fn settle(&mut self, now: Instant) {
         loop {
-            self.names.pump(now, &mut *self.wire.stack);
+            self.names.pump(now, &mut self.wire.stack);
             self.follow_elements(now);
             match self.wire.stack.poll_event() {
                 Some(event) => self.association_event(now, event),
@@ -380,7 +382,7 @@ impl Node {
             self.wire.stack.shutdown(now, assoc);
         }
         if let Some(host) = self.names.host() {
-            host.stop(now, &mut *self.wire.stack);
+            host.stop(now, &mut self.wire.stack);
         }
     }
 
@@ -411,8 +413,12 @@ impl sctp::driver::Node for Node {
                     host.set_peers(now, peers);
                 }
             }
-            // The gateway's server has neither TCP nor multicast.
-            NodeCommand::Outside(_) => {}
+            // The gateway's name server has neither TCP nor multicast: these are peers and ASPs.
+            NodeCommand::Outside(mut batch) => {
+                for input in batch.inputs() {
+                    self.wire.stack.outside(input);
+                }
+            }
         }
         self.settle(now);
     }

@@ -1,6 +1,7 @@
 //! The associations as the pools and the network side use them.
 
 use crate::pool::{How, Transport};
+use crate::tcp::Carriers;
 use bytes::Bytes;
 use sctp::{AssocId, Associations, Connect, SendError, SendOptions};
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The associations.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) stack: Box<dyn Associations>,
+    pub(crate) stack: Carriers,
     pub(crate) udp_port: u16,
 }
 

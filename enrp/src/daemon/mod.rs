@@ -44,4 +44,4 @@ pub use peer_names::PeerNames;
 pub use plugins::read_plugins;
 pub use record::{RecordFile, RecordLines, RecordSink};
 pub use run::{Beside, DaemonCommand, Make, Part, Start, run_daemon, run_parts};
-pub use tcp::TcpConfig;
+pub use tcp::{Framing, TcpConfig};

@@ -5,7 +5,7 @@
 //! server needs too, it takes one place. A connection waits until there is room; a datagram does not, it is dropped and counted.
 
 use super::multicast::Groups;
-use super::tcp::TcpShell;
+use super::tcp::{Framing, TcpShell};
 use super::{DaemonError, MulticastConfig, TcpConfig};
 use crate::host::OutsideInput;
 use std::net::IpAddr;
@@ -45,6 +45,15 @@ impl OutsideSockets {
     /// Environment: a port that is taken, a group that cannot be joined.
     pub fn bind(tcp: &TcpConfig, multicast: &MulticastConfig, addresses: &[IpAddr]) -> Result<Self, DaemonError> {
         Ok(Self { tcp: TcpShell::bind(tcp, addresses)?, groups: Groups::bind(multicast, addresses)? })
+    }
+
+    /// Binds for TCP alone, for messages of another kind than ASAP's.
+    ///
+    /// # Errors
+    /// Environment: a port that is taken.
+    pub fn tcp(config: &TcpConfig, framing: Framing, addresses: &[IpAddr]) -> Result<Self, DaemonError> {
+        let groups = Groups::bind(&MulticastConfig::default(), addresses)?;
+        Ok(Self { tcp: TcpShell::bind_framed(config, framing, addresses)?, groups })
     }
 
     /// Serves the sockets until the node is gone, or it is dropped.

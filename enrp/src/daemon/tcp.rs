@@ -1,4 +1,5 @@
-//! TCP for pool users (RFC 5352 section 3.3): connections, their limits, and ASAP messages in a stream of bytes.
+//! TCP for pool users (RFC 5352 section 3.3): connections, their limits, and ASAP messages in a stream of bytes. Other protocols whose
+//! messages say their length use it with a [`Framing`] of theirs.
 //!
 //! Framing: a message says its length, the padding to a multiple of four behind it not counted (RFC 5354 section 4). What says less
 //! than its own header ends the connection: where the next message begins is not known any more.
@@ -23,8 +24,29 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// Type, flags, length.
-const HEADER_BYTES: usize = 4;
+/// How messages follow each other in a stream of bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Framing {
+    /// Of what begins with a message's header: the message's length, and the same with the padding behind it. `None`: the header is not
+    /// all there.
+    pub lengths: fn(&[u8]) -> Option<(usize, usize)>,
+    /// What says less than its own header has ends the connection.
+    pub header_bytes: usize,
+    /// What says more does, too.
+    pub message_bytes_max: usize,
+}
+
+/// ASAP: type, flags, length in 16 bits.
+const ASAP: Framing = Framing {
+    lengths: |bytes| {
+        let [_, _, high, low, ..] = bytes[..] else { return None };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        Some((length, length.next_multiple_of(4)))
+    },
+    header_bytes: 4,
+    message_bytes_max: u16::MAX as usize,
+};
+
 /// Read at once, and first size of the buffer.
 const READ_BYTES: usize = 4_096;
 /// Messages written with one call.
@@ -91,12 +113,18 @@ impl TcpConfig {
 #[derive(Debug)]
 pub(super) struct TcpShell {
     config: TcpConfig,
+    framing: Framing,
     listeners: Vec<std::net::TcpListener>,
 }
 
 impl TcpShell {
     /// At each of the addresses, unless it is off.
     pub(super) fn bind(config: &TcpConfig, addresses: &[IpAddr]) -> Result<Self, DaemonError> {
+        Self::bind_framed(config, ASAP, addresses)
+    }
+
+    /// The same for messages of another kind.
+    pub(super) fn bind_framed(config: &TcpConfig, framing: Framing, addresses: &[IpAddr]) -> Result<Self, DaemonError> {
         let addresses = if config.port == 0 { &[] } else { addresses };
         let bind = |&ip: &IpAddr| {
             let address = SocketAddr::new(ip, config.port);
@@ -110,12 +138,13 @@ impl TcpShell {
                 DaemonError::Environment(format!("cannot listen at TCP {address}: {error}; {remedy}"))
             })
         };
-        Ok(Self { config: config.clone(), listeners: addresses.iter().map(bind).collect::<Result<_, _>>()? })
+        Ok(Self { config: config.clone(), framing, listeners: addresses.iter().map(bind).collect::<Result<_, _>>()? })
     }
 
     /// Takes connections from now on.
     pub(super) fn start(self, tasks: &mut JoinSet<()>, inputs: &mpsc::Sender<OutsideInput>) {
-        let shared = Arc::new(Shared { config: self.config, room: Mutex::default(), last: AtomicU64::new(0) });
+        let Self { config, framing, .. } = self;
+        let shared = Arc::new(Shared { config, framing, room: Mutex::default(), last: AtomicU64::new(0) });
         for listener in self.listeners {
             match TcpListener::from_std(listener) {
                 Ok(listener) => drop(tasks.spawn(accept(listener, Arc::clone(&shared), inputs.clone()))),
@@ -129,6 +158,7 @@ impl TcpShell {
 #[derive(Debug)]
 struct Shared {
     config: TcpConfig,
+    framing: Framing,
     /// How many connections each address has.
     room: Mutex<HashMap<IpAddr, usize>>,
     last: AtomicU64,
@@ -204,7 +234,15 @@ impl Sink for Queue {
         let length = bytes.len();
         // The setting is at least the longest message.
         let before = self.waiting.fetch_add(length, Ordering::Relaxed);
-        before + length <= self.most && self.messages.send(bytes).is_ok()
+        let taken = before + length <= self.most && self.messages.send(bytes).is_ok();
+        if !taken {
+            self.waiting.fetch_sub(length, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 
@@ -217,7 +255,7 @@ async fn connection(
 ) {
     // Answers are small and waited for. Without it they are only later.
     let _ = stream.set_nodelay(true);
-    let config = &place.0.config;
+    let (config, framing) = (&place.0.config, place.0.framing);
     let (messages, outgoing) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let sink = Queue { messages, waiting: Arc::clone(&waiting), most: config.send_queue_bytes_max };
@@ -225,7 +263,7 @@ async fn connection(
     if inputs.send(connected).await.is_err() {
         return;
     }
-    let end = Exchange { config, client, inputs: &inputs, outgoing, waiting, buffer: BytesMut::new() };
+    let end = Exchange { config, framing, client, inputs: &inputs, outgoing, waiting, buffer: BytesMut::new() };
     let end = end.run(&mut stream).await.unwrap_or(TcpEnd::Closed);
     // Nobody there: the node is gone.
     let _ = inputs.send(OutsideInput::Ended { client, end }).await;
@@ -234,6 +272,7 @@ async fn connection(
 /// One connection while it is there.
 struct Exchange<'a> {
     config: &'a TcpConfig,
+    framing: Framing,
     client: ClientId,
     inputs: &'a mpsc::Sender<OutsideInput>,
     outgoing: mpsc::UnboundedReceiver<Bytes>,
@@ -278,7 +317,7 @@ impl Exchange<'_> {
             quiet_until = Instant::now() + idle;
             let began = whole_until.take();
             let mut some = false;
-            while let Some(bytes) = match next_message(&mut self.buffer) {
+            while let Some(bytes) = match next_message(&mut self.buffer, &self.framing) {
                 Ok(message) => message,
                 Err(NoMessage) => return Ok(TcpEnd::Malformed),
             } {
@@ -302,13 +341,11 @@ struct NoMessage;
 
 /// Takes the next message and the padding behind it out of the buffer; `None` when it is not all there. The buffer never holds more
 /// than one message and what was read at once.
-fn next_message(buffer: &mut BytesMut) -> Result<Option<Bytes>, NoMessage> {
-    let [_, _, high, low, ..] = buffer[..] else { return Ok(None) };
-    let length = usize::from(u16::from_be_bytes([high, low]));
-    if length < HEADER_BYTES {
+fn next_message(buffer: &mut BytesMut, framing: &Framing) -> Result<Option<Bytes>, NoMessage> {
+    let Some((length, padded)) = (framing.lengths)(buffer) else { return Ok(None) };
+    if !(framing.header_bytes..=framing.message_bytes_max).contains(&length) {
         return Err(NoMessage);
     }
-    let padded = length.next_multiple_of(4);
     if buffer.len() < padded {
         return Ok(None);
     }

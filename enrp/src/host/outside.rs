@@ -13,6 +13,10 @@ use std::time::Instant;
 pub trait Sink: fmt::Debug + Send {
     /// Takes a message. False: there is no room, or nobody there.
     fn send(&mut self, bytes: Bytes) -> bool;
+    /// Bytes that were taken and have not left yet.
+    fn waiting(&self) -> usize {
+        0
+    }
 }
 
 /// What the shell says.

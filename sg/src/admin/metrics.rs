@@ -24,6 +24,12 @@ impl Node {
             "Messages of peers not understood or not allowed.",
             network.malformed,
         );
+        let tcp = self.wire.stack.tcp_counters();
+        metrics.counter("sg_tcp_connections_total", "M3UA connections that came by TCP.", tcp.connections);
+        metrics.counter("sg_tcp_refused_total", "TCP connections there was no room for.", tcp.refused);
+        metrics.counter("sg_tcp_malformed_total", "TCP connections ended: no M3UA, or too long.", tcp.malformed);
+        metrics.counter("sg_tcp_idle_total", "TCP connections ended: idle, or they did not read.", tcp.idle);
+        metrics.counter("sg_tcp_full_total", "Messages that waited for room toward a TCP connection.", tcp.full);
         metrics.counter("sg_network_congestion_told_total", "SCON sent to peers.", network.congestion_told);
         let heard = "Destinations in SCON that came, told to the pools.";
         metrics.counter("sg_network_congestion_heard_total", heard, network.congestion_heard);

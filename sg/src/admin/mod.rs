@@ -5,8 +5,10 @@ mod metrics;
 
 use crate::node::{Counters, Node};
 use crate::pool::Pool;
+use crate::tcp::TcpCounters;
 use crate::{keys, mate, network, pool};
 use enrp::daemon::{AdminKind, AdminReply, AdminRequest};
+use sctp::Associations as _;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -25,6 +27,7 @@ struct State<'a> {
     mate: Option<mate::View>,
     counters: Counters,
     sctp: SctpState,
+    tcp: TcpCounters,
     associations: Vec<sctp::AssociationView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enrp: Option<enrp::ServerSnapshot>,
@@ -72,7 +75,8 @@ impl Node {
             mate: self.mate.view(&self.journal),
             counters: self.counters,
             sctp: SctpState { packets_in: sctp.packets_in, packets_out: sctp.packets_out },
-            associations: sctp::association_views(&*self.wire.stack, now, |assoc| self.role_name(assoc)),
+            tcp: self.wire.stack.tcp_counters(),
+            associations: sctp::association_views(&self.wire.stack, now, |assoc| self.role_name(assoc)),
             enrp: self.names.server().map(enrp::Server::snapshot),
             enrp_peers: self.names.server().map(enrp::Server::peers_snapshot).unwrap_or_default(),
             enrp_peers_unreached: self.names.server().map(enrp::Server::unreached_peers).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! `[network]`.
 
-use super::{LinkSet, POINT_CODE_MAX};
+use super::{LinkSet, NetworkTcp, POINT_CODE_MAX};
 use enrp::ConfigError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,8 @@ pub struct Network {
     /// Destinations of a peer's DAUDs that are answered in a second; more are counted.
     #[schemars(range(min = 1))]
     pub audits_per_s: u32,
+    /// M3UA over TCP.
+    pub tcp: NetworkTcp,
     /// Associations toward STPs that this gateway opens as an ASP.
     #[serde(rename = "linkset")]
     pub linksets: Vec<LinkSet>,
@@ -82,6 +84,7 @@ impl Default for Network {
             asp_up_ms: 10_000,
             beats_per_s: 100,
             audits_per_s: 100,
+            tcp: NetworkTcp::default(),
             linksets: Vec::new(),
         }
     }
@@ -111,6 +114,7 @@ impl Network {
         ConfigError::unless(self.asp_up_ms > 0, "network.asp_up_ms", "more than 0")?;
         ConfigError::unless(self.beats_per_s > 0, "network.beats_per_s", "more than 0")?;
         ConfigError::unless(self.audits_per_s > 0, "network.audits_per_s", "more than 0")?;
+        self.tcp.check()?;
         ConfigError::unless(self.linksets.len() <= 16, "network.linkset", "16 linksets at most")?;
         for (i, set) in self.linksets.iter().enumerate() {
             let key = format!("network.linkset[{i}]");

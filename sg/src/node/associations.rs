@@ -4,7 +4,7 @@ use super::Node;
 use crate::config::As;
 use crate::network::Inbound;
 use bytes::Bytes;
-use sctp::{AssocId, CloseReason, Event, Undelivered, ppid};
+use sctp::{AssocId, Associations as _, CloseReason, Event, Undelivered, ppid};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -143,7 +143,7 @@ impl Node {
     fn host_up(&mut self, now: Instant, assoc: AssocId, local_port: u16, peer: (&[SocketAddr], u16)) {
         self.roles.insert(assoc, Role::Host);
         if let Some(host) = self.names.host() {
-            host.up(now, &mut *self.wire.stack, assoc, local_port, peer.0, peer.1);
+            host.up(now, &mut self.wire.stack, assoc, local_port, peer.0, peer.1);
         }
     }
 
@@ -152,7 +152,7 @@ impl Node {
             // The local port says nothing: the host knows what it asked for.
             return self.host_up(now, assoc, 0, peer);
         }
-        if self.names.server_up(now, &mut *self.wire.stack, assoc, 0) {
+        if self.names.server_up(now, &mut self.wire.stack, assoc, 0) {
             self.roles.insert(assoc, Role::NameServer);
             return;
         }

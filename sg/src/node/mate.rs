@@ -14,7 +14,7 @@ use crate::route::Traffic;
 use bytes::Bytes;
 use m3ua_lite::session::CorrelationId;
 use m3ua_lite::wire::{Data, Message};
-use sctp::AssocId;
+use sctp::{AssocId, Associations as _};
 use std::time::{Duration, Instant};
 
 /// The gateway's part of two, by its configuration.
