@@ -210,7 +210,7 @@ fn written_out_in_full_it_parses_back_to_itself() {
         scenario.seed = 77;
         let text = scenario.to_toml().unwrap();
         assert_eq!(parse(&text, "scenario.toml").unwrap(), scenario, "{text}");
-        assert!(text.contains("applied_twice = 0"), "defaults are filled in: {text}");
+        assert!(text.contains("reordered = 0"), "defaults are filled in: {text}");
     }
 }
 

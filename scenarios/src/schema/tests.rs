@@ -223,7 +223,16 @@ const OTHER_RULES: &[(FileKind, &[&str])] = &[
         &["call.cic_first", "call.cic_last", "session.lease_ms", "session.lease_ms_max", "session.lease_beat_ms"],
     ),
     (FileKind::Population, &["sctp.associations_max", "population.pools", "population.pes_per_pool"]),
-    (FileKind::Scenario, &["duration_ms", "controllers.count", "controllers.at_start", "controllers.round_trip_ms"]),
+    (
+        FileKind::Scenario,
+        &[
+            "duration_ms",
+            "controllers.count",
+            "controllers.at_start",
+            "controllers.ordinary",
+            "controllers.round_trip_ms",
+        ],
+    ),
     (
         FileKind::Scenario,
         &[
