@@ -10,6 +10,7 @@ mod errors;
 mod hostile;
 mod ipsp;
 mod judge;
+mod least;
 mod moves;
 mod names;
 mod ordinary;
