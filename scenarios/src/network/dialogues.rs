@@ -71,11 +71,6 @@ impl Dialogues {
         self.pace.stop();
     }
 
-    /// Dialogues are, were or will be begun.
-    pub(crate) fn is_on(&self) -> bool {
-        self.pace.count() > 0 || self.pace.next().is_some()
-    }
-
     /// Dialogues that are not over.
     pub(crate) fn up(&self) -> u64 {
         self.open.len() as u64

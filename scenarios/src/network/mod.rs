@@ -18,6 +18,7 @@ use crate::runner::traffic::{Traffic, TrafficConfig, TrafficCounters, TrafficSta
 use calls::{Calls, CallsConfig};
 use dialogues::{Dialogues, DialoguesConfig};
 use enrp::daemon::{RecordFile, clock_anchor, os_seed};
+use m3ua_lite::session::SccpAffinity;
 use node::{Command, NetworkNode, PeerConfig, Shared};
 use pace::Pace;
 use plain::{Plain, PlainConfig};
@@ -86,6 +87,7 @@ fn generated(config: &TrafficConfig) -> GeneratedSource {
         calls: Calls::new(calls, Pace::new(calls_per_s, warm_up, &load.profile)),
         plain: Plain::new(plain, Pace::new(load.plain_per_s.into(), warm_up, &load.profile)),
         dialogues: Dialogues::new(dialogues, Pace::new(load.dialogues_per_s.into(), warm_up, &load.profile)),
+        sccp_affinity: if load.dialogues_per_s > 0 { SccpAffinity::Tcap } else { SccpAffinity::Sls },
         network_pcs: network_pcs.clone(),
         pool_pc: *pool_pc,
     }

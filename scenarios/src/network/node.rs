@@ -93,7 +93,7 @@ impl NetworkNode {
     ) -> Self {
         let shared = Shared { state: TrafficState::Connecting, counters: TrafficCounters::default() };
         let PeerConfig { gateways, routing_context, t_ack_ms, epoch } = config;
-        let routes = (gateways.len() > 1).then(|| Routes::new(epoch));
+        let routes = (gateways.len() > 1).then(|| Routes::new(epoch, source.sccp_affinity()));
         let link = |gateway| Link::new(clock.instant, gateway, routing_context, t_ack_ms);
         let mut node = Self {
             routing_context,

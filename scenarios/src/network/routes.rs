@@ -5,7 +5,7 @@
 //! Ids are counted for each group and SLS: only what has one SLS is on one stream, in order.
 
 use super::accepted::{Due, Stamp, Unaccepted};
-use m3ua_lite::session::{CorrelationId, GroupKey};
+use m3ua_lite::session::{CorrelationId, GroupKey, SccpAffinity};
 use m3ua_lite::wire::ProtocolData;
 use rustc_hash::FxHashMap;
 use std::time::{Duration, Instant};
@@ -38,6 +38,7 @@ pub(super) enum Way {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Routes {
+    affinity: SccpAffinity,
     places: FxHashMap<GroupKey, Place>,
     gateways: [Gateway; GATEWAYS],
     /// Before the first id.
@@ -55,9 +56,10 @@ struct Gateway {
 }
 
 impl Routes {
-    /// No gateway is there; `epoch` is another one at each start.
-    pub(super) fn new(epoch: u8) -> Self {
+    /// No gateway is there; `epoch` is another one at each start, `affinity` that of the gateways.
+    pub(super) fn new(epoch: u8, affinity: SccpAffinity) -> Self {
         Self {
+            affinity,
             places: FxHashMap::default(),
             gateways: Default::default(),
             start: CorrelationId::start(OWN_NUMBER, epoch),
@@ -82,7 +84,7 @@ impl Routes {
         }
         if due.stamp.is_none() {
             let label = due.outgoing.label;
-            due.stamp = GroupKey::from_network(&label.with(&due.outgoing.user_data)).map(|group| {
+            due.stamp = self.affinity.of_network(&label.with(&due.outgoing.user_data)).map(|(group, _)| {
                 let last = self.given.entry((group, label.sls)).or_insert(self.start);
                 *last = last.next();
                 Stamp { group, id: *last }
@@ -155,7 +157,8 @@ impl Routes {
     /// Whether a message from the pool is new; without a Correlation Id it is.
     pub(super) fn takes(&mut self, message: &ProtocolData<'_>, id: Option<u32>) -> bool {
         let id = CorrelationId(id.unwrap_or_default());
-        let Some(group) = GroupKey::from_pool(message).filter(|_| id != CorrelationId::NONE) else { return true };
+        let group = self.affinity.of_pool(message).filter(|_| id != CorrelationId::NONE);
+        let Some((group, _)) = group else { return true };
         let last = self.taken.entry((group, message.sls)).or_default();
         let new = id.is_after(*last);
         if new {

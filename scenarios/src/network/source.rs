@@ -5,6 +5,7 @@ use super::dialogues::Dialogues;
 use super::plain::Plain;
 use bytes::Bytes;
 use m3ua_lite::sccp;
+use m3ua_lite::session::SccpAffinity;
 use m3ua_lite::wire::ProtocolData;
 use std::time::Instant;
 
@@ -37,6 +38,10 @@ pub(crate) struct Outgoing {
 
 /// Where the messages come from. Pure.
 pub(crate) trait Source: Send {
+    /// What the gateways group SCCP by: of two, each numbers the messages of a group.
+    fn sccp_affinity(&self) -> SccpAffinity {
+        SccpAffinity::Sls
+    }
     /// Begins; the first message is meant to go at `at`.
     fn start(&mut self, at: Instant);
     /// Begins nothing new.
@@ -61,6 +66,8 @@ pub(crate) struct GeneratedSource {
     pub(crate) calls: Calls,
     pub(crate) plain: Plain,
     pub(crate) dialogues: Dialogues,
+    /// By TCAP dialogues when there are any.
+    pub(crate) sccp_affinity: SccpAffinity,
     /// Point codes of the network; the index is the generator's exchange number.
     pub(crate) network_pcs: Vec<u32>,
     pub(crate) pool_pc: u32,
@@ -88,6 +95,9 @@ impl GeneratedSource {
 }
 
 impl Source for GeneratedSource {
+    fn sccp_affinity(&self) -> SccpAffinity {
+        self.sccp_affinity
+    }
     fn start(&mut self, at: Instant) {
         self.calls.start(at);
         self.plain.start(at);
@@ -113,7 +123,7 @@ impl Source for GeneratedSource {
         [self.calls.poll_timeout(), self.plain.next(), self.dialogues.next()].into_iter().flatten().min()
     }
     fn handle(&mut self, now: Instant, message: &ProtocolData<'_>) {
-        if message.si == sccp::SERVICE_INDICATOR && self.dialogues.is_on() {
+        if message.si == sccp::SERVICE_INDICATOR && self.sccp_affinity == SccpAffinity::Tcap {
             return self.dialogues.handle(now, message);
         }
         if message.si != SI_ISUP {

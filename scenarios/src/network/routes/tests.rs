@@ -33,7 +33,7 @@ fn number(due: &Due) -> u32 {
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            routes: Routes::new(7),
+            routes: Routes::new(7, SccpAffinity::Sls),
             now: Instant::now(),
             late: VecDeque::new(),
             sent: Default::default(),
@@ -273,7 +273,7 @@ fn copies_are_bounded_and_what_is_beyond_waits() {
 
 #[test]
 fn what_the_pool_sent_is_taken_once_whichever_gateway_brings_it() {
-    let mut routes = Routes::new(1);
+    let mut routes = Routes::new(1, SccpAffinity::Sls);
     let user_data = [9, 9, 9, 9];
     let message = |sls| ProtocolData { opc: DPC, dpc: OPC, si: 3, ni: 2, mp: 0, sls, user_data: &user_data };
     let first = CorrelationId::start(1, 4).next();
@@ -285,4 +285,24 @@ fn what_the_pool_sent_is_taken_once_whichever_gateway_brings_it() {
     assert!(takes(2, first), "another SLS counts on its own");
     assert!(takes(1, CorrelationId::start(2, 4).next()), "the other gateway's own count");
     assert!(routes.takes(&message(1), None) && routes.takes(&message(1), None), "no id: as ever");
+}
+
+#[test]
+fn dialogues_are_counted_by_their_groups_where_the_gateways_do_so() {
+    let message = |bits| {
+        // End to the transaction with these low bits.
+        vec![9, 1, 3, 5, 7, 2, 0x42, 250, 2, 0x42, 251, 5, 0x64, 3, 0x49, 1, bits]
+    };
+    let first = CorrelationId::start(1, 4).next();
+    let take = |affinity, bits: [u8; 2]| {
+        let mut routes = Routes::new(1, affinity);
+        bits.map(|bits| {
+            let user_data = message(bits);
+            let message = ProtocolData { opc: DPC, dpc: OPC, si: 3, ni: 2, mp: 0, sls: 1, user_data: &user_data };
+            routes.takes(&message, Some(first.0))
+        })
+    };
+    assert_eq!(take(SccpAffinity::Tcap, [5, 6]), [true, true], "each group begins with the first id");
+    assert_eq!(take(SccpAffinity::Tcap, [5, 5 + 64]), [true, false], "one group");
+    assert_eq!(take(SccpAffinity::Sls, [5, 6]), [true, false]);
 }
