@@ -1,8 +1,8 @@
 //! Enforces how fast a name server resolves over SCTP: 500 pools of 20 pool elements, each with an association of its own, under
 //! 2,000 re-registrations a second.
 //!
-//! Fails (exit status 1) when the 99th percentile of resolutions one at a time, or of 10,000 a second, is over the bound: 5 ms, or
-//! `SIGPOOL_RESOLUTION_P99_MS`; or when 64 outstanding do not reach 10,000 a second (there the percentile is only the queue's). Beside
+//! Fails (exit status 1) when the 99th percentile of resolutions one at a time, or of 10,000 a second, is over the bound: 5 ms, or twice
+//! that of the echoes beside it where that is more; or `SIGPOOL_RESOLUTION_P99_MS` as it stands; or when 64 outstanding do not reach 10,000 a second (there the percentile is only the queue's). Beside
 //! each figure stands that of a bare echo with the same sizes over the same sctp shell, measured just before and after: how much of it is the
 //! machine's.
 //!
@@ -27,6 +27,8 @@ const POOLS: usize = 500;
 const PES_PER_POOL: usize = 20;
 /// The bound of the 99th percentile, ms.
 const P99_MAX_MS: f64 = 5.0;
+/// Where the machine itself is slow: so many times the echo's.
+const ECHOES: f64 = 2.0;
 const BOUND: &str = "SIGPOOL_RESOLUTION_P99_MS";
 /// How long each figure is measured.
 const MEASURE: Duration = Duration::from_secs(5);
@@ -58,10 +60,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn bound_ms() -> Result<f64, RunError> {
-    let Ok(text) = std::env::var(BOUND) else { return Ok(P99_MAX_MS) };
+/// A figure, and the worse 99th percentile of the echoes before and after it, ms.
+struct Figure {
+    report: Report,
+    echo_p99_ms: f64,
+}
+
+impl Figure {
+    fn p99_ms(&self) -> f64 {
+        self.report.latency_us.p99 / 1_000.0
+    }
+}
+
+/// What was asked for; `None`: the usual one.
+fn bound_ms() -> Result<Option<f64>, RunError> {
+    let Ok(text) = std::env::var(BOUND) else { return Ok(None) };
     let bound = text.parse::<f64>().ok().filter(|bound| bound.is_finite() && *bound > 0.0);
-    bound.ok_or_else(|| RunError::Usage(format!("{BOUND}={text}: expected milliseconds, such as 5")))
+    bound.map(Some).ok_or_else(|| RunError::Usage(format!("{BOUND}={text}: expected milliseconds, such as 5")))
 }
 
 /// Measures, prints; false when a bound was passed.
@@ -82,11 +97,11 @@ fn bench() -> Result<bool, RunError> {
     let after = processes.population()?;
     let rate = (after.counters.registrations_granted - before.counters.registrations_granted) as f64 / took;
     println!("\nre-registrations granted: {rate:.0} a second, {} unanswered", after.counters.registrations_unanswered);
-    println!("an answer lists {:.0} elements in {:.0} bytes\n", many.elements, many.bytes);
-    target("one at a time, p50", alone.latency_us.p50, 150.0, "us", false);
-    target("one at a time, p99", alone.latency_us.p99, 2_000.0, "us", false);
-    target("64 outstanding, rate", many.rate_per_s, 20_000.0, "a second", true);
-    Ok(verdict(&[&alone, &beside, &open], &many, rate, bound_ms))
+    println!("an answer lists {:.0} elements in {:.0} bytes\n", many.report.elements, many.report.bytes);
+    target("one at a time, p50", alone.report.latency_us.p50, 150.0, "us", false);
+    target("one at a time, p99", alone.report.latency_us.p99, 2_000.0, "us", false);
+    target("64 outstanding, rate", many.report.rate_per_s, 20_000.0, "a second", true);
+    Ok(verdict(&[&alone, &beside, &open], &many.report, rate, bound_ms))
 }
 
 fn target(what: &str, actual: f64, target: f64, unit: &str, at_least: bool) {
@@ -98,9 +113,11 @@ fn target(what: &str, actual: f64, target: f64, unit: &str, at_least: bool) {
     );
 }
 
-fn verdict(timed: &[&Report], many: &Report, reregistrations: f64, bound_ms: f64) -> bool {
-    let worst_ms = timed.iter().map(|report| report.latency_us.p99 / 1_000.0).fold(0.0, f64::max);
-    let wrong: u64 = timed.iter().chain([&many]).map(|report| report.wrong()).sum();
+fn verdict(timed: &[&Figure], many: &Report, reregistrations: f64, bound_ms: Option<f64>) -> bool {
+    let allowed = |figure: &Figure| bound_ms.unwrap_or_else(|| P99_MAX_MS.max(ECHOES * figure.echo_p99_ms));
+    let nearest = timed.iter().max_by(|a, b| (a.p99_ms() / allowed(a)).total_cmp(&(b.p99_ms() / allowed(b))));
+    let (worst_ms, bound_ms) = nearest.map_or((f64::INFINITY, 0.0), |figure| (figure.p99_ms(), allowed(figure)));
+    let wrong: u64 = timed.iter().map(|figure| &figure.report).chain([many]).map(Report::wrong).sum();
     let quick = many.rate_per_s >= RATE_MIN_PER_S;
     let fast = worst_ms <= bound_ms;
     let loaded = reregistrations >= f64::from(REREGISTRATIONS_PER_S) * REREGISTRATIONS_PART;
@@ -123,7 +140,7 @@ fn word(holds: bool) -> &'static str {
 }
 
 /// Takes one figure, between two of the echo.
-fn figure(processes: &Processes, name: &str, outstanding: usize, rate_per_s: Option<f64>) -> Result<Report, RunError> {
+fn figure(processes: &Processes, name: &str, outstanding: usize, rate_per_s: Option<f64>) -> Result<Figure, RunError> {
     let handles = (0..POOLS).map(|pool| scenarios::population::handle("pop-", pool)).collect();
     let pressure = (outstanding, rate_per_s);
     let questions = EchoQuestions { answer_bytes: echo::ANSWER_BYTES };
@@ -135,7 +152,8 @@ fn figure(processes: &Processes, name: &str, outstanding: usize, rate_per_s: Opt
     line(&same, &before);
     line(&format!("resolution, {name}"), &report);
     line(&same, &after);
-    Ok(report)
+    let echo_p99_ms = before.latency_us.p99.max(after.latency_us.p99) / 1_000.0;
+    Ok(Figure { report, echo_p99_ms })
 }
 
 fn line(name: &str, report: &Report) {
