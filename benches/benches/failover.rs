@@ -120,7 +120,7 @@ fn main() -> ExitCode {
         (ZOMBIE, options.zombies, other_ms),
     ];
     for (way, count, bound_ms) in ways.into_iter().filter(|(_, count, _)| *count > 0) {
-        match measure(&way, count, &folder) {
+        match measure(&way, count, bound_ms, &folder) {
             Ok(seen) => good &= judge(&way, count, &seen, bound_ms),
             Err(problem) => {
                 println!("FAIL: {}: {problem}; its files are in {}", way.name, folder.display());
@@ -138,21 +138,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(way: &Way, count: u32, folder: &Path) -> Result<Seen, String> {
+fn measure(way: &Way, count: u32, bound_ms: f64, folder: &Path) -> Result<Seen, String> {
     let mut seen = Seen::default();
     let mut done = 0;
     while done < count {
         let faults = FAULTS_PER_RUN.min(count - done);
         let out = folder.join(format!("{}-{done}", way.name));
-        let results = run(&scenario_text(way, done, faults), &out)?;
+        let results = run(&scenario_text(way, (done, faults), bound_ms), &out)?;
         take(&mut seen, way, &results)?;
         done += faults;
     }
     Ok(seen)
 }
 
-/// A scenario that takes `faults` controllers away, each in turn, after `done` in the runs before it.
-fn scenario_text(way: &Way, done: u32, faults: u32) -> String {
+/// A scenario that takes `faults` controllers away, each in turn, after `done` in the runs before it. The bound is a limit of the run, so
+/// that one that does not hold it while the machine stands still is void, and repeated.
+fn scenario_text(way: &Way, (done, faults): (u32, u32), bound_ms: f64) -> String {
     let (duration_ms, seed) = (LEAD_MS + faults * way.period_ms, done + 1);
     let mut text = format!(
         "name = \"bench-{}\"\nduration_ms = {duration_ms}\ndrain_ms = 6000\nseed = {seed}\n[controllers]\ncount = 3\n\
@@ -163,7 +164,13 @@ fn scenario_text(way: &Way, done: u32, faults: u32) -> String {
         let (at, target, turn) = (LEAD_MS + i * way.period_ms, i % 3 + 1, (done + i) as usize);
         let (more, away_ms) = (way.more[turn % way.more.len()], way.away_ms[turn % way.away_ms.len()]);
         for (at_ms, kind, more) in [(at, way.fault, more), (at + away_ms, way.back, "")] {
-            write!(text, "[[faults]]\nat_ms = {at_ms}\nkind = \"{kind}\"\ntarget = \"gwc-{target}\"\n{more}")
+            // One that no run can hold is there to see the bench fail.
+            let limit = if kind == way.fault && bound_ms >= 1.0 {
+                format!("longest_gap_ms = {bound_ms:?}\n")
+            } else {
+                String::new()
+            };
+            write!(text, "[[faults]]\nat_ms = {at_ms}\nkind = \"{kind}\"\ntarget = \"gwc-{target}\"\n{more}{limit}")
                 .expect("invariant: writing to a String cannot fail");
         }
     }
