@@ -20,8 +20,9 @@ use tokio::sync::mpsc;
 
 /// Number, PPID and stream stand in the message itself, so that the receiver knows whether it got what was sent.
 const HEAD: usize = 12;
-/// What a flood keeps outstanding.
-const FLOOD_OUTSTANDING: usize = 1_000;
+/// What a flood keeps outstanding: enough that neither end waits for the other on a machine that takes long to wake a thread. (usrsctp's
+/// own default of 256 KiB keeps its sender at work all the time; with 1 MiB it is slower.)
+const FLOOD_OUTSTANDING: usize = 2_000;
 
 /// What is sent, one after the other.
 #[derive(Debug)]

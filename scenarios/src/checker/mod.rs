@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// A stall of the machine over this makes a run void in which a limit was not held, ns.
-pub const STALL_MAX_NS: u64 = 50_000_000;
+pub const STALL_MAX_NS: u64 = 20_000_000;
 /// Less than this part of the intended load offered makes a run void.
 pub const OFFERED_MIN: f64 = 0.99;
 

@@ -58,7 +58,7 @@ pub struct ReplayResults {
     /// How it was asked for.
     #[serde(flatten)]
     pub asked: Asked,
-    /// pass, fail; void when only the counts or the timing error do not hold and the machine stood still for more than 50 ms.
+    /// pass, fail; void when only the counts or the timing error do not hold and the machine stood still for more than 20 ms.
     pub verdict: Verdict,
     /// What the verdict consists of.
     pub checks: Vec<Check>,

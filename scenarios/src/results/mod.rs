@@ -11,7 +11,7 @@ pub use schema::{events_schema, results_schema, schema_files};
 pub use types::{CaptureFigures, Circumstances, Machine, ProcessEntry, Results, Role, SCHEMA, TopologyEntry, Verdict};
 
 use crate::checker::{Interval, OFFERED_MIN, Report, write_intervals};
-use crate::scenario::Scenario;
+use crate::scenario::{Outcome, Scenario};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -42,7 +42,9 @@ impl Results {
         let assertions = scenario.hold(report);
         let good = assertions.iter().all(|a| a.pass) && circumstances.crashes.is_empty();
         // A stall makes figures worse, never better: limits that held although the machine stood still did hold.
-        let void_reason = report.void.clone().filter(|_| !good || report.offered_part < OFFERED_MIN);
+        // And no stall explains a message that was lost or came twice.
+        let broken = assertions.iter().any(Outcome::is_broken_promise) || !circumstances.crashes.is_empty();
+        let void_reason = report.void.clone().filter(|_| !broken && (!good || report.offered_part < OFFERED_MIN));
         let verdict = match (circumstances.interrupted, &void_reason, good) {
             (true, _, _) => Verdict::Interrupted,
             (false, Some(_), _) => Verdict::Void,

@@ -116,9 +116,11 @@ fn a_stall_makes_a_run_void_only_if_a_limit_was_not_held() {
     let held = results(&report);
     assert_eq!((held.verdict, held.void_reason.as_deref()), (Verdict::Pass, None));
     assert!(held.table().contains("stalled for 61 ms; what held, held nevertheless"));
-    report.messages.lost = 1;
+    report.calls.failed = 1;
     assert_eq!(results(&report).verdict, Verdict::Void);
-    report.messages.lost = 0;
+    report.messages.lost = 1;
+    assert_eq!(results(&report).verdict, Verdict::Fail, "no stall explains a lost message");
+    (report.messages.lost, report.calls.failed) = (0, 0);
     report.offered_part = 0.98;
     assert_eq!(results(&report).verdict, Verdict::Void, "an easier run than the one that was asked for");
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The sentinel sleeps this long, again and again.
 const NAP: Duration = Duration::from_millis(5);
 /// Waking up later than this is noted.
-const NOTED: Duration = Duration::from_millis(20);
+const NOTED: Duration = Duration::from_millis(10);
 /// After a stolen core is given back, stalls are still the thief's for this long, ns.
 const AFTERMATH_NS: u64 = 50_000_000;
 /// Threads that spin on the stolen core: whoever else is there gets one part in nine until the scheduler moves it.

@@ -64,6 +64,12 @@ impl Outcome {
         });
         Self { name, bound, limit, unit: unit.to_owned(), actual, pass }
     }
+
+    /// Whether this failed although no stall of the machine could ever explain it: a message lost, doubled, out of order, acted on twice.
+    #[must_use]
+    pub fn is_broken_promise(&self) -> bool {
+        !self.pass && self.limit == 0.0 && PROMISES.contains(&self.name.as_str())
+    }
 }
 
 impl Scenario {
@@ -109,6 +115,18 @@ const fn at_least(name: &'static str, unit: &'static str, meaning: &'static str,
 fn count(n: u64) -> Option<f64> {
     Some(n as f64)
 }
+
+/// What is promised however slow the machine is.
+const PROMISES: [&str; 8] = [
+    "lost",
+    "duplicated",
+    "reordered",
+    "applied_twice",
+    "uncommitted_released",
+    "discarded_wrongly",
+    "record_errors",
+    "unaccounted",
+];
 
 /// A figure of the name service.
 fn names(report: &Report, figure: fn(&NameFigures) -> Option<f64>) -> Option<f64> {

@@ -427,10 +427,10 @@ fn a_circuit_seized_again_before_its_call_ended() {
 #[test]
 fn void_runs() {
     let mut set = clean();
-    set.runner.push("W,1500000000,49000000".into());
+    set.runner.push("W,1500000000,19000000".into());
     assert_eq!(set.check().void, None);
-    set.runner.push("W,1500000000,51000000".into());
-    assert!(set.check().void.unwrap().contains("51 ms"));
+    set.runner.push("W,1500000000,21000000".into());
+    assert!(set.check().void.unwrap().contains("21 ms"));
     let mut set = clean();
     set.network.push("M,1500000000".into());
     assert!(set.check().void.unwrap().contains("96.8 %"));
